@@ -1,0 +1,35 @@
+//go:build cgo && !noxla && ((linux && (amd64 || arm64)) || (darwin && arm64) || (windows && amd64))
+
+package engine
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/gomlx/go-xla/compute/xla"
+	"k8s.io/klog/v2"
+)
+
+const (
+	xlaBuilt   = true
+	xlaMissing = ""
+)
+
+// quiet keeps the libraries below from talking to the user's terminal and from downloading a plugin of their own. The
+// C++ side is silenced by TF_CPP_MIN_LOG_LEVEL, which go-xla sets.
+var quiet = sync.OnceFunc(func() {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+	xla.EnableAutoInstall(false)
+})
+
+// loadPlugin loads a plugin that was checked. The path must contain "cpu" or "cuda": go-xla goes by that.
+func loadPlugin(path string) (*Engine, error) {
+	quiet()
+	b, err := xla.New(path)
+	if err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", path, err)
+	}
+	return &Engine{Backend: b, Plugin: path}, nil
+}
