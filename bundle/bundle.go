@@ -1,0 +1,170 @@
+// Package bundle is the trained model: a folder that holds the weights, what they mean and where they come from.
+//
+//	model.safetensors   every variable of the network, bit for bit
+//	ballast.json        Manifest: network and options, input shape, preprocessing, labels, calibration, provenance
+//	README.md           model card for people, made from the manifest
+//
+// Save writes the folder whole or not at all; Open checks each tensor against the network before anything runs.
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/zoo"
+)
+
+// SchemaVersion is the version of ballast.json this package writes; it reads this one and older ones.
+const SchemaVersion = 1
+
+// The files of a bundle folder.
+const (
+	WeightsFile  = "model.safetensors"
+	ManifestFile = "ballast.json"
+	CardFile     = "README.md"
+)
+
+// scopeName is the scope of the network in the store: its variables are /model/....
+const scopeName = "model"
+
+// Manifest says what the weights are: ballast.json.
+type Manifest struct {
+	SchemaVersion int                `json:"schema_version"`    // version of this layout
+	Name          string             `json:"name"`              // what to call the model
+	Network       zoo.Choice         `json:"network"`           // architecture and its options
+	InputShape    []int              `json:"input_shape"`       // one example: [h, w, c] or [features]
+	Preprocess    Preprocess         `json:"preprocessing"`     // applied to the input before the network
+	Labels        []string           `json:"labels"`            // name of each class, in the order of the logits
+	Calibration   Calibration        `json:"calibration"`       // applied to the logits after the network
+	Metrics       map[string]float64 `json:"metrics,omitempty"` // measured when the model was made
+	Provenance    Provenance         `json:"provenance"`        // where the weights come from
+}
+
+// Preprocess standardises the last axis of the input: x' = (x - Mean) / Std. Empty means x as it is.
+type Preprocess struct {
+	Mean []float64 `json:"mean"` // [channels], in units of the input ([0,1] for images)
+	Std  []float64 `json:"std"`  // [channels], above 0
+}
+
+// Calibration divides the logits by Temperature; 1 leaves them alone.
+type Calibration struct {
+	Temperature float64 `json:"temperature"`
+}
+
+// Provenance says how the weights were made; Ballast fills it in when it trains.
+type Provenance struct {
+	Recipe       any               `json:"recipe,omitempty"`        // resolved recipe of the training run
+	Seed         uint64            `json:"seed"`                    // master seed
+	Data         string            `json:"data,omitempty"`          // name of the training set
+	DataChecksum string            `json:"data_checksum,omitempty"` // of the training examples and labels
+	DataLicence  string            `json:"data_licence,omitempty"`
+	Engine       string            `json:"engine,omitempty"` // kind of engine: xla:cpu, xla:cuda, go
+	Versions     map[string]string `json:"versions,omitempty"`
+	Created      time.Time         `json:"created"` // UTC
+	Steps        int               `json:"steps,omitempty"`
+	Derived      []string          `json:"derived,omitempty"` // what was done since, oldest first: "calibrate: temperature 1.7 ..."
+}
+
+// NewManifest returns a manifest of an uncalibrated model without preprocessing.
+func NewManifest(network zoo.Choice, inputShape []int, labels []string) Manifest {
+	return Manifest{
+		SchemaVersion: SchemaVersion,
+		Network:       network,
+		InputShape:    slices.Clone(inputShape),
+		Labels:        slices.Clone(labels),
+		Calibration:   Calibration{Temperature: 1},
+	}
+}
+
+// Validate says what is wrong with the manifest, if anything.
+func (m Manifest) Validate() error {
+	switch {
+	case m.SchemaVersion < 1 || m.SchemaVersion > SchemaVersion:
+		return fmt.Errorf("schema_version is %d, this build reads 1 to %d; use a newer ballast", m.SchemaVersion, SchemaVersion)
+	case m.Network.Network == nil:
+		return errors.New("network is missing")
+	case len(m.InputShape) == 0:
+		return errors.New("input_shape is empty; want [h, w, c] or [features]")
+	case slices.Min(m.InputShape) < 1:
+		return fmt.Errorf("input_shape is %v; every side must be at least 1", m.InputShape)
+	case !(m.Calibration.Temperature > 0) || math.IsInf(m.Calibration.Temperature, 0):
+		return fmt.Errorf("calibration.temperature is %v; it must be above 0 (1 leaves the logits alone)", m.Calibration.Temperature)
+	case len(m.Labels) != m.Network.OutputClasses():
+		return fmt.Errorf("labels has %d names, the network has %d outputs; give one name per output", len(m.Labels), m.Network.OutputClasses())
+	}
+	if err := m.Network.Validate(); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	return m.Preprocess.validate(m.InputShape[len(m.InputShape)-1])
+}
+
+// size returns the number of values of one example.
+func (m Manifest) size() int {
+	n := 1
+	for _, d := range m.InputShape {
+		n *= d
+	}
+	return n
+}
+
+// Bundle is a trained model in memory: the manifest and the store that holds the variables under /model.
+type Bundle struct {
+	Manifest Manifest
+	Store    *model.Store
+}
+
+// Logits builds the whole model in a graph: preprocessing, network, temperature. x is [batch, InputShape...] float32 in
+// the units of the data set ([0,1] for images); the result is [batch, classes]. The scope must be the root scope of the
+// store that holds the variables, usually b.Store.RootScope().
+func (b *Bundle) Logits(scope *model.Scope, x *Node) *Node {
+	logits := b.Manifest.Network.Apply(scope.In(scopeName), b.Manifest.Preprocess.Apply(x))
+	if t := b.Manifest.Calibration.Temperature; t != 1 {
+		logits = MulScalar(logits, 1/t)
+	}
+	return logits
+}
+
+// Apply standardises x [..., channels] in a graph.
+func (p Preprocess) Apply(x *Node) *Node {
+	if len(p.Mean) == 0 {
+		return x
+	}
+	if got := x.Shape().Dim(-1); got != len(p.Mean) {
+		panic(fmt.Errorf("bundle: preprocessing has %d channels, the input is %s; give the input the shape the manifest names", len(p.Mean), x.Shape()))
+	}
+	shape := make([]int, x.Rank())
+	for i := range shape {
+		shape[i] = 1
+	}
+	shape[len(shape)-1] = len(p.Mean)
+	scale := make([]float64, len(p.Std))
+	for i, s := range p.Std {
+		scale[i] = 1 / s
+	}
+	constant := func(v []float64) *Node {
+		return Reshape(ConstAsDType(x.Graph(), x.DType(), v), shape...)
+	}
+	return Mul(Sub(x, constant(p.Mean)), constant(scale))
+}
+
+func (p Preprocess) validate(channels int) error {
+	if len(p.Mean) == 0 && len(p.Std) == 0 {
+		return nil
+	}
+	if len(p.Mean) != channels || len(p.Std) != channels {
+		return fmt.Errorf("preprocessing has %d means and %d deviations, the input has %d channels; give one of each per channel, or none",
+			len(p.Mean), len(p.Std), channels)
+	}
+	for i, s := range p.Std {
+		if !(s > 0) || math.IsInf(s, 0) || math.IsNaN(p.Mean[i]) || math.IsInf(p.Mean[i], 0) {
+			return fmt.Errorf("preprocessing of channel %d is mean %v, std %v; the mean must be finite and the std above 0", i, p.Mean[i], s)
+		}
+	}
+	return nil
+}

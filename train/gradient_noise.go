@@ -1,0 +1,26 @@
+package train
+
+import (
+	"fmt"
+	"math"
+)
+
+// GradNoiseWeights turns standard normal draws into the per-example weights of multiplicative gradient noise:
+//
+//	z_n = 1 + sigma draws_n        noisy gradient = (1/batch) sum_n z_n g_n
+//
+// Since z_n is a constant for the gradient, weighting the per-example losses by z_n does it in one backward pass. The noise
+// takes the place of a larger learning rate: sigma^2 = batch/small restores the covariance of small batches. Without sigma
+// (sigma2 = 0) every weight is exactly 1. Errors if sigma2 is negative or not finite.
+// Source: Hoffer, Hubara, Soudry, "Train longer, generalize better", arXiv 1705.08741, section 4.
+func GradNoiseWeights(draws []float64, sigma2 float64) ([]float64, error) {
+	if !(sigma2 >= 0) || math.IsInf(sigma2, 0) {
+		return nil, fmt.Errorf("train: GradNoiseWeights: sigma^2 is %v; it must be finite and at least 0", sigma2)
+	}
+	sigma := math.Sqrt(sigma2)
+	z := make([]float64, len(draws))
+	for i, e := range draws {
+		z[i] = 1 + sigma*e
+	}
+	return z, nil
+}
