@@ -1,0 +1,104 @@
+// Package choice reads and writes values that are chosen by name: "ghost", or {"name": "ghost", "ghost_size": 32}.
+package choice
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// Kind is one thing that can be chosen.
+type Kind[T any] struct {
+	Name string
+	New  func() T // the defaults, a plain struct value
+}
+
+// Encode writes a value as {"name": ..., its fields}. what names the family in errors.
+func Encode[T any](what string, kinds []Kind[T], value T) ([]byte, error) {
+	t := reflect.TypeOf(value)
+	for _, k := range kinds {
+		if reflect.TypeOf(k.New()) != t {
+			continue
+		}
+		fields, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", what, k.Name, err)
+		}
+		if string(fields) == "{}" {
+			return json.Marshal(map[string]string{"name": k.Name})
+		}
+		var b bytes.Buffer
+		fmt.Fprintf(&b, `{"name":%q,`, k.Name)
+		b.Write(fields[1:])
+		return b.Bytes(), nil
+	}
+	return nil, fmt.Errorf("%s: %T has no name to write; only those in the package's list can be saved", what, value)
+}
+
+// Decode reads a name, or an object with a name and fields that replace the defaults. An unknown name is an error that
+// names the nearest.
+func Decode[T any](what string, kinds []Kind[T], data []byte) (T, error) {
+	var zero T
+	var name string
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(data, &name); err != nil {
+		if err := json.Unmarshal(data, &fields); err != nil {
+			return zero, fmt.Errorf("want the name of a %s or {name: ..., its options}, got %s", what, data)
+		}
+		raw, ok := fields["name"]
+		if !ok {
+			return zero, fmt.Errorf("a %s needs a name: %s", what, names(kinds))
+		}
+		if err := json.Unmarshal(raw, &name); err != nil {
+			return zero, fmt.Errorf("name: want a string, got %s", raw)
+		}
+		delete(fields, "name")
+	}
+	for _, k := range kinds {
+		if k.Name != name {
+			continue
+		}
+		options, err := json.Marshal(fields)
+		if err != nil {
+			return zero, err
+		}
+		// A struct inside an interface cannot be set: decode into a copy of it.
+		value := reflect.New(reflect.TypeOf(k.New()))
+		value.Elem().Set(reflect.ValueOf(k.New()))
+		if err := strict.Decode(options, value.Interface()); err != nil {
+			return zero, err
+		}
+		return value.Elem().Interface().(T), nil
+	}
+	known := make([]string, len(kinds))
+	for i, k := range kinds {
+		known[i] = k.Name
+	}
+	if near, ok := strict.Nearest(name, known); ok {
+		return zero, fmt.Errorf("no %s %q (did you mean %s?)", what, name, near)
+	}
+	return zero, errors.New("no " + what + " " + fmt.Sprintf("%q", name) + "; there are " + names(kinds))
+}
+
+// NameOf returns the name of a value, or its type if it is not in the list.
+func NameOf[T any](kinds []Kind[T], value T) string {
+	for _, k := range kinds {
+		if reflect.TypeOf(k.New()) == reflect.TypeOf(value) {
+			return k.Name
+		}
+	}
+	return fmt.Sprintf("%T", value)
+}
+
+func names[T any](kinds []Kind[T]) string {
+	list := make([]string, len(kinds))
+	for i, k := range kinds {
+		list[i] = k.Name
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,68 @@
+package linear
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/gomlx/gomlx/core/graph"
+	. "github.com/gomlx/gomlx/support/exceptions"
+
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// Activation is an elementwise nonlinearity, chosen by name.
+type Activation string
+
+// The activations.
+const (
+	ReLU     Activation = "relu"     // max(x, 0)
+	GELU     Activation = "gelu"     // x Phi(x) with the exact normal distribution (arXiv 1606.08415)
+	SiLU     Activation = "silu"     // x / (1 + exp(-x)) (arXiv 1702.03118)
+	Tanh     Activation = "tanh"     // tanh(x)
+	Identity Activation = "identity" // x
+)
+
+var activations = []string{string(ReLU), string(GELU), string(SiLU), string(Tanh), string(Identity)}
+
+// Apply computes the activation. Panics on an unknown name.
+func (a Activation) Apply(x *graph.Node) *graph.Node {
+	switch a {
+	case ReLU:
+		return graph.MaxScalar(x, 0.0)
+	case GELU:
+		return graph.Mul(graph.MulScalar(x, 0.5), graph.OnePlus(graph.Erf(graph.MulScalar(x, math.Sqrt2/2))))
+	case SiLU:
+		return graph.Mul(x, graph.Logistic(x))
+	case Tanh:
+		return graph.Tanh(x)
+	case Identity:
+		return x
+	}
+	Panicf("linear: %v", a.Validate())
+	return nil
+}
+
+// Validate says whether the name is known.
+func (a Activation) Validate() error {
+	for _, known := range activations {
+		if string(a) == known {
+			return nil
+		}
+	}
+	if near, ok := strict.Nearest(string(a), activations); ok {
+		return fmt.Errorf("no activation %q (did you mean %s?)", string(a), near)
+	}
+	return fmt.Errorf("no activation %q; there are %s", string(a), strings.Join(activations, ", "))
+}
+
+// UnmarshalJSON reads a name and refuses an unknown one.
+func (a *Activation) UnmarshalJSON(data []byte) error {
+	var name string
+	if err := json.Unmarshal(data, &name); err != nil {
+		return fmt.Errorf("want the name of an activation, got %s", data)
+	}
+	*a = Activation(name)
+	return a.Validate()
+}

@@ -1,0 +1,128 @@
+package norm
+
+import (
+	"math"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	. "github.com/gomlx/gomlx/support/exceptions"
+
+	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/ops"
+)
+
+// Source says where a normalisation takes its statistics from. The mean and the biased variance it returns broadcast against
+// x [batch, ..., channels]. Give a layer another source to run a trained network with other statistics.
+type Source interface {
+	Statistics(x *graph.Node, running *Running) (mean, variance *graph.Node)
+}
+
+// FromBatch takes the statistics of the batch itself, over batch and positions, for each channel.
+type FromBatch struct{}
+
+var _ Source = FromBatch{}
+
+// Statistics of the batch.
+func (FromBatch) Statistics(x *graph.Node, _ *Running) (mean, variance *graph.Node) {
+	return ops.Moments(x, leading(x), nil)
+}
+
+// FromRunning takes the statistics that training collected.
+type FromRunning struct{}
+
+var _ Source = FromRunning{}
+
+// Statistics that training collected. Panics if the layer collects none.
+func (FromRunning) Statistics(x *graph.Node, running *Running) (mean, variance *graph.Node) {
+	if running == nil {
+		Panicf("norm.FromRunning: the layer keeps no running statistics; use FromBatch or FromAxes")
+	}
+	return running.values(x)
+}
+
+// FromAxes takes the statistics of each example over the given axes: all but the first one is layer normalisation, the
+// positions alone instance normalisation.
+type FromAxes struct{ Axes []int }
+
+var _ Source = FromAxes{}
+
+// Statistics of each example.
+func (s FromAxes) Statistics(x *graph.Node, _ *Running) (mean, variance *graph.Node) {
+	return ops.Moments(x, s.Axes, nil)
+}
+
+// Running is the mean and variance that training collects, one of each a channel, in non-trainable variables named mean and
+// variance; they start at 0 and 1.
+type Running struct {
+	Momentum float64 // share of the new value, (0, 1]
+	Unbiased bool    // collect the variance with 1/(n-1)
+
+	scope          *model.Scope
+	mean, variance *model.Variable
+}
+
+func newRunning(scope *model.Scope, x *graph.Node, momentum float64, unbiased bool) *Running {
+	if !(momentum > 0 && momentum <= 1) {
+		Panicf("norm: %s: momentum %v is not in (0, 1]; it is the share of the new value, 0.1 by default", scope.Scope(), momentum)
+	}
+	d := x.Shape().Dimensions
+	channels := d[len(d)-1]
+	return &Running{
+		Momentum: momentum, Unbiased: unbiased, scope: scope,
+		mean:     param.Variable(scope, "mean", param.Statistic, stateType(x), param.Constant(0), channels),
+		variance: param.Variable(scope, "variance", param.Statistic, stateType(x), param.Constant(1), channels),
+	}
+}
+
+// values returns the running values, shaped to broadcast against x.
+func (r *Running) values(x *graph.Node) (mean, variance *graph.Node) {
+	broadcast := channelShape(x)
+	return graph.Reshape(r.mean.NodeValue(x.Graph()), broadcast...), graph.Reshape(r.variance.NodeValue(x.Graph()), broadcast...)
+}
+
+// collect moves the running values by the statistics of groups of count values a channel each: means and biased variances
+// [groups, channels], in the order in which the groups come. No gradient flows through it.
+func (r *Running) collect(means, variances *graph.Node, count int) {
+	if r.Unbiased {
+		variances = graph.MulScalar(variances, float64(count)/float64(count-1))
+	}
+	g := means.Graph()
+	r.mean.SetNodeValue(RunningUpdate(r.Momentum, r.mean.NodeValue(g), means))
+	r.variance.SetNodeValue(RunningUpdate(r.Momentum, r.variance.NodeValue(g), variances))
+}
+
+// RunningUpdate moves running values [channels] by the statistics of n groups [n, channels], one after the other:
+//
+//	r <- (1-m) r + m stat_l,  l = 0..n-1          together: (1-m)^n r + sum over l of m (1-m)^(n-1-l) stat_l
+//
+// without a loop. No gradient flows through it.
+func RunningUpdate(momentum float64, running, stats *graph.Node) *graph.Node {
+	stats = graph.ConvertDType(graph.StopGradient(stats), running.DType())
+	n := stats.Shape().Dimensions[0]
+	weights := make([]float64, n)
+	for l := range weights {
+		weights[l] = momentum * math.Pow(1-momentum, float64(n-1-l))
+	}
+	w := graph.ConvertDType(graph.ConstTensor(running.Graph(), tensors.FromFlatDataAndDimensions(weights, n, 1)), running.DType())
+	return graph.Add(graph.MulScalar(graph.StopGradient(running), math.Pow(1-momentum, float64(n))), graph.ReduceSum(graph.Mul(w, stats), 0))
+}
+
+// leading is every axis but the last.
+func leading(x *graph.Node) []int {
+	axes := make([]int, x.Rank()-1)
+	for i := range axes {
+		axes[i] = i
+	}
+	return axes
+}
+
+// channelShape is [1, ..., 1, channels].
+func channelShape(x *graph.Node) []int {
+	shape := make([]int, x.Rank())
+	for i := range shape {
+		shape[i] = 1
+	}
+	shape[len(shape)-1] = x.Shape().Dimensions[x.Rank()-1]
+	return shape
+}

@@ -1,0 +1,124 @@
+// Package param says what a variable is for, and gives it its first value.
+//
+// Freezing, weight decay, clipping, federated policies and conversion select variables by role. First values are drawn on
+// the host from a generator keyed by the seed and the variable's path: they are the same on every engine and do not depend
+// on the order in which a graph is built.
+package param
+
+import (
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"path"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	. "github.com/gomlx/gomlx/support/exceptions"
+)
+
+// Role is what a variable is for.
+type Role string
+
+// The roles.
+const (
+	Kernel    Role = "kernel"    // weights of a dense layer or a convolution
+	Affine    Role = "affine"    // biases, scales and offsets
+	Statistic Role = "statistic" // what training collects without a gradient: running means and variances
+	Output    Role = "output"    // every weight of the last layer, the one under a scope named output
+)
+
+// OutputScope is the name of the scope of a network's last layer.
+const OutputScope = "output"
+
+// Of returns the role of a variable. Names decide: kernel; bias, scale, offset; mean, variance; and the scope output. A
+// variable of another name is a statistic if it is not trained, a kernel if it has two axes or more, else affine.
+func Of(v *model.Variable) Role {
+	name := path.Base(v.Path())
+	switch {
+	case !v.Trainable, name == "mean", name == "variance":
+		return Statistic
+	case strings.Contains(v.Path(), "/"+OutputScope+"/"):
+		return Output
+	case name == "kernel":
+		return Kernel
+	case name == "bias", name == "scale", name == "offset":
+		return Affine
+	case v.Shape().Rank() >= 2:
+		return Kernel
+	}
+	return Affine
+}
+
+// seedKey is where a store keeps the seed of its first values.
+const seedKey = "/ballast_seed"
+
+// Seed sets the seed of the first values of a store's variables; without it the seed is 0.
+func Seed(store *model.Store, seed uint64) { store.SetParam(seedKey, seed) }
+
+// Init draws the first value of a variable: n numbers.
+type Init func(r *rand.Rand, values []float64)
+
+// Constant fills with one value and draws nothing.
+func Constant(value float64) Init {
+	return func(_ *rand.Rand, values []float64) {
+		for i := range values {
+			values[i] = value
+		}
+	}
+}
+
+// HeNormal draws from N(0, 2/fanIn), which keeps the variance of activations behind a ReLU (He et al., arXiv 1502.01852).
+func HeNormal(fanIn int) Init { return normal(math.Sqrt(2 / float64(max(fanIn, 1)))) }
+
+// LeCunNormal draws from N(0, 1/fanIn), which keeps the variance without a nonlinearity behind.
+func LeCunNormal(fanIn int) Init { return normal(math.Sqrt(1 / float64(max(fanIn, 1)))) }
+
+func normal(deviation float64) Init {
+	return func(r *rand.Rand, values []float64) {
+		for i := range values {
+			values[i] = deviation * r.NormFloat64()
+		}
+	}
+}
+
+// Variable returns the variable of a name in a scope, creating it with a first value when the store has none. Statistics
+// are not trainable. Panics if the store has one of another shape.
+func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, init Init, dimensions ...int) *model.Variable {
+	want := shapes.Make(dtype, dimensions...)
+	v := scope.GetVariable(name)
+	if v == nil {
+		values := make([]float64, want.Size())
+		init(generator(scope, name), values)
+		v = scope.VariableWithValue(name, convert(values, dtype, dimensions))
+	}
+	if !v.Shape().Equal(want) {
+		Panicf("param: variable %s is %s, the layer needs %s; the weights belong to another network", v.Path(), v.Shape(), want)
+	}
+	return v.SetTrainable(role != Statistic)
+}
+
+func generator(scope *model.Scope, name string) *rand.Rand {
+	seed, _ := scope.Store().GetParam(seedKey)
+	s, _ := seed.(uint64)
+	h := fnv.New64a()
+	h.Write([]byte(model.JoinPath(scope.Scope(), name)))
+	return rand.New(rand.NewPCG(s, h.Sum64()))
+}
+
+func convert(values []float64, dtype dtypes.DType, dimensions []int) *tensors.Tensor {
+	switch dtype {
+	case dtypes.Float64:
+		return tensors.FromFlatDataAndDimensions(values, dimensions...)
+	case dtypes.Float32:
+		narrow := make([]float32, len(values))
+		for i, v := range values {
+			narrow[i] = float32(v)
+		}
+		return tensors.FromFlatDataAndDimensions(narrow, dimensions...)
+	}
+	Panicf("param: variables are float32 or float64, not %s; convert in the graph", dtype)
+	return nil
+}

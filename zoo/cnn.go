@@ -1,0 +1,75 @@
+package zoo
+
+import (
+	"errors"
+	"fmt"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/nn/linear"
+	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/ops"
+)
+
+// CNN is a small convolutional network for digits: x -> for each number of filters [conv 3x3, norm, activation, max-pool 2]
+// -> dense, norm, activation -> dense to the classes. A block whose image has become smaller than 2 pixels does not pool.
+type CNN struct {
+	Filters    []int             `json:"filters"`    // of each block; [16, 32]
+	Dense      int               `json:"dense"`      // units before the output, 0 = none; 128
+	Classes    int               `json:"classes"`    // 10
+	Norm       norm.Choice       `json:"norm"`       // batch
+	Activation linear.Activation `json:"activation"` // relu
+}
+
+var _ Network = CNN{}
+
+// NewCNN returns the defaults.
+func NewCNN() CNN {
+	return CNN{Filters: []int{16, 32}, Dense: 128, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}
+}
+
+// Validate says what is wrong with the options.
+func (c CNN) Validate() error {
+	var errs []error
+	for i, n := range c.Filters {
+		if n < 1 {
+			errs = append(errs, fmt.Errorf("cnn: filters.%d is %d; use at least 1", i, n))
+		}
+	}
+	if c.Dense < 0 {
+		errs = append(errs, fmt.Errorf("cnn: dense is %d; use 0 for no such layer", c.Dense))
+	}
+	return errors.Join(append(errs, validate("cnn", c.Classes, c.Norm, c.Activation))...)
+}
+
+// OutputClasses is the number of classes.
+func (c CNN) OutputClasses() int { return c.Classes }
+
+// WithClasses returns the same network for another number of classes.
+func (c CNN) WithClasses(classes int) Network { c.Classes = classes; return c }
+
+// WithNorm returns the same network with another norm.
+func (c CNN) WithNorm(n norm.Layer) Network { c.Norm = norm.Choice{Layer: n}; return c }
+
+// Apply returns logits [batch, classes] for x [batch, height, width, channels].
+func (c CNN) Apply(scope *model.Scope, x *Node) *Node {
+	checkImages("CNN", x)
+	for i, filters := range c.Filters {
+		block := scope.In("block_%d", i+1)
+		x = linear.Conv2D{Filters: filters, Size: 3, Same: true}.Apply(block, x)
+		x = c.Norm.Apply(block.In("norm"), x)
+		x = c.Activation.Apply(x)
+		if d := x.Shape().Dimensions; d[1] >= 2 && d[2] >= 2 {
+			x = ops.Pool{Window: 2}.Max(x)
+		}
+	}
+	x = flatten(x)
+	if c.Dense > 0 {
+		layer := scope.In("dense")
+		x = linear.Dense{Units: c.Dense}.Apply(layer, x)
+		x = c.Norm.Apply(layer.In("norm"), x)
+		x = c.Activation.Apply(x)
+	}
+	return output(scope, x, c.Classes)
+}

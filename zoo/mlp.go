@@ -1,0 +1,76 @@
+package zoo
+
+import (
+	"errors"
+	"fmt"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/nn/linear"
+	"github.com/ballast-ml/ballast/nn/norm"
+)
+
+// MLP is a multi-layer perceptron: x -> for each hidden width [dense, norm, activation] -> dense to the classes. The default,
+// five layers of 512 with batch normalisation and ReLU, is the network F1 of Keskar et al. (arXiv 1609.04836) and Hoffer
+// et al. (arXiv 1705.08741).
+type MLP struct {
+	Hidden     []int             `json:"hidden"`     // widths; [512, 512, 512, 512, 512]
+	Classes    int               `json:"classes"`    // 10
+	Norm       norm.Choice       `json:"norm"`       // batch
+	Activation linear.Activation `json:"activation"` // relu
+}
+
+var _ Network = MLP{}
+
+// NewMLP returns the network F1.
+func NewMLP() MLP {
+	return MLP{Hidden: []int{512, 512, 512, 512, 512}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}
+}
+
+// Validate says what is wrong with the options.
+func (m MLP) Validate() error {
+	var errs []error
+	for i, width := range m.Hidden {
+		if width < 1 {
+			errs = append(errs, fmt.Errorf("mlp: hidden.%d is %d; use at least 1 unit", i, width))
+		}
+	}
+	return errors.Join(append(errs, validate("mlp", m.Classes, m.Norm, m.Activation))...)
+}
+
+// OutputClasses is the number of classes.
+func (m MLP) OutputClasses() int { return m.Classes }
+
+// WithClasses returns the same network for another number of classes.
+func (m MLP) WithClasses(classes int) Network { m.Classes = classes; return m }
+
+// WithNorm returns the same network with another norm.
+func (m MLP) WithNorm(n norm.Layer) Network { m.Norm = norm.Choice{Layer: n}; return m }
+
+// Apply returns logits [batch, classes] for x [batch, ...].
+func (m MLP) Apply(scope *model.Scope, x *Node) *Node {
+	x = flatten(x)
+	for i, width := range m.Hidden {
+		layer := scope.In("layer_%d", i+1)
+		x = linear.Dense{Units: width}.Apply(layer, x)
+		x = m.Norm.Apply(layer.In("norm"), x)
+		x = m.Activation.Apply(x)
+	}
+	return output(scope, x, m.Classes)
+}
+
+// validate checks what all networks have.
+func validate(network string, classes int, n norm.Choice, a linear.Activation) error {
+	var errs []error
+	if classes < 2 {
+		errs = append(errs, fmt.Errorf("%s: classes is %d; use at least 2", network, classes))
+	}
+	if n.Layer == nil {
+		errs = append(errs, fmt.Errorf("%s: norm is missing; name one, or identity for none", network))
+	}
+	if err := a.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("%s: activation: %w", network, err))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,104 @@
+package zoo
+
+import (
+	"errors"
+	"fmt"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/nn/linear"
+	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/ops"
+)
+
+// ResNet is the residual network for images of 32x32 and smaller, of depth 6n+2: a 3x3 convolution, three stages of n blocks
+// with 16, 32 and 64 times Width filters, the second and third starting with stride 2, the mean over positions, and a dense
+// layer. A block is [conv 3x3, norm, activation, conv 3x3, norm] + shortcut, then activation. Convolutions have no bias.
+// Where a block changes the size, shortcut A takes every second pixel and pads the new channels with zeros, B is a 1x1
+// convolution and a norm; A is the paper's for these sizes.
+// Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", arXiv 1512.03385, section 4.2.
+type ResNet struct {
+	Depth      int               `json:"depth"`    // 6n+2: 8, 14, 20, 32, 44, 56, 110
+	Width      int               `json:"width"`    // multiplies the filters; 1
+	Shortcut   string            `json:"shortcut"` // A or B
+	Classes    int               `json:"classes"`  // 10
+	Norm       norm.Choice       `json:"norm"`     // batch
+	Activation linear.Activation `json:"activation"`
+}
+
+var _ Network = ResNet{}
+
+// NewResNet returns the paper's defaults for a depth.
+func NewResNet(depth int) ResNet {
+	return ResNet{Depth: depth, Width: 1, Shortcut: "A", Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}
+}
+
+// Validate says what is wrong with the options.
+func (r ResNet) Validate() error {
+	var errs []error
+	if n := (r.Depth - 2) / 6; n < 1 || r.Depth != 6*n+2 {
+		errs = append(errs, fmt.Errorf("resnet: depth is %d; it must be 6n+2, such as %d or %d", r.Depth, 6*max(n, 1)+2, 6*max(n+1, 2)+2))
+	}
+	if r.Width < 1 {
+		errs = append(errs, fmt.Errorf("resnet: width is %d; use at least 1", r.Width))
+	}
+	if r.Shortcut != "A" && r.Shortcut != "B" {
+		errs = append(errs, fmt.Errorf("resnet: shortcut is %q; use A (zeros) or B (1x1 convolution)", r.Shortcut))
+	}
+	return errors.Join(append(errs, validate("resnet", r.Classes, r.Norm, r.Activation))...)
+}
+
+// OutputClasses is the number of classes.
+func (r ResNet) OutputClasses() int { return r.Classes }
+
+// WithClasses returns the same network for another number of classes.
+func (r ResNet) WithClasses(classes int) Network { r.Classes = classes; return r }
+
+// WithNorm returns the same network with another norm.
+func (r ResNet) WithNorm(n norm.Layer) Network { r.Norm = norm.Choice{Layer: n}; return r }
+
+// Apply returns logits [batch, classes] for x [batch, height, width, channels].
+func (r ResNet) Apply(scope *model.Scope, x *Node) *Node {
+	checkImages("ResNet", x)
+	x = r.convNorm(scope.In("stem"), x, 16*r.Width, 3, 1)
+	x = r.Activation.Apply(x)
+	for stage := range 3 {
+		for block := range (r.Depth - 2) / 6 {
+			stride := 1
+			if stage > 0 && block == 0 {
+				stride = 2
+			}
+			x = r.block(scope.In("stage_%d", stage+1).In("block_%d", block+1), x, 16*r.Width<<stage, stride)
+		}
+	}
+	return output(scope, ReduceMean(x, 1, 2), r.Classes)
+}
+
+func (r ResNet) block(scope *model.Scope, x *Node, filters, stride int) *Node {
+	y := r.convNorm(scope.In("conv_1"), x, filters, 3, stride)
+	y = r.Activation.Apply(y)
+	y = r.convNorm(scope.In("conv_2"), y, filters, 3, 1)
+	return r.Activation.Apply(Add(y, r.shortcut(scope, x, filters, stride)))
+}
+
+func (r ResNet) shortcut(scope *model.Scope, x *Node, filters, stride int) *Node {
+	channels := x.Shape().Dimensions[3]
+	switch {
+	case stride == 1 && channels == filters:
+		return x
+	case r.Shortcut == "B":
+		return r.convNorm(scope.In("shortcut"), x, filters, 1, stride)
+	}
+	if stride > 1 {
+		every := AxisRange().Stride(stride)
+		x = Slice(x, AxisRange(), every, every, AxisRange())
+	}
+	return ops.PadConstant(x, 0, [][2]int{{}, {}, {}, {(filters - channels) / 2, filters - channels - (filters-channels)/2}})
+}
+
+func (r ResNet) convNorm(scope *model.Scope, x *Node, filters, size, stride int) *Node {
+	// The padding is the same on both sides, as in the paper's code, also at stride 2 where "same" would differ.
+	x = linear.Conv2D{Filters: filters, Size: size, Stride: stride, Padding: size / 2, NoBias: true}.Apply(scope, x)
+	return r.Norm.Apply(scope.In("norm"), x)
+}
