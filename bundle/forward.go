@@ -1,21 +1,130 @@
 package bundle
 
 import (
-	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/engine"
 )
 
 // Forward runs a bundle on one engine with one batch size; it is compiled once. Safe for concurrent use.
-type Forward struct{}
-
-// NewForward compiles the model for batches of the given size on an engine.
-func (b *Bundle) NewForward(e *engine.Engine, batch int) (*Forward, error) {
-	return nil, errors.New("bundle: not built yet")
+type Forward struct {
+	mu      sync.Mutex
+	exec    *model.Exec
+	shape   []int // [batch, InputShape...]
+	size    int   // values of one example
+	classes int
+	name    string
 }
 
-// Logits runs n examples; x is [n, InputShape...] in row-major order, the result is [n, classes].
-func (f *Forward) Logits(x []float32, n int) ([]float32, error) { return nil, nil }
+// NewForward compiles the model for batches of the given size on an engine. Weights that are set later (SetValue on the
+// variables of b.Store) count from the next call on; the manifest is read now.
+func (b *Bundle) NewForward(e *engine.Engine, batch int) (*Forward, error) {
+	if batch < 1 {
+		return nil, fmt.Errorf("bundle: %s: batch is %d; use at least 1", b.Manifest.Name, batch)
+	}
+	if err := b.Manifest.Validate(); err != nil {
+		return nil, fmt.Errorf("bundle: %s: %w", b.Manifest.Name, err)
+	}
+	exec, err := model.NewExec(e.Backend, b.Store, func(scope *model.Scope, x *Node) *Node {
+		return ConvertDType(b.Logits(scope, x), dtypes.Float32)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %s: %w", b.Manifest.Name, err)
+	}
+	f := &Forward{
+		exec:    exec,
+		shape:   append([]int{batch}, b.Manifest.InputShape...),
+		size:    b.Manifest.size(),
+		classes: b.Manifest.Network.OutputClasses(),
+		name:    b.Manifest.Name,
+	}
+	if _, err := exec.Compile(shapes.Make(dtypes.Float32, f.shape...)); err != nil {
+		return nil, fmt.Errorf("bundle: compile %s for batches of %d: %w", b.Manifest.Name, batch, err)
+	}
+	return f, nil
+}
+
+// Batch returns the batch size the program was compiled for.
+func (f *Forward) Batch() int { return f.shape[0] }
+
+// Logits runs n examples, any number of them; x is [n, InputShape...] in row-major order in the units of the data set, the
+// result is [n, classes]. The last batch is padded with zeros, which changes nothing for the others.
+func (f *Forward) Logits(x []float32, n int) ([]float32, error) {
+	if n < 0 || len(x) != n*f.size {
+		return nil, fmt.Errorf("bundle: %s: got %d values for %d examples; want %d (%d each, shape %v)",
+			f.name, len(x), n, n*f.size, f.size, f.shape[1:])
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	batch := f.shape[0]
+	logits := make([]float32, 0, n*f.classes)
+	for start := 0; start < n; start += batch {
+		count := min(batch, n-start)
+		part := x[start*f.size : (start+count)*f.size]
+		if count < batch {
+			part = append(slices.Clone(part), make([]float32, (batch-count)*f.size)...)
+		}
+		out, err := f.run(part)
+		if err != nil {
+			return nil, err
+		}
+		logits = append(logits, out[:count*f.classes]...)
+	}
+	return logits, nil
+}
+
+func (f *Forward) run(x []float32) ([]float32, error) {
+	input := tensors.FromFlatDataAndDimensions(x, f.shape...)
+	defer func() { _ = input.FinalizeAll() }()
+	output, err := f.exec.Call1(input)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: run %s: %w", f.name, err)
+	}
+	defer func() { _ = output.FinalizeAll() }()
+	flat, err := tensors.CopyFlatData[float32](output)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: run %s: %w", f.name, err)
+	}
+	return flat, nil
+}
 
 // Close frees the compiled program; the bundle stays usable.
-func (f *Forward) Close() {}
+func (f *Forward) Close() { f.exec.Finalize() }
+
+// Declare creates in the store every variable the network needs and does not find there, with the first value of the
+// store's seed. It builds the graph of one example and runs nothing.
+func (b *Bundle) Declare(backend compute.Backend) error {
+	err := exceptions.TryCatch[error](func() {
+		g := NewGraph(backend, "declare")
+		defer g.Finalize()
+		model.SetStore(g, b.Store)
+		x := Parameter(g, "x", shapes.Make(dtypes.Float32, append([]int{1}, b.Manifest.InputShape...)...))
+		b.Logits(b.Store.RootScope(), x)
+	})
+	if err != nil {
+		return fmt.Errorf("network on input %v: %w", b.Manifest.InputShape, err)
+	}
+	return nil
+}
+
+// Variables returns the variables of the network in the order in which it uses them.
+func (b *Bundle) Variables() []*model.Variable {
+	var variables []*model.Variable
+	for v := range b.Store.IterVariables() {
+		if strings.HasPrefix(v.Path(), "/"+scopeName+"/") {
+			variables = append(variables, v)
+		}
+	}
+	return variables
+}

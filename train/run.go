@@ -2,8 +2,14 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
+
+	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
@@ -59,7 +65,235 @@ type Result struct {
 }
 
 // Run trains a network. It stops early with an error when ctx is cancelled (after saving a checkpoint), when the loss is
-// not finite (the last good checkpoint stays) and when a checkpoint cannot be written (the earlier ones stay).
-func Run(ctx context.Context, r Recipe, o Options) (*Result, error) {
-	return nil, errors.New("train: not built yet")
+// not finite (*Diverged; the last good checkpoint stays) and when a checkpoint cannot be written (the earlier ones stay).
+func Run(ctx context.Context, r Recipe, o Options) (result *Result, err error) {
+	began := time.Now()
+	if o.Engine == nil {
+		return nil, errors.New("train: no engine; give Options.Engine what engine.Open returns")
+	}
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Remark == nil {
+		o.Remark = func(string) {}
+	}
+	l := &loop{recipe: r, options: o, record: record{SchemaVersion: 1, Metrics: map[string]float64{}, Distance: []DistancePoint{}}}
+	if o.Dir != "" {
+		if l.checkpoints, err = openCheckpoints(o.Dir, r.Checkpoint); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, l.checkpoints.close()) }()
+	}
+	if l.material, err = prepare(r, o); err != nil {
+		return nil, err
+	}
+	manifest, err := l.manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.trained = manifest
+	if l.plan, err = r.plan(l.material.train.set.Len()); err != nil {
+		return nil, err
+	}
+	b := &bundle.Bundle{Manifest: manifest, Store: model.NewStore()}
+	defer b.Store.Finalize()
+	if l.state, err = newState(r, b, o.Engine.Backend); err != nil {
+		return nil, err
+	}
+	resumed, err := l.resume()
+	if err != nil {
+		return nil, err
+	}
+	from := l.step
+	if err := l.compile(ctx, b); err != nil {
+		return nil, err
+	}
+	defer l.close()
+	if err := l.run(ctx); err != nil {
+		return nil, err
+	}
+	result, err = l.finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	result.Resumed, result.From, result.Seconds = resumed, from, time.Since(began).Seconds()
+	return result, nil
+}
+
+// manifest describes the model that is about to be trained.
+func (l *loop) manifest(ctx context.Context) (bundle.Manifest, error) {
+	network, err := l.recipe.network()
+	if err != nil {
+		return bundle.Manifest{}, err
+	}
+	info := l.material.train.set.Info()
+	if got, want := network.OutputClasses(), len(info.Classes); got != want {
+		return bundle.Manifest{}, fmt.Errorf("train: the network has %d classes, %s has %d; set network.classes=%d", got, info.Name, want, want)
+	}
+	m := bundle.NewManifest(network, info.Shape, info.Classes)
+	m.Name = l.recipe.Name
+	if m.Preprocess, err = preprocess(ctx, l.recipe, l.material.train.set); err != nil {
+		return bundle.Manifest{}, err
+	}
+	resolved, err := json.Marshal(l.recipe)
+	if err != nil {
+		return bundle.Manifest{}, fmt.Errorf("train: %w", err)
+	}
+	m.Provenance = bundle.Provenance{
+		Recipe: json.RawMessage(resolved), Seed: l.recipe.Seed,
+		Data: info.Name, DataChecksum: l.material.checksum, DataLicence: info.Licence,
+		Engine: l.options.Engine.Kind, Versions: bundle.Versions(), Created: time.Now().UTC().Truncate(time.Second),
+	}
+	l.record.Recipe, l.record.Seed, l.record.DataChecksum, l.record.Engine = resolved, l.recipe.Seed, l.material.checksum, l.options.Engine.Kind
+	return m, nil
+}
+
+// resume goes on from the newest checkpoint that is whole, if there is one and it belongs to this recipe and data.
+func (l *loop) resume() (bool, error) {
+	if l.checkpoints == nil {
+		return false, nil
+	}
+	if !l.options.Resume {
+		steps, err := l.checkpoints.steps()
+		if err == nil && len(steps) > 0 {
+			err = fmt.Errorf("train: %s has checkpoints of an earlier run; resume it, or use another folder", l.options.Dir)
+		}
+		return false, err
+	}
+	r, err := l.checkpoints.newest(l.options.Remark)
+	if err != nil {
+		return false, err
+	}
+	if r.Step > 0 {
+		if err := sameRecipe(r.Recipe, l.record.Recipe); err != nil {
+			return false, err
+		}
+		if r.DataChecksum != l.record.DataChecksum {
+			return false, fmt.Errorf("train: resume: the training data are not those of %s; bring them back, or start anew in another folder", l.checkpoints.last)
+		}
+		if r.Engine != l.record.Engine {
+			l.options.Remark(fmt.Sprintf("the checkpoint was made on engine %s, this is %s: the run goes on, but not bit for bit", r.Engine, l.record.Engine))
+		}
+		if err := bundle.ReadTensors(r.tensors, slices.Collect(l.state.store.IterVariables())); err != nil {
+			return false, fmt.Errorf("train: resume: %w", err)
+		}
+		r.Engine, r.Recipe = l.record.Engine, l.record.Recipe
+		l.record, l.step = r, r.Step
+	}
+	if l.options.Sink != nil {
+		if err := l.options.Sink.Rewind(r.Step); err != nil {
+			return false, fmt.Errorf("train: resume: %w", err)
+		}
+	}
+	return r.Step > 0, nil
+}
+
+// compile brings the data to the device, where it fits, and builds the programs.
+func (l *loop) compile(ctx context.Context, b *bundle.Bundle) error {
+	x := l.material.train
+	whole := cut{size: l.recipe.BatchSize / l.recipe.Accumulate, whole: l.recipe.BatchSize, stride: l.recipe.BatchSize}
+	limit := l.options.DeviceBytes
+	if limit == 0 {
+		limit = 1 << 30
+	}
+	bytes := int64(x.set.Len()) * int64(volume(x.set.Info().Shape))
+	if bytesOf(x.set) == nil {
+		bytes *= 4
+	}
+	if bytes <= limit {
+		feed, err := newDeviceFeed(ctx, x)
+		if err != nil {
+			return err
+		}
+		l.feed = feed
+	} else {
+		l.feed = &hostFeed{examples: x, cut: whole, dropLast: l.recipe.DropLast}
+	}
+	s := step{recipe: l.recipe, bundle: b, state: l.state, feed: l.feed, cut: whole}
+	backend := l.options.Engine.Backend
+	var err error
+	if l.update, err = s.compile(backend, s.update); err != nil {
+		return err
+	}
+	if l.recipe.Accumulate > 1 {
+		if l.micro, err = s.compile(backend, s.micro); err != nil {
+			return err
+		}
+	}
+	if l.plan.last > 0 {
+		t := s
+		t.cut.size, t.cut.whole = l.plan.last, l.plan.last
+		if l.tail, err = t.compile(backend, t.update); err != nil {
+			return err
+		}
+	}
+	if l.recipe.Distance.Points > 0 {
+		if l.distance, err = l.state.distanceProgram(backend); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+	}
+	if l.material.validation != nil || l.material.test != nil {
+		if l.meter, err = newMeter(l.options.Engine, b.Manifest, l.state, l.recipe.EMA.Decay > 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close frees what the run held on the device.
+func (l *loop) close() {
+	l.release()
+	l.feed.close()
+	for _, exec := range []*model.Exec{l.update, l.tail, l.micro, l.distance} {
+		if exec != nil {
+			exec.Finalize()
+		}
+	}
+	if l.meter != nil && l.meter.forward != nil {
+		l.meter.forward.Close()
+	}
+}
+
+// finish measures the trained model and puts the result together.
+func (l *loop) finish(ctx context.Context) (*Result, error) {
+	averaged := l.recipe.EMA.Decay > 0
+	if l.meter == nil {
+		l.meter = &meter{bundle: &bundle.Bundle{Store: model.NewStore()}}
+	}
+	if err := l.meter.take(l.state, averaged); err != nil {
+		return nil, err
+	}
+	metrics := maps.Clone(l.record.Metrics)
+	delete(metrics, "lr")
+	if l.material.test != nil {
+		accuracy, nll, err := l.meter.measure(ctx, l.material.test)
+		if err != nil {
+			return nil, err
+		}
+		metrics["accuracy"], metrics["nll"] = accuracy, nll
+	}
+	result := &Result{
+		Steps: l.step, Epochs: l.plan.epochs, Metrics: metrics, Distance: l.record.Distance, Best: l.record.BestAccuracy,
+	}
+	if len(l.record.Distance) > 0 {
+		var t, d []float64
+		for _, p := range l.record.Distance {
+			t, d = append(t, float64(p.Step)), append(d, p.Distance)
+		}
+		fit, err := FitDistance(t, d)
+		if err != nil {
+			return nil, err
+		}
+		result.Fit = &fit
+		maps.Copy(metrics, map[string]float64{
+			"log_slope": fit.LogSlope, "log_intercept": fit.LogIntercept, "log_r2": fit.LogR2,
+			"sqrt_slope": fit.SqrtSlope, "sqrt_intercept": fit.SqrtIntercept, "sqrt_r2": fit.SqrtR2,
+			"power_exponent": fit.PowerExponent,
+		})
+	}
+	l.meter.bundle.Manifest = l.trained
+	l.meter.bundle.Manifest.Metrics = metrics
+	l.meter.bundle.Manifest.Provenance.Steps = l.step
+	result.Bundle = l.meter.bundle
+	return result, nil
 }

@@ -1,0 +1,60 @@
+package bundle
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// card is the model card: what the model is, how good, how made, how to use. It says nothing the manifest does not.
+func (m Manifest) card() string {
+	var b strings.Builder
+	network, _ := json.Marshal(m.Network) // Save has marshalled it before
+	fmt.Fprintf(&b, "# %s\n\n", m.Name)
+	fmt.Fprintf(&b, "A classifier of %v inputs into %d classes: %s.\n\n", m.InputShape, len(m.Labels), strings.Join(m.Labels, ", "))
+	fmt.Fprintf(&b, "Network: `%s`\n\n", network)
+	if len(m.Preprocess.Mean) > 0 {
+		fmt.Fprintf(&b, "Inputs are standardised inside the model, channel by channel, with mean %.4g and standard deviation %.4g: give them raw.\n\n",
+			m.Preprocess.Mean, m.Preprocess.Std)
+	}
+	if t := m.Calibration.Temperature; t != 1 {
+		fmt.Fprintf(&b, "Calibrated: logits are divided by the temperature %.6g.\n\n", t)
+	}
+	if len(m.Metrics) > 0 {
+		b.WriteString("## Measured\n\n| metric | value |\n| --- | --- |\n")
+		for _, name := range slices.Sorted(maps.Keys(m.Metrics)) {
+			fmt.Fprintf(&b, "| %s | %.6g |\n", name, m.Metrics[name])
+		}
+		b.WriteString("\n")
+	}
+	p := m.Provenance
+	b.WriteString("## How it was made\n\n")
+	line := func(what, value string) {
+		if value != "" && value != "0" {
+			fmt.Fprintf(&b, "- %s: %s\n", what, value)
+		}
+	}
+	line("data", p.Data)
+	line("data checksum", p.DataChecksum)
+	line("data licence", p.DataLicence)
+	line("seed", fmt.Sprint(p.Seed))
+	line("updates", fmt.Sprint(p.Steps))
+	line("engine", p.Engine)
+	for _, name := range slices.Sorted(maps.Keys(p.Versions)) {
+		line(name, p.Versions[name])
+	}
+	if !p.Created.IsZero() {
+		line("made", p.Created.UTC().Format("2006-01-02 15:04 UTC"))
+	}
+	for _, what := range p.Derived {
+		line("then", what)
+	}
+	fmt.Fprintf(&b, "\nThe whole recipe is in `%s`. The metrics hold for data like the test part and say nothing about shifted inputs:\n"+
+		"measure those with `ballast evaluate`.\n\n", ManifestFile)
+	b.WriteString("## How to use it\n\n    ballast evaluate DIR --data NAME\n\n" +
+		"In Go: `bundle.Open(dir)`, `NewForward(engine, batch)`, `Logits(x, n)`.\n" +
+		"The weights are plain safetensors: kernels are [kh, kw, cin, cout] or [in, out], images are NHWC.\n")
+	return b.String()
+}

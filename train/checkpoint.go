@@ -1,0 +1,274 @@
+package train
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/gofrs/flock"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/internal/durable"
+)
+
+// The files of a checkpoint, checkpoints/step-00001234: everything the run moves, where it stands, and a checksum of both
+// ("sha256sum -c SHA256SUMS" checks it by hand).
+const (
+	checkpointsDir = "checkpoints"
+	lockFile       = "lock"
+	stateFile      = "state.json"
+	sumsFile       = "SHA256SUMS"
+	stepPrefix     = "step-"
+)
+
+// record is state.json. It holds no clock: two runs of one recipe write the same bytes.
+type record struct {
+	SchemaVersion int                `json:"schema_version"`
+	Step          int                `json:"step"`
+	Epoch         int                `json:"epoch"`    // passes finished
+	Position      int                `json:"position"` // updates done of the present pass
+	Seed          uint64             `json:"seed"`
+	Recipe        json.RawMessage    `json:"recipe"` // resolved
+	DataChecksum  string             `json:"data_checksum"`
+	Engine        string             `json:"engine"`
+	Metrics       map[string]float64 `json:"metrics"` // last value of everything logged
+	Distance      []DistancePoint    `json:"distance"`
+	BestStep      int                `json:"best_step"` // 0 = none yet
+	BestAccuracy  float64            `json:"best_accuracy"`
+
+	tensors string // file of the tensors
+}
+
+// checkpoints is the folder of one run's checkpoints, locked against a second run.
+type checkpoints struct {
+	dir    string
+	lock   *flock.Flock
+	policy Checkpoint
+	last   string // newest one written or gone on from, "" = none
+}
+
+// openCheckpoints makes the folder and locks it.
+func openCheckpoints(runDir string, policy Checkpoint) (*checkpoints, error) {
+	c := &checkpoints{dir: filepath.Join(runDir, checkpointsDir), policy: policy}
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	path := filepath.Join(c.dir, lockFile)
+	c.lock = flock.New(path)
+	locked, err := c.lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("train: lock %s: %w", path, err)
+	}
+	if !locked {
+		owner, _ := os.ReadFile(path) // only for the message
+		return nil, fmt.Errorf("train: %s: another run (process %s) writes here; wait for it or use another folder",
+			runDir, strings.TrimSpace(string(owner)))
+	}
+	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return nil, errors.Join(fmt.Errorf("train: %w", err), c.close())
+	}
+	if err := durable.RemoveTemporaries(c.dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("train: %w", err), c.close())
+	}
+	return c, nil
+}
+
+func (c *checkpoints) close() error { return c.lock.Unlock() }
+
+// steps lists the checkpoints there are, oldest first.
+func (c *checkpoints) steps() ([]int, error) {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	var steps []int
+	for _, e := range entries {
+		if digits, ok := strings.CutPrefix(e.Name(), stepPrefix); ok && e.IsDir() {
+			if n, err := strconv.Atoi(digits); err == nil {
+				steps = append(steps, n)
+			}
+		}
+	}
+	slices.Sort(steps)
+	return steps, nil
+}
+
+func (c *checkpoints) path(step int) string {
+	return filepath.Join(c.dir, fmt.Sprintf("%s%08d", stepPrefix, step))
+}
+
+// save writes a checkpoint whole or not at all, then removes those no longer wanted.
+func (c *checkpoints) save(s *state, r record) error {
+	path := c.path(r.Step)
+	err := durable.WriteDir(path, func(tmp string) error {
+		weights := filepath.Join(tmp, bundle.WeightsFile)
+		if err := bundle.WriteTensors(weights, slices.Collect(s.store.IterVariables())); err != nil {
+			return err
+		}
+		text, err := json.MarshalIndent(r, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(tmp, stateFile), append(text, '\n'), 0o644); err != nil {
+			return err
+		}
+		var sums strings.Builder
+		for _, name := range []string{bundle.WeightsFile, stateFile} {
+			sum, err := fileSum(filepath.Join(tmp, name))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&sums, "%s  %s\n", sum, name)
+		}
+		return os.WriteFile(filepath.Join(tmp, sumsFile), []byte(sums.String()), 0o644)
+	})
+	if err != nil {
+		mend := ""
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			mend = "; free some space and resume"
+			if c.last != "" {
+				mend += " (the checkpoint " + c.last + " is whole)"
+			}
+		}
+		return fmt.Errorf("train: checkpoint %s: %w%s", path, err, mend)
+	}
+	c.last = path
+	return c.prune(r)
+}
+
+// prune keeps the newest checkpoints and the best one. Those of later steps belong to a future that did not happen: the run
+// went back because they are broken.
+func (c *checkpoints) prune(r record) error {
+	steps, err := c.steps()
+	if err != nil {
+		return err
+	}
+	past := slices.DeleteFunc(slices.Clone(steps), func(n int) bool { return n > r.Step })
+	keep := past[max(0, len(past)-c.policy.KeepLast):]
+	for _, n := range steps {
+		if slices.Contains(keep, n) || c.policy.KeepBest && n == r.BestStep {
+			continue
+		}
+		if err := os.RemoveAll(c.path(n)); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+	}
+	return nil
+}
+
+// newest returns the newest checkpoint that is whole; step 0 when there is none. A broken one is skipped with a remark.
+func (c *checkpoints) newest(remark func(string)) (record, error) {
+	steps, err := c.steps()
+	if err != nil {
+		return record{}, err
+	}
+	for _, n := range slices.Backward(steps) {
+		r, err := c.load(n)
+		if err == nil {
+			c.last = c.path(n)
+			return r, nil
+		}
+		remark(fmt.Sprintf("checkpoint %s is broken (%v); going back to an older one", c.path(n), err))
+	}
+	return record{}, nil
+}
+
+// load checks the sums before it believes a byte.
+func (c *checkpoints) load(step int) (record, error) {
+	path := c.path(step)
+	sums, err := os.ReadFile(filepath.Join(path, sumsFile))
+	if err != nil {
+		return record{}, err
+	}
+	for _, name := range []string{bundle.WeightsFile, stateFile} {
+		sum, err := fileSum(filepath.Join(path, name))
+		if err != nil {
+			return record{}, err
+		}
+		if !strings.Contains(string(sums), sum+"  "+name+"\n") {
+			return record{}, fmt.Errorf("%s does not match its checksum", name)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(path, stateFile))
+	if err != nil {
+		return record{}, err
+	}
+	var r record
+	if err := json.Unmarshal(text, &r); err != nil {
+		return record{}, fmt.Errorf("%s: %w", stateFile, err)
+	}
+	if r.Step != step {
+		return record{}, fmt.Errorf("%s says step %d", stateFile, r.Step)
+	}
+	r.tensors = filepath.Join(path, bundle.WeightsFile)
+	return r, nil
+}
+
+func fileSum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// sameRecipe says which field of a recipe changed since the checkpoint, but for those that change no number.
+func sameRecipe(then, now json.RawMessage) error {
+	var a, b map[string]any
+	if err := json.Unmarshal(then, &a); err != nil {
+		return fmt.Errorf("train: recipe of the checkpoint: %w", err)
+	}
+	if err := json.Unmarshal(now, &b); err != nil {
+		return fmt.Errorf("train: recipe: %w", err)
+	}
+	for _, free := range []string{"name", "checkpoint", "test"} {
+		delete(a, free)
+		delete(b, free)
+	}
+	if path, was, is, differs := difference("", a, b); differs {
+		return fmt.Errorf("train: resume: the recipe's %s was %v and is %v now; put it back, or start anew in another folder", path, was, is)
+	}
+	return nil
+}
+
+// difference finds the first field, by name, in which two recipes differ.
+func difference(path string, a, b any) (where string, was, is any, differs bool) {
+	x, xIs := a.(map[string]any)
+	y, yIs := b.(map[string]any)
+	if !xIs || !yIs {
+		return path, a, b, !reflect.DeepEqual(a, b)
+	}
+	keys := map[string]bool{}
+	for k := range x {
+		keys[k] = true
+	}
+	for k := range y {
+		keys[k] = true
+	}
+	names := make([]string, 0, len(keys))
+	for k := range keys {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	for _, k := range names {
+		if where, was, is, differs = difference(strings.TrimPrefix(path+"."+k, "."), x[k], y[k]); differs {
+			return where, was, is, true
+		}
+	}
+	return "", nil, nil, false
+}

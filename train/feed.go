@@ -1,0 +1,290 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/ops"
+)
+
+// The first inputs of every step graph; those of the feed come behind.
+const (
+	inputTable = iota // [steps of an epoch, columnsOfRate] float32
+	inputBase         // int32: updates done before the epoch
+	inputFeed
+)
+
+// batch is one micro-batch in the graph.
+type batch struct {
+	x      *Node // [n, shape...] float32
+	labels *Node // [n] int32
+	share  *Node // [n] float32: share of each example in the loss that is reported
+	push   *Node // the same in the gradient; differs by the multiplicative noise
+}
+
+// cut says how an update is cut from the order of the epoch.
+type cut struct {
+	size   int // examples of a micro-batch
+	whole  int // examples of the update
+	stride int // examples from one update to the next
+}
+
+// feed brings the examples to the graph: from the device, where they fit, or batch by batch from the host.
+type feed interface {
+	// batch builds the present micro-batch in a graph.
+	batch(s *state, c cut, inputs []*Node) batch
+	// begin gets ready for the rest of an epoch, from its update number local on.
+	begin(ctx context.Context, e epoch, local int) error
+	// next returns the inputs for one call; micro counts the micro-batches of an update.
+	next(ctx context.Context) ([]any, error)
+	close()
+}
+
+// epoch is what changes from one pass to the next, computed on the host.
+type epoch struct {
+	number int
+	order  []int32   // permutation of the examples
+	share  []float32 // by place in the order; nil = 1/batch for all
+	push   []float32
+}
+
+// examples is the training set of a run with everything that has been done to it.
+type examples struct {
+	set     data.Dataset
+	labels  []int32   // after label noise
+	weights []float32 // loss weights; nil = all 1
+}
+
+// epoch draws the order and the weights of a pass. They depend on the seed and the number of the pass alone.
+func (x examples) epoch(r Recipe, p plan, number int) (epoch, error) {
+	e := epoch{number: number, order: data.Order(len(x.labels), r.Seed, number)}
+	sigma2 := r.LargeBatch.GradientNoise
+	if sigma2 == -1 {
+		sigma2 = float64(r.BatchSize) / float64(r.LargeBatch.SmallBatch)
+	}
+	if x.weights == nil && sigma2 == 0 {
+		return e, nil
+	}
+	e.share = make([]float32, len(e.order))
+	for start := 0; start < len(e.order); start += r.BatchSize {
+		part := e.order[start:min(start+r.BatchSize, len(e.order))]
+		var sum float64
+		for _, i := range part {
+			sum += x.weight(i)
+		}
+		for k, i := range part {
+			if sum > 0 {
+				e.share[start+k] = float32(x.weight(i) / sum)
+			}
+		}
+	}
+	if sigma2 == 0 {
+		e.push = e.share
+		return e, nil
+	}
+	source := rand.New(rand.NewPCG(r.Seed^noiseStream, uint64(number)))
+	draws := make([]float64, len(e.order))
+	for i := range draws {
+		draws[i] = source.NormFloat64()
+	}
+	z, err := GradNoiseWeights(draws, sigma2)
+	if err != nil {
+		return epoch{}, err
+	}
+	e.push = make([]float32, len(z))
+	for i := range z {
+		e.push[i] = float32(z[i] * float64(e.share[i]))
+	}
+	return e, nil
+}
+
+// noiseStream keeps the draws of the gradient noise apart from everything else that the seed decides.
+const noiseStream = 0x6e6f697365
+
+func (x examples) weight(i int32) float64 {
+	if x.weights == nil {
+		return 1
+	}
+	return float64(x.weights[i])
+}
+
+// deviceFeed keeps the examples, as bytes where the set has them, and the order of the epoch on the device.
+type deviceFeed struct {
+	shape   []int
+	x       *tensors.Tensor // [examples, values] uint8 or float32
+	labels  *tensors.Tensor // [examples] int32
+	passing []*tensors.Tensor
+}
+
+// newDeviceFeed reads the whole set once.
+func newDeviceFeed(ctx context.Context, x examples) (*deviceFeed, error) {
+	f := &deviceFeed{shape: x.set.Info().Shape}
+	n, values := x.set.Len(), volume(f.shape)
+	if raw := bytesOf(x.set); raw != nil {
+		f.x = tensors.FromFlatDataAndDimensions(raw, n, values)
+	} else {
+		all := make([]float32, 0, n*values)
+		reader := data.NewReader(x.set, ascending(n), 256, runtime.GOMAXPROCS(0), false)
+		for len(all) < n*values {
+			b, err := reader.Next(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("train: read the training set: %w", err)
+			}
+			all = append(all, b.X[:b.N*values]...)
+		}
+		f.x = tensors.FromFlatDataAndDimensions(all, n, values)
+	}
+	f.labels = tensors.FromFlatDataAndDimensions(x.labels, n)
+	return f, nil
+}
+
+func (f *deviceFeed) batch(s *state, c cut, inputs []*Node) batch {
+	x, labels, order := inputs[inputFeed], inputs[inputFeed+1], inputs[inputFeed+2]
+	g := x.Graph()
+	start := MulScalar(Sub(s.step.NodeValue(g), inputs[inputBase]), int32(c.stride))
+	if s.micro != nil {
+		start = Add(start, MulScalar(s.micro.NodeValue(g), int32(c.size)))
+	}
+	places := positions(g, c.size, start)
+	index := ops.GatherRows(order, places)
+	b := batch{
+		x:      ops.GatherRows(x, index),
+		labels: ops.GatherRows(labels, index),
+	}
+	if x.DType() == dtypes.Uint8 {
+		b.x = DivScalar(ConvertDType(b.x, dtypes.Float32), 255.0)
+	}
+	b.x = Reshape(b.x, append([]int{c.size}, f.shape...)...)
+	if len(inputs) > inputFeed+3 {
+		b.share = ops.GatherRows(inputs[inputFeed+3], places)
+		b.push = ops.GatherRows(inputs[inputFeed+4], places)
+	} else {
+		b.share = equalShares(g, c)
+		b.push = b.share
+	}
+	return b
+}
+
+func (f *deviceFeed) begin(_ context.Context, e epoch, _ int) error {
+	f.release()
+	f.passing = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(e.order, len(e.order))}
+	if e.share != nil {
+		f.passing = append(f.passing,
+			tensors.FromFlatDataAndDimensions(e.share, len(e.share)), tensors.FromFlatDataAndDimensions(e.push, len(e.push)))
+	}
+	return nil
+}
+
+func (f *deviceFeed) next(context.Context) ([]any, error) {
+	inputs := []any{f.x, f.labels}
+	for _, t := range f.passing {
+		inputs = append(inputs, t)
+	}
+	return inputs, nil
+}
+
+// release frees what belonged to the last epoch at once rather than when the garbage collector finds it.
+func (f *deviceFeed) release() {
+	for _, t := range f.passing {
+		_ = t.FinalizeAll() // an input nobody uses any more; there is nothing to do about a failure
+	}
+	f.passing = nil
+}
+
+func (f *deviceFeed) close() {
+	f.release()
+	_ = f.x.FinalizeAll()
+	_ = f.labels.FinalizeAll()
+}
+
+// hostFeed sends every batch from the host; the reader decodes ahead of the device.
+type hostFeed struct {
+	examples examples
+	cut      cut
+	dropLast bool
+	epoch    epoch
+	place    int // in the order
+	reader   *data.Reader
+}
+
+func (f *hostFeed) batch(_ *state, c cut, inputs []*Node) batch {
+	b := batch{x: inputs[inputFeed], labels: inputs[inputFeed+1]}
+	b.x = Reshape(b.x, append([]int{c.size}, f.examples.set.Info().Shape...)...)
+	if len(inputs) > inputFeed+2 {
+		b.share, b.push = inputs[inputFeed+2], inputs[inputFeed+3]
+	} else {
+		b.share = equalShares(b.x.Graph(), c)
+		b.push = b.share
+	}
+	return b
+}
+
+func (f *hostFeed) begin(_ context.Context, e epoch, local int) error {
+	f.epoch, f.place = e, local*f.cut.stride
+	f.reader = data.NewReader(f.examples.set, e.order[f.place:], f.cut.size, runtime.GOMAXPROCS(0), f.dropLast)
+	return nil
+}
+
+func (f *hostFeed) next(ctx context.Context) ([]any, error) {
+	b, err := f.reader.Next(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("train: read the training set: %w", err)
+	}
+	labels := make([]int32, b.N)
+	for i, example := range b.Index {
+		labels[i] = f.examples.labels[example]
+	}
+	inputs := []any{
+		tensors.FromFlatDataAndDimensions(b.X[:b.N*volume(f.examples.set.Info().Shape)], b.N, volume(f.examples.set.Info().Shape)),
+		tensors.FromFlatDataAndDimensions(labels, b.N),
+	}
+	if f.epoch.share != nil {
+		inputs = append(inputs,
+			tensors.FromFlatDataAndDimensions(f.epoch.share[f.place:f.place+b.N], b.N),
+			tensors.FromFlatDataAndDimensions(f.epoch.push[f.place:f.place+b.N], b.N))
+	}
+	f.place += b.N
+	return inputs, nil
+}
+
+func (f *hostFeed) close() {}
+
+// equalShares gives each example of a micro-batch 1/whole of the loss.
+func equalShares(g *Graph, c cut) *Node {
+	return BroadcastToDims(Scalar(g, dtypes.Float32, 1/float64(c.whole)), c.size)
+}
+
+// bytesOf returns the examples as bytes, nil where the set has none.
+func bytesOf(set data.Dataset) []byte {
+	byted, ok := set.(data.Byted)
+	if !ok {
+		return nil
+	}
+	if raw := byted.Bytes(); len(raw) == set.Len()*volume(set.Info().Shape) {
+		return raw
+	}
+	return nil
+}
+
+func volume(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+func ascending(n int) []int32 {
+	order := make([]int32, n)
+	for i := range order {
+		order[i] = int32(i)
+	}
+	return order
+}

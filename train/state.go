@@ -1,0 +1,188 @@
+package train
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/nn/param"
+)
+
+// What a run moves besides the weights lives in the same store, as variables that do not train: a checkpoint of the store
+// is a checkpoint of everything.
+const (
+	modelScope       = "/model"                 // the network
+	velocityScope    = "/optimizer/velocity"    // sgd: v;  adamw: m
+	secondScope      = "/optimizer/second"      // adamw: v
+	accumulatedScope = "/optimizer/accumulated" // gradients of the micro-batches so far
+	averageScope     = "/average"               // EMA of everything under /model
+	initialScope     = "/initial"               // first values, for the distance monitor
+	stepPath         = "/train/step"            // int32: updates done
+	microPath        = "/train/micro"           // int32: micro-batches done of the present update
+	badPath          = "/train/bad"             // int32: first update whose loss or gradient was not finite, 0 = none
+	lossPath         = "/train/loss"            // float32: loss of the micro-batches so far of the present update
+	lossSumPath      = "/train/loss_sum"        // float32: sum of the losses since the last one logged
+	gradNormPath     = "/train/grad_norm"       // float32: norm of the last gradient, before clipping
+)
+
+// state is the store of a run and its variables by use.
+type state struct {
+	store     *model.Store
+	model     []*model.Variable // everything under /model, in the order of creation
+	trainable []*model.Variable
+	monitored []*model.Variable // whose distance is watched
+	step      *model.Variable
+	micro     *model.Variable
+	bad       *model.Variable
+	loss      *model.Variable
+	lossSum   *model.Variable
+	gradNorm  *model.Variable
+}
+
+// newState creates every variable of the run with its first value.
+func newState(r Recipe, b *bundle.Bundle, backend model.Backend) (*state, error) {
+	s := &state{store: b.Store}
+	param.Seed(s.store, r.Seed)
+	if err := s.store.SetRNGStateFromSeed(int64(r.Seed)); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	if err := b.Declare(backend); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	if err := s.store.InitializeVariables(backend, nil); err != nil {
+		return nil, fmt.Errorf("train: first values of the weights: %w", err)
+	}
+	for v := range s.store.IterVariables() {
+		if !strings.HasPrefix(v.Path(), modelScope+"/") {
+			continue
+		}
+		s.model = append(s.model, v)
+		if v.Trainable {
+			s.trainable = append(s.trainable, v)
+		}
+	}
+	if len(s.trainable) == 0 {
+		return nil, fmt.Errorf("train: the network has no trainable variable")
+	}
+	if r.Distance.Points > 0 {
+		s.monitored = s.trainable
+		if r.Distance.Variables == "first" {
+			s.monitored = s.trainable[:1]
+			for i, v := range s.trainable {
+				if param.Of(v) == param.Kernel {
+					s.monitored = s.trainable[i : i+1]
+					break
+				}
+			}
+		}
+	}
+	if err := s.extend(r); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return s, nil
+}
+
+// extend creates what belongs to the run rather than to the network.
+func (s *state) extend(r Recipe) (err error) {
+	create := func(path string, value *tensors.Tensor) *model.Variable {
+		if err != nil {
+			return nil
+		}
+		var v *model.Variable
+		if v, err = s.store.CreateVariable(path, value); err == nil {
+			v.SetTrainable(false)
+		}
+		return v
+	}
+	zeros := func(scope string, of []*model.Variable) {
+		for _, v := range of {
+			create(scope+v.Path(), tensors.FromShape(v.Shape()))
+		}
+	}
+	copies := func(scope string, of []*model.Variable) {
+		for _, v := range of {
+			value, cloneErr := v.MustValue().LocalClone()
+			if cloneErr != nil {
+				err = cloneErr
+				return
+			}
+			create(scope+v.Path(), value)
+		}
+	}
+	s.step = create(stepPath, tensors.FromScalar(int32(0)))
+	s.bad = create(badPath, tensors.FromScalar(int32(0)))
+	s.lossSum = create(lossSumPath, tensors.FromScalar(float32(0)))
+	s.gradNorm = create(gradNormPath, tensors.FromScalar(float32(0)))
+	if r.Optimizer.Name == "adamw" || r.Optimizer.Momentum > 0 {
+		zeros(velocityScope, s.trainable)
+	}
+	if r.Optimizer.Name == "adamw" {
+		zeros(secondScope, s.trainable)
+	}
+	if r.Accumulate > 1 {
+		s.micro = create(microPath, tensors.FromScalar(int32(0)))
+		s.loss = create(lossPath, tensors.FromScalar(float32(0)))
+		zeros(accumulatedScope, s.trainable)
+	}
+	if r.EMA.Decay > 0 {
+		copies(averageScope, s.model)
+	}
+	copies(initialScope, s.monitored)
+	return err
+}
+
+// beside returns the variable that holds what a scope keeps for v.
+func (s *state) beside(scope string, v *model.Variable) *model.Variable {
+	return s.store.GetVariable(scope + v.Path())
+}
+
+// finite says whether every number of the state is finite, and which variable holds one that is not.
+func (s *state) finite() (name string, ok bool) {
+	for v := range s.store.IterVariables() {
+		ok := true
+		if v.DType() == dtypes.Float32 && v.HasValue() {
+			tensors.MustConstFlatData(v.MustValue(), func(flat []float32) {
+				for _, x := range flat {
+					if x-x != 0 { // NaN or infinite
+						ok = false
+						return
+					}
+				}
+			})
+		}
+		if !ok {
+			return v.Path(), false
+		}
+	}
+	return "", true
+}
+
+// scalar reads a variable of one number; it waits until the device has computed it.
+func scalar[T int32 | float32](v *model.Variable) (T, error) {
+	value, err := v.Value()
+	if err != nil {
+		return 0, fmt.Errorf("train: %w", err)
+	}
+	flat, err := tensors.CopyFlatData[T](value)
+	if err != nil {
+		return 0, fmt.Errorf("train: read %s: %w", v.Path(), err)
+	}
+	return flat[0], nil
+}
+
+// distanceProgram compiles ||w - w_0||_2 over the monitored variables: one fused sum of squares.
+func (s *state) distanceProgram(backend model.Backend) (*model.Exec, error) {
+	return model.NewExec(backend, s.store, func(_ *model.Scope, g *Graph) *Node {
+		sum := ScalarZero(g, dtypes.Float64)
+		for _, v := range s.monitored {
+			moved := Sub(v.NodeValue(g), s.beside(initialScope, v).NodeValue(g))
+			sum = Add(sum, ConvertDType(ReduceAllSum(Square(moved)), dtypes.Float64))
+		}
+		return Sqrt(sum)
+	})
+}

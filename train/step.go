@@ -1,0 +1,194 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/ops"
+)
+
+// The columns of the epoch's table of rates, one row an update: what depends on the number of updates done is computed on
+// the host in float64, a whole epoch at once.
+const (
+	columnRate    = iota // learning rate
+	columnFirst          // adamw: 1/(1 - Beta1^t)
+	columnSecond         // adamw: 1/(1 - Beta2^t)
+	columnsOfRate        // how many
+)
+
+// step builds the graphs of one update. A step is one call of the update graph, after accumulate-1 calls of the micro graph.
+type step struct {
+	recipe Recipe
+	bundle *bundle.Bundle
+	state  *state
+	feed   feed
+	cut    cut
+}
+
+// micro adds the gradient of one micro-batch to the accumulated ones.
+func (s step) micro(scope *model.Scope, inputs []*Node) {
+	lossValue, gradients := s.gradients(scope, inputs)
+	g := lossValue.Graph()
+	for i, v := range s.state.trainable {
+		accumulated := s.state.beside(accumulatedScope, v)
+		accumulated.SetNodeValue(Add(accumulated.NodeValue(g), gradients[i]))
+	}
+	s.state.loss.SetNodeValue(Add(s.state.loss.NodeValue(g), lossValue))
+	s.state.micro.SetNodeValue(AddScalar(s.state.micro.NodeValue(g), 1))
+}
+
+// update computes the gradient of the (last micro-) batch and moves the weights and all other state.
+func (s step) update(scope *model.Scope, inputs []*Node) {
+	lossValue, gradients := s.gradients(scope, inputs)
+	g := lossValue.Graph()
+	if s.recipe.Accumulate > 1 {
+		for i, v := range s.state.trainable {
+			accumulated := s.state.beside(accumulatedScope, v)
+			gradients[i] = Add(accumulated.NodeValue(g), gradients[i])
+			accumulated.SetNodeValue(ZerosLike(gradients[i]))
+		}
+		lossValue = Add(s.state.loss.NodeValue(g), lossValue)
+		s.state.loss.SetNodeValue(ZerosLike(lossValue))
+		s.state.micro.SetNodeValue(ZerosLike(s.state.micro.NodeValue(g)))
+	}
+	done := s.state.step.NodeValue(g)
+	norm := globalNorm(gradients)
+	s.watch(lossValue, norm, done)
+	if s.recipe.ClipNorm > 0 {
+		scale := MinScalar(Div(Scalar(g, norm.DType(), s.recipe.ClipNorm), AddScalar(norm, 1e-6)), 1.0)
+		for i, gradient := range gradients {
+			gradients[i] = Mul(gradient, ConvertDType(scale, gradient.DType()))
+		}
+	}
+	s.optimize(gradients, s.rates(inputs, done))
+	s.average(g)
+	s.state.step.SetNodeValue(AddScalar(done, 1))
+}
+
+// gradients returns the loss to report and the gradient for each trainable variable. The loss of an example is weighted
+// by its share of the batch; multiplicative noise acts on the gradient alone.
+func (s step) gradients(scope *model.Scope, inputs []*Node) (*Node, []*Node) {
+	g := inputs[0].Graph()
+	s.state.store.SetTraining(g, true)
+	batch := s.feed.batch(s.state, s.cut, inputs)
+	logits := s.bundle.Logits(scope, batch.x)
+	perExample := loss.CrossEntropy{Smoothing: s.recipe.Loss.LabelSmoothing}.Apply(batch.labels, logits)
+	objective := ReduceAllSum(Mul(perExample, batch.push))
+	report := objective
+	if batch.share != batch.push {
+		report = ReduceAllSum(Mul(StopGradient(perExample), batch.share))
+	}
+	values := make([]*Node, len(s.state.trainable))
+	for i, v := range s.state.trainable {
+		values[i] = v.NodeValue(g)
+	}
+	return report, Gradient(objective, values...)
+}
+
+// watch keeps, on the device, the sum of the losses since the last one logged and the first update that went wrong.
+func (s step) watch(lossValue, norm, done *Node) {
+	g := lossValue.Graph()
+	fresh := Equal(ModScalar(done, int32(s.recipe.LogEvery)), ScalarZero(g, dtypes.Int32))
+	s.state.lossSum.SetNodeValue(Where(fresh, lossValue, Add(s.state.lossSum.NodeValue(g), lossValue)))
+	s.state.gradNorm.SetNodeValue(norm)
+	bad := s.state.bad.NodeValue(g)
+	wrong := LogicalAnd(LogicalNot(LogicalAnd(IsFinite(lossValue), IsFinite(norm))), Equal(bad, ScalarZero(g, dtypes.Int32)))
+	s.state.bad.SetNodeValue(Where(wrong, AddScalar(done, 1), bad))
+}
+
+// rates returns the row of the rate table for this update.
+func (s step) rates(inputs []*Node, done *Node) []*Node {
+	table, base := inputs[inputTable], inputs[inputBase]
+	row := ops.GatherRows(table, Reshape(Sub(done, base), 1)) // [1, columns]
+	rates := make([]*Node, columnsOfRate)
+	for i := range rates {
+		rates[i] = Reshape(Slice(row, AxisRange(), AxisElem(i)))
+	}
+	return rates
+}
+
+// optimize moves every trainable variable; see Optimizer for the formulas.
+func (s step) optimize(gradients, rates []*Node) {
+	o := s.recipe.Optimizer
+	rate := rates[columnRate]
+	g := rate.Graph()
+	for i, v := range s.state.trainable {
+		w, gradient := v.NodeValue(g), gradients[i]
+		decay := o.WeightDecay > 0 && o.decays(param.Of(v))
+		var direction *Node
+		switch o.Name {
+		case "adamw":
+			first, second := s.state.beside(velocityScope, v), s.state.beside(secondScope, v)
+			m := Add(MulScalar(first.NodeValue(g), o.Beta1), MulScalar(gradient, 1-o.Beta1))
+			u := Add(MulScalar(second.NodeValue(g), o.Beta2), MulScalar(Square(gradient), 1-o.Beta2))
+			first.SetNodeValue(m)
+			second.SetNodeValue(u)
+			direction = Div(Mul(m, rates[columnFirst]), AddScalar(Sqrt(Mul(u, rates[columnSecond])), o.Epsilon))
+			if decay {
+				w = Sub(w, Mul(MulScalar(w, o.WeightDecay), rate))
+			}
+		default:
+			if decay {
+				gradient = Add(gradient, MulScalar(w, o.WeightDecay))
+			}
+			direction = gradient
+			if o.Momentum > 0 {
+				velocity := s.state.beside(velocityScope, v)
+				direction = Add(MulScalar(velocity.NodeValue(g), o.Momentum), gradient)
+				velocity.SetNodeValue(direction)
+				if o.Nesterov {
+					direction = Add(gradient, MulScalar(direction, o.Momentum))
+				}
+			}
+		}
+		v.SetNodeValue(Sub(w, Mul(direction, rate)))
+	}
+}
+
+// average moves the average of the weights and statistics, after they have moved.
+func (s step) average(g *Graph) {
+	decay := s.recipe.EMA.Decay
+	if decay == 0 {
+		return
+	}
+	for _, v := range s.state.model {
+		average := s.state.beside(averageScope, v)
+		average.SetNodeValue(Add(MulScalar(average.NodeValue(g), decay), MulScalar(v.NodeValue(g), 1-decay)))
+	}
+}
+
+// decays says whether variables of a role decay.
+func (o Optimizer) decays(role param.Role) bool {
+	return slices.Contains(o.Decay, "all") || slices.Contains(o.Decay, string(role))
+}
+
+// globalNorm is the L2 norm of all gradients together.
+func globalNorm(gradients []*Node) *Node {
+	sum := ScalarZero(gradients[0].Graph(), dtypes.Float32)
+	for _, gradient := range gradients {
+		sum = Add(sum, ConvertDType(ReduceAllSum(Square(gradient)), dtypes.Float32))
+	}
+	return Sqrt(sum)
+}
+
+// compile returns a program for the graph and the batch the feed gives.
+func (s step) compile(backend model.Backend, build func(*model.Scope, []*Node)) (*model.Exec, error) {
+	exec, err := model.NewExec(backend, s.state.store, build)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return exec, nil
+}
+
+// positions are [n] int32: start, start+1, ...
+func positions(g *Graph, n int, start *Node) *Node {
+	return Add(Iota(g, shapes.Make(dtypes.Int32, n), 0), start)
+}
