@@ -59,7 +59,7 @@ type epoch struct {
 type examples struct {
 	set     data.Dataset
 	labels  []int32   // after label noise
-	weights []float32 // loss weights; nil = all 1
+	weights []float32 // an example adds weight x loss / batch; nil = all 1
 }
 
 // epoch draws the order and the weights of a pass. They depend on the seed and the number of the pass alone.
@@ -73,16 +73,14 @@ func (x examples) epoch(r Recipe, p plan, number int) (epoch, error) {
 		return e, nil
 	}
 	e.share = make([]float32, len(e.order))
-	for start := 0; start < len(e.order); start += r.BatchSize {
-		part := e.order[start:min(start+r.BatchSize, len(e.order))]
-		var sum float64
-		for _, i := range part {
-			sum += x.weight(i)
+	for k, i := range e.order {
+		whole := r.BatchSize
+		if k/r.BatchSize == p.stepsPerEpoch-1 && p.last > 0 {
+			whole = p.last
 		}
-		for k, i := range part {
-			if sum > 0 {
-				e.share[start+k] = float32(x.weight(i) / sum)
-			}
+		e.share[k] = 1 / float32(whole)
+		if x.weights != nil {
+			e.share[k] = float32(float64(x.weights[i]) / float64(whole))
 		}
 	}
 	if sigma2 == 0 {
@@ -107,13 +105,6 @@ func (x examples) epoch(r Recipe, p plan, number int) (epoch, error) {
 
 // noiseStream keeps the draws of the gradient noise apart from everything else that the seed decides.
 const noiseStream = 0x6e6f697365
-
-func (x examples) weight(i int32) float64 {
-	if x.weights == nil {
-		return 1
-	}
-	return float64(x.weights[i])
-}
 
 // deviceFeed keeps the examples, as bytes where the set has them, and the order of the epoch on the device.
 type deviceFeed struct {

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -24,7 +23,7 @@ type Recipe struct {
 	Validation Validation `json:"validation"`      // examples kept aside to watch the training
 	Preprocess string     `json:"preprocess"`      // standardize (per channel, from the training examples) or none
 	LabelNoise LabelNoise `json:"label_noise"`     // wrong labels put in on purpose
-	Weights    string     `json:"example_weights"` // .npy file with one loss weight per training example; "" = all 1
+	Weights    string     `json:"example_weights"` // .npy file with one weight per training example, by which its loss is multiplied; "" = all 1
 
 	Network zoo.Choice   `json:"network"` // architecture and its options
 	Norm    *norm.Choice `json:"norm"`    // replaces the network's own norm; null keeps it
@@ -181,38 +180,19 @@ func (r Recipe) Validate() error {
 	return errors.Join(errs...)
 }
 
-// network is the network with the recipe's norm put in. It goes through JSON, so that it works for every network that
-// has a norm and says so for one that has none.
+// network is the network with the recipe's norm put in.
 func (r Recipe) network() (zoo.Choice, error) {
 	if r.Network.Network == nil {
 		return zoo.Choice{}, errors.New("recipe: network is missing; name one, for example network: {name: mlp}")
 	}
-	choice := r.Network
+	n := r.Network.Network
 	if r.Norm != nil && r.Norm.Layer != nil {
-		raw, err := json.Marshal(r.Network)
-		if err != nil {
-			return zoo.Choice{}, fmt.Errorf("recipe: network: %w", err)
-		}
-		fields := map[string]any{}
-		if err := json.Unmarshal(raw, &fields); err != nil {
-			return zoo.Choice{}, fmt.Errorf("recipe: network: %w", err)
-		}
-		if _, has := fields["norm"]; !has {
-			return zoo.Choice{}, fmt.Errorf("recipe: norm: network %v has no norm to replace; leave norm out", fields["name"])
-		}
-		fields["norm"] = r.Norm
-		if raw, err = json.Marshal(fields); err != nil {
-			return zoo.Choice{}, fmt.Errorf("recipe: norm: %w", err)
-		}
-		choice = zoo.Choice{}
-		if err := json.Unmarshal(raw, &choice); err != nil {
-			return zoo.Choice{}, fmt.Errorf("recipe: norm: %w", err)
-		}
+		n = n.WithNorm(r.Norm.Layer)
 	}
-	if err := choice.Validate(); err != nil {
+	if err := n.Validate(); err != nil {
 		return zoo.Choice{}, fmt.Errorf("recipe: network: %w", err)
 	}
-	return choice, nil
+	return zoo.Choice{Network: n}, nil
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

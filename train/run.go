@@ -127,9 +127,7 @@ func (l *loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 		return bundle.Manifest{}, err
 	}
 	info := l.material.train.set.Info()
-	if got, want := network.OutputClasses(), len(info.Classes); got != want {
-		return bundle.Manifest{}, fmt.Errorf("train: the network has %d classes, %s has %d; set network.classes=%d", got, info.Name, want, want)
-	}
+	network.Network = network.WithClasses(len(info.Classes)) // the data decide
 	m := bundle.NewManifest(network, info.Shape, info.Classes)
 	m.Name = l.recipe.Name
 	if m.Preprocess, err = preprocess(ctx, l.recipe, l.material.train.set); err != nil {
@@ -275,7 +273,7 @@ func (l *loop) finish(ctx context.Context) (*Result, error) {
 	result := &Result{
 		Steps: l.step, Epochs: l.plan.epochs, Metrics: metrics, Distance: l.record.Distance, Best: l.record.BestAccuracy,
 	}
-	if len(l.record.Distance) > 0 {
+	if len(l.record.Distance) >= 3 {
 		var t, d []float64
 		for _, p := range l.record.Distance {
 			t, d = append(t, float64(p.Step)), append(d, p.Distance)

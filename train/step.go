@@ -122,7 +122,7 @@ func (s step) optimize(gradients, rates []*Node) {
 	g := rate.Graph()
 	for i, v := range s.state.trainable {
 		w, gradient := v.NodeValue(g), gradients[i]
-		decay := o.WeightDecay > 0 && o.decays(param.Of(v))
+		decay := o.WeightDecay > 0 && o.decays(v)
 		var direction *Node
 		switch o.Name {
 		case "adamw":
@@ -165,9 +165,10 @@ func (s step) average(g *Graph) {
 	}
 }
 
-// decays says whether variables of a role decay.
-func (o Optimizer) decays(role param.Role) bool {
-	return slices.Contains(o.Decay, "all") || slices.Contains(o.Decay, string(role))
+// decays says whether a variable decays. Of the output layer only the kernel does, unless all variables do.
+func (o Optimizer) decays(v *model.Variable) bool {
+	role := param.Of(v)
+	return slices.Contains(o.Decay, "all") || slices.Contains(o.Decay, string(role)) && (role != param.Output || v.Shape().Rank() > 1)
 }
 
 // globalNorm is the L2 norm of all gradients together.

@@ -1,0 +1,322 @@
+package train_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/train"
+	"github.com/ballast-ml/ballast/zoo"
+)
+
+// small is a recipe that takes about a second: an MLP on optdigits.
+func small(steps int) train.Recipe {
+	r := train.NewRecipe()
+	network := zoo.NewMLP()
+	network.Hidden = []int{32}
+	r.Network = zoo.Choice{Network: network}
+	r.Steps, r.LogEvery, r.BatchSize, r.Optimizer.LR = steps, 10, 64, 0.05
+	r.Checkpoint.EverySeconds = 0
+	return r
+}
+
+// journal is a sink that keeps everything in memory.
+type journal map[int]map[string]float64
+
+func (j journal) Log(step int, values map[string]float64) error {
+	if j[step] == nil {
+		j[step] = map[string]float64{}
+	}
+	maps.Copy(j[step], values)
+	return nil
+}
+
+func (j journal) Rewind(step int) error {
+	maps.DeleteFunc(j, func(s int, _ map[string]float64) bool { return s > step })
+	return nil
+}
+
+// weights are the bytes of every variable of a bundle, by path.
+func weights(t *testing.T, b *bundle.Bundle) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, v := range b.Variables() {
+		if err := v.MustValue().ConstBytes(func(data []byte) { all[v.Path()] = string(data) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+func run(t *testing.T, r train.Recipe, o train.Options) *train.Result {
+	t.Helper()
+	result, err := train.Run(t.Context(), r, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func TestRunLearnsDigits(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		r := small(200)
+		j := journal{}
+		var last train.Progress
+		result := run(t, r, train.Options{Engine: e, Sink: j, Progress: func(p train.Progress) { last = p }})
+		if result.Metrics["accuracy"] < 0.93 || !(result.Metrics["nll"] < 0.4) {
+			t.Errorf("accuracy %v, nll %v after 200 steps; want at least 0.93 and below 0.4", result.Metrics["accuracy"], result.Metrics["nll"])
+		}
+		if last.Step != 200 || last.Steps != 200 || !(last.ExamplesRate > 0) || last.Left != 0 {
+			t.Errorf("last progress is %+v", last)
+		}
+		if len(j) != 20 || !(j[200]["loss"] < j[10]["loss"]) {
+			t.Errorf("logged %d steps, loss %v to %v; want 20 and falling", len(j), j[10]["loss"], j[200]["loss"])
+		}
+	})
+}
+
+// everything that has state of its own, at once
+func elaborate(steps int) train.Recipe {
+	r := small(steps)
+	r.Norm = &norm.Choice{Layer: norm.NewBatch()}
+	r.EMA.Decay = 0.9
+	r.Accumulate = 2
+	r.ClipNorm = 1
+	r.LargeBatch.GradientNoise = 0.5
+	r.Validation.Fraction = 0.1
+	r.Distance.Points = 5
+	r.Distance.From = 2
+	r.Schedule.WarmupSteps = 5
+	r.Optimizer.Name, r.Optimizer.LR = "adamw", 0.003
+	return r
+}
+
+func TestSameSeedSameBitsOtherSeedOthers(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		r := elaborate(30)
+		a, b := run(t, r, train.Options{Engine: e}), run(t, r, train.Options{Engine: e})
+		if !maps.Equal(weights(t, a.Bundle), weights(t, b.Bundle)) || !maps.Equal(a.Metrics, b.Metrics) {
+			t.Error("two runs of one recipe differ")
+		}
+		r.Seed = 2
+		if c := run(t, r, train.Options{Engine: e}); maps.Equal(weights(t, a.Bundle), weights(t, c.Bundle)) {
+			t.Error("another seed gives the same weights")
+		}
+	})
+}
+
+func TestResumeIsBitForBit(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		for name, r := range map[string]train.Recipe{"plain": small(40), "elaborate": elaborate(47)} {
+			t.Run(name, func(t *testing.T) {
+				whole := journal{}
+				want := run(t, r, train.Options{Engine: e, Sink: whole})
+				dir, cut := t.TempDir(), journal{}
+				for stop := 7; stop < r.Steps; stop += 11 {
+					ctx, cancel := context.WithCancelCause(t.Context())
+					reason := fmt.Errorf("enough at %d", stop)
+					sink := stopper{journal: cut, at: stop / 10 * 10, cancel: func() { cancel(reason) }}
+					_, err := train.Run(ctx, r, train.Options{Engine: e, Dir: dir, Resume: true, Sink: sink})
+					cancel(nil)
+					if err != nil && !strings.Contains(err.Error(), reason.Error()) {
+						t.Fatal(err)
+					}
+				}
+				got := run(t, r, train.Options{Engine: e, Dir: dir, Resume: true, Sink: cut})
+				if !got.Resumed {
+					t.Error("the last run did not go on from a checkpoint")
+				}
+				if !maps.Equal(weights(t, want.Bundle), weights(t, got.Bundle)) {
+					t.Error("weights differ from those of the run that was not interrupted")
+				}
+				if !maps.Equal(want.Metrics, got.Metrics) || !slices.Equal(want.Distance, got.Distance) {
+					t.Errorf("metrics %v, want %v", got.Metrics, want.Metrics)
+				}
+				if !maps.EqualFunc(whole, cut, maps.Equal[map[string]float64]) {
+					t.Error("logged values differ from those of the run that was not interrupted")
+				}
+			})
+		}
+	})
+}
+
+// stopper cancels the run when a step is logged.
+type stopper struct {
+	journal
+	at     int
+	cancel func()
+}
+
+func (s stopper) Log(step int, values map[string]float64) error {
+	if step == s.at {
+		s.cancel()
+	}
+	return s.journal.Log(step, values)
+}
+
+func TestResumeRefusesAnotherRecipe(t *testing.T) {
+	e := goEngine(t)
+	dir := t.TempDir()
+	r := small(10)
+	run(t, r, train.Options{Engine: e, Dir: dir})
+	r.Optimizer.LR = 0.01
+	_, err := train.Run(t.Context(), r, train.Options{Engine: e, Dir: dir, Resume: true})
+	wantError(t, err, "optimizer.lr was 0.05 and is 0.01 now")
+	r = small(10)
+	_, err = train.Run(t.Context(), r, train.Options{Engine: e, Dir: dir})
+	wantError(t, err, "has checkpoints of an earlier run")
+}
+
+func TestBrokenCheckpointIsSkipped(t *testing.T) {
+	e := goEngine(t)
+	dir := t.TempDir()
+	r := small(20)
+	r.Checkpoint.EverySteps = 10
+	want := run(t, r, train.Options{Engine: e, Dir: dir})
+	path := filepath.Join(dir, "checkpoints", "step-00000020", bundle.WeightsFile)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)-1] ^= 1
+	if err := os.WriteFile(path, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var remarks []string
+	got := run(t, r, train.Options{Engine: e, Dir: dir, Resume: true, Remark: func(s string) { remarks = append(remarks, s) }})
+	if got.From != 10 || len(remarks) != 1 || !strings.Contains(remarks[0], "step-00000020 is broken (model.safetensors does not match") {
+		t.Errorf("went on from %d with remarks %q; want 10 and one about the checkpoint of step 20", got.From, remarks)
+	}
+	if !maps.Equal(weights(t, want.Bundle), weights(t, got.Bundle)) {
+		t.Error("weights differ")
+	}
+}
+
+func TestDivergedRunKeepsGoodCheckpoint(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		dir := t.TempDir()
+		r := small(100)
+		r.Norm = &norm.Choice{Layer: norm.Identity{}}
+		r.Schedule.Name = "constant"
+		r.Optimizer.LR = 1e30
+		r.Schedule.WarmupSteps = 0
+		r.Checkpoint.EverySteps = 1
+		_, err := train.Run(t.Context(), r, train.Options{Engine: e, Dir: dir})
+		wantError(t, err, "is not finite")
+		entries, err := os.ReadDir(filepath.Join(dir, "checkpoints"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range entries {
+			if entry.IsDir() && !allFinite(t, filepath.Join(dir, "checkpoints", entry.Name(), "state.json")) {
+				t.Errorf("%s holds values that are not finite", entry.Name())
+			}
+		}
+	})
+}
+
+func allFinite(t *testing.T, path string) bool {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state struct{ Metrics map[string]float64 }
+	if err := json.Unmarshal(raw, &state); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range state.Metrics {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestAccumulationEqualsTheBigBatch(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		r := small(10)
+		r.Norm = &norm.Choice{Layer: norm.Identity{}}
+		whole := run(t, r, train.Options{Engine: e})
+		r.Accumulate = 4
+		parts := run(t, r, train.Options{Engine: e})
+		for i, v := range whole.Bundle.Variables() {
+			w := parts.Bundle.Variables()[i].MustValue()
+			if !v.MustValue().InDelta(w, 1e-6) {
+				t.Errorf("%s differs by more than 1e-6", v.Path())
+			}
+		}
+	})
+}
+
+func TestHostFeedEqualsDeviceFeed(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		r := elaborate(25)
+		device := run(t, r, train.Options{Engine: e})
+		host := run(t, r, train.Options{Engine: e, DeviceBytes: 1})
+		for i, v := range device.Bundle.Variables() {
+			if !v.MustValue().InDelta(host.Bundle.Variables()[i].MustValue(), 1e-5) {
+				t.Errorf("%s differs by more than 1e-5", v.Path())
+			}
+		}
+	})
+}
+
+func TestLastBatchIsKeptWhenAsked(t *testing.T) {
+	e := goEngine(t)
+	r := small(0)
+	r.Epochs, r.DropLast, r.BatchSize = 1, false, 500
+	if got := run(t, r, train.Options{Engine: e}); got.Steps != 3 {
+		t.Errorf("1280 examples in batches of 500 took %d steps; want 3", got.Steps)
+	}
+	r.DropLast = true
+	if got := run(t, r, train.Options{Engine: e}); got.Steps != 2 {
+		t.Errorf("1280 examples in batches of 500 without the last took %d steps; want 2", got.Steps)
+	}
+}
+
+func TestTwoRunsInOneFolder(t *testing.T) {
+	e := goEngine(t)
+	dir := t.TempDir()
+	r := small(20)
+	var inner error
+	sink := onLog(func() { _, inner = train.Run(t.Context(), r, train.Options{Engine: e, Dir: dir, Resume: true}) })
+	run(t, r, train.Options{Engine: e, Dir: dir, Sink: sink})
+	wantError(t, inner, fmt.Sprintf("another run (process %d) writes here", os.Getpid()))
+}
+
+type onLog func()
+
+func (f onLog) Log(int, map[string]float64) error { f(); return nil }
+func (f onLog) Rewind(int) error                  { return nil }
+
+func goEngine(t *testing.T) *engine.Engine {
+	t.Helper()
+	e, err := engine.Open(engine.KindGo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func wantError(t *testing.T, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("error is %v; want one that says %q", err, text)
+	}
+}
+
+var _ = tensors.FromScalar[int32]
