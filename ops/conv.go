@@ -30,7 +30,7 @@ func (c Conv) Apply(x, kernel *Node) *Node {
 	case one && g == 1 && c.Padding == [2][2]int{}:
 		x = takeEvery(x, 0, 0, outSize(x, kernel, c, 0), outSize(x, kernel, c, 1), c)
 		return pointwise(x, kernel)
-	case onGo(x):
+	case onGo(x), !c.generalIsRight(kernel):
 		return c.shifted(x, kernel)
 	}
 	return Convolve(x, kernel).
@@ -70,6 +70,22 @@ func (c Conv) complete(x, kernel *Node) Conv {
 		}
 	}
 	return c
+}
+
+// generalIsRight reports whether the gradient of the general operation can be trusted. It is wrong, silently, for kernels
+// with an even side, and fails to build when a padding reaches beyond the kernel. Strides and dilations together it refuses.
+func (c Conv) generalIsRight(kernel *Node) bool {
+	if c.Strides != [2]int{1, 1} && c.Dilations != [2]int{1, 1} {
+		return false
+	}
+	for i := range 2 {
+		side := kernel.Shape().Dimensions[i]
+		reach := (side-1)*c.Dilations[i] + 1
+		if side%2 == 0 || c.Padding[i][0] >= reach || c.Padding[i][1] >= reach {
+			return false
+		}
+	}
+	return true
 }
 
 // outSize is the number of output rows (axis 0) or columns (axis 1).

@@ -7,9 +7,12 @@
 //	Conv, other                  general op                 shifted slices, one matrix   the general op is 30 times slower there
 //	                                                        product each; one product
 //	                                                        over patches for few channels
-//	MaxPool2D, window = stride   reshape, ReduceMax         same                         the pool op is 20 times slower
-//	MaxPool2D, other             Max over shifted slices    same                         padding has no gradient everywhere
-//	MeanPool2D                   sum over shifted slices    same                         gradient of padded pooling crashes on Go
+//	Conv, even kernel side,      shifted slices             same                         the general op's gradient is silently wrong,
+//	padding beyond the kernel,                                                           or does not build
+//	stride with dilation
+//	Pool.Max, window = stride    reshape, ReduceMax         same                         the pool op is 20 times slower
+//	Pool.Max, other              Max over shifted slices    same                         padding has no gradient everywhere
+//	Pool.Mean                    sum over shifted slices    same                         gradient of padded pooling crashes on Go
 //	PadConstant                  Concatenate of constants   same                         Pad has no gradient
 //	Moments                      two passes                 same                         the batch-norm op detaches mean and variance
 //	GatherOneHot                 Where over one-hot, sum    same                         exact, and its gradient is dense anyway
