@@ -62,11 +62,19 @@ func (s *scanner) expect(c byte) error {
 
 // want is the error for something else at the present place.
 func (s *scanner) want(what string) error {
-	if s.peek() == 0 && s.pos >= len(s.src) {
+	if s.space(); s.pos >= len(s.src) {
 		return fmt.Errorf("want %s, got the end of the text", what)
 	}
 	r, _ := utf8.DecodeRuneInString(s.src[s.pos:])
 	return fmt.Errorf("want %s, got %q", what, r)
+}
+
+// end checks that nothing but white space is left.
+func (s *scanner) end() error {
+	if s.space(); s.pos < len(s.src) {
+		return s.want("the end")
+	}
+	return nil
 }
 
 // list reads what stands between open and shut, separated by commas.

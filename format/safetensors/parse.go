@@ -154,11 +154,8 @@ func (f *File) parseHeader(o Options) error {
 	f.entries = make([]entry, 0, guess)
 	f.byName = make(map[string]int32, guess)
 	err := s.object(func(key string, at int) error { return f.member(s, key, at, o) })
-	if err == nil && s.peek() != 0 {
-		err = s.want("the end of the header")
-	}
-	if err == nil && s.pos < len(s.src) { // a zero byte, which peek cannot tell from the end
-		err = errors.New("want the end of the header, got a zero byte")
+	if err == nil {
+		err = s.end()
 	}
 	if typed := new(Error); err == nil || errors.As(err, &typed) {
 		return err

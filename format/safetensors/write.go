@@ -121,8 +121,8 @@ func (t *Tensor) size() (int64, error) {
 	if i < 0 {
 		return 0, t.fail("dtype", fmt.Sprintf("the format has no %q", t.DType), "see DTypes for what it has")
 	}
-	total, fits := uint64(dtypes[i].bits), true
-	for _, dim := range t.Shape {
+	total, fits := uint64(1), true
+	for _, dim := range append(slices.Clone(t.Shape), int(dtypes[i].bits)) { // in the reader's order
 		if dim < 0 {
 			return 0, t.fail("shape", fmt.Sprintf("%v", t.Shape), "dimensions are at least 0")
 		}
