@@ -1,6 +1,51 @@
 package bundle
 
-import "errors"
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 
-// Open reads a bundle folder and checks it: manifest, and each tensor's name, shape and type against the network.
-func Open(path string) (*Bundle, error) { return nil, errors.New("bundle: not built yet") }
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// Open reads a bundle folder and checks it: the manifest strictly, and each tensor's name, shape and type against the
+// network. What is wrong with a file is a *fault.Input that names file, place and mend.
+func Open(path string) (*Bundle, error) {
+	if err := durable.RecoverDir(path); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, &fault.Input{File: path, Err: err}
+	}
+	manifestPath := filepath.Join(path, ManifestFile)
+	text, err := os.ReadFile(manifestPath)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errors.New("there is no model here, " + ManifestFile + " is missing")
+		}
+		return nil, &fault.Input{File: path, Err: err, Mend: `name a folder that "ballast train" has written`}
+	}
+	b := &Bundle{Manifest: Manifest{Calibration: Calibration{Temperature: 1}}, Store: model.NewStore()}
+	if err := strict.Decode(text, &b.Manifest); err != nil {
+		return nil, &fault.Input{File: manifestPath, Err: err}
+	}
+	if err := b.Manifest.Validate(); err != nil {
+		return nil, &fault.Input{File: manifestPath, Err: err}
+	}
+	// The graph of the network says which tensors it needs. It is built, not run, so the engine every build has will do.
+	e, err := engine.Open(engine.KindGo)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	if err := b.Declare(e.Backend); err != nil {
+		return nil, &fault.Input{File: manifestPath, Field: "network", Err: err, Mend: "correct network or input_shape"}
+	}
+	if err := ReadTensors(filepath.Join(path, WeightsFile), b.Variables()); err != nil {
+		return nil, err
+	}
+	return b, nil
+}

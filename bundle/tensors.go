@@ -1,68 +1,116 @@
 package bundle
 
 import (
-	"encoding/binary"
-	"encoding/json"
+	"bytes"
+	"errors"
 	"fmt"
-	"os"
+	"io"
+	"slices"
 	"strings"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/format/safetensors"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
 )
 
-// WriteTensors writes variables to a file under their paths, exact to the bit.
+// dtypeOf is the name a type has in a safetensors file.
+var dtypeOf = map[dtypes.DType]safetensors.DType{
+	dtypes.Float64: safetensors.F64, dtypes.Float32: safetensors.F32, dtypes.Float16: safetensors.F16, dtypes.BFloat16: safetensors.BF16,
+	dtypes.Int64: safetensors.I64, dtypes.Int32: safetensors.I32, dtypes.Int16: safetensors.I16, dtypes.Int8: safetensors.I8,
+	dtypes.Uint64: safetensors.U64, dtypes.Uint32: safetensors.U32, dtypes.Uint16: safetensors.U16, dtypes.Uint8: safetensors.U8,
+	dtypes.Bool: safetensors.Bool,
+}
+
+// tensorName is a variable's name in a file: its path without the first slash, model/output/kernel.
+func tensorName(v *model.Variable) string { return strings.TrimPrefix(v.Path(), "/") }
+
+// WriteTensors writes variables to a safetensors file under their paths, exact to the bit. One at a time is in memory
+// twice.
 func WriteTensors(path string, variables []*model.Variable) error {
-	type entry struct {
-		DType   string `json:"dtype"`
-		Shape   []int  `json:"shape"`
-		Offsets [2]int `json:"data_offsets"`
-	}
-	header := map[string]entry{}
-	var body []byte
+	list := make([]safetensors.Tensor, 0, len(variables))
 	for _, v := range variables {
-		start := len(body)
-		value, err := v.Value()
+		dtype, known := dtypeOf[v.DType()]
+		if !known {
+			return fmt.Errorf("bundle: variable %s is %s, which a safetensors file cannot hold; use a plain number type", v.Path(), v.DType())
+		}
+		list = append(list, safetensors.Tensor{
+			Name: tensorName(v), DType: dtype, Shape: v.Shape().Dimensions,
+			Open: func() (io.Reader, error) {
+				value, err := v.Value()
+				if err != nil {
+					return nil, err
+				}
+				var data []byte
+				err = value.ConstBytes(func(view []byte) { data = bytes.Clone(view) })
+				return bytes.NewReader(data), err
+			},
+		})
+	}
+	return safetensors.WriteFile(path, list, map[string]string{"format": "ballast"})
+}
+
+// ReadTensors gives variables the values a safetensors file has under their paths. The file must hold these tensors and no
+// others, of the same shapes and types: anything else is a *fault.Input, and no variable has changed.
+func ReadTensors(path string, variables []*model.Variable) error {
+	file, err := safetensors.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	names := make([]string, len(variables))
+	for i, v := range variables {
+		names[i] = tensorName(v)
+	}
+	for _, v := range variables {
+		if err := fits(path, file, v, names); err != nil {
+			return err
+		}
+	}
+	for _, name := range file.Names() {
+		if !slices.Contains(names, name) {
+			e := &fault.Input{File: path, Field: name, Err: errors.New("the network has no such tensor"), Mend: "the file belongs to another network; use the one saved with this " + ManifestFile}
+			if near, ok := strict.Nearest(name, names); ok {
+				e.Mend = fmt.Sprintf("did you mean %q?", near)
+			}
+			return e
+		}
+	}
+	for i, v := range variables {
+		raw, err := file.Bytes(names[i])
 		if err != nil {
 			return err
 		}
-		if err := value.ConstBytes(func(data []byte) { body = append(body, data...) }); err != nil {
-			return err
+		value := tensors.FromShape(v.Shape())
+		if err := value.MutableBytes(func(data []byte) { copy(data, raw) }); err != nil {
+			return fmt.Errorf("bundle: %s: %s: %w", path, names[i], err)
 		}
-		header[strings.TrimPrefix(v.Path(), "/")] = entry{v.DType().String(), append([]int{}, v.Shape().Dimensions...), [2]int{start, len(body)}}
+		if err := v.SetValue(value); err != nil {
+			return fmt.Errorf("bundle: %s: %s: %w", path, names[i], err)
+		}
 	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		return err
-	}
-	out := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
-	return os.WriteFile(path, append(append(out, text...), body...), 0o644)
+	return nil
 }
 
-// ReadTensors gives variables the values a file has under their paths.
-func ReadTensors(path string, variables []*model.Variable) error {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	n := binary.LittleEndian.Uint64(raw)
-	header := map[string]struct {
-		Offsets [2]int `json:"data_offsets"`
-	}{}
-	if err := json.Unmarshal(raw[8:8+n], &header); err != nil {
-		return err
-	}
-	for _, v := range variables {
-		e, ok := header[strings.TrimPrefix(v.Path(), "/")]
-		if !ok {
-			return fmt.Errorf("bundle: %s has no tensor %s", path, v.Path())
+// fits checks one tensor of a file against the variable it is for.
+func fits(path string, file *safetensors.File, v *model.Variable, names []string) error {
+	name := tensorName(v)
+	info, found := file.Info(name)
+	if !found {
+		return &fault.Input{
+			File: path, Field: name, Err: fmt.Errorf("the tensor is missing; the file has %d tensors, the network needs %d", len(file.Names()), len(names)),
+			Mend: "the file belongs to another network; use the one saved with this " + ManifestFile,
 		}
-		t := tensors.FromShape(v.Shape())
-		if err := t.MutableBytes(func(data []byte) { copy(data, raw[8+n:][e.Offsets[0]:e.Offsets[1]]) }); err != nil {
-			return err
-		}
-		if err := v.SetValue(t); err != nil {
-			return err
+	}
+	want := dtypeOf[v.DType()]
+	if !slices.Equal(info.Shape, v.Shape().Dimensions) || info.DType != want {
+		return &fault.Input{
+			File: path, Field: name,
+			Err:  fmt.Errorf("the tensor is %s %v, the network needs %s %v", info.DType, info.Shape, want, v.Shape().Dimensions),
+			Mend: "correct the network's options in " + ManifestFile + " or use the weights saved with it",
 		}
 	}
 	return nil
