@@ -29,6 +29,7 @@ var (
 	ErrTensor         = errors.New("tensor cannot be written")
 	ErrIndex          = errors.New("index is not JSON of the right form")
 	ErrPath           = errors.New("shard lies outside the model's folder")
+	ErrMissing        = errors.New("index names a tensor that its shard lacks")
 	ErrShard          = errors.New("shard cannot be read")
 )
 

@@ -251,7 +251,7 @@ func (m *Sharded) check(total int64) error {
 	for _, tensor := range slices.Sorted(maps.Keys(m.of)) {
 		info, ok := m.shards[m.of[tensor]].Info(tensor)
 		if !ok {
-			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: ErrNoTensor,
+			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: ErrMissing,
 				Text: fmt.Sprintf("shard %s lacks it", quote(m.of[tensor])), Mend: "get the shards and the index again, of one revision"}
 		}
 		sum += info.End - info.Begin

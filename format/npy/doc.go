@@ -1,0 +1,17 @@
+// Package npy reads and writes .npy files, one numeric array each, the way arrays are passed between programs.
+//
+//	bytes 0..5   "\x93NUMPY"
+//	bytes 6, 7   version, 1.0, 2.0 or 3.0
+//	then         header length H, 16-bit (1.0) or 32-bit (2.0, 3.0), little endian
+//	then         H bytes: {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, ASCII (3.0: UTF-8), spaces, newline
+//	then         the elements
+//
+// [Open] maps a file; [Parse] reads bytes in memory. float32 values in C order are seen in place, without a copy, and
+// [Array.ReadFloat64s] and its kin convert any stretch of a huge array. Big endian and Fortran order are read too, by
+// copying. Arrays of Python objects are refused: reading them would run code from the file. [Write] writes version 1.0.
+//
+// Nothing is allocated because of a number in a file. Errors are of type [*Error] and name the file, the field, the byte and
+// the mend; errors.Is tells the kind.
+//
+// Source: NumPy Enhancement Proposal 1 and numpy.lib.format.
+package npy
