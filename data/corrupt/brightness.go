@@ -1,0 +1,32 @@
+package corrupt
+
+// Brightness raises the value of the HSV colour model: grey images get brighter by c, in colour the largest channel does and
+// the others keep their proportion to it; black turns grey.
+type Brightness struct{}
+
+var _ Shift = Brightness{}
+
+var brightnessAdded = [Severities]float64{0.1, 0.2, 0.3, 0.4, 0.5}
+
+// Name is brightness.
+func (Brightness) Name() string { return "brightness" }
+
+// Apply brightens the image.
+func (Brightness) Apply(dst, src []float32, shape []int, severity int, _ uint64, _ int) {
+	c, channels := brightnessAdded[severity-1], shape[2]
+	for i := 0; i < len(src); i += channels {
+		pixel := src[i : i+channels]
+		value := 0.0
+		for _, v := range pixel {
+			value = max(value, float64(v))
+		}
+		raised := min(value+c, 1)
+		for ch, v := range pixel {
+			if value == 0 {
+				dst[i+ch] = clip(raised)
+			} else {
+				dst[i+ch] = clip(float64(float64(v)*raised) / value)
+			}
+		}
+	}
+}

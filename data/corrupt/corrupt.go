@@ -1,0 +1,99 @@
+// Package corrupt shifts images on purpose, at five severities, to see what a network does when its inputs change.
+//
+//	shift            what happens                                            severities 1 to 5
+//	gaussian-noise   x + N(0, s^2) for each value                            s = 0.08, 0.12, 0.18, 0.26, 0.38
+//	contrast         (x - mean) c + mean, mean of each channel               c = 0.4, 0.3, 0.2, 0.1, 0.05
+//	brightness       x + c (in colour: the largest channel, the others in    c = 0.1, 0.2, 0.3, 0.4, 0.5
+//	                 proportion)
+//	translation      moved in one of eight directions, zeros move in         share of the side = 0.05, 0.1, 0.15, 0.2, 0.25
+//
+// The first three have the severities of ImageNet-C (Hendrycks, Dietterich, "Benchmarking Neural Network Robustness to Common
+// Corruptions and Perturbations", arXiv 1903.12261); translation is Ballast's own. Values are clipped to [0,1].
+//
+// What is random depends on the seed, the example's index, the shift and the severity alone. Results are the same bytes on
+// every machine: random numbers and the normal distribution are computed here from IEEE additions, products and roots, and
+// products are rounded before they are added, so that no compiler fuses the two.
+package corrupt
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// Severities is the number of severities, counted from 1.
+const Severities = 5
+
+// Shift changes one image.
+type Shift interface {
+	Name() string
+	// Apply writes the shifted image to dst. src holds height x width x channels values in [0,1], shape = [height, width,
+	// channels]; dst is another slice of the same length; severity is 1 to 5; index is the example's in its data set.
+	Apply(dst, src []float32, shape []int, severity int, seed uint64, index int)
+}
+
+// All is every shift.
+func All() []Shift { return []Shift{GaussianNoise{}, Contrast{}, Brightness{}, Translation{}} }
+
+// Find returns the shift of a name; an unknown one is an error that names the nearest.
+func Find(name string) (Shift, error) {
+	var known []string
+	for _, s := range All() {
+		if s.Name() == name {
+			return s, nil
+		}
+		known = append(known, s.Name())
+	}
+	if near, ok := strict.Nearest(name, known); ok {
+		return nil, &fault.Usage{Err: fmt.Errorf("corrupt: no shift %q; did you mean %q?", name, near)}
+	}
+	return nil, &fault.Usage{Err: fmt.Errorf("corrupt: no shift %q; there are %s", name, strings.Join(known, ", "))}
+}
+
+// Wrap returns ds with every image shifted when it is read. Errors if the examples are not images or severity is not 1 to 5.
+func Wrap(ds data.Dataset, s Shift, severity int, seed uint64) (data.Dataset, error) {
+	info := ds.Info()
+	if len(info.Shape) != 3 {
+		return nil, fmt.Errorf("corrupt: %s: an example of %s has shape %v; shifts need images [height, width, channels]", s.Name(), info.Name, info.Shape)
+	}
+	if severity < 1 || severity > Severities {
+		return nil, &fault.Usage{Err: fmt.Errorf("corrupt: %s: severity is %d; use 1 to %d", s.Name(), severity, Severities)}
+	}
+	info.Name = fmt.Sprintf("%s %s:%d", info.Name, s.Name(), severity)
+	info.Checksum = ""
+	return &shifted{from: ds, info: info, shift: s, severity: severity, seed: seed}, nil
+}
+
+type shifted struct {
+	from     data.Dataset
+	info     data.Info
+	shift    Shift
+	severity int
+	seed     uint64
+}
+
+func (s *shifted) Info() data.Info   { return s.info }
+func (s *shifted) Len() int          { return s.from.Len() }
+func (s *shifted) Label(i int) int32 { return s.from.Label(i) }
+
+func (s *shifted) Read(i int, dst []float32) error {
+	src := make([]float32, len(dst))
+	if err := s.from.Read(i, src); err != nil {
+		return err
+	}
+	s.shift.Apply(dst, src, s.info.Shape, s.severity, s.seed, int(s.StableIndex(i)))
+	return nil
+}
+
+// StableIndex makes a part of a data set shift as it would within the whole.
+func (s *shifted) StableIndex(i int) int32 {
+	if from, ok := s.from.(data.Indexed); ok {
+		return from.StableIndex(i)
+	}
+	return int32(i)
+}
+
+func clip(v float64) float32 { return float32(min(max(v, 0), 1)) }

@@ -1,0 +1,88 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// sets are the data sets that go by a name.
+var sets = []struct {
+	info Info
+	open func(part string) (Dataset, error)
+}{
+	{optdigitsInfo, openOptdigits},
+	{mnist.info, mnist.open},
+	{fashionMNIST.info, fashionMNIST.open},
+}
+
+// parts are the parts every data set has. Sets from a folder or from arrays have one and give it whatever the part.
+var parts = []string{"train", "test", "all"}
+
+// Open returns a part ("train", "test" or "all") of a data set: a name of List, dir:PATH or npy:X.npy,Y.npy. An unknown name
+// is an error that names the nearest.
+func Open(name, part string) (Dataset, error) {
+	if !slices.Contains(parts, part) {
+		return nil, &fault.Usage{Err: fmt.Errorf("data: no part %q; use train, test or all", part)}
+	}
+	if path, ok := strings.CutPrefix(name, "dir:"); ok {
+		return OpenFolder(path)
+	}
+	if pair, ok := strings.CutPrefix(name, "npy:"); ok {
+		x, y, ok := strings.Cut(pair, ",")
+		if !ok {
+			return nil, &fault.Usage{Err: fmt.Errorf("data: %q needs two files: npy:X.npy,Y.npy", name)}
+		}
+		return OpenArrays(x, y)
+	}
+	var known []string
+	for _, s := range sets {
+		if s.info.Name == name {
+			return s.open(part)
+		}
+		known = append(known, s.info.Name)
+	}
+	text := fmt.Sprintf("data: no data set %q; there are %s, dir:PATH and npy:X.npy,Y.npy", name, strings.Join(known, ", "))
+	if near, ok := strict.Nearest(name, known); ok {
+		text = fmt.Sprintf("data: no data set %q; did you mean %q?", name, near)
+	}
+	return nil, &fault.Usage{Err: errors.New(text)}
+}
+
+// Listed is a data set that goes by a name.
+type Listed struct {
+	Info
+	Here bool `json:"here"` // on this machine and undamaged
+}
+
+// List is every data set that goes by a name.
+func List() []Listed {
+	var list []Listed
+	for _, s := range sets {
+		_, err := s.open("all")
+		list = append(list, Listed{s.info, err == nil})
+	}
+	return list
+}
+
+// gettable returns the set of a name that can be downloaded.
+func gettable(name string) (*idxSet, error) {
+	for _, s := range []*idxSet{mnist, fashionMNIST} {
+		if s.info.Name == name {
+			return s, nil
+		}
+	}
+	if name == optdigitsInfo.Name {
+		return nil, &fault.Usage{Err: errors.New("data: optdigits is in the binary; there is nothing to get")}
+	}
+	known := []string{mnist.info.Name, fashionMNIST.info.Name}
+	text := fmt.Sprintf("data: no data set %q to get; there are %s", name, strings.Join(known, ", "))
+	if near, ok := strict.Nearest(name, known); ok {
+		text = fmt.Sprintf("data: no data set %q to get; did you mean %q?", name, near)
+	}
+	return nil, &fault.Usage{Err: errors.New(text)}
+}
