@@ -53,14 +53,20 @@ func decode[T float32 | float64 | int64](dst []T, d DType, raw []byte, narrow fu
 	case Float16:
 		return floats(dst, narrow, func(i int) float64 { return fromHalf(le.Uint16(raw[2*i:])) })
 	case Float32:
-		if same, ok := any(dst).([]float32); ok { // keeps every bit, also of a NaN
-			for i := range same {
-				same[i] = math.Float32frombits(le.Uint32(raw[4*i:]))
+		if _, whole := any(dst).([]int64); !whole {
+			for i := range dst {
+				dst[i] = T(math.Float32frombits(le.Uint32(raw[4*i:])))
 			}
 			return -1
 		}
 		return floats(dst, narrow, func(i int) float64 { return float64(math.Float32frombits(le.Uint32(raw[4*i:]))) })
 	case Float64:
+		if _, whole := any(dst).([]int64); !whole {
+			for i := range dst {
+				dst[i] = T(math.Float64frombits(le.Uint64(raw[8*i:])))
+			}
+			return -1
+		}
 		return floats(dst, narrow, func(i int) float64 { return math.Float64frombits(le.Uint64(raw[8*i:])) })
 	}
 	return -1

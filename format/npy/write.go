@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/durable"
@@ -93,6 +94,10 @@ func encodeHeader(d DType, shape []int) []byte {
 	}
 	b := append([]byte(magic), 1, 0, 0, 0)
 	b = fmt.Appendf(b, "{'descr': '%s%s', 'fortran_order': False, 'shape': (%s), }", order, code, dims.String())
+	// NumPy leaves room for the first dimension to grow to 21 digits, so that others can append rows in place.
+	if len(shape) > 0 {
+		b = append(b, strings.Repeat(" ", 21-len(strconv.Itoa(shape[0])))...)
+	}
 	for (len(b)+1)%64 != 0 {
 		b = append(b, ' ')
 	}
