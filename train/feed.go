@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -44,6 +45,8 @@ type feed interface {
 	begin(ctx context.Context, e epoch, local int) error
 	// next returns the inputs for one call; micro counts the micro-batches of an update.
 	next(ctx context.Context) ([]any, error)
+	// done is called when the call is made: what it alone needed can go.
+	done() error
 	close()
 }
 
@@ -123,12 +126,14 @@ func newDeviceFeed(ctx context.Context, x examples) (*deviceFeed, error) {
 	} else {
 		all := make([]float32, 0, n*values)
 		reader := data.NewReader(x.set, ascending(n), 256, runtime.GOMAXPROCS(0), false)
+		defer reader.Close()
 		for len(all) < n*values {
 			b, err := reader.Next(ctx)
 			if err != nil {
 				return nil, fmt.Errorf("train: read the training set: %w", err)
 			}
 			all = append(all, b.X[:b.N*values]...)
+			reader.Recycle(b)
 		}
 		f.x = tensors.FromFlatDataAndDimensions(all, n, values)
 	}
@@ -174,18 +179,14 @@ func (f *deviceFeed) begin(_ context.Context, e epoch, _ int) error {
 }
 
 func (f *deviceFeed) next(context.Context) ([]any, error) {
-	inputs := []any{f.x, f.labels}
-	for _, t := range f.passing {
-		inputs = append(inputs, t)
-	}
-	return inputs, nil
+	return anys(append([]*tensors.Tensor{f.x, f.labels}, f.passing...)), nil
 }
+
+func (f *deviceFeed) done() error { return nil }
 
 // release frees what belonged to the last epoch at once rather than when the garbage collector finds it.
 func (f *deviceFeed) release() {
-	for _, t := range f.passing {
-		_ = t.FinalizeAll() // an input nobody uses any more; there is nothing to do about a failure
-	}
+	_ = finalize(f.passing) // inputs nobody uses any more; there is nothing to do about a failure
 	f.passing = nil
 }
 
@@ -203,6 +204,7 @@ type hostFeed struct {
 	epoch    epoch
 	place    int // in the order
 	reader   *data.Reader
+	sent     []*tensors.Tensor // the batch on its way
 }
 
 func (f *hostFeed) batch(_ *state, c cut, inputs []*Node) batch {
@@ -218,6 +220,7 @@ func (f *hostFeed) batch(_ *state, c cut, inputs []*Node) batch {
 }
 
 func (f *hostFeed) begin(_ context.Context, e epoch, local int) error {
+	f.close()
 	f.epoch, f.place = e, local*f.cut.stride
 	f.reader = data.NewReader(f.examples.set, e.order[f.place:], f.cut.size, runtime.GOMAXPROCS(0), f.dropLast)
 	return nil
@@ -228,24 +231,35 @@ func (f *hostFeed) next(ctx context.Context) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train: read the training set: %w", err)
 	}
-	labels := make([]int32, b.N)
-	for i, example := range b.Index {
+	defer f.reader.Recycle(b)
+	values := volume(f.examples.set.Info().Shape)
+	labels := make([]int32, b.N) // not the batch's own: these may be noisy
+	for i, example := range f.epoch.order[f.place : f.place+b.N] {
 		labels[i] = f.examples.labels[example]
 	}
-	inputs := []any{
-		tensors.FromFlatDataAndDimensions(b.X[:b.N*volume(f.examples.set.Info().Shape)], b.N, volume(f.examples.set.Info().Shape)),
-		tensors.FromFlatDataAndDimensions(labels, b.N),
-	}
+	f.sent = append(f.sent,
+		tensors.FromFlatDataAndDimensions(b.X[:b.N*values], b.N, values), tensors.FromFlatDataAndDimensions(labels, b.N))
 	if f.epoch.share != nil {
-		inputs = append(inputs,
+		f.sent = append(f.sent,
 			tensors.FromFlatDataAndDimensions(f.epoch.share[f.place:f.place+b.N], b.N),
 			tensors.FromFlatDataAndDimensions(f.epoch.push[f.place:f.place+b.N], b.N))
 	}
 	f.place += b.N
-	return inputs, nil
+	return anys(f.sent), nil
 }
 
-func (f *hostFeed) close() {}
+// done frees the last batch sent, which the device has by now.
+func (f *hostFeed) done() error {
+	sent := f.sent
+	f.sent = nil
+	return finalize(sent)
+}
+
+func (f *hostFeed) close() {
+	if f.reader != nil {
+		f.reader.Close()
+	}
+}
 
 // equalShares gives each example of a micro-batch 1/whole of the loss.
 func equalShares(g *Graph, c cut) *Node {
@@ -278,4 +292,21 @@ func ascending(n int) []int32 {
 		order[i] = int32(i)
 	}
 	return order
+}
+
+func anys(list []*tensors.Tensor) []any {
+	out := make([]any, len(list))
+	for i, t := range list {
+		out[i] = t
+	}
+	return out
+}
+
+// finalize frees tensors at once rather than when the garbage collector finds them.
+func finalize(list []*tensors.Tensor) error {
+	var errs []error
+	for _, t := range list {
+		errs = append(errs, t.FinalizeAll())
+	}
+	return errors.Join(errs...)
 }

@@ -155,6 +155,9 @@ func (l *loop) advance(ctx context.Context, local int) error {
 			return fmt.Errorf("train: step %d: %w", l.step+1, err)
 		}
 		l.pace.callSpent += time.Since(called)
+		if err := l.feed.done(); err != nil {
+			return fmt.Errorf("train: step %d: %w", l.step+1, err)
+		}
 	}
 	return nil
 }

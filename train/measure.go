@@ -72,6 +72,7 @@ func (m *meter) take(s *state, averaged bool) error {
 func (m *meter) measure(ctx context.Context, set data.Dataset) (accuracy, nll float64, err error) {
 	classes := len(m.bundle.Manifest.Labels)
 	reader := data.NewReader(set, ascending(set.Len()), measureBatch, runtime.GOMAXPROCS(0), false)
+	defer reader.Close()
 	var right, seen int
 	var loss float64
 	for {
@@ -103,6 +104,7 @@ func (m *meter) measure(ctx context.Context, set data.Dataset) (accuracy, nll fl
 			loss += logSumExp(row) - float64(row[label])
 		}
 		seen += b.N
+		reader.Recycle(b)
 	}
 	if seen == 0 {
 		return 0, 0, fmt.Errorf("train: measure: %s has no examples", set.Info().Name)

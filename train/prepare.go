@@ -41,7 +41,11 @@ func prepare(r Recipe, o Options) (material, error) {
 		if err != nil {
 			return m, err
 		}
-		m.test = opened
+		// Folders and arrays have no parts: measuring on them would be measuring on the training examples.
+		if m.test = opened; opened.Info().Part != r.Test {
+			m.test = nil
+			o.Remark(fmt.Sprintf("%s has no part %q, so nothing is measured on it; validation.fraction=0.1 keeps examples aside", r.Data, r.Test))
+		}
 	}
 	weights := o.Weights
 	if weights == nil && r.Weights != "" {
@@ -76,19 +80,25 @@ func prepare(r Recipe, o Options) (material, error) {
 			return m, fmt.Errorf("train: subset is %d, the set has %d examples; use at most as many, or 0 for all", r.Subset, set.Len())
 		}
 		if r.Subset < set.Len() {
-			_, index := data.Holdout(labelsOf(set), float64(r.Subset)/float64(set.Len()), r.Seed)
+			_, index, err := data.Stratified(data.Labels(set), float64(r.Subset)/float64(set.Len()), r.Seed)
+			if err != nil {
+				return m, fmt.Errorf("train: subset: %w", err)
+			}
 			pick(index)
 		}
 	}
 	if r.Validation.Fraction > 0 {
-		rest, aside := data.Holdout(labelsOf(set), r.Validation.Fraction, r.Seed)
+		rest, aside, err := data.Stratified(data.Labels(set), r.Validation.Fraction, r.Seed)
+		if err != nil {
+			return m, fmt.Errorf("train: validation: %w", err)
+		}
 		m.validation = data.Subset(set, aside)
 		pick(rest)
 	}
 	if set.Len() == 0 {
 		return m, errors.New("train: no training example is left; use a smaller validation.fraction or a larger subset")
 	}
-	m.train = examples{set: set, labels: labelsOf(set), weights: weights}
+	m.train = examples{set: set, labels: data.Labels(set), weights: weights}
 	classes := len(set.Info().Classes)
 	for i, label := range m.train.labels {
 		if label < 0 || int(label) >= classes {
@@ -114,18 +124,15 @@ func (l LabelNoise) apply(labels []int32, classes int, seed uint64) ([]int32, er
 	if l.Seed != 0 {
 		seed = l.Seed
 	}
+	inject := data.SymmetricNoise
 	if l.Kind == "pair" {
-		return data.PairNoise(labels, classes, l.Rate, seed)
+		inject = data.PairNoise
 	}
-	return data.SymmetricNoise(labels, classes, l.Rate, seed)
-}
-
-func labelsOf(set data.Dataset) []int32 {
-	labels := make([]int32, set.Len())
-	for i := range labels {
-		labels[i] = set.Label(i)
+	noisy, _, err := inject(labels, classes, l.Rate, seed)
+	if err != nil {
+		return nil, fmt.Errorf("train: label_noise: %w", err)
 	}
-	return labels
+	return noisy, nil
 }
 
 // readWeights reads one weight per example from a .npy file.
@@ -157,6 +164,7 @@ func preprocess(ctx context.Context, r Recipe, set data.Dataset) (bundle.Preproc
 	channels, values := shape[len(shape)-1], volume(shape)
 	n := min(set.Len(), statisticsSample)
 	reader := data.NewReader(set, ascending(n), min(n, 256), runtime.GOMAXPROCS(0), false)
+	defer reader.Close()
 	sum, squares := make([]float64, channels), make([]float64, channels)
 	for seen := 0; seen < n; {
 		b, err := reader.Next(ctx)
@@ -168,6 +176,7 @@ func preprocess(ctx context.Context, r Recipe, set data.Dataset) (bundle.Preproc
 			squares[i%channels] += float64(v) * float64(v)
 		}
 		seen += b.N
+		reader.Recycle(b)
 	}
 	count := float64(n * values / channels)
 	p := bundle.Preprocess{Mean: make([]float64, channels), Std: make([]float64, channels)}

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
@@ -318,5 +316,3 @@ func wantError(t *testing.T, err error, text string) {
 		t.Errorf("error is %v; want one that says %q", err, text)
 	}
 }
-
-var _ = tensors.FromScalar[int32]
