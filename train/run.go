@@ -74,41 +74,18 @@ func Run(ctx context.Context, r Recipe, o Options) (result *Result, err error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	if o.Remark == nil {
-		o.Remark = func(string) {}
-	}
 	l := &loop{recipe: r, options: o, record: record{SchemaVersion: 1, Metrics: map[string]float64{}, Distance: []DistancePoint{}}}
+	defer l.close()
 	if o.Dir != "" {
 		if l.checkpoints, err = openCheckpoints(o.Dir, r.Checkpoint); err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, l.checkpoints.close()) }()
 	}
-	if l.material, err = prepare(r, o); err != nil {
-		return nil, err
-	}
-	manifest, err := l.manifest(ctx)
-	if err != nil {
-		return nil, err
-	}
-	l.trained = manifest
-	if l.plan, err = r.plan(l.material.train.set.Len()); err != nil {
-		return nil, err
-	}
-	b := &bundle.Bundle{Manifest: manifest, Store: model.NewStore()}
-	defer b.Store.Finalize()
-	if l.state, err = newState(r, b, o.Engine.Backend); err != nil {
-		return nil, err
-	}
-	resumed, err := l.resume()
-	if err != nil {
+	if err := l.open(ctx); err != nil {
 		return nil, err
 	}
 	from := l.step
-	if err := l.compile(ctx, b); err != nil {
-		return nil, err
-	}
-	defer l.close()
 	if err := l.run(ctx); err != nil {
 		return nil, err
 	}
@@ -116,8 +93,32 @@ func Run(ctx context.Context, r Recipe, o Options) (result *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	result.Resumed, result.From, result.Seconds = resumed, from, time.Since(began).Seconds()
+	result.Resumed, result.From, result.Seconds = from > 0, from, time.Since(began).Seconds()
 	return result, nil
+}
+
+// open gets everything ready for the first step: data, first or saved state, programs.
+func (l *loop) open(ctx context.Context) (err error) {
+	if l.options.Remark == nil {
+		l.options.Remark = func(string) {}
+	}
+	if l.material, err = prepare(l.recipe, l.options); err != nil {
+		return err
+	}
+	if l.trained, err = l.manifest(ctx); err != nil {
+		return err
+	}
+	if l.plan, err = l.recipe.plan(l.material.train.set.Len()); err != nil {
+		return err
+	}
+	b := &bundle.Bundle{Manifest: l.trained, Store: model.NewStore()}
+	if l.state, err = newState(l.recipe, b, l.options.Engine.Backend); err != nil {
+		return err
+	}
+	if err := l.resume(); err != nil {
+		return err
+	}
+	return l.compile(ctx, b)
 }
 
 // manifest describes the model that is about to be trained.
@@ -147,43 +148,43 @@ func (l *loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 }
 
 // resume goes on from the newest checkpoint that is whole, if there is one and it belongs to this recipe and data.
-func (l *loop) resume() (bool, error) {
+func (l *loop) resume() error {
 	if l.checkpoints == nil {
-		return false, nil
+		return nil
 	}
 	if !l.options.Resume {
 		steps, err := l.checkpoints.steps()
 		if err == nil && len(steps) > 0 {
 			err = fmt.Errorf("train: %s has checkpoints of an earlier run; resume it, or use another folder", l.options.Dir)
 		}
-		return false, err
+		return err
 	}
 	r, err := l.checkpoints.newest(l.options.Remark)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if r.Step > 0 {
 		if err := sameRecipe(r.Recipe, l.record.Recipe); err != nil {
-			return false, err
+			return err
 		}
 		if r.DataChecksum != l.record.DataChecksum {
-			return false, fmt.Errorf("train: resume: the training data are not those of %s; bring them back, or start anew in another folder", l.checkpoints.last)
+			return fmt.Errorf("train: resume: the training data are not those of %s; bring them back, or start anew in another folder", l.checkpoints.last)
 		}
 		if r.Engine != l.record.Engine {
 			l.options.Remark(fmt.Sprintf("the checkpoint was made on engine %s, this is %s: the run goes on, but not bit for bit", r.Engine, l.record.Engine))
 		}
 		if err := bundle.ReadTensors(r.tensors, slices.Collect(l.state.store.IterVariables())); err != nil {
-			return false, fmt.Errorf("train: resume: %w", err)
+			return fmt.Errorf("train: resume: %w", err)
 		}
 		r.Engine, r.Recipe = l.record.Engine, l.record.Recipe
 		l.record, l.step = r, r.Step
 	}
 	if l.options.Sink != nil {
 		if err := l.options.Sink.Rewind(r.Step); err != nil {
-			return false, fmt.Errorf("train: resume: %w", err)
+			return fmt.Errorf("train: resume: %w", err)
 		}
 	}
-	return r.Step > 0, nil
+	return nil
 }
 
 // compile brings the data to the device, where it fits, and builds the programs.
@@ -238,10 +239,12 @@ func (l *loop) compile(ctx context.Context, b *bundle.Bundle) error {
 	return nil
 }
 
-// close frees what the run held on the device.
+// close frees what the run held on the device; it may be called however far open came.
 func (l *loop) close() {
 	l.release()
-	l.feed.close()
+	if l.feed != nil {
+		l.feed.close()
+	}
 	for _, exec := range []*model.Exec{l.update, l.tail, l.micro, l.distance} {
 		if exec != nil {
 			exec.Finalize()
@@ -249,6 +252,9 @@ func (l *loop) close() {
 	}
 	if l.meter != nil && l.meter.forward != nil {
 		l.meter.forward.Close()
+	}
+	if l.state != nil {
+		l.state.store.Finalize()
 	}
 }
 
