@@ -1,0 +1,236 @@
+// Package calibrate mends the confidences of a trained model without touching its answers.
+//
+//	method               needs                          changes        paper
+//	TemperatureScaling   logits and labels kept aside   one number     Guo et al., arXiv 1706.04599; Chidambaram, Ge, arXiv 2306.00740
+//
+// Fit on examples the model was not trained on, and judge on others still.
+package calibrate
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/ballast-ml/ballast/metric"
+)
+
+// TemperatureScaling divides all logits by one temperature T, fitted by maximum likelihood:
+//
+//	T* = argmin over T > 0 of (1/n) sum of -ln softmax(z_i/T)[y_i]
+//
+// The largest logit stays the largest, so answers do not change; T > 1 lowers confidences. The mean NLL is convex in b = 1/T,
+// with g(b) = mean(<p, z> - z_y) and h(b) = mean(Var_p(z)), so a Newton method with a bracket finds the exact minimum from
+// anywhere, however the logits are scaled. (The paper's code stops an L-BFGS after 20 steps of rate 0.01, far too early.)
+//
+// Two cases have no finite optimum. When every example is answered right, b runs off to infinity; when the logits tell nothing,
+// to 0. Then T stops at scale/Limit or scale*Limit, with scale the deviation of the logits around their row's mean, and the
+// result is marked saturated.
+type TemperatureScaling struct {
+	MaxIterations int     `json:"max_iterations"` // Newton steps; 50
+	Tolerance     float64 `json:"tolerance"`      // of |g| in units of the logits' scale; 1e-12
+	Limit         float64 `json:"limit"`          // how far beyond the logits' scale T may go; 1000
+}
+
+// NewTemperatureScaling returns the defaults.
+func NewTemperatureScaling() TemperatureScaling {
+	return TemperatureScaling{MaxIterations: 50, Tolerance: 1e-12, Limit: 1000}
+}
+
+// Validate says what is wrong with the options.
+func (t TemperatureScaling) Validate() error {
+	switch {
+	case t.MaxIterations < 1:
+		return fmt.Errorf("calibrate: max_iterations is %d; use at least 1", t.MaxIterations)
+	case !(t.Tolerance > 0):
+		return fmt.Errorf("calibrate: tolerance is %v; use a number above 0", t.Tolerance)
+	case !(t.Limit > 1):
+		return fmt.Errorf("calibrate: limit is %v; use a number above 1", t.Limit)
+	}
+	return nil
+}
+
+// Temperature is a fitted temperature.
+type Temperature struct {
+	T          float64 `json:"temperature"`
+	NLLBefore  float64 `json:"nll_before"` // mean, in nats, at T = 1
+	NLLAfter   float64 `json:"nll_after"`  // never above NLLBefore
+	Iterations int     `json:"iterations"`
+	Saturated  bool    `json:"saturated"` // no finite optimum, or none within Limit
+}
+
+// FitTemperature fits t to logits [examples, classes], row after row, and labels [examples]. It reads float32 logits where
+// they are. Errors name the example: see package metric.
+func FitTemperature[F metric.Float, L metric.Label](t TemperatureScaling, logits []F, labels []L, classes int) (Temperature, error) {
+	if err := t.Validate(); err != nil {
+		return Temperature{}, err
+	}
+	p := problem[F, L]{logits, labels, classes}
+	scale, slope, err := p.scale()
+	if err != nil {
+		return Temperature{}, err
+	}
+	before := p.at(1)
+	if scale == 0 { // every row is constant: no temperature changes anything
+		return Temperature{T: 1, NLLBefore: before.nll, NLLAfter: before.nll, Saturated: true}, nil
+	}
+	low, high := 1/(scale*t.Limit), t.Limit/scale
+	result := Temperature{NLLBefore: before.nll}
+	b, best := 0.0, point{}
+	switch {
+	case slope >= 0: // the NLL rises from b = 0 on
+		b, result.Saturated = low, true
+		best = p.at(b)
+	default:
+		b, best, result.Iterations = t.newton(p, scale, low, high)
+		result.Saturated = b == low || b == high
+	}
+	result.T, result.NLLAfter = 1/b, best.nll
+	if !(result.NLLAfter <= result.NLLBefore) { // by rounding, when 1 is the optimum; or beyond a limit
+		result.T, result.NLLAfter = 1, result.NLLBefore
+	}
+	return result, nil
+}
+
+// newton finds the root of g in [low, high], from b = 1/scale. A step that leaves the bracket is replaced by a bisection on
+// the logarithm, so that any scale is reached in few steps.
+func (t TemperatureScaling) newton(p evaluator, scale, low, high float64) (b float64, at point, iterations int) {
+	left, right := low, high // g < 0 at left, g > 0 at right, once they were seen
+	b = 1 / scale
+	for iterations < t.MaxIterations {
+		at = p.at(b)
+		iterations++
+		if math.Abs(at.g) <= t.Tolerance*scale {
+			return b, at, iterations
+		}
+		if at.g < 0 {
+			left = b
+		} else {
+			right = b
+		}
+		next := b - at.g/at.h
+		if !(next > left && next < right) {
+			next = math.Sqrt(left * right)
+		}
+		if math.Abs(next-b) <= 4e-16*b {
+			return b, at, iterations
+		}
+		if right/left < 1+1e-9 && (left == low || right == high) {
+			// Nothing but the limit is left: the optimum is at or beyond it.
+			b = high
+			if left == low {
+				b = low
+			}
+			return b, p.at(b), iterations
+		}
+		b = next
+	}
+	return b, p.at(b), iterations
+}
+
+// Apply divides logits by the temperature, in place.
+func Apply[F metric.Float](logits []F, temperature float64) {
+	for i := range logits {
+		logits[i] = F(float64(logits[i]) / temperature)
+	}
+}
+
+// point is the mean NLL at one b, its slope and its curvature.
+type point struct{ nll, g, h float64 }
+
+type evaluator interface{ at(b float64) point }
+
+type problem[F metric.Float, L metric.Label] struct {
+	logits  []F
+	labels  []L
+	classes int
+}
+
+// scale checks the input, and returns the deviation of the logits around their row's mean and the slope of the NLL at b = 0.
+func (p problem[F, L]) scale() (deviation, slope float64, err error) {
+	n, k := len(p.labels), p.classes
+	switch {
+	case n == 0:
+		return 0, 0, errors.New("calibrate: no examples")
+	case k < 2:
+		return 0, 0, fmt.Errorf("calibrate: %d classes; there must be at least 2", k)
+	case len(p.logits) != n*k:
+		return 0, 0, fmt.Errorf("calibrate: %d logits for %d labels and %d classes; want %d", len(p.logits), n, k, n*k)
+	}
+	type part struct{ square, slope float64 }
+	parts := newParts[part](n)
+	err = metric.Blocks(n, func(from, to int) error {
+		var sum part
+		for i := from; i < to; i++ {
+			label := int(p.labels[i])
+			if label < 0 || label >= k {
+				return fmt.Errorf("calibrate: label of example %d is %d, outside 0 to %d", i, label, k-1)
+			}
+			row := p.logits[i*k : (i+1)*k]
+			mean := 0.0
+			for c, z := range row {
+				if v := float64(z); math.IsNaN(v) || math.IsInf(v, 0) {
+					return fmt.Errorf("calibrate: the logit of class %d of example %d is %v; logits must be finite", c, i, z)
+				}
+				mean += float64(z) / float64(k)
+			}
+			square := 0.0
+			for _, z := range row {
+				square += (float64(z) - mean) * (float64(z) - mean) / float64(k)
+			}
+			sum.square += square / float64(n)
+			sum.slope += (mean - float64(row[label])) / float64(n)
+		}
+		parts[from/partRows] = sum
+		return nil
+	})
+	var total part
+	for _, s := range parts {
+		total.square += s.square
+		total.slope += s.slope
+	}
+	return math.Sqrt(total.square), total.slope, err
+}
+
+// at computes the mean NLL and its derivatives in b. Logits are taken relative to the row's largest.
+func (p problem[F, L]) at(b float64) point {
+	n, k := len(p.labels), p.classes
+	parts := newParts[point](n)
+	// No error can come: scale has checked everything.
+	_ = metric.Blocks(n, func(from, to int) error {
+		var sum point
+		for i := from; i < to; i++ {
+			row := p.logits[i*k : (i+1)*k]
+			top := row[0]
+			for _, z := range row {
+				top = max(top, z)
+			}
+			var s0, s1, s2 float64
+			for _, z := range row {
+				d := float64(z) - float64(top)
+				e := math.Exp(b * d)
+				s0 += e
+				s1 += e * d
+				s2 += e * d * d
+			}
+			mean := s1 / s0
+			own := float64(row[int(p.labels[i])]) - float64(top)
+			sum.nll += math.Log(s0) - b*own
+			sum.g += mean - own
+			sum.h += s2/s0 - mean*mean
+		}
+		parts[from/partRows] = sum
+		return nil
+	})
+	var total point
+	for _, s := range parts {
+		total.nll += s.nll
+		total.g += s.g
+		total.h += s.h
+	}
+	return point{total.nll / float64(n), total.g / float64(n), total.h / float64(n)}
+}
+
+// partRows is the number of rows of one call of metric.Blocks.
+const partRows = metric.BlockRows
+
+func newParts[T any](n int) []T { return make([]T, (n+partRows-1)/partRows) }

@@ -1,0 +1,155 @@
+// Package metric turns outputs and labels into numbers. Slices in, number out; no engine.
+//
+//	metric         over                       range, best        source
+//	Accuracy       predictions                [0,1], 1
+//	TopK           the k largest outputs      [0,1], 1
+//	NLL            probability of the label   [0,inf), 0 nats
+//	Brier          all probabilities          [0,2], 0           Brier 1950
+//	ECE            the largest probability    [0,1], 0           Guo et al., arXiv 1706.04599
+//	MCE            the largest probability    [0,1], 0           the same
+//	ClasswiseECE   every probability          [0,1], 0           Kull et al., arXiv 1910.12656
+//
+// Outputs are logits [examples, classes], row after row, of float32 or float64; probabilities are their softmax, computed in
+// float64 without overflow. Labels are class numbers. Empty input, a length that does not fit, a label outside the classes and
+// a NaN or infinite logit are errors that name the example. Sums run over fixed blocks of rows, so a result does not depend on
+// the number of processors.
+package metric
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+)
+
+// Float is the type of an output.
+type Float interface{ ~float32 | ~float64 }
+
+// Label is the type of a label.
+type Label interface {
+	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32
+}
+
+// Scores is what one pass over the logits yields, per example. The other metrics are cheap sums over it.
+type Scores struct {
+	Classes    int
+	Labels     []int32
+	Predicted  []int32   // class of the largest logit; the first one if several are as large
+	Confidence []float64 // its probability
+	NLL        []float64 // -ln of the label's probability, in nats
+	Brier      []float64 // sum over classes of (probability - 1[class is the label])^2
+}
+
+// BlockRows is the number of rows that Blocks hands out in one go, whatever the number of processors.
+const BlockRows = 4096
+
+// Score computes the softmax of every row once.
+func Score[F Float, L Label](logits []F, labels []L, classes int) (*Scores, error) {
+	if err := check(len(logits), len(labels), classes); err != nil {
+		return nil, err
+	}
+	n := len(labels)
+	s := &Scores{
+		Classes: classes, Labels: make([]int32, n), Predicted: make([]int32, n),
+		Confidence: make([]float64, n), NLL: make([]float64, n), Brier: make([]float64, n),
+	}
+	err := Blocks(n, func(from, to int) error {
+		p := make([]float64, classes)
+		for i := from; i < to; i++ {
+			label := int(labels[i])
+			if label < 0 || label >= classes {
+				return fmt.Errorf("metric: label of example %d is %d, outside 0 to %d", i, labels[i], classes-1)
+			}
+			row := logits[i*classes : (i+1)*classes]
+			best, logSum, err := softmax(row, p)
+			if err != nil {
+				return fmt.Errorf("metric: example %d: %w", i, err)
+			}
+			s.Labels[i], s.Predicted[i], s.Confidence[i] = int32(label), int32(best), p[best]
+			s.NLL[i] = logSum - float64(row[label])
+			sum := 0.0
+			for _, v := range p {
+				sum += v * v
+			}
+			s.Brier[i] = sum - 2*p[label] + 1
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// softmax writes the probabilities of a row to p and returns the largest entry's place and the logarithm of the sum.
+func softmax[F Float](row []F, p []float64) (best int, logSum float64, err error) {
+	for k, z := range row {
+		if v := float64(z); math.IsNaN(v) || math.IsInf(v, 0) {
+			return 0, 0, fmt.Errorf("the logit of class %d is %v; logits must be finite", k, z)
+		}
+		if z > row[best] {
+			best = k
+		}
+	}
+	top, sum := float64(row[best]), 0.0
+	for k, z := range row {
+		p[k] = math.Exp(float64(z) - top)
+		sum += p[k]
+	}
+	for k := range p {
+		p[k] /= sum
+	}
+	return best, top + math.Log(sum), nil
+}
+
+func check(logits, labels, classes int) error {
+	switch {
+	case labels == 0:
+		return errors.New("metric: no examples")
+	case classes < 2:
+		return fmt.Errorf("metric: %d classes; there must be at least 2", classes)
+	case logits != labels*classes:
+		return fmt.Errorf("metric: %d outputs for %d labels and %d classes; want %d", logits, labels, classes, labels*classes)
+	}
+	return nil
+}
+
+// Blocks runs f over [0, n) in blocks of fixed size on all processors. It returns the error of the earliest block.
+func Blocks(n int, f func(from, to int) error) error {
+	blocks := (n + BlockRows - 1) / BlockRows
+	errs := make([]error, blocks)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), blocks) {
+		wg.Go(func() {
+			for b := range next {
+				errs[b] = f(b*BlockRows, min((b+1)*BlockRows, n))
+			}
+		})
+	}
+	for b := range blocks {
+		next <- b
+	}
+	close(next)
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mean sums block by block, so that rounding does not grow with the number of examples.
+func mean(values []float64) float64 {
+	total := 0.0
+	for from := 0; from < len(values); from += BlockRows {
+		part := 0.0
+		for _, v := range values[from:min(from+BlockRows, len(values))] {
+			part += v
+		}
+		total += part
+	}
+	return total / float64(len(values))
+}
