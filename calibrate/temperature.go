@@ -76,13 +76,13 @@ func FitTemperature[F metric.Float, L metric.Label](t TemperatureScaling, logits
 	low, high := 1/(scale*t.Limit), t.Limit/scale
 	result := Temperature{NLLBefore: before.nll}
 	b, best := 0.0, point{}
-	switch {
-	case slope >= 0: // the NLL rises from b = 0 on
-		b, result.Saturated = low, true
-		best = p.at(b)
-	default:
+	if slope >= 0 { // the NLL rises from b = 0 on
+		b, best, result.Saturated = low, p.at(low), true
+	} else if end := p.at(high); end.g <= 0 { // and here it falls for ever
+		b, best, result.Saturated = high, end, true
+	} else {
 		b, best, result.Iterations = t.newton(p, scale, low, high)
-		result.Saturated = b == low || b == high
+		result.Saturated = b == low
 	}
 	result.T, result.NLLAfter = 1/b, best.nll
 	if !(result.NLLAfter <= result.NLLBefore) { // by rounding, when 1 is the optimum; or beyond a limit
@@ -114,13 +114,8 @@ func (t TemperatureScaling) newton(p evaluator, scale, low, high float64) (b flo
 		if math.Abs(next-b) <= 4e-16*b {
 			return b, at, iterations
 		}
-		if right/left < 1+1e-9 && (left == low || right == high) {
-			// Nothing but the limit is left: the optimum is at or beyond it.
-			b = high
-			if left == low {
-				b = low
-			}
-			return b, p.at(b), iterations
+		if right/left < 1+1e-9 && left == low { // the optimum is below the limit
+			return low, p.at(low), iterations
 		}
 		b = next
 	}
