@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Limits bounds what a file may ask for. A field that is 0 takes the value given here.
@@ -99,7 +100,7 @@ func (f *File) parse(r io.ReaderAt, o Options) error {
 		return err
 	}
 	text := make([]byte, n)
-	if _, err := r.ReadAt(text, 8); err != nil {
+	if _, err := io.ReadFull(io.NewSectionReader(r, 8, n), text); err != nil {
 		return &Error{File: f.path, Field: "header", Offset: 8, Kind: ErrTruncated, Err: err, Mend: mendDownload}
 	}
 	if !utf8.Valid(text) {
@@ -111,7 +112,7 @@ func (f *File) parse(r io.ReaderAt, o Options) error {
 		}
 		return &Error{File: f.path, Field: "header", Offset: 8 + int64(at), Kind: ErrUTF8, Mend: mendDownload}
 	}
-	f.header, f.start = string(text), 8+n
+	f.header, f.start = unsafe.String(unsafe.SliceData(text), len(text)), 8+n // text does not change any more
 	if err := f.parseHeader(o); err != nil {
 		return err
 	}
