@@ -45,6 +45,7 @@ type record struct {
 	Distance      []DistancePoint    `json:"distance"`
 	BestStep      int                `json:"best_step"` // 0 = none yet
 	BestAccuracy  float64            `json:"best_accuracy"`
+	ValidationDue bool               `json:"validation_due"` // stopped while the step was being measured
 
 	tensors string // file of the tensors
 }

@@ -143,8 +143,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			runs++
 			for ended := false; !ended; {
 				cmd, stderr := spawn(dir)
-				// Moments are spread over a whole life and a little more: start, training, writing, end.
-				moment := time.Duration(random.Float64() * float64(life) * []float64{0.6, 1.2}[random.IntN(2)])
+				// Moments are spread over a whole life and a little more (start, training, writing, end), the early ones
+				// oftener, so that one run is killed many times.
+				moment := time.Duration(random.Float64() * float64(life) * []float64{0.3, 1.1}[random.IntN(2)])
 				if killed >= kills {
 					moment = time.Minute
 				}

@@ -75,6 +75,11 @@ func (l *loop) run(ctx context.Context) error {
 	now := time.Now()
 	l.pace = pace{began: now, from: l.step, synced: now, at: l.step, every: 1, saved: now}
 	measureAt := distanceSteps(l.recipe.Distance.From, l.plan.steps, l.recipe.Distance.Points)
+	if l.record.ValidationDue {
+		if _, err := l.validate(ctx); err != nil {
+			return err
+		}
+	}
 	started := false
 	for l.step < l.plan.steps {
 		if ctx.Err() != nil {
@@ -87,10 +92,8 @@ func (l *loop) run(ctx context.Context) error {
 			}
 			started = true
 		}
-		if err := l.advance(ctx, local); err != nil {
-			if ctx.Err() != nil {
-				return l.interrupted(ctx)
-			}
+		// An update is not cut in two: its micro-batches are few, and half of one cannot be saved.
+		if err := l.advance(context.WithoutCancel(ctx), local); err != nil {
 			return err
 		}
 		l.step++
@@ -175,14 +178,16 @@ func (l *loop) after(ctx context.Context, measureAt []int) error {
 			return err
 		}
 	}
+	better := false
 	every := l.recipe.EvaluateEvery * l.plan.stepsPerEpoch
 	if l.material.validation != nil && every > 0 && (l.step%every == 0 || last) {
-		if err := l.validate(ctx); err != nil {
+		var err error
+		if better, err = l.validate(ctx); err != nil {
 			return err
 		}
 	}
 	policy := l.recipe.Checkpoint
-	due := policy.EverySteps > 0 && l.step%policy.EverySteps == 0 ||
+	due := policy.EverySteps > 0 && l.step%policy.EverySteps == 0 || policy.KeepBest && better ||
 		policy.EverySeconds > 0 && time.Since(l.pace.saved).Seconds() >= policy.EverySeconds
 	if l.checkpoints != nil && (due || last) {
 		if err := l.save(); err != nil {
@@ -284,28 +289,25 @@ func (l *loop) measureDistance() error {
 	return l.note(map[string]float64{"distance": d})
 }
 
-// validate measures the present model on the examples kept aside.
-func (l *loop) validate(ctx context.Context) error {
+// validate measures the present model on the examples kept aside and says whether it is the best so far. When it is
+// interrupted the checkpoint remembers that it is due.
+func (l *loop) validate(ctx context.Context) (better bool, err error) {
 	if err := l.sane(); err != nil {
-		return err
+		return false, err
 	}
+	l.record.ValidationDue = true
 	if err := l.meter.take(l.state, l.recipe.EMA.Decay > 0); err != nil {
-		return err
+		return false, err
 	}
 	accuracy, nll, err := l.meter.measure(ctx, l.material.validation)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if accuracy > l.record.BestAccuracy || l.record.BestStep == 0 {
+	l.record.ValidationDue = false
+	if better = accuracy > l.record.BestAccuracy || l.record.BestStep == 0; better {
 		l.record.BestStep, l.record.BestAccuracy = l.step, accuracy
-		if l.checkpoints != nil && l.recipe.Checkpoint.KeepBest {
-			if err := l.note(map[string]float64{"validation_accuracy": accuracy, "validation_nll": nll}); err != nil {
-				return err
-			}
-			return l.save()
-		}
 	}
-	return l.note(map[string]float64{"validation_accuracy": accuracy, "validation_nll": nll})
+	return better, l.note(map[string]float64{"validation_accuracy": accuracy, "validation_nll": nll})
 }
 
 // save writes a checkpoint, unless an update went wrong: none ever holds a NaN.

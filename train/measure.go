@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"runtime"
 
 	"github.com/gomlx/gomlx/ml/model"
@@ -13,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/metric"
 )
 
 // measureBatch is the batch size of measurements; it changes no number.
@@ -87,21 +87,15 @@ func (m *meter) measure(ctx context.Context, set data.Dataset) (accuracy, nll fl
 		if err != nil {
 			return 0, 0, fmt.Errorf("train: measure: %w", err)
 		}
-		for i := range b.N {
-			row, label := logits[i*classes:(i+1)*classes], int(b.Labels[i])
-			if label < 0 || label >= classes {
-				return 0, 0, fmt.Errorf("train: measure: example %d has label %d, the model has %d classes; correct the labels", b.Index[i], label, classes)
-			}
-			best := 0
-			for k, v := range row {
-				if v > row[best] {
-					best = k
-				}
-			}
-			if best == label {
+		scores, err := metric.Score(logits, b.Labels[:b.N], classes)
+		if err != nil {
+			return 0, 0, fmt.Errorf("train: measure on %s, examples from %d: %w", set.Info().Name, seen, err)
+		}
+		for i, predicted := range scores.Predicted {
+			if predicted == scores.Labels[i] {
 				right++
 			}
-			loss += logSumExp(row) - float64(row[label])
+			loss += scores.NLL[i]
 		}
 		seen += b.N
 		reader.Recycle(b)
@@ -110,16 +104,4 @@ func (m *meter) measure(ctx context.Context, set data.Dataset) (accuracy, nll fl
 		return 0, 0, fmt.Errorf("train: measure: %s has no examples", set.Info().Name)
 	}
 	return float64(right) / float64(seen), loss / float64(seen), nil
-}
-
-func logSumExp(row []float32) float64 {
-	largest := float64(row[0])
-	for _, v := range row {
-		largest = math.Max(largest, float64(v))
-	}
-	var sum float64
-	for _, v := range row {
-		sum += math.Exp(float64(v) - largest)
-	}
-	return largest + math.Log(sum)
 }

@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"runtime"
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/internal/fault"
 )
 
@@ -137,7 +137,19 @@ func (l LabelNoise) apply(labels []int32, classes int, seed uint64) ([]int32, er
 
 // readWeights reads one weight per example from a .npy file.
 func readWeights(path string) ([]float32, error) {
-	return nil, fmt.Errorf("train: example_weights: %s: %w", path, os.ErrNotExist)
+	array, err := npy.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("train: example_weights: %w", err)
+	}
+	defer array.Close() //nolint:errcheck // only read
+	if len(array.Shape) != 1 {
+		return nil, &fault.Input{File: path, Err: fmt.Errorf("the shape is %v", array.Shape), Mend: "example_weights wants one number per training example, [examples]"}
+	}
+	weights, err := array.Float32s()
+	if err != nil {
+		return nil, fmt.Errorf("train: example_weights: %w", err)
+	}
+	return weights, nil
 }
 
 // checksum identifies what is trained on: the examples, as far as they are bytes or have a checksum of their own, and labels.

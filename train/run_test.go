@@ -90,6 +90,7 @@ func TestRunLearnsDigits(t *testing.T) {
 func elaborate(steps int) train.Recipe {
 	r := small(steps)
 	r.Norm = &norm.Choice{Layer: norm.NewBatch()}
+	r.LogEvery = 9 // an epoch has 18 updates: some logs are just before a validation
 	r.EMA.Decay = 0.9
 	r.Accumulate = 2
 	r.ClipNorm = 1
@@ -123,10 +124,10 @@ func TestResumeIsBitForBit(t *testing.T) {
 				whole := journal{}
 				want := run(t, r, train.Options{Engine: e, Sink: whole})
 				dir, cut := t.TempDir(), journal{}
-				for stop := 7; stop < r.Steps; stop += 11 {
+				for stop := r.LogEvery; stop < r.Steps; stop += r.LogEvery {
 					ctx, cancel := context.WithCancelCause(t.Context())
 					reason := fmt.Errorf("enough at %d", stop)
-					sink := stopper{journal: cut, at: stop / 10 * 10, cancel: func() { cancel(reason) }}
+					sink := stopper{journal: cut, at: stop, cancel: func() { cancel(reason) }}
 					_, err := train.Run(ctx, r, train.Options{Engine: e, Dir: dir, Resume: true, Sink: sink})
 					cancel(nil)
 					if err != nil && !strings.Contains(err.Error(), reason.Error()) {

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/train"
+)
+
+// trainFlags are the flags of "ballast train" that are not in the recipe.
+type trainFlags struct {
+	out    string
+	data   string
+	resume bool
+	print  bool
+}
+
+func newTrain(a *app) *cobra.Command {
+	f := trainFlags{}
+	cmd := &cobra.Command{
+		Use:   "train [RECIPE.yaml] [key=value ...]",
+		Short: "Train a network from a recipe",
+		Long: `Train a network as a recipe says and write the model, checkpoints and measurements into a folder.
+
+Without a recipe the defaults are trained; key=value changes one setting. Ctrl-C saves a checkpoint and exits with 130;
+--resume goes on bit for bit, also after a crash.`,
+		Example: `  ballast train --print-recipe > recipe.yaml
+  ballast train recipe.yaml epochs=3 optimizer.lr=0.05
+  ballast train --data mnist network=cnn norm='{name: ghost, ghost_size: 32}' --out runs/mnist
+  ballast train recipe.yaml --out runs/mnist --resume`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			recipe, err := readRecipe(args, f.data)
+			if err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("seed") {
+				recipe.Seed = a.seed
+			}
+			if f.print {
+				return printRecipe(a.out, recipe)
+			}
+			return a.train(cmd.Context(), recipe, f)
+		},
+	}
+	cmd.Flags().StringVar(&f.out, "out", "", "folder for the model and the checkpoints (default runs/NAME of the recipe)")
+	cmd.Flags().StringVar(&f.data, "data", "", "data set, in place of the recipe's")
+	cmd.Flags().BoolVar(&f.resume, "resume", false, "go on from the newest checkpoint in the folder")
+	cmd.Flags().BoolVar(&f.print, "print-recipe", false, "print the recipe with every setting and stop")
+	return cmd
+}
+
+// trained is what "ballast train --json" prints.
+type trained struct {
+	Model   string             `json:"model"`
+	Steps   int                `json:"steps"`
+	Seconds float64            `json:"seconds"`
+	Resumed bool               `json:"resumed"`
+	From    int                `json:"from,omitempty"`
+	Metrics map[string]float64 `json:"metrics"`
+}
+
+func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) error {
+	e, err := a.openEngine()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if f.out == "" {
+		f.out = filepath.Join("runs", recipe.Name)
+	}
+	progress, done := a.progress()
+	result, err := train.Run(ctx, recipe, train.Options{
+		Engine: e, Dir: f.out, Resume: f.resume, Progress: progress,
+		Remark: func(line string) { a.remark("%s", line) },
+	})
+	done()
+	if err != nil {
+		if ctx.Err() != nil {
+			a.remark("%v; go on with: ballast train ... --out %s --resume", err, f.out)
+		}
+		return err
+	}
+	model := filepath.Join(f.out, "model")
+	if err := result.Bundle.Save(model); err != nil {
+		return err
+	}
+	report := trained{model, result.Steps, result.Seconds, result.Resumed, result.From, result.Metrics}
+	if a.json {
+		return a.printJSON(report)
+	}
+	fmt.Fprintf(a.out, "%d updates in %s", report.Steps, time.Duration(report.Seconds*float64(time.Second)).Round(100*time.Millisecond))
+	if report.Resumed {
+		fmt.Fprintf(a.out, ", gone on from %d", report.From)
+	}
+	fmt.Fprintln(a.out)
+	for _, name := range slices.Sorted(maps.Keys(report.Metrics)) {
+		fmt.Fprintf(a.out, "  %-20s %.6g\n", name, report.Metrics[name])
+	}
+	fmt.Fprintln(a.out, "model:", model)
+	return nil
+}
+
+// readRecipe reads the recipe, if a file is named, and puts the overrides on top.
+func readRecipe(args []string, dataName string) (train.Recipe, error) {
+	settings := map[string]any{}
+	file := ""
+	if len(args) > 0 && !strings.Contains(args[0], "=") {
+		file, args = args[0], args[1:]
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return train.Recipe{}, &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
+		}
+		if settings, err = strict.YAML(text); err != nil {
+			return train.Recipe{}, &fault.Input{File: file, Err: err}
+		}
+	}
+	if dataName != "" {
+		args = append(args, "data="+dataName)
+	}
+	recipe := train.NewRecipe()
+	if err := strict.DecodeMap(settings, &recipe); err != nil {
+		return recipe, &fault.Input{File: file, Err: err}
+	}
+	for _, arg := range args {
+		key, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			return recipe, &fault.Usage{Err: fmt.Errorf("%q is no override; write key=value", arg)}
+		}
+		set, err := strict.YAML([]byte("value: " + value))
+		if err != nil {
+			return recipe, &fault.Usage{Err: fmt.Errorf("%s: %w", arg, err)}
+		}
+		nested := set["value"]
+		for _, name := range slices.Backward(strings.Split(key, ".")) {
+			nested = map[string]any{name: nested}
+		}
+		if err := strict.DecodeMap(nested.(map[string]any), &recipe); err != nil {
+			return recipe, &fault.Usage{Err: err}
+		}
+	}
+	if err := recipe.Validate(); err != nil {
+		return recipe, &fault.Input{File: file, Err: err}
+	}
+	return recipe, nil
+}
+
+// printRecipe writes a recipe with every setting as YAML.
+func printRecipe(w io.Writer, r train.Recipe) error {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	text, err := yaml.JSONToYAML(raw)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+// lineEvery is how often progress is a line where there is no terminal.
+const lineEvery = 30 * time.Second
+
+// progress shows where a run stands: a bar on a terminal, else a line now and then. done ends it.
+func (a *app) progress() (show func(train.Progress), done func()) {
+	if a.quiet {
+		return nil, func() {}
+	}
+	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		var bar *progressbar.ProgressBar
+		return func(p train.Progress) {
+				if bar == nil {
+					bar = progressbar.NewOptions(p.Steps, progressbar.OptionSetWriter(f), progressbar.OptionSetWidth(24),
+						progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false))
+				}
+				bar.Describe(where(p))
+				// A bar that cannot be drawn must not stop the training.
+				_ = bar.Set(p.Step)
+			}, func() {
+				if bar != nil {
+					_ = bar.Clear()
+				}
+			}
+	}
+	last := time.Now()
+	return func(p train.Progress) {
+		if now := time.Now(); now.Sub(last) >= lineEvery {
+			last = now
+			a.remark("step %d of %d  %s", p.Step, p.Steps, where(p))
+		}
+	}, func() {}
+}
+
+// where says loss, rate and time left.
+func where(p train.Progress) string {
+	loss := "loss -"
+	if !math.IsNaN(p.Loss) {
+		loss = fmt.Sprintf("loss %.4f", p.Loss)
+	}
+	return fmt.Sprintf("epoch %d  %s  %.0f examples/s  %s left", p.Epoch, loss, p.ExamplesRate, p.Left.Round(time.Second))
+}
