@@ -1,0 +1,124 @@
+package evaluate
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/ballast-ml/ballast/calibrate"
+	"github.com/ballast-ml/ballast/format/npy"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/report"
+)
+
+// Saved is the outputs of a model of any framework: logits [examples, classes], float32 or float64, and labels [examples].
+type Saved struct {
+	LogitsPath, LabelsPath string
+	Classes                int
+
+	labels []int32
+	narrow []float32 // one of the two is set; it may be a view of the file
+	wide   []float64
+	file   *npy.Array
+}
+
+// OpenSaved opens two .npy files. float32 and float64 logits are used where the file lies, without a copy. Close it.
+func OpenSaved(logitsPath, labelsPath string) (*Saved, error) {
+	z, err := npy.Open(logitsPath)
+	if err != nil {
+		return nil, err
+	}
+	s := &Saved{LogitsPath: logitsPath, LabelsPath: labelsPath, file: z}
+	if err := s.load(); err != nil {
+		return nil, errors.Join(err, z.Close())
+	}
+	return s, nil
+}
+
+func (s *Saved) load() error {
+	if len(s.file.Shape) != 2 {
+		return &fault.Input{File: s.LogitsPath, Field: "shape", Err: fmt.Errorf("it is %v", s.file.Shape), Mend: "save logits as [examples, classes]"}
+	}
+	s.Classes = s.file.Shape[1]
+	y, err := npy.Open(s.LabelsPath)
+	if err != nil {
+		return err
+	}
+	if len(y.Shape) != 1 || y.Rows() != s.file.Rows() {
+		return errors.Join(&fault.Input{
+			File: s.LabelsPath, Field: "shape", Err: fmt.Errorf("it is %v, the logits are %v", y.Shape, s.file.Shape),
+			Mend: fmt.Sprintf("save %d labels in one axis", s.file.Rows()),
+		}, y.Close())
+	}
+	labels, err := y.Int64s()
+	if err != nil {
+		return errors.Join(err, y.Close())
+	}
+	s.labels = make([]int32, len(labels))
+	for i, label := range labels {
+		if label < 0 || label >= int64(s.Classes) || label > math.MaxInt32 {
+			return errors.Join(&fault.Input{
+				File: s.LabelsPath, Field: "example " + strconv.Itoa(i), Err: fmt.Errorf("label is %d, outside 0 to %d", label, s.Classes-1),
+				Mend: "number the classes as the columns of the logits",
+			}, y.Close())
+		}
+		s.labels[i] = int32(label)
+	}
+	if err := y.Close(); err != nil {
+		return err
+	}
+	switch s.file.DType {
+	case npy.Float64:
+		s.wide, err = s.file.Float64s()
+	case npy.Float32:
+		s.narrow, err = s.file.Float32s()
+	default:
+		err = &fault.Input{File: s.LogitsPath, Field: "descr", Err: fmt.Errorf("it is %v", s.file.DType), Mend: "save logits as float32 or float64"}
+	}
+	return err
+}
+
+// Close gives the mapping of the file back.
+func (s *Saved) Close() error { return s.file.Close() }
+
+// Report audits the outputs.
+func (s *Saved) Report(o Options) (report.Report, error) {
+	if s.narrow != nil {
+		r, err := Outputs(s.LogitsPath, s.LabelsPath, s.narrow, s.labels, s.Classes, o)
+		return r, s.named(err)
+	}
+	r, err := Outputs(s.LogitsPath, s.LabelsPath, s.wide, s.labels, s.Classes, o)
+	return r, s.named(err)
+}
+
+// FitTemperature fits a temperature to the outputs.
+func (s *Saved) FitTemperature(t calibrate.TemperatureScaling) (calibrate.Temperature, error) {
+	if s.narrow != nil {
+		fit, err := calibrate.FitTemperature(t, s.narrow, s.labels, s.Classes)
+		return fit, s.named(err)
+	}
+	fit, err := calibrate.FitTemperature(t, s.wide, s.labels, s.Classes)
+	return fit, s.named(err)
+}
+
+// WriteScaled writes the logits divided by a temperature to another .npy file of the same type.
+func (s *Saved) WriteScaled(path string, temperature float64) error {
+	shape := []int{len(s.labels), s.Classes}
+	if s.narrow != nil {
+		scaled := append([]float32(nil), s.narrow...)
+		calibrate.Apply(scaled, temperature)
+		return npy.WriteFile(path, shape, scaled)
+	}
+	scaled := append([]float64(nil), s.wide...)
+	calibrate.Apply(scaled, temperature)
+	return npy.WriteFile(path, shape, scaled)
+}
+
+// named says which file an error of a metric is about.
+func (s *Saved) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fault.Input{File: s.LogitsPath, Err: err, Mend: "save finite logits, one row an example"}
+}
