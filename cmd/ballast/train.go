@@ -137,27 +137,51 @@ func readRecipe(args []string, dataName string) (train.Recipe, error) {
 	if err := strict.DecodeMap(settings, &recipe); err != nil {
 		return recipe, &fault.Input{File: file, Err: err}
 	}
-	for _, arg := range args {
-		key, value, ok := strings.Cut(arg, "=")
-		if !ok {
-			return recipe, &fault.Usage{Err: fmt.Errorf("%q is no override; write key=value", arg)}
-		}
-		set, err := strict.YAML([]byte("value: " + value))
-		if err != nil {
-			return recipe, &fault.Usage{Err: fmt.Errorf("%s: %w", arg, err)}
-		}
-		nested := set["value"]
-		for _, name := range slices.Backward(strings.Split(key, ".")) {
-			nested = map[string]any{name: nested}
-		}
-		if err := strict.DecodeMap(nested.(map[string]any), &recipe); err != nil {
-			return recipe, &fault.Usage{Err: err}
-		}
+	recipe, err := override(recipe, args)
+	if err != nil {
+		return recipe, &fault.Usage{Err: err}
 	}
 	if err := recipe.Validate(); err != nil {
 		return recipe, &fault.Input{File: file, Err: err}
 	}
 	return recipe, nil
+}
+
+// override puts key=value settings into a recipe; a key is a path with dots.
+func override(r train.Recipe, args []string) (train.Recipe, error) {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return r, err
+	}
+	settings, err := strict.YAML(raw) // JSON is YAML
+	if err != nil {
+		return r, err
+	}
+	for _, arg := range args {
+		path, text, ok := strings.Cut(arg, "=")
+		if !ok {
+			return r, fmt.Errorf("%q is no override; write key=value", arg)
+		}
+		value, err := strict.YAML([]byte("value: " + text))
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", arg, err)
+		}
+		into, names := settings, strings.Split(path, ".")
+		for _, name := range names[:len(names)-1] {
+			next, ok := into[name].(map[string]any)
+			if !ok {
+				next = map[string]any{}
+				if choice, ok := into[name].(string); ok { // network=mlp network.hidden=[64]
+					next["name"] = choice
+				}
+				into[name] = next
+			}
+			into = next
+		}
+		into[names[len(names)-1]] = value["value"]
+	}
+	changed := train.NewRecipe()
+	return changed, strict.DecodeMap(settings, &changed)
 }
 
 // printRecipe writes a recipe with every setting as YAML.
