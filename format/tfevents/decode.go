@@ -47,7 +47,9 @@ func next(b []byte) (field, []byte, error) {
 }
 
 // is tells whether a field has this number and wire type; one of another type is unknown and passed over.
-func (f *field) is(id protowire.Number, kind protowire.Type) bool { return f.id == id && f.kind == kind }
+func (f *field) is(id protowire.Number, kind protowire.Type) bool {
+	return f.id == id && f.kind == kind
+}
 
 const (
 	asVarint  = protowire.VarintType
