@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func (b *Bundle) NewForward(e *engine.Engine, batch int) (*Forward, error) {
 		name:    b.Manifest.Name,
 	}
 	if _, err := exec.Compile(shapes.Make(dtypes.Float32, f.shape...)); err != nil {
-		return nil, fmt.Errorf("bundle: compile %s for batches of %d: %w", b.Manifest.Name, batch, err)
+		return nil, fmt.Errorf("bundle: compile %s for batches of %d: %w", b.Manifest.Name, batch, root(err))
 	}
 	return f, nil
 }
@@ -127,4 +128,15 @@ func (b *Bundle) Variables() []*model.Variable {
 		}
 	}
 	return variables
+}
+
+// root is the error at the bottom: what a layer said when its graph was built, without the engine's account of where.
+func root(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }

@@ -17,7 +17,9 @@ func ExampleRun() {
 	}
 	defer e.Close()
 	r := train.NewRecipe()
-	r.Network = zoo.Choice{Network: zoo.NewMLP()}
+	network := zoo.NewMLP()
+	network.Hidden = []int{64}
+	r.Network = zoo.Choice{Network: network}
 	r.Optimizer.LR = 0.05
 	r.Epochs = 3
 	result, err := train.Run(context.Background(), r, train.Options{Engine: e})

@@ -155,7 +155,7 @@ func (l *loop) advance(ctx context.Context, local int) error {
 		}
 		called := time.Now()
 		if _, err := exec.Call(append([]any{l.table, l.base}, inputs...)...); err != nil {
-			return fmt.Errorf("train: step %d: %w", l.step+1, err)
+			return fmt.Errorf("train: step %d: %w", l.step+1, root(err))
 		}
 		l.pace.callSpent += time.Since(called)
 		if err := l.feed.done(); err != nil {
@@ -339,4 +339,15 @@ func (l *loop) interrupted(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(err, l.save())
+}
+
+// root is the error at the bottom: what a layer said when its graph was built, without the engine's account of where.
+func root(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }

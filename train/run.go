@@ -16,7 +16,8 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 )
 
-// Options is what a run needs besides its recipe; nothing in it changes the numbers.
+// Options is what a run needs besides its recipe. But for the data and their weights nothing in it changes the numbers
+// beyond rounding.
 type Options struct {
 	Engine *engine.Engine // required
 	Dir    string         // run folder: checkpoints go to Dir/checkpoints; "" writes none
@@ -34,7 +35,8 @@ type Options struct {
 }
 
 // Sink takes what a run measures. Log is called in the order of steps. Rewind is called when a run goes on from a
-// checkpoint: what was logged after step must go, since it will be logged again. A sink with a method Sync() error has it
+// checkpoint: what was logged after step must go, since it will be logged again; a kill in the
+// middle of Rewind must lose nothing before step, so write anew and rename. A sink with a method Sync() error has it
 // called before each checkpoint, so that no checkpoint is ahead of what was logged.
 type Sink interface {
 	Log(step int, values map[string]float64) error

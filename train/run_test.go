@@ -3,6 +3,7 @@ package train_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -11,10 +12,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
@@ -285,6 +289,52 @@ func TestLastBatchIsKeptWhenAsked(t *testing.T) {
 	if got := run(t, r, train.Options{Engine: e}); got.Steps != 2 {
 		t.Errorf("1280 examples in batches of 500 without the last took %d steps; want 2", got.Steps)
 	}
+}
+
+func TestLayersSayWhatIsWrong(t *testing.T) {
+	r := small(10)
+	r.Norm = &norm.Choice{Layer: norm.NewGhost(33)}
+	_, err := train.Run(t.Context(), r, train.Options{Engine: goEngine(t)})
+	wantError(t, err, "train: step 1: norm.Ghost")
+}
+
+// mislabelled has one label outside the classes.
+type mislabelled struct{ data.Dataset }
+
+func (m mislabelled) Label(i int) int32 {
+	if i == 7 {
+		return 10
+	}
+	return m.Dataset.Label(i)
+}
+
+func TestLabelOutsideTheClasses(t *testing.T) {
+	set, err := data.Open("optdigits", "train")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = train.Run(t.Context(), small(10), train.Options{Engine: goEngine(t), Data: mislabelled{set}})
+	wantError(t, err, "label of example 7: it is 10, there are 10 classes (0 to 9)")
+	var bad *fault.Input
+	if !errors.As(err, &bad) {
+		t.Errorf("error %v is no *fault.Input", err)
+	}
+}
+
+func TestCancelSavesAndReturnsSoon(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		reason, dir := errors.New("enough"), t.TempDir()
+		var told time.Time
+		sink := stopper{journal: journal{}, at: 500, cancel: func() { told = time.Now(); cancel(reason) }}
+		_, err := train.Run(ctx, small(1_000_000), train.Options{Engine: e, Dir: dir, Sink: sink})
+		if took := time.Since(told); !errors.Is(err, reason) || took > 2*time.Second {
+			t.Errorf("returned %v after %v; want the reason within 2 s", err, took)
+		}
+		if got := latest(t, dir); got != 500 {
+			t.Errorf("the newest checkpoint is of step %d; want 500", got)
+		}
+	})
 }
 
 func TestTwoRunsInOneFolder(t *testing.T) {
