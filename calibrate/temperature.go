@@ -202,6 +202,9 @@ func (p problem[F, L]) at(b float64) point {
 			var s0, s1, s2 float64
 			for _, z := range row {
 				d := float64(z) - float64(top)
+				if b*d < negligible {
+					continue
+				}
 				e := math.Exp(b * d)
 				s0 += e
 				s1 += e * d
@@ -224,6 +227,9 @@ func (p problem[F, L]) at(b float64) point {
 	}
 	return point{total.nll / float64(n), total.g / float64(n), total.h / float64(n)}
 }
+
+// negligible is an exponent whose exponential is lost in the rounding of a sum that is at least 1, for millions of classes.
+const negligible = -52
 
 // partRows is the number of rows of one call of metric.Blocks.
 const partRows = metric.BlockRows

@@ -186,3 +186,6 @@ func fade(c color.RGBA, strength float64) color.Color {
 	mix := func(v uint8) uint8 { return uint8(255 - strength*(255-float64(v))) }
 	return color.RGBA{mix(c.R), mix(c.G), mix(c.B), 255}
 }
+
+// Colour is the i-th colour of Ballast's pictures.
+func Colour(i int) color.Color { return palette[i%len(palette)] }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -29,6 +31,8 @@ type trainFlags struct {
 	data   string
 	resume bool
 	print  bool
+
+	overrides []string // as they were given
 }
 
 func newTrain(a *app) *cobra.Command {
@@ -45,6 +49,7 @@ Without a recipe the defaults are trained; key=value changes one setting. Ctrl-C
   ballast train --data mnist network=cnn norm='{name: ghost, ghost_size: 32}' --out runs/mnist
   ballast train recipe.yaml --out runs/mnist --resume`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.overrides = args
 			recipe, err := readRecipe(args, f.data)
 			if err != nil {
 				return err
@@ -84,13 +89,21 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 	if f.out == "" {
 		f.out = filepath.Join("runs", recipe.Name)
 	}
+	settings, err := lab.ConfigOf(recipe)
+	if err != nil {
+		return err
+	}
+	run, err := lab.Start(lab.StartOptions{Dir: f.out, Config: settings, Overrides: f.overrides, Engine: e.Kind, Seed: recipe.Seed, Resume: f.resume})
+	if err != nil {
+		return err
+	}
 	progress, done := a.progress()
 	result, err := train.Run(ctx, recipe, train.Options{
-		Engine: e, Dir: f.out, Resume: f.resume, Progress: progress,
+		Engine: e, Dir: f.out, Resume: f.resume, Sink: run, Progress: progress,
 		Remark: func(line string) { a.remark("%s", line) },
 	})
 	done()
-	if err != nil {
+	if err = errors.Join(err, run.Finish(err)); err != nil {
 		if ctx.Err() != nil {
 			a.remark("%v; go on with: ballast train ... --out %s --resume", err, f.out)
 		}
@@ -133,55 +146,14 @@ func readRecipe(args []string, dataName string) (train.Recipe, error) {
 	if dataName != "" {
 		args = append(args, "data="+dataName)
 	}
-	recipe := train.NewRecipe()
-	if err := strict.DecodeMap(settings, &recipe); err != nil {
-		return recipe, &fault.Input{File: file, Err: err}
+	if _, err := lab.Recipe(settings); err != nil {
+		return train.Recipe{}, &fault.Input{File: file, Err: err}
 	}
-	recipe, err := override(recipe, args)
+	recipe, err := lab.Recipe(settings, args...)
 	if err != nil {
 		return recipe, &fault.Usage{Err: err}
 	}
-	if err := recipe.Validate(); err != nil {
-		return recipe, &fault.Input{File: file, Err: err}
-	}
 	return recipe, nil
-}
-
-// override puts key=value settings into a recipe; a key is a path with dots.
-func override(r train.Recipe, args []string) (train.Recipe, error) {
-	raw, err := json.Marshal(r)
-	if err != nil {
-		return r, err
-	}
-	settings, err := strict.YAML(raw) // JSON is YAML
-	if err != nil {
-		return r, err
-	}
-	for _, arg := range args {
-		path, text, ok := strings.Cut(arg, "=")
-		if !ok {
-			return r, fmt.Errorf("%q is no override; write key=value", arg)
-		}
-		value, err := strict.YAML([]byte("value: " + text))
-		if err != nil {
-			return r, fmt.Errorf("%s: %w", arg, err)
-		}
-		into, names := settings, strings.Split(path, ".")
-		for _, name := range names[:len(names)-1] {
-			next, ok := into[name].(map[string]any)
-			if !ok {
-				next = map[string]any{}
-				if choice, ok := into[name].(string); ok { // network=mlp network.hidden=[64]
-					next["name"] = choice
-				}
-				into[name] = next
-			}
-			into = next
-		}
-		into[names[len(names)-1]] = value["value"]
-	}
-	changed := train.NewRecipe()
-	return changed, strict.DecodeMap(settings, &changed)
 }
 
 // printRecipe writes a recipe with every setting as YAML.

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/lab"
+)
+
+// compareFlags are the flags of "ballast compare".
+type compareFlags struct {
+	on, recipe, out, metric string
+}
+
+func newCompare(a *app) *cobra.Command {
+	f := compareFlags{}
+	cmd := &cobra.Command{
+		Use:   "compare key=a,b [key=c,d ...] [seed=1,2,3]",
+		Short: "Train every combination of settings and compare them over seeds",
+		Long: `Compare makes one run for every combination of the settings given and puts them side by side: mean and standard deviation
+over seeds, a paired test against the first variant, the smallest difference the seeds would show, a verdict in words and a
+plot. Repeated, it runs only what is missing.`,
+		Example: `  ballast compare --on optdigits norm=batch,ghost batch_size=32,640 seed=1,2,3
+  ballast compare --on mnist 'optimizer.lr=choice(0.01,0.05,0.1)' epochs=1 seed=1,2,3 --json`,
+		Args: usageArgs(cobra.MinimumNArgs(1)),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.on, "on", "", "data set, in place of the recipe's")
+	flags.StringVar(&f.recipe, "recipe", "", "recipe file that all runs share (default: the defaults)")
+	flags.StringVar(&f.out, "out", "", "folder of the runs (default runs/compare-HASH)")
+	flags.StringVar(&f.metric, "metric", "accuracy", "what is compared")
+	cmd.RunE = func(c *cobra.Command, args []string) error {
+		settings := map[string]any{}
+		if f.recipe != "" {
+			text, err := os.ReadFile(f.recipe)
+			if err != nil {
+				return &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
+			}
+			if settings, err = strict.YAML(text); err != nil {
+				return &fault.Input{File: f.recipe, Err: err}
+			}
+		}
+		if f.on != "" {
+			settings["data"] = f.on
+		}
+		if !hasSeeds(args) {
+			args = append(args, fmt.Sprintf("seed=%d", a.seed))
+		}
+		// A mistake in the settings is told before an engine is opened and a run is made.
+		combinations, err := lab.Expand(args)
+		if err != nil {
+			return &fault.Usage{Err: err}
+		}
+		for _, overrides := range combinations {
+			if _, err := lab.Recipe(settings, overrides...); err != nil {
+				return &fault.Usage{Err: err}
+			}
+		}
+		e, err := a.openEngine()
+		if err != nil {
+			return err
+		}
+		defer e.Close()
+		training, done := a.progress()
+		comparison, err := lab.Compare(c.Context(), lab.CompareOptions{
+			Settings: settings, Sweep: args, Metric: f.metric, Dir: f.out, Engine: e, Training: training,
+			Progress: func(n, runs int, name string, metrics map[string]float64) {
+				done()
+				a.remark("%3d/%d  %-44s %s", n, runs, name, headline(metrics))
+			},
+		})
+		done()
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(comparison)
+		}
+		if err := comparison.Text(a.out); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.out, "\n%d runs made, %d were there\nplot %s\n", comparison.Ran, len(combinations)-comparison.Ran, filepath.Join(comparison.Dir, "comparison.png"))
+		return err
+	}
+	return cmd
+}
+
+func hasSeeds(args []string) bool {
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "seed=") {
+			return true
+		}
+	}
+	return false
+}

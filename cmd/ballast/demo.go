@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/calibrate"
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/evaluate"
+	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/train"
+)
+
+//go:embed demo.yaml
+var demoRecipe []byte
+
+// demoFlags are the flags of "ballast demo".
+type demoFlags struct {
+	out   string
+	quick bool
+}
+
+func newDemo(a *app) *cobra.Command {
+	f := demoFlags{}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Train a digit classifier, audit it, mend it, audit it again",
+		Long: `Demo does the main job on real data: it trains a small CNN on all 60,000 training digits of MNIST, audits it (accuracy,
+calibration, shifted inputs), mends its confidences, audits it again, and shows both in one report.
+
+The test digits are split once: a fifth calibrates, the rest is audited, so no digit is judged that was fitted.
+A training that was cut short goes on where it stopped.`,
+		Example: `  ballast demo
+  ballast demo --quick --engine go`,
+		Args: usageArgs(cobra.NoArgs),
+	}
+	cmd.Flags().StringVar(&f.out, "out", filepath.Join("runs", "demo"), "folder for the models and the report")
+	cmd.Flags().BoolVar(&f.quick, "quick", false, "the small digits that are in the binary (optdigits), in seconds")
+	cmd.RunE = func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), f) }
+	return cmd
+}
+
+// demoResult is what "ballast demo --json" prints.
+type demoResult struct {
+	Accuracy    float64               `json:"accuracy"` // on all test digits
+	Seconds     float64               `json:"seconds"`
+	Temperature calibrate.Temperature `json:"temperature"`
+	Report      string                `json:"report"` // the HTML page
+	report.Comparison
+}
+
+func (a *app) demo(ctx context.Context, f demoFlags) error {
+	start := time.Now()
+	e, err := a.openEngine()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	recipe, err := a.demoSettings(ctx, f)
+	if err != nil {
+		return err
+	}
+	if f.quick {
+		f.out += "-quick"
+	}
+	trained, accuracy, err := a.demoTrain(ctx, recipe, e, f)
+	if err != nil {
+		return err
+	}
+	test, err := data.Open(recipe.Data, "test")
+	if err != nil {
+		return err
+	}
+	audited, calibration, err := demoSplit(test)
+	if err != nil {
+		return err
+	}
+	a.remark("audit on %d test digits", audited.Len())
+	before, err := a.demoAudit(ctx, trained, audited, e)
+	if err != nil {
+		return err
+	}
+	a.remark("mend: a temperature fitted to the other %d test digits", calibration.Len())
+	fit, err := evaluate.Calibrate(ctx, trained, calibration, e, calibrate.NewTemperatureScaling(), evaluate.Options{})
+	if err != nil {
+		return err
+	}
+	mended := filepath.Join(f.out, "mended")
+	if err := trained.Save(mended); err != nil {
+		return err
+	}
+	// What is audited is what is on disk.
+	if trained, err = bundle.Open(mended); err != nil {
+		return err
+	}
+	after, err := a.demoAudit(ctx, trained, audited, e)
+	if err != nil {
+		return err
+	}
+	page := filepath.Join(f.out, "report.html")
+	result := demoResult{Accuracy: accuracy, Temperature: fit, Report: page, Comparison: report.Comparison{
+		SchemaVersion: report.SchemaVersion, What: fmt.Sprintf("temperature scaling, T = %.4f", fit.T), Before: before, After: after,
+	}}
+	if err := report.WriteHTML(page, result.Comparison); err != nil {
+		return err
+	}
+	result.Seconds = time.Since(start).Seconds()
+	if err := report.WriteJSON(filepath.Join(f.out, "report.json"), result); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(result)
+	}
+	fmt.Fprintf(a.out, "test accuracy on all %d test digits: %.2f %%\n\n", test.Len(), 100*accuracy)
+	if err := result.Text(a.out); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "\nmodel    %s\nmended   %s\nreport   %s\n%.0f seconds on %s\n",
+		filepath.Join(f.out, "model"), mended, page, result.Seconds, e.Kind)
+	return err
+}
+
+// demoSettings is the recipe, and the data set on this machine.
+func (a *app) demoSettings(ctx context.Context, f demoFlags) (train.Recipe, error) {
+	recipe, err := train.DecodeYAML(demoRecipe)
+	if err != nil {
+		return recipe, err
+	}
+	recipe.Seed = a.seed
+	if f.quick {
+		recipe.Name, recipe.Data, recipe.Epochs, recipe.BatchSize = "optdigits-cnn", "optdigits", 20, 32
+		return recipe, nil
+	}
+	show, done := a.bytesCounter("mnist")
+	_, already, err := data.Get(ctx, recipe.Data, data.GetOptions{Progress: show})
+	done()
+	if err == nil && !already {
+		a.remark("got mnist")
+	}
+	return recipe, err
+}
+
+// demoTrain trains, or goes on, and saves the model. It returns the accuracy on all test digits.
+func (a *app) demoTrain(ctx context.Context, recipe train.Recipe, e *engine.Engine, f demoFlags) (*bundle.Bundle, float64, error) {
+	a.remark("train %s on %s, %d epochs", recipe.Name, recipe.Data, recipe.Epochs)
+	progress, done := a.progress()
+	result, err := train.Run(ctx, recipe, train.Options{
+		Engine: e, Dir: filepath.Join(f.out, "training"), Resume: true, Progress: progress,
+		Remark: func(line string) { a.remark("%s", line) },
+	})
+	done()
+	if err != nil {
+		return nil, 0, err
+	}
+	a.remark("trained %d updates in %.0f s", result.Steps-result.From, result.Seconds)
+	return result.Bundle, result.Metrics["accuracy"], result.Bundle.Save(filepath.Join(f.out, "model"))
+}
+
+func (a *app) demoAudit(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.Engine) (report.Report, error) {
+	progress, done := a.counter("audit")
+	defer done()
+	return evaluate.Bundle(ctx, b, ds, e, evaluate.Options{Seed: a.seed, Progress: progress})
+}
+
+// demoSplit keeps a fifth of the test digits for calibration, as many of each class.
+func demoSplit(test data.Dataset) (audited, calibration data.Dataset, err error) {
+	rest, held, err := data.Stratified(data.Labels(test), 0.2, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	return data.Subset(test, rest), data.Subset(test, held), nil
+}

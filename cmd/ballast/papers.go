@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ballast-ml/ballast/papers"
+)
+
+func newPapers(a *app) *cobra.Command {
+	var recipe bool
+	cmd := &cobra.Command{
+		Use:   "papers [SLUG]",
+		Short: "List the papers, or show one: what it gives, its claims, what was measured",
+		Example: `  ballast papers
+  ballast papers ghost-batch-norm
+  ballast papers ghost-batch-norm --recipe > my-recipe.yaml`,
+		Args:              usageArgs(cobra.MaximumNArgs(1)),
+		ValidArgsFunction: completeSlugs,
+	}
+	cmd.Flags().BoolVar(&recipe, "recipe", false, "print the recipe of the paper as YAML")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		ledger, err := papers.EmbeddedLedger()
+		if err != nil {
+			return err
+		}
+		if len(args) == 0 {
+			return a.listPapers(ledger)
+		}
+		p, err := papers.Find(args[0])
+		if err != nil {
+			return err
+		}
+		if recipe {
+			_, err := a.out.Write(p.Recipe)
+			return err
+		}
+		return a.showPaper(p, ledger)
+	}
+	return cmd
+}
+
+// paperRow is one paper in the JSON catalogue.
+type paperRow struct {
+	papers.Paper
+	Evidence *papers.Entry `json:"evidence"` // null if never measured
+}
+
+func (a *app) listPapers(ledger papers.Ledger) error {
+	rows := []paperRow{}
+	for _, p := range papers.List() {
+		rows = append(rows, row(p, ledger))
+	}
+	if a.json {
+		return a.printJSON(rows)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "PAPER\tYEAR\tARXIV\tCLAIMS\tWHAT YOU GET")
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", r.Slug, r.Year, r.ArXiv, verdict(r.Evidence), r.Summary)
+	}
+	return w.Flush()
+}
+
+func (a *app) showPaper(p papers.Paper, ledger papers.Ledger) error {
+	r := row(p, ledger)
+	if a.json {
+		return a.printJSON(r)
+	}
+	fmt.Fprintf(a.out, "%s\n%s, %d, arXiv %s\n\n%s.\n\nCode: %s\n", p.Title, p.Authors, p.Year, p.ArXiv, p.Summary, strings.Join(p.Symbols, ", "))
+	if r.Evidence != nil {
+		printEntry(a.out, *r.Evidence)
+	} else {
+		for _, c := range p.Claims {
+			fmt.Fprintf(a.out, "\nClaim %s (not measured yet): %s\n", c.Name, c.Statement)
+		}
+	}
+	fmt.Fprintln(a.out, "\nThe paper's own figures:")
+	for _, f := range p.Published {
+		fmt.Fprintf(a.out, "  %s: %s\n", f.What, f.Value)
+	}
+	return nil
+}
+
+func row(p papers.Paper, ledger papers.Ledger) paperRow {
+	r := paperRow{Paper: p}
+	if e, ok := ledger.Entry(p.Slug); ok {
+		r.Evidence = &e
+	}
+	return r
+}
+
+func verdict(e *papers.Entry) string {
+	switch {
+	case e == nil:
+		return "not measured"
+	case e.Held():
+		return "held"
+	}
+	return "not held"
+}
+
+func completeSlugs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var slugs []string
+	for _, p := range papers.List() {
+		slugs = append(slugs, p.Slug+"\t"+p.Title)
+	}
+	return slugs, cobra.ShellCompDirectiveNoFileComp
+}

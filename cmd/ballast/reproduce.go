@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/papers"
+)
+
+func newReproduce(a *app) *cobra.Command {
+	var (
+		seeds       int
+		dir, ledger string
+	)
+	cmd := &cobra.Command{
+		Use:   "reproduce SLUG",
+		Short: "Measure a paper's claims again and write the ledger",
+		Long: `Reproduce runs every arm of a paper's claims at the size the claim names, once a seed, and holds the means against
+the claim's inequalities. Runs found complete in --out are not repeated; one cut short goes on where it stopped.
+Exit code 4 says that a claim did not hold; the ledger records it either way.`,
+		Example: `  ballast reproduce ghost-batch-norm
+  ballast reproduce ghost-batch-norm --seeds 10 --json | jq .claims`,
+		Args:              usageArgs(cobra.ExactArgs(1)),
+		ValidArgsFunction: completeSlugs,
+	}
+	cmd.Flags().IntVar(&seeds, "seeds", 5, "number of seeds, counted from --seed")
+	cmd.Flags().StringVar(&dir, "out", filepath.Join("runs", "reproduce"), "folder of the runs")
+	cmd.Flags().StringVar(&ledger, "ledger", "", "ledger file (default papers/ledger.json in the repository, else ledger.json in the data folder)")
+	cmd.RunE = func(c *cobra.Command, args []string) error {
+		p, err := papers.Find(args[0])
+		if err != nil {
+			return err
+		}
+		if ledger == "" {
+			if ledger, err = defaultLedger(); err != nil {
+				return err
+			}
+		}
+		book, err := papers.ReadLedger(ledger)
+		if err != nil {
+			return err
+		}
+		e, err := a.openEngine()
+		if err != nil {
+			return err
+		}
+		defer e.Close()
+		o := papers.Options{Engine: e, Dir: dir, Progress: func(done, runs int, name string, metrics map[string]float64) {
+			a.remark("%3d/%d  %-42s %s", done, runs, name, headline(metrics))
+		}}
+		for i := range seeds {
+			o.Seeds = append(o.Seeds, a.seed+uint64(i))
+		}
+		entry, err := papers.Reproduce(c.Context(), p, o)
+		if err != nil {
+			return err
+		}
+		v := buildVersion()
+		entry.Date, entry.Machine, entry.Version, entry.Commit = time.Now().UTC().Truncate(time.Second), machine(), v.summary(), v.Commit
+		book.Put(entry)
+		if err := book.Write(ledger); err != nil {
+			return err
+		}
+		a.remark("ledger: %s", ledger)
+		if a.json {
+			err = a.printJSON(entry)
+		} else {
+			printEntry(a.out, entry)
+		}
+		if err != nil || entry.Held() {
+			return err
+		}
+		unmet := &fault.Unmet{}
+		for _, claim := range entry.Claims {
+			for _, q := range claim.Inequalities {
+				if !q.Holds {
+					unmet.What = append(unmet.What, fmt.Sprintf("%s: %s: %.4f against %.4f", claim.Name, q.Text, q.Left, q.Right))
+				}
+			}
+		}
+		return unmet
+	}
+	return cmd
+}
+
+// printEntry prints what was measured: each claim with its verdict, its inequalities and its arms.
+func printEntry(w io.Writer, e papers.Entry) {
+	for _, c := range e.Claims {
+		held := "HELD"
+		if !c.Held {
+			held = "NOT HELD"
+		}
+		fmt.Fprintf(w, "\nClaim %s: %s\n  %s\n", c.Name, held, c.Statement)
+		for _, q := range c.Inequalities {
+			mark := "yes"
+			if !q.Holds {
+				mark = "NO"
+			}
+			fmt.Fprintf(w, "    %-34s %8.4f  %8.4f  %s\n", q.Text, q.Left, q.Right, mark)
+		}
+		for _, arm := range c.Arms {
+			fmt.Fprintf(w, "  %-14s", arm.Name)
+			for _, metric := range slices.Sorted(maps.Keys(arm.Metrics)) {
+				s := arm.Metrics[metric]
+				fmt.Fprintf(w, "  %s %.4f (sd %.4f)", metric, s.Mean, s.SD)
+			}
+			fmt.Fprintln(w)
+		}
+	}
+	fmt.Fprintf(w, "\nSeeds %v, engine %s, %s, %s, commit %s, %s, %.0f s\n", e.Seeds, e.Engine, e.Machine, e.Version, e.Commit, e.Date.Format(time.DateOnly), e.Seconds)
+}
+
+// headline is the one or two numbers of a run that are worth a line.
+func headline(metrics map[string]float64) string {
+	var parts []string
+	for _, name := range []string{"accuracy", "nll", "log_r2", "sqrt_r2"} {
+		if v, ok := metrics[name]; ok {
+			parts = append(parts, fmt.Sprintf("%s %.4f", name, v))
+		}
+	}
+	return strings.Join(parts, "  ")
+}
+
+// defaultLedger is the repository's ledger when the command runs in the repository.
+func defaultLedger() (string, error) {
+	if _, err := os.Stat(filepath.Join("papers", "list.go")); err == nil {
+		return filepath.Join("papers", "ledger.json"), nil
+	}
+	home, err := engine.Home()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(home, "ledger.json"), nil
+}
+
+func machine() string {
+	return fmt.Sprintf("%s/%s, %d cores", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+}

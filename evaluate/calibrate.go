@@ -1,0 +1,28 @@
+package evaluate
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/calibrate"
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/engine"
+)
+
+// Calibrate fits a temperature to a model's outputs on ds and puts it into the bundle, on top of the one it has. The examples
+// should be ones the model was not trained on.
+func Calibrate(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.Engine, t calibrate.TemperatureScaling, o Options) (calibrate.Temperature, error) {
+	logits, err := Logits(ctx, b, ds, e, o)
+	if err != nil {
+		return calibrate.Temperature{}, err
+	}
+	fit, err := calibrate.FitTemperature(t, logits, data.Labels(ds), len(b.Manifest.Labels))
+	if err != nil {
+		return fit, err
+	}
+	b.Manifest.Calibration.Temperature *= fit.T
+	b.Manifest.Provenance.Derived = append(b.Manifest.Provenance.Derived,
+		fmt.Sprintf("calibrate: temperature %.6g, fitted to %d examples of %s", fit.T, ds.Len(), datasetName(ds.Info())))
+	return fit, nil
+}

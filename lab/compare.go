@@ -1,0 +1,206 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/train"
+)
+
+// CompareOptions say what to compare.
+type CompareOptions struct {
+	Settings map[string]any // of the recipe that all runs share, over the defaults
+	Sweep    []string       // overrides with several values, see Expand; those of seed are the repetitions
+	Metric   string         // what decides; "" = accuracy
+	Dir      string         // folder of the runs; "" = runs/compare-HASH of what is compared
+	Engine   *engine.Engine
+
+	Progress func(done, runs int, name string, metrics map[string]float64) // told when a run is done
+	Training func(train.Progress)                                          // told where the present run stands
+}
+
+// Comparison is what runs show together.
+type Comparison struct {
+	SchemaVersion int       `json:"schema_version"`
+	Metric        string    `json:"metric"`
+	Dir           string    `json:"dir"`
+	Engine        string    `json:"engine"`
+	Seeds         []string  `json:"seeds"`
+	Variants      []Variant `json:"variants"`
+	Pairs         []Pair    `json:"pairs"` // the first variant against each other one
+	Ran           int       `json:"ran"`   // runs made now; the others were there
+}
+
+// Variant is one way of training.
+type Variant struct {
+	Name      string    `json:"name"` // the overrides that differ
+	Overrides []string  `json:"overrides"`
+	Values    []float64 `json:"values"` // one a seed
+	Mean      float64   `json:"mean"`
+	SD        float64   `json:"sd"` // n-1; 0 for one seed
+}
+
+// Compare makes a run for every combination of the sweep and compares them. Runs that are complete in the folder are not
+// made again, one that was cut short goes on. Beside the runs it writes comparison.json, report.md and comparison.png.
+func Compare(ctx context.Context, o CompareOptions) (*Comparison, error) {
+	if o.Metric == "" {
+		o.Metric = "accuracy"
+	}
+	combinations, err := Expand(o.Sweep)
+	if err != nil {
+		return nil, err
+	}
+	if o.Dir == "" {
+		o.Dir = filepath.Join("runs", "compare-"+hashOf(o))
+	}
+	c := &Comparison{SchemaVersion: 1, Metric: o.Metric, Dir: o.Dir, Engine: o.Engine.Kind}
+	for done, overrides := range combinations {
+		recipe, err := Recipe(o.Settings, overrides...)
+		if err != nil {
+			return nil, err
+		}
+		name, seed := nameOf(overrides, o.Sweep)
+		dir := filepath.Join(o.Dir, fileName(name), "seed-"+seed)
+		metrics, made, err := runOnce(ctx, recipe, overrides, dir, o)
+		if err != nil {
+			return nil, fmt.Errorf("lab: run %s seed %s: %w", name, seed, err)
+		}
+		if made {
+			c.Ran++
+		}
+		value, ok := metrics[o.Metric]
+		if !ok {
+			return nil, fmt.Errorf("lab: run %s seed %s measured no %s", name, seed, o.Metric)
+		}
+		c.add(name, overrides, seed, value)
+		if o.Progress != nil {
+			o.Progress(done+1, len(combinations), name+" seed="+seed, metrics)
+		}
+	}
+	c.judge()
+	return c, c.write()
+}
+
+// summary is what a complete run leaves in summary.json.
+type summary struct {
+	Config  json.RawMessage    `json:"config"`
+	Metrics map[string]float64 `json:"metrics"`
+}
+
+// runOnce makes a run, unless its folder has the very same one, complete.
+func runOnce(ctx context.Context, recipe train.Recipe, overrides []string, dir string, o CompareOptions) (metrics map[string]float64, made bool, err error) {
+	config, err := json.Marshal(recipe)
+	if err != nil {
+		return nil, false, err
+	}
+	file := filepath.Join(dir, "summary.json")
+	if content, err := os.ReadFile(file); err == nil {
+		var s summary
+		if json.Unmarshal(content, &s) == nil && compact(s.Config) == string(config) {
+			return s.Metrics, false, nil
+		}
+		return nil, false, fmt.Errorf("%s holds a run of another configuration; choose another folder", dir)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, false, err
+	}
+	settings, err := ConfigOf(recipe)
+	if err != nil {
+		return nil, false, err
+	}
+	run, err := Start(StartOptions{Dir: dir, Config: settings, Overrides: overrides, Engine: o.Engine.Kind, Seed: recipe.Seed, Resume: true})
+	if err != nil {
+		return nil, false, err
+	}
+	result, err := train.Run(ctx, recipe, train.Options{Engine: o.Engine, Dir: dir, Resume: true, Sink: run, Progress: o.Training})
+	if err = errors.Join(err, run.Finish(err)); err != nil {
+		return nil, false, err
+	}
+	return result.Metrics, true, durable.WriteFile(file, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(summary{Config: config, Metrics: result.Metrics})
+	})
+}
+
+func (c *Comparison) add(name string, overrides []string, seed string, value float64) {
+	if !slices.Contains(c.Seeds, seed) {
+		c.Seeds = append(c.Seeds, seed)
+	}
+	i := slices.IndexFunc(c.Variants, func(v Variant) bool { return v.Name == name })
+	if i < 0 {
+		i = len(c.Variants)
+		kept := slices.DeleteFunc(slices.Clone(overrides), func(o string) bool { return strings.HasPrefix(o, "seed=") })
+		c.Variants = append(c.Variants, Variant{Name: name, Overrides: kept})
+	}
+	c.Variants[i].Values = append(c.Variants[i].Values, value)
+}
+
+// nameOf is the part of the overrides that the sweep varies, and the seed.
+func nameOf(overrides, sweep []string) (name, seed string) {
+	seed = "1"
+	var parts []string
+	for i, o := range overrides {
+		key, value, _ := strings.Cut(o, "=")
+		if key == "seed" {
+			seed = value
+		} else if o != sweep[i] {
+			parts = append(parts, o)
+		}
+	}
+	if len(parts) == 0 {
+		return "all alike", seed
+	}
+	return strings.Join(parts, " "), seed
+}
+
+var unfit = regexp.MustCompile(`[^A-Za-z0-9=._-]+`)
+
+// fileName makes a name fit for a folder; a hash keeps those apart that lost letters.
+func fileName(name string) string {
+	plain := strings.Trim(unfit.ReplaceAllString(name, "_"), "_")
+	if strings.ReplaceAll(name, " ", "_") != plain {
+		sum := sha256.Sum256([]byte(name))
+		plain += fmt.Sprintf("-%x", sum[:3])
+	}
+	return plain
+}
+
+func hashOf(o CompareOptions) string {
+	text, err := json.Marshal([]any{o.Settings, o.Sweep, o.Metric})
+	if err != nil {
+		text = []byte(fmt.Sprint(o.Settings, o.Sweep, o.Metric))
+	}
+	sum := sha256.Sum256(text)
+	return fmt.Sprintf("%x", sum[:4])
+}
+
+func compact(raw json.RawMessage) string {
+	var v any
+	d := json.NewDecoder(strings.NewReader(string(raw)))
+	d.UseNumber()
+	if d.Decode(&v) != nil {
+		return ""
+	}
+	// The recipe's own order of keys is what json.Marshal of the struct gives: compare through the struct.
+	var r train.Recipe
+	if json.Unmarshal(raw, &r) != nil {
+		return ""
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}

@@ -1,0 +1,358 @@
+package lab
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// Config is a tree of settings: nil, bool, int64, float64, string, []any and map[string]any.
+type Config map[string]any
+
+// Types says what kind of value a path takes, by dotted path: int, float, string, bool, list<...>, mapping or any. Words after
+// the kind, such as "or null" and "(mandatory)", are read as what they say. A path that is missing takes the kind of the value
+// it has.
+type Types map[string]string
+
+// Apply applies overrides to a copy of base, from left to right:
+//
+//	key=value     the key must be there
+//	+key=value    the key must not be there
+//	++key=value   either way
+//	~key          removes it; ~key=value only if it has that value
+//
+// A key is a path with dots; numbers count into lists. A value is null, true, false, a whole number (1_000), a float (1e-3, inf,
+// nan), a 'quoted' or "quoted" string, a list [a,b], a mapping {a:1,b:2}, or else a string as it stands; yes and no are
+// strings. Errors name the override, and the nearest key for one that is not there.
+func Apply(base Config, types Types, overrides []string) (Config, error) {
+	c := Config(clone(map[string]any(base)).(map[string]any))
+	for _, o := range overrides {
+		if err := c.apply(types, o); err != nil {
+			return nil, fmt.Errorf("%s: %w", o, err)
+		}
+	}
+	return c, nil
+}
+
+func (c Config) apply(types Types, override string) error {
+	text := override
+	mode := ""
+	for _, prefix := range []string{"++", "+", "~"} {
+		if rest, ok := strings.CutPrefix(text, prefix); ok {
+			mode, text = prefix, rest
+			break
+		}
+	}
+	path, value, hasValue := strings.Cut(text, "=")
+	switch {
+	case path == "":
+		return fmt.Errorf("empty key; write key=value")
+	case !hasValue && mode != "~":
+		return fmt.Errorf("missing =; write key=value")
+	}
+	var parsed any
+	if hasValue {
+		if parts, err := splitTop(value); err != nil {
+			return err
+		} else if len(parts) > 1 {
+			return fmt.Errorf("%d values are a sweep, which only a comparison runs; quote the value if the comma belongs to it", len(parts))
+		}
+		var err error
+		if parsed, err = parseValue(value); err != nil {
+			return err
+		}
+	}
+	if mode == "~" {
+		return c.remove(path, parsed, hasValue)
+	}
+	return c.set(types, path, parsed, mode)
+}
+
+// set puts a value at a path.
+func (c Config) set(types Types, path string, value any, mode string) error {
+	names := strings.Split(path, ".")
+	parent, err := c.descend(names, mode != "")
+	if err != nil {
+		return err
+	}
+	last := names[len(names)-1]
+	switch p := parent.(type) {
+	case map[string]any:
+		old, exists := p[last]
+		if mode == "+" && exists {
+			return fmt.Errorf("key %s already exists; use %s=... or ++%s=...", path, path, path)
+		}
+		if mode == "" && !exists {
+			return unknownKey(names, p)
+		}
+		if exists || types[path] != "" {
+			if value, err = convert(types, path, old, value); err != nil {
+				return err
+			}
+		}
+		p[last] = value
+	case []any:
+		i, err := index(last, len(p))
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		element := Types{path: elementType(types[strings.Join(names[:len(names)-1], ".")], p)}
+		if p[i], err = convert(element, path, p[i], value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c Config) remove(path string, value any, compare bool) error {
+	names := strings.Split(path, ".")
+	parent, err := c.descend(names, false)
+	if err != nil {
+		return err
+	}
+	p, ok := parent.(map[string]any)
+	if !ok {
+		return fmt.Errorf("%s: only keys of mappings can be removed", path)
+	}
+	last := names[len(names)-1]
+	old, ok := p[last]
+	if !ok {
+		return unknownKey(names, p)
+	}
+	if compare && !equal(old, value) {
+		return fmt.Errorf("value does not match: %s is %v", path, old)
+	}
+	delete(p, last)
+	return nil
+}
+
+// descend finds what holds the last name of a path; create makes mappings on the way.
+func (c Config) descend(names []string, create bool) (any, error) {
+	var at any = map[string]any(c)
+	for depth, name := range names[:len(names)-1] {
+		switch v := at.(type) {
+		case map[string]any:
+			next, ok := v[name]
+			if !ok && !create {
+				return nil, unknownKey(names[:depth+1], v)
+			}
+			switch choice := next.(type) {
+			case nil:
+				if !create && ok {
+					return nil, fmt.Errorf("unknown key %s: %s is null", strings.Join(names, "."), strings.Join(names[:depth+1], "."))
+				}
+				next = map[string]any{}
+				v[name] = next
+			case string: // a choice by name alone takes options: norm=ghost norm.ghost_size=8
+				next = map[string]any{"name": choice}
+				v[name] = next
+				create = true
+			}
+			at = next
+		case []any:
+			i, err := index(name, len(v))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", strings.Join(names[:depth+1], "."), err)
+			}
+			at = v[i]
+		default:
+			return nil, fmt.Errorf("type: mapping expected at %s, got %v", strings.Join(names[:depth], "."), at)
+		}
+	}
+	switch at.(type) {
+	case map[string]any, []any:
+		return at, nil
+	}
+	return nil, fmt.Errorf("type: mapping expected at %s, got %v", strings.Join(names[:len(names)-1], "."), at)
+}
+
+func unknownKey(names []string, known map[string]any) error {
+	path := strings.Join(names, ".")
+	parent := strings.Join(names[:len(names)-1], ".")
+	if near, ok := strict.Nearest(names[len(names)-1], slices.Sorted(maps.Keys(known))); ok {
+		if parent != "" {
+			near = parent + "." + near
+		}
+		return fmt.Errorf("unknown key %s (did you mean %s?)", path, near)
+	}
+	return fmt.Errorf("unknown key %s; there are %s, and +%s=... adds it", path, strings.Join(slices.Sorted(maps.Keys(known)), ", "), path)
+}
+
+func index(name string, n int) (int, error) {
+	i, err := strconv.Atoi(name)
+	if err != nil {
+		return 0, fmt.Errorf("a list is counted with numbers, not %q", name)
+	}
+	if i < 0 || i >= n {
+		return 0, fmt.Errorf("index out of range: %d of %d", i, n)
+	}
+	return i, nil
+}
+
+// convert makes a value the kind that the path takes, or says which kind that is.
+func convert(types Types, path string, old, value any) (any, error) {
+	kind := types[path]
+	if kind == "" {
+		kind = kindOf(old)
+	}
+	return convertTo(kind, value)
+}
+
+func convertTo(kind string, value any) (any, error) {
+	kind, words, _ := strings.Cut(kind, " ")
+	wrong := func() (any, error) { return nil, fmt.Errorf("type: %s expected, got %s", kind, show(value)) }
+	if s, ok := value.(string); ok && strings.Contains(s, "${") {
+		return value, nil // checked when it is resolved
+	}
+	if value == nil && (strings.Contains(words, "null") || kind == "any") {
+		return nil, nil
+	}
+	switch {
+	case kind == "any":
+		return value, nil
+	case kind == "float":
+		switch v := value.(type) {
+		case float64:
+			return v, nil
+		case int64:
+			return float64(v), nil
+		}
+	case kind == "int":
+		if v, ok := value.(int64); ok {
+			return v, nil
+		}
+	case kind == "bool":
+		if v, ok := value.(bool); ok {
+			return v, nil
+		}
+	case kind == "string":
+		switch v := value.(type) {
+		case string:
+			return v, nil
+		case int64, float64, bool:
+			return show(v), nil
+		}
+	case kind == "mapping":
+		if v, ok := value.(map[string]any); ok {
+			return v, nil
+		}
+	case strings.HasPrefix(kind, "list"):
+		items, ok := value.([]any)
+		if !ok {
+			return wrong()
+		}
+		element := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(kind, "list"), "<"), ">")
+		for i := range items {
+			if element == "" {
+				continue
+			}
+			var err error
+			if items[i], err = convertTo(element, items[i]); err != nil {
+				return nil, fmt.Errorf("item %d: %w", i, err)
+			}
+		}
+		return items, nil
+	}
+	return wrong()
+}
+
+func kindOf(v any) string {
+	switch v := v.(type) {
+	case bool:
+		return "bool"
+	case int64:
+		return "int"
+	case float64:
+		return "float"
+	case string:
+		return "string"
+	case map[string]any:
+		return "mapping"
+	case []any:
+		if len(v) > 0 {
+			return "list<" + kindOf(v[0]) + ">"
+		}
+		return "list"
+	}
+	return "any"
+}
+
+func elementType(list string, items []any) string {
+	if list == "" {
+		list = kindOf(items)
+	}
+	list, _, _ = strings.Cut(list, " ")
+	if element := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(list, "list"), "<"), ">"); element != "" {
+		return element
+	}
+	return "any"
+}
+
+func clone(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, item := range v {
+			out[key] = clone(item)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = clone(item)
+		}
+		return out
+	case json.Number:
+		if i, err := v.Int64(); err == nil {
+			return i
+		}
+		f, err := v.Float64()
+		if err != nil {
+			return string(v)
+		}
+		return f
+	case int:
+		return int64(v)
+	case uint64:
+		return int64(v)
+	case float32:
+		return float64(v)
+	}
+	return v
+}
+
+func equal(a, b any) bool {
+	number := func(v any) (float64, bool) {
+		switch v := v.(type) {
+		case int64:
+			return float64(v), true
+		case float64:
+			return v, true
+		}
+		return 0, false
+	}
+	if x, ok := number(a); ok {
+		y, ok := number(b)
+		return ok && x == y
+	}
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+func show(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return fmt.Sprint(v)
+}

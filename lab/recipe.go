@@ -1,0 +1,107 @@
+package lab
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/train"
+)
+
+// Recipe makes a training recipe: the defaults, what settings say, and the overrides on top (see Apply). The result is
+// checked.
+func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) {
+	r := train.NewRecipe()
+	if err := strict.DecodeMap(settings, &r); err != nil {
+		return r, err
+	}
+	base, err := ConfigOf(r)
+	if err != nil {
+		return r, err
+	}
+	config, err := Apply(base, TypesOf(r), overrides)
+	if err != nil {
+		return r, err
+	}
+	if config, err = config.Resolve(); err != nil {
+		return r, err
+	}
+	// A choice given anew brings its own defaults, so decoding starts from a new recipe.
+	r = train.NewRecipe()
+	if err := strict.DecodeMap(config, &r); err != nil {
+		return r, err
+	}
+	return r, r.Validate()
+}
+
+// ConfigOf is the settings of a value, by its JSON.
+func ConfigOf(v any) (Config, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	var m map[string]any
+	d := json.NewDecoder(strings.NewReader(string(data)))
+	d.UseNumber()
+	if err := d.Decode(&m); err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	return clone(m).(map[string]any), nil
+}
+
+// TypesOf is the kinds of a struct's fields, by their json tags. A field that decodes itself takes anything.
+func TypesOf(v any) Types {
+	types := Types{}
+	collectTypes("", reflect.TypeOf(v), types)
+	return types
+}
+
+var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+
+func collectTypes(path string, t reflect.Type, types Types) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" || !f.IsExported() {
+			continue
+		}
+		if f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct {
+			collectTypes(path, f.Type, types)
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		at := strings.TrimPrefix(path+"."+name, ".")
+		types[at] = kindOfType(f.Type)
+		if types[at] == "mapping" && f.Type.Kind() == reflect.Struct {
+			collectTypes(at, f.Type, types)
+		}
+	}
+}
+
+func kindOfType(t reflect.Type) string {
+	if t.Implements(unmarshaler) || reflect.PointerTo(t).Implements(unmarshaler) {
+		return "any"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "bool"
+	case reflect.Float32, reflect.Float64:
+		return "float"
+	case reflect.String:
+		return "string"
+	case reflect.Struct, reflect.Map:
+		return "mapping"
+	case reflect.Slice, reflect.Array:
+		return "list<" + kindOfType(t.Elem()) + ">"
+	case reflect.Pointer:
+		return kindOfType(t.Elem()) + " or null"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "int"
+	}
+	return "any"
+}

@@ -1,0 +1,72 @@
+package papers
+
+import _ "embed"
+
+//go:embed ghost_batch_norm.yaml
+var ghostBatchNormRecipe []byte
+
+// ghostBatchNorm is Hoffer, Hubara, Soudry, "Train longer, generalize better: closing the generalization gap in large
+// batch training of neural networks", arXiv 1705.08741.
+//
+// Both claims are measured at small scale: optdigits (1,280 training and 517 test digits), an MLP 64 -> 5 x [256, norm,
+// ReLU] -> 10, SGD with momentum 0.9, weight decay 1e-4, clipping at 5. The recipe is the small-batch arm.
+var ghostBatchNorm = Paper{
+	Slug:    "ghost-batch-norm",
+	Title:   "Train longer, generalize better: closing the generalization gap in large batch training of neural networks",
+	Authors: "Elad Hoffer, Itay Hubara, Daniel Soudry",
+	Year:    2017,
+	ArXiv:   "1705.08741",
+	Summary: "keep the accuracy of small batches when the batch is large: statistics over ghost batches, a learning rate scaled by the square root, as many updates as before",
+	Symbols: []string{
+		"nn/norm.Ghost", "train.ScaleLR", "train.AdaptRegime", "train.GradNoiseWeights", "train.FitDistance",
+	},
+	Recipe: ghostBatchNormRecipe,
+	Claims: []Claim{
+		{
+			Name: "large-batch",
+			Statement: "a large batch loses accuracy; ghost batches of the small size with the learning rate scaled by the square root of the batch ratio win it back " +
+				"(lb_ra, training for as many updates, is measured beside them and decides nothing)",
+			Seeds: 5,
+			Arms: []Arm{
+				{Name: "sb"},
+				{Name: "lb", Overrides: []string{"batch_size=640"}},
+				{Name: "lb_lr", Overrides: []string{"batch_size=640", "large_batch.rule=sqrt"}},
+				{Name: "lb_lr_gbn", Overrides: []string{"batch_size=640", "large_batch.rule=sqrt", "norm={name:ghost,ghost_size:32}"}},
+				{Name: "lb_lr_gbn_ra", Overrides: []string{
+					"batch_size=640", "large_batch.rule=sqrt", "norm={name:ghost,ghost_size:32}", "large_batch.regime_adaptation=true",
+				}},
+			},
+			Check: func(m Measured) []Inequality {
+				sb, lb, mended := m.Mean("sb", "accuracy"), m.Mean("lb", "accuracy"), m.Mean("lb_lr_gbn", "accuracy")
+				return []Inequality{
+					AtLeast("SB - LB >= 0.006", sb-lb, 0.006),
+					AtLeast("(LB+LR+GBN) - LB >= 0.006", mended-lb, 0.006),
+					AtLeast("(LB+LR+GBN) >= SB - 0.004", mended, sb-0.004),
+				}
+			},
+		},
+		{
+			Name:      "ultra-slow-diffusion",
+			Statement: "at a constant high learning rate the distance of the weights from where they began grows as the logarithm of the number of updates",
+			Seeds:     5,
+			Arms: []Arm{{Name: "walk", Overrides: []string{
+				"steps=1000", "schedule.name=constant", "distance.points=40", "distance.from=5", "distance.variables=first",
+			}}},
+			Check: func(m Measured) []Inequality {
+				log, sqrt := m.Mean("walk", "log_r2"), m.Mean("walk", "sqrt_r2")
+				return []Inequality{
+					AtLeast("R2(log t) >= 0.97", log, 0.97),
+					Above("R2(log t) > R2(sqrt t) + 0.05", log, sqrt+0.05),
+				}
+			},
+		},
+	},
+	Published: []Published{
+		{"F1 on MNIST, validation accuracy: small batch 128", "98.27 %"},
+		{"F1 on MNIST: large batch 4096", "97.05 %"},
+		{"F1 on MNIST: + learning rate", "97.55 %"},
+		{"F1 on MNIST: + ghost batch normalisation", "97.60 %"},
+		{"F1 on MNIST: + regime adaptation", "98.53 %"},
+		{"ResNet-44 on CIFAR-10: small / large / + LR / + GBN / + RA", "92.83 / 86.10 / 89.30 / 90.50 / 93.07 %"},
+	},
+}

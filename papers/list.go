@@ -1,0 +1,8 @@
+package papers
+
+// List is every paper, in alphabetical order of slugs. Catalogue, help texts and completion read it.
+func List() []Paper {
+	return []Paper{
+		ghostBatchNorm,
+	}
+}

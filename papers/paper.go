@@ -1,0 +1,99 @@
+// Package papers holds the published methods that Ballast brings, each with its claim as code and its recipe as data.
+//
+// A paper is a card (what it is), a recipe (YAML that can be printed, copied and edited), claims (inequalities between
+// measured numbers) and evidence (ledger.json, written by "ballast reproduce" alone). List is the one list of them.
+package papers
+
+import (
+	"fmt"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// Paper is one published method.
+type Paper struct {
+	Slug      string      `json:"slug"`
+	Title     string      `json:"title"`
+	Authors   string      `json:"authors"`
+	Year      int         `json:"year"`
+	ArXiv     string      `json:"arxiv"`
+	Summary   string      `json:"summary"`   // what a user gets, in one sentence
+	Symbols   []string    `json:"symbols"`   // where it lives
+	Recipe    []byte      `json:"-"`         // YAML, the base of every arm
+	Claims    []Claim     `json:"claims"`    // what is measured again
+	Published []Published `json:"published"` // the paper's own figures
+}
+
+// Claim is one statement of a paper at a size that can be measured in minutes.
+type Claim struct {
+	Name      string `json:"name"`
+	Statement string `json:"statement"`
+	Seeds     int    `json:"seeds"` // least number of seeds for a verdict
+	Arms      []Arm  `json:"arms"`
+
+	// Check turns what was measured into the inequalities that the claim consists of.
+	Check func(m Measured) []Inequality `json:"-"`
+}
+
+// Arm is one way of training: the recipe with overrides (see lab.Override), run once a seed.
+type Arm struct {
+	Name      string   `json:"name"`
+	Overrides []string `json:"overrides"`
+}
+
+// Published is a figure printed in the paper, shown beside ours and never compared by code: the sizes differ.
+type Published struct {
+	What  string `json:"what"`
+	Value string `json:"value"`
+}
+
+// Measured holds the numbers of a claim: arm -> metric -> one value per seed.
+type Measured map[string]map[string][]float64
+
+// Mean is the mean over seeds of a metric of an arm. It panics on a name that was not measured: the claim is code.
+func (m Measured) Mean(arm, metric string) float64 {
+	values, ok := m[arm][metric]
+	if !ok || len(values) == 0 {
+		panic(fmt.Sprintf("papers: claim reads %s of arm %s, which was not measured", metric, arm))
+	}
+	return stat.Mean(values, nil)
+}
+
+// Inequality is Left >= Right or, if Strict, Left > Right.
+type Inequality struct {
+	Text   string  `json:"text"`
+	Left   float64 `json:"left"`
+	Right  float64 `json:"right"`
+	Strict bool    `json:"strict,omitempty"`
+	Holds  bool    `json:"holds"`
+}
+
+// AtLeast is the inequality left >= right.
+func AtLeast(text string, left, right float64) Inequality {
+	return Inequality{Text: text, Left: left, Right: right, Holds: left >= right}
+}
+
+// Above is the inequality left > right.
+func Above(text string, left, right float64) Inequality {
+	return Inequality{Text: text, Left: left, Right: right, Strict: true, Holds: left > right}
+}
+
+// Find returns the paper with the slug, or a usage error that names the nearest one.
+func Find(slug string) (Paper, error) {
+	all := List()
+	if i := slices.IndexFunc(all, func(p Paper) bool { return p.Slug == slug }); i >= 0 {
+		return all[i], nil
+	}
+	slugs := make([]string, len(all))
+	for i, p := range all {
+		slugs[i] = p.Slug
+	}
+	if near, ok := strict.Nearest(slug, slugs); ok {
+		return Paper{}, &fault.Usage{Err: fmt.Errorf("papers: no paper %q; did you mean %q?", slug, near)}
+	}
+	return Paper{}, &fault.Usage{Err: fmt.Errorf(`papers: no paper %q; "ballast papers" lists them`, slug)}
+}
