@@ -11,14 +11,15 @@ import (
 )
 
 // Calibrate fits a temperature to a model's outputs on ds and puts it into the bundle, on top of the one it has. The examples
-// should be ones the model was not trained on.
+// should be ones the model was not trained on. A saturated fit, as when every example is answered right, says nothing about
+// confidences: the bundle then stays as it is.
 func Calibrate(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.Engine, t calibrate.TemperatureScaling, o Options) (calibrate.Temperature, error) {
 	logits, err := Logits(ctx, b, ds, e, o)
 	if err != nil {
 		return calibrate.Temperature{}, err
 	}
 	fit, err := calibrate.FitTemperature(t, logits, data.Labels(ds), len(b.Manifest.Labels))
-	if err != nil {
+	if err != nil || fit.Saturated {
 		return fit, err
 	}
 	b.Manifest.Calibration.Temperature *= fit.T

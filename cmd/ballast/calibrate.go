@@ -110,5 +110,8 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 	if err != nil {
 		return fit, err
 	}
+	if fit.Saturated {
+		return fit, fmt.Errorf("calibrate: %s: no temperature is best for these %d examples, as when all are answered right; give more examples", model, ds.Len())
+	}
 	return fit, b.Save(f.out)
 }
