@@ -81,6 +81,7 @@ type Reader struct {
 	record int    // its number
 	buffer []byte // bytes from offset on
 	used   int    // bytes of the buffer that the last record took
+	window int    // bytes of the last read
 	end    End
 	err    error
 	tags   map[string]string // one string for equal tags
@@ -156,12 +157,12 @@ func (r *Reader) NextRecord() (Record, error) {
 }
 
 // fill makes the buffer hold at least n bytes; ok is false if the file has fewer. It asks for no more memory at once than it
-// holds already, or 256 KiB.
+// holds already, or a window that grows from 4 to 256 KiB as the file turns out to be long.
 func (r *Reader) fill(n int) (ok bool, err error) {
-	const least = 256 << 10
 	for len(r.buffer) < n {
+		r.window = min(max(2*r.window, 4<<10), 256<<10)
 		have := len(r.buffer)
-		more := max(least, min(n-have, have))
+		more := max(r.window, min(n-have, have))
 		if cap(r.buffer)-have < more {
 			grown := make([]byte, have, have+more)
 			copy(grown, r.buffer)
