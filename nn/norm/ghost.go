@@ -53,7 +53,7 @@ func (g Ghost) apply(who string, scope *model.Scope, x *graph.Node) *graph.Node 
 	if g.GroupSize < 1 {
 		Panicf("%s %s: GroupSize is %d; use at least 1", who, scope.Scope(), g.GroupSize)
 	}
-	running := newRunning(scope, x, g.Momentum, g.Unbiased)
+	running := newRunning(who, scope, x, g.Momentum, g.Unbiased)
 	var y *graph.Node
 	if scope.IsTraining(x.Graph()) {
 		y = g.train(who, scope, x, running)

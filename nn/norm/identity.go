@@ -5,10 +5,14 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 )
 
-// Identity normalises nothing: y = x. It has no variables.
+// Identity normalises nothing: y = x. It has no variables, and so no Source. It refuses the same x as the other norms, so
+// that a network does not start to fail when it is given one.
 type Identity struct{}
 
 var _ Layer = Identity{}
 
 // Apply returns x.
-func (Identity) Apply(_ *model.Scope, x *graph.Node) *graph.Node { return x }
+func (Identity) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
+	checkActivations("norm.Identity", scope, x)
+	return x
+}

@@ -62,9 +62,9 @@ type Running struct {
 	mean, variance *model.Variable
 }
 
-func newRunning(scope *model.Scope, x *graph.Node, momentum float64, unbiased bool) *Running {
+func newRunning(who string, scope *model.Scope, x *graph.Node, momentum float64, unbiased bool) *Running {
 	if !(momentum > 0 && momentum <= 1) {
-		Panicf("norm: %s: momentum %v is not in (0, 1]; it is the share of the new value, 0.1 by default", scope.Scope(), momentum)
+		Panicf("%s %s: Momentum is %v; it is the share of the new value, in (0, 1]; use 0.1", who, scope.Scope(), momentum)
 	}
 	d := x.Shape().Dimensions
 	channels := d[len(d)-1]

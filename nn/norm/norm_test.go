@@ -1,0 +1,307 @@
+package norm_test
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/support/exceptions"
+
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/internal/gradcheck"
+	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/norm/normtest"
+)
+
+// whole is one group, the batch; of is groups of a size.
+func whole(batch int) []int { return []int{batch} }
+func of(size int) func(batch int) []int {
+	return func(batch int) []int { return slices.Repeat([]int{size}, batch/size) }
+}
+
+// TestBattery runs the battery over every norm that has a name. A norm with statistics fails it until it says here what it
+// collects.
+func TestBattery(t *testing.T) {
+	promises := map[string][]normtest.Claim{
+		"batch": {normtest.Collects(0.1, true, whole)},
+		"ghost": {normtest.Collects(0.1, true, whole)}, // groups of 32 hold the whole batch
+	}
+	for _, kind := range norm.All() {
+		t.Run(kind.Name, func(t *testing.T) { normtest.Run(t, kind.New(), promises[kind.Name]...) })
+	}
+}
+
+// TestBatteryOptions runs the battery over options that change what a norm computes.
+func TestBatteryOptions(t *testing.T) {
+	biased := norm.NewGhost(3)
+	biased.Momentum, biased.Unbiased = 0.3, false
+	last := norm.NewBatch()
+	last.Momentum = 1 // the running values are those of the last batch
+	ragged := norm.NewGhost(5)
+	ragged.Ragged = true
+	uneven := norm.NewGhost(10)
+	uneven.Ragged = true
+	transductive := norm.NewGhost(4)
+	transductive.Inference = norm.FromBatch{}
+	for _, c := range []struct {
+		name     string
+		layer    norm.Layer
+		promises []normtest.Claim
+	}{
+		{"ghost 4", norm.NewGhost(4), []normtest.Claim{normtest.Collects(0.1, true, of(4))}},
+		{"ghost 3 biased", biased, []normtest.Claim{normtest.Collects(0.3, false, of(3))}},
+		{"batch last", last, []normtest.Claim{normtest.Collects(1, true, whole)}},
+		{"ghost 5 ragged", ragged, []normtest.Claim{normtest.Collects(0.1, true, func(batch int) []int {
+			if batch == normtest.Batch {
+				return []int{4, 4, 4}
+			}
+			return []int{batch}
+		})}},
+		{"ghost 10 ragged", uneven, []normtest.Claim{normtest.Collects(0.1, true, of(6))}},
+		{"ghost from batch", transductive, []normtest.Claim{normtest.Collects(0.1, true, of(4)), normtest.DependsOnBatch()}},
+	} {
+		t.Run(c.name, func(t *testing.T) { normtest.Run(t, c.layer, c.promises...) })
+	}
+}
+
+// train applies a layer once in training mode on a new store, and returns y and the store.
+func train(t *testing.T, e *engine.Engine, layer norm.Layer, x gradcheck.Input) ([]float64, *model.Store) {
+	t.Helper()
+	store := model.NewStore()
+	return apply(t, e, store, true, layer, x), store
+}
+
+func apply(t *testing.T, e *engine.Engine, store *model.Store, training bool, layer norm.Layer, x gradcheck.Input) []float64 {
+	t.Helper()
+	exec, err := model.NewExec(e.Backend, store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+		scope.Store().SetTraining(x.Graph(), training)
+		return layer.Apply(scope.In("n"), x)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Call(tensors.FromFlatDataAndDimensions(slices.Clone(x.Data), x.Shape...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tensors.MustCopyFlatData[float64](out[0])
+}
+
+func flat(t *testing.T, store *model.Store, path string) []float64 {
+	t.Helper()
+	v := store.GetVariable(path)
+	if v == nil {
+		t.Fatalf("no variable %s", path)
+	}
+	return tensors.MustCopyFlatData[float64](v.MustValue())
+}
+
+func near(t *testing.T, what string, got, want []float64, tolerance float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: got %d values, want %d", what, len(got), len(want))
+	}
+	for i := range got {
+		if !(math.Abs(got[i]-want[i]) <= tolerance*(1+math.Abs(want[i]))) {
+			t.Fatalf("%s: value %d is %v, want %v", what, i, got[i], want[i])
+		}
+	}
+}
+
+// TestGhostOfTheWholeBatch: a group of the batch or more is batch normalisation, bit for bit, with one running update.
+func TestGhostOfTheWholeBatch(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		x := gradcheck.Normal(1, 6, 2, 2, 3)
+		want, store := train(t, e, norm.NewBatch(), x)
+		for _, size := range []int{6, 7, 1000} {
+			got, other := train(t, e, norm.NewGhost(size), x)
+			near(t, "y", got, want, 0)
+			near(t, "mean", flat(t, other, "/n/mean"), flat(t, store, "/n/mean"), 0)
+			near(t, "variance", flat(t, other, "/n/variance"), flat(t, store, "/n/variance"), 0)
+		}
+	})
+}
+
+// TestGhostRagged compares a batch that no group size divides with the same groups normalised one after the other.
+func TestGhostRagged(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		const per = 2 * 3
+		x := gradcheck.Normal(2, 11, 2, 3)
+		ragged := norm.NewGhost(4) // 3 groups of ceil(11/3) = 4, the last one of 3
+		ragged.Ragged = true
+		got, store := train(t, e, ragged, x)
+		one := model.NewStore()
+		var want []float64
+		for _, span := range [][2]int{{0, 4}, {4, 8}, {8, 11}} {
+			part := gradcheck.Input{Shape: []int{span[1] - span[0], 2, 3}, Data: x.Data[span[0]*per : span[1]*per]}
+			want = append(want, apply(t, e, one, true, norm.NewBatch(), part)...)
+		}
+		near(t, "y", got, want, 1e-12)
+		near(t, "mean", flat(t, store, "/n/mean"), flat(t, one, "/n/mean"), 1e-12)
+		near(t, "variance", flat(t, store, "/n/variance"), flat(t, one, "/n/variance"), 1e-12)
+		gradcheck.CheckModel(t, e.Backend, model.NewStore(), func(scope *model.Scope, in []*graph.Node) *graph.Node {
+			scope.Store().SetTraining(in[0].Graph(), true)
+			return ragged.Apply(scope.In("n"), in[0])
+		}, x)
+	})
+}
+
+// TestGhostGroupsAreContiguous: order inside a group does not matter, the group does.
+func TestGhostGroupsAreContiguous(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		x := gradcheck.Normal(3, 6, 2)
+		swap := func(i, j int) gradcheck.Input {
+			y := gradcheck.Input{Shape: x.Shape, Data: slices.Clone(x.Data)}
+			copy(y.Data[i*2:], x.Data[j*2:j*2+2])
+			copy(y.Data[j*2:], x.Data[i*2:i*2+2])
+			return y
+		}
+		base, store := train(t, e, norm.NewGhost(3), x)
+		inside, other := train(t, e, norm.NewGhost(3), swap(0, 2))
+		near(t, "variance", flat(t, other, "/n/variance"), flat(t, store, "/n/variance"), 1e-12)
+		near(t, "a swapped example", inside[:2], base[4:6], 1e-12)
+		across, _ := train(t, e, norm.NewGhost(3), swap(0, 5))
+		if math.Abs(across[2]-base[2]) < 1e-3 {
+			t.Error("an example does not feel that another left its group")
+		}
+	})
+}
+
+// TestSourceAtInference runs a trained layer with the statistics of the batch it is given.
+func TestSourceAtInference(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		x := gradcheck.Normal(4, 8, 3)
+		want, store := train(t, e, norm.NewBatch(), x)
+		adapted := norm.NewBatch()
+		adapted.Inference = norm.FromBatch{}
+		near(t, "y", apply(t, e, store, false, adapted, x), want, 1e-12)
+		if plain := apply(t, e, store, false, norm.NewBatch(), x); math.Abs(plain[0]-want[0]) < 1e-6 {
+			t.Error("running values gave the result of the batch's statistics")
+		}
+	})
+}
+
+// TestLayerNormClaims are the numbers of the method: rows of mean 0 and deviation 1, deaf to scale and shift of x.
+func TestLayerNormClaims(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		x := gradcheck.Normal(5, 4, 32)
+		y, _ := train(t, e, norm.NewLayerNorm(-1), x)
+		for row := range 4 {
+			mean, square := 0.0, 0.0
+			for _, v := range y[row*32 : row*32+32] {
+				mean += v / 32
+				square += v * v / 32
+			}
+			if math.Abs(mean) > 1e-6 || math.Abs(math.Sqrt(square)-1) > 1e-3 {
+				t.Errorf("row %d has mean %v and deviation %v", row, mean, math.Sqrt(square))
+			}
+		}
+		moved := gradcheck.Input{Shape: x.Shape, Data: slices.Clone(x.Data)}
+		for i := range moved.Data {
+			moved.Data[i] = 3*moved.Data[i] + 2
+		}
+		got, _ := train(t, e, norm.NewLayerNorm(-1), moved)
+		near(t, "3x+2", got, y, 1e-4)
+	})
+}
+
+func TestRefuses(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		slow := norm.NewBatch()
+		slow.Momentum = 0
+		fast := norm.NewGhost(2)
+		fast.Momentum = 1.1
+		ragged := norm.NewGhost(2)
+		ragged.Ragged = true
+		for _, c := range []struct {
+			layer norm.Layer
+			x     []int
+			want  string
+		}{
+			{norm.NewGhost(0), []int{4, 2}, "norm.Ghost /n: GroupSize is 0; use at least 1"},
+			{norm.NewGhost(4), []int{10, 2}, "norm.Ghost /n: batch 10 is not a multiple of GroupSize 4; use 2 or 5, or allow a smaller last group with Ragged"},
+			{norm.NewGhost(8), []int{10, 2}, "batch 10 is not a multiple of GroupSize 8; use 5 or 10"},
+			{norm.NewGhost(1), []int{4, 2}, "norm.Ghost /n: a group of x (Float64)[4, 2] has 1 value a channel; statistics need at least 2"},
+			{ragged, []int{5, 3}, "has 1 value a channel"},
+			{norm.NewBatch(), []int{1, 3}, "norm.Batch /n: a group of x (Float64)[1, 3] has 1 value a channel"},
+			{slow, []int{4, 2}, "norm.Batch /n: Momentum is 0; it is the share of the new value, in (0, 1]; use 0.1"},
+			{fast, []int{4, 2}, "norm.Ghost /n: Momentum is 1.1"},
+			{norm.NewLayerNorm(), []int{4, 2}, "norm.LayerNorm /n: no axes to normalise over; use -1"},
+			{norm.NewLayerNorm(-2), []int{4, 2}, "norm.LayerNorm /n: axes [-2] do not fit x (Float64)[4, 2]; use each of 1 to 1"},
+			{norm.NewLayerNorm(2), []int{4, 2}, "axes [2] do not fit"},
+			{norm.NewLayerNorm(-1, 1), []int{4, 2}, "axes [-1 1] do not fit"},
+			{norm.NewLayerNorm(-1), []int{4, 1}, "have 1 element; its normalised value is always 0, so normalise over more axes"},
+		} {
+			in := gradcheck.Normal(1, c.x...)
+			err := exceptions.TryCatch[error](func() {
+				model.MustNewExec(e.Backend, model.NewStore(), func(scope *model.Scope, x *graph.Node) *graph.Node {
+					scope.Store().SetTraining(x.Graph(), true)
+					return c.layer.Apply(scope.In("n"), x)
+				}).MustCall(tensors.FromFlatDataAndDimensions(in.Data, in.Shape...))
+			})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%+v on %v: got %v, want %q", c.layer, c.x, err, c.want)
+			}
+		}
+	})
+}
+
+// TestNarrowStatistics: in bfloat16 a channel of mean 100 and deviation 0.5 keeps its variance, because moments are float32.
+func TestNarrowStatistics(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		store := model.NewStore()
+		exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+			scope.Store().SetTraining(x.Graph(), true)
+			y := norm.NewBatch().Apply(scope.In("n"), graph.ConvertDType(x, dtypes.BFloat16))
+			return graph.ConvertDType(y, dtypes.Float32)
+		})
+		x := make([]float32, 256)
+		for i := range x {
+			x[i] = 100 + 0.5*float32(1-2*(i%2)) // both exact in bfloat16
+		}
+		y := tensors.MustCopyFlatData[float32](exec.MustCall(tensors.FromFlatDataAndDimensions(x, 256, 1))[0])
+		if math.Abs(float64(y[0])-1) > 1e-2 {
+			t.Errorf("y is %v, want 1", y[0])
+		}
+	})
+}
+
+func TestChoice(t *testing.T) {
+	for _, c := range []struct {
+		in, out string
+	}{
+		{`"batch"`, `{"name":"batch","momentum":0.1,"eps":0.00001,"running_var_unbiased":true}`},
+		{`{"name":"ghost","ghost_size":8,"ragged_last_group":true}`, `{"name":"ghost","ghost_size":8,"momentum":0.1,"eps":0.00001,"running_var_unbiased":true,"ragged_last_group":true}`},
+		{`{"name":"layer","axes":[-3,-2,-1]}`, `{"name":"layer","axes":[-3,-2,-1],"eps":0.00001}`},
+		{`"identity"`, `{"name":"identity"}`},
+	} {
+		var choice norm.Choice
+		if err := json.Unmarshal([]byte(c.in), &choice); err != nil {
+			t.Errorf("%s: %v", c.in, err)
+			continue
+		}
+		out, err := json.Marshal(choice)
+		if err != nil || string(out) != c.out {
+			t.Errorf("%s became %s (%v), want %s", c.in, out, err, c.out)
+		}
+	}
+	for in, want := range map[string]string{
+		`"gost"`:                            `no norm "gost" (did you mean ghost?)`,
+		`{"name":"ghost","ghost_sise":8}`:   "ghost_size",
+		`{"ghost_size":8}`:                  "a norm needs a name: batch, ghost, layer, identity",
+		`{"name":"ghost","ghost_size":"a"}`: "ghost_size",
+		`7`:                                 "want the name of a norm",
+	} {
+		var choice norm.Choice
+		if err := json.Unmarshal([]byte(in), &choice); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", in, err, want)
+		}
+	}
+}
