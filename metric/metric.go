@@ -153,3 +153,17 @@ func mean(values []float64) float64 {
 	}
 	return total / float64(len(values))
 }
+
+// Softmax returns the probabilities of every row of logits [examples, classes], in float64.
+func Softmax[F Float](logits []F, classes int) ([]float64, error) {
+	if classes < 2 || len(logits) == 0 || len(logits)%classes != 0 {
+		return nil, fmt.Errorf("metric: Softmax: %d logits are no rows of %d classes", len(logits), classes)
+	}
+	p := make([]float64, len(logits))
+	for i := 0; i < len(logits); i += classes {
+		if _, _, err := softmax(logits[i:i+classes], p[i:i+classes]); err != nil {
+			return nil, fmt.Errorf("metric: example %d: %w", i/classes, err)
+		}
+	}
+	return p, nil
+}

@@ -1,0 +1,408 @@
+// Package golden runs cases that were computed independently: files with parameters, inputs and expected outputs.
+//
+// A file says itself what it is: a kind of case is recognised by the keys the file holds, never by a name. Parameters decode
+// strictly into the method's struct. Every output a file names must be compared. An unknown parameter, an output that was not
+// computed, a case that no kind knows, an empty folder: all fail, none is skipped.
+package golden
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// EnvFolder names a folder of <slug>/*.json that is used in place of the built-in one.
+const EnvFolder = "BALLAST_GOLDEN"
+
+// Tensor is a tensor of a case, row-major.
+type Tensor struct {
+	Shape []int
+	Data  []float64
+}
+
+// Kind is a kind of case: Match recognises it, Run computes what the file names.
+type Kind struct {
+	Name  string
+	Slugs []string // folders it may stand in
+	Match func(c *Case) bool
+	Run   func(t T, c *Case)
+}
+
+// T is what a case needs of *testing.T.
+type T interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// Case is one file.
+type Case struct {
+	Path string
+
+	file      map[string]json.RawMessage
+	parts     map[string]map[string]json.RawMessage
+	abs, rel  float64
+	compared  map[string]bool
+	t         T
+	paramsRan bool
+}
+
+// Run runs every case under root, or under the folder that BALLAST_GOLDEN names, with the one kind that matches it, and logs
+// the number of cases of each slug. For several engines, call it once for each.
+func Run(t *testing.T, root string, kinds []Kind) {
+	t.Helper()
+	if other := os.Getenv(EnvFolder); other != "" {
+		root = other
+	}
+	cases, err := List(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, slug := range slices.Sorted(keys(cases)) {
+		for _, path := range cases[slug] {
+			t.Run(slug+"/"+strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) {
+				runFile(t, slug, path, kinds)
+			})
+		}
+		t.Logf("%s: %d cases", slug, len(cases[slug]))
+	}
+}
+
+// List finds the files: slug -> paths. No folder, no slug, or a slug without a file is an error.
+func List(root string) (map[string][]string, error) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil, fmt.Errorf("golden: %w", err)
+	}
+	cases := map[string][]string{}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		paths, err := filepath.Glob(filepath.Join(root, e.Name(), "*.json"))
+		if err != nil {
+			return nil, fmt.Errorf("golden: %w", err)
+		}
+		if len(paths) == 0 {
+			return nil, fmt.Errorf("golden: %s has no case", filepath.Join(root, e.Name()))
+		}
+		cases[e.Name()] = paths
+	}
+	if len(cases) == 0 {
+		return nil, fmt.Errorf("golden: %s has no folder of cases", root)
+	}
+	return cases, nil
+}
+
+func keys(m map[string][]string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func runFile(t T, slug, path string, kinds []Kind) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v", err)
+		return
+	}
+	c, err := Parse(path, content)
+	if err != nil {
+		t.Fatalf("%v", err)
+		return
+	}
+	c.t = t
+	var matching []Kind
+	for _, k := range kinds {
+		if slices.Contains(k.Slugs, slug) && k.Match(c) {
+			matching = append(matching, k)
+		}
+	}
+	if len(matching) != 1 {
+		var names []string
+		for _, k := range matching {
+			names = append(names, k.Name)
+		}
+		t.Fatalf("%s: %d kinds of case match its keys %v: %v; exactly one must", path, len(matching), c.Keys(), names)
+		return
+	}
+	matching[0].Run(t, c)
+	c.finish()
+}
+
+// Parse reads a file.
+func Parse(path string, content []byte) (*Case, error) {
+	c := &Case{Path: path, abs: 1e-5, rel: 1e-4, compared: map[string]bool{}, parts: map[string]map[string]json.RawMessage{}}
+	if err := json.Unmarshal(content, &c.file); err != nil {
+		return nil, fmt.Errorf("golden: %s: %w", path, err)
+	}
+	for _, part := range []string{"params", "inputs", "weights", "outputs"} {
+		raw, ok := c.file[part]
+		if !ok {
+			continue
+		}
+		members := map[string]json.RawMessage{}
+		if err := json.Unmarshal(raw, &members); err != nil {
+			return nil, fmt.Errorf("golden: %s: %s: %w", path, part, err)
+		}
+		c.parts[part] = members
+	}
+	if len(c.parts["outputs"]) == 0 {
+		return nil, fmt.Errorf("golden: %s names no output: it would test nothing", path)
+	}
+	var tolerance struct{ Abs, Rel *float64 }
+	if raw, ok := c.file["tolerance"]; ok {
+		if err := json.Unmarshal(raw, &tolerance); err != nil {
+			return nil, fmt.Errorf("golden: %s: tolerance: %w", path, err)
+		}
+	}
+	if tolerance.Abs != nil {
+		c.abs = *tolerance.Abs
+	}
+	if tolerance.Rel != nil {
+		c.rel = *tolerance.Rel
+	}
+	return c, nil
+}
+
+// Keys lists what the file holds, as part.key.
+func (c *Case) Keys() []string {
+	var all []string
+	for part, members := range c.parts {
+		for key := range members {
+			all = append(all, part+"."+key)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Has reports whether the file holds every one of the keys, each as part.key.
+func (c *Case) Has(paths ...string) bool {
+	for _, path := range paths {
+		part, key, _ := strings.Cut(path, ".")
+		if _, ok := c.parts[part][key]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// Params decodes all parameters, strictly, onto *into.
+func (c *Case) Params(into any) {
+	c.t.Helper()
+	c.paramsRan = true
+	raw, ok := c.file["params"]
+	if !ok {
+		return
+	}
+	if err := strict.Decode(raw, into); err != nil {
+		c.t.Fatalf("%s: params: %v", c.Path, err)
+	}
+}
+
+// Tensor returns a tensor, named as part.key.
+func (c *Case) Tensor(path string) Tensor {
+	c.t.Helper()
+	part, key, _ := strings.Cut(path, ".")
+	raw, ok := c.parts[part][key]
+	if !ok {
+		c.t.Fatalf("%s: there is no %s", c.Path, path)
+		return Tensor{}
+	}
+	v, err := decodeTensor(raw)
+	if err != nil {
+		c.t.Fatalf("%s: %s: %v", c.Path, path, err)
+	}
+	return v
+}
+
+func decodeTensor(raw json.RawMessage) (Tensor, error) {
+	var file struct {
+		Shape *[]int            `json:"shape"`
+		Data  []json.RawMessage `json:"data"`
+		DType string            `json:"dtype"`
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&file); err != nil {
+		return Tensor{}, err
+	}
+	if file.Shape == nil {
+		return Tensor{}, errors.New("not a tensor")
+	}
+	t := Tensor{Shape: *file.Shape, Data: make([]float64, len(file.Data))}
+	size := 1
+	for _, n := range t.Shape {
+		size *= n
+	}
+	if size != len(t.Data) {
+		return Tensor{}, fmt.Errorf("shape %v with %d values", t.Shape, len(t.Data))
+	}
+	for i, v := range file.Data {
+		var err error
+		if t.Data[i], err = Number(v); err != nil {
+			return Tensor{}, err
+		}
+	}
+	return t, nil
+}
+
+// Number reads a number, or one of the strings that stand for NaN and the infinities.
+func Number(raw json.RawMessage) (float64, error) {
+	switch strings.Trim(string(raw), `"`) {
+	case "NaN":
+		return math.NaN(), nil
+	case "+Inf", "Inf", "Infinity":
+		return math.Inf(1), nil
+	case "-Inf", "-Infinity":
+		return math.Inf(-1), nil
+	}
+	var v float64
+	return v, json.Unmarshal(raw, &v)
+}
+
+// Decode decodes a member, named as part.key, into *into.
+func (c *Case) Decode(path string, into any) {
+	c.t.Helper()
+	part, key, _ := strings.Cut(path, ".")
+	raw, ok := c.parts[part][key]
+	if !ok {
+		c.t.Fatalf("%s: there is no %s", c.Path, path)
+		return
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		c.t.Fatalf("%s: %s: %v", c.Path, path, err)
+	}
+}
+
+// Got compares an output with the file's, if the file names it: |got - want| <= abs + rel |want|, NaN equal to NaN. One axis of
+// size 1 counts as a scalar.
+func (c *Case) Got(name string, shape []int, data []float64) {
+	c.t.Helper()
+	if !c.Has("outputs." + name) {
+		return
+	}
+	c.compared[name] = true
+	want := c.Tensor("outputs." + name)
+	scalar := func(s []int) bool { return len(s) == 0 || len(s) == 1 && s[0] == 1 }
+	if !slices.Equal(shape, want.Shape) && !(scalar(shape) && scalar(want.Shape)) {
+		c.t.Errorf("%s: %s has shape %v, want %v", c.Path, name, shape, want.Shape)
+		return
+	}
+	for i, w := range want.Data {
+		if i >= len(data) || !c.near(data[i], w) {
+			got := any("nothing")
+			if i < len(data) {
+				got = data[i]
+			}
+			c.t.Errorf("%s: %s[%d] is %v, want %v", c.Path, name, i, got, w)
+			return
+		}
+	}
+}
+
+// Scalar compares an output that is one number.
+func (c *Case) Scalar(name string, value float64) { c.t.Helper(); c.Got(name, []int{1}, []float64{value}) }
+
+// GotJSON compares an output that is no tensor, if the file names it: numbers within the tolerance, all else exactly.
+func (c *Case) GotJSON(name string, value any) {
+	c.t.Helper()
+	if !c.Has("outputs." + name) {
+		return
+	}
+	c.compared[name] = true
+	var want, got any
+	c.Decode("outputs."+name, &want)
+	text, err := json.Marshal(value)
+	if err != nil {
+		c.t.Fatalf("%s: %s: %v", c.Path, name, err)
+		return
+	}
+	if err := json.Unmarshal(text, &got); err != nil {
+		c.t.Fatalf("%s: %s: %v", c.Path, name, err)
+		return
+	}
+	if where := c.differ(name, got, want); where != "" {
+		c.t.Errorf("%s: %s", c.Path, where)
+	}
+}
+
+// Compared marks an output that the caller has compared itself.
+func (c *Case) Compared(name string) { c.compared[name] = true }
+
+// Near reports whether a number is within the file's tolerance.
+func (c *Case) Near(got, want float64) bool { return c.near(got, want) }
+
+func (c *Case) near(got, want float64) bool {
+	if math.IsNaN(want) || math.IsInf(want, 0) {
+		return got == want || math.IsNaN(got) && math.IsNaN(want)
+	}
+	return math.Abs(got-want) <= c.abs+c.rel*math.Abs(want)
+}
+
+// Differ says where two JSON values differ, "" if nowhere.
+func (c *Case) Differ(at string, got, want any) string { return c.differ(at, got, want) }
+
+func (c *Case) differ(at string, got, want any) string {
+	switch w := want.(type) {
+	case float64:
+		if g, ok := got.(float64); !ok || !c.near(g, w) {
+			return fmt.Sprintf("%s is %v, want %v", at, got, want)
+		}
+		return ""
+	case []any:
+		g, ok := got.([]any)
+		if !ok || len(g) != len(w) {
+			return fmt.Sprintf("%s is %v, want %v", at, got, want)
+		}
+		for i := range w {
+			if where := c.differ(fmt.Sprintf("%s.%d", at, i), g[i], w[i]); where != "" {
+				return where
+			}
+		}
+		return ""
+	case map[string]any:
+		g, ok := got.(map[string]any)
+		if !ok || len(g) != len(w) {
+			return fmt.Sprintf("%s is %v, want %v", at, got, want)
+		}
+		for key := range w {
+			if where := c.differ(at+"."+key, g[key], w[key]); where != "" {
+				return where
+			}
+		}
+		return ""
+	}
+	if got != want {
+		return fmt.Sprintf("%s is %v, want %v", at, got, want)
+	}
+	return ""
+}
+
+// finish fails for what was left out.
+func (c *Case) finish() {
+	c.t.Helper()
+	for name := range c.parts["outputs"] {
+		if !c.compared[name] {
+			c.t.Errorf("%s: output %s was not computed", c.Path, name)
+		}
+	}
+	if len(c.parts["params"]) > 0 && !c.paramsRan {
+		c.t.Errorf("%s: its params were not read", c.Path)
+	}
+}

@@ -1,0 +1,90 @@
+package golden
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// recorder stands in for *testing.T, so that failures can be looked at.
+type recorder struct{ failures []string }
+
+func (r *recorder) Helper() {}
+func (r *recorder) Errorf(format string, args ...any) {
+	r.failures = append(r.failures, fmt.Sprintf(format, args...))
+}
+
+type fatal struct{}
+
+func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...); panic(fatal{}) }
+
+var double = Kind{
+	Name: "double", Slugs: []string{"slug"},
+	Match: func(c *Case) bool { return c.Has("inputs.x") },
+	Run: func(_ T, c *Case) {
+		p := struct {
+			Factor float64 `json:"factor"`
+		}{}
+		c.Params(&p)
+		x := c.Tensor("inputs.x")
+		y := make([]float64, len(x.Data))
+		for i, v := range x.Data {
+			y[i] = v * p.Factor
+		}
+		c.Got("y", x.Shape, y)
+		c.GotJSON("names", map[string]any{"a": 1, "b": "two"})
+	},
+}
+
+func TestACaseFailsForWhatIsWrongAndNothingElse(t *testing.T) {
+	for _, c := range []struct{ name, file, want string }{
+		{"right", `{"params":{"factor":2},"inputs":{"x":{"shape":[2],"data":[1,"NaN"]}},"outputs":{"y":{"shape":[2],"data":[2.00001,"NaN"]},"names":{"a":1,"b":"two"}}}`, ""},
+		{"scalar", `{"params":{"factor":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"y":{"shape":[],"data":[2]}}}`, ""},
+		{"wrong value", `{"params":{"factor":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"y":{"shape":[1],"data":[2.1]}}}`, "y[0] is 2, want 2.1"},
+		{"tolerance", `{"params":{"factor":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"y":{"shape":[1],"data":[2.1]}},"tolerance":{"abs":0.2}}`, ""},
+		{"wrong shape", `{"params":{"factor":2},"inputs":{"x":{"shape":[2],"data":[1,1]}},"outputs":{"y":{"shape":[2,1],"data":[2,2]}}}`, "has shape [2], want [2 1]"},
+		{"unknown parameter", `{"params":{"factr":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"y":{"shape":[1],"data":[2]}}}`, "unknown key factr"},
+		{"missing output", `{"params":{"factor":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"y":{"shape":[1],"data":[2]},"z":{"shape":[1],"data":[2]}}}`, "output z was not computed"},
+		{"other JSON", `{"params":{"factor":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"names":{"a":2,"b":"two"}}}`, "names.a is 1, want 2"},
+		{"no kind", `{"params":{},"inputs":{},"outputs":{"y":{"shape":[1],"data":[2]}}}`, "0 kinds of case match"},
+		{"no output", `{"params":{},"inputs":{},"outputs":{}}`, "names no output"},
+		{"not JSON", `{`, "unexpected end"},
+	} {
+		path := filepath.Join(t.TempDir(), "case.json")
+		if err := os.WriteFile(path, []byte(c.file), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r := &recorder{}
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					if _, ok := p.(fatal); !ok {
+						panic(p)
+					}
+				}
+			}()
+			runFile(r, "slug", path, []Kind{double})
+		}()
+		if got := strings.Join(r.failures, "\n"); (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestListRefusesEmptyFolders(t *testing.T) {
+	root := t.TempDir()
+	if _, err := List(root); err == nil || !strings.Contains(err.Error(), "no folder of cases") {
+		t.Errorf("got %v", err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "slug"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := List(root); err == nil || !strings.Contains(err.Error(), "has no case") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := List(filepath.Join(root, "absent")); err == nil {
+		t.Error("an absent folder passed")
+	}
+}

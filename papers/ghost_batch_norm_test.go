@@ -1,0 +1,166 @@
+package papers
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/golden"
+	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/train"
+)
+
+// ghostBatchNormCases tests the layer, its running update, the learning rate and regime, the gradient noise and the fit of the
+// distance.
+func ghostBatchNormCases(e *engine.Engine) []golden.Kind {
+	slugs := []string{"ghost-batch-norm"}
+	return []golden.Kind{
+		{Name: "layer", Slugs: slugs, Match: func(c *golden.Case) bool { return c.Has("params.ghost_size", "inputs.x_step1") }, Run: func(_ golden.T, c *golden.Case) { goldenGhost(e, c) }},
+		{Name: "running update", Slugs: slugs, Match: func(c *golden.Case) bool { return c.Has("inputs.running0", "inputs.group_stats") }, Run: func(t golden.T, c *golden.Case) {
+			p := struct {
+				Momentum float64 `json:"momentum"`
+				Groups   int     `json:"groups"`
+			}{}
+			c.Params(&p)
+			stats := c.Tensor("inputs.group_stats")
+			if stats.Shape[0] != p.Groups {
+				t.Fatalf("%d groups, the parameters say %d", stats.Shape[0], p.Groups)
+			}
+			out := graph.MustNewExec(e.Backend, func(running, stats *graph.Node) *graph.Node {
+				return norm.RunningUpdate(p.Momentum, running, stats)
+			}).MustCall(tensor(c.Tensor("inputs.running0")), tensor(stats))
+			got(c, "running", out[0])
+		}},
+		{Name: "regime", Slugs: slugs, Match: func(c *golden.Case) bool { return c.Has("params.regime") }, Run: goldenRegime},
+		{Name: "gradient noise", Slugs: slugs, Match: func(c *golden.Case) bool { return c.Has("inputs.standard_normal", "inputs.per_sample_grads") }, Run: func(t golden.T, c *golden.Case) { goldenNoise(t, e, c) }},
+		{Name: "distance fit", Slugs: slugs, Match: func(c *golden.Case) bool { return c.Has("inputs.t", "inputs.distance") }, Run: func(t golden.T, c *golden.Case) {
+			p := struct {
+				Data string `json:"data"`
+			}{}
+			c.Params(&p)
+			f, err := train.FitDistance(c.Tensor("inputs.t").Data, c.Tensor("inputs.distance").Data)
+			if err != nil {
+				t.Fatalf("%v", err)
+			}
+			for name, v := range map[string]float64{
+				"log_slope": f.LogSlope, "log_intercept": f.LogIntercept, "log_r2": f.LogR2, "sqrt_slope": f.SqrtSlope,
+				"sqrt_intercept": f.SqrtIntercept, "sqrt_r2": f.SqrtR2, "power_exponent": f.PowerExponent,
+			} {
+				c.Scalar(name, v)
+			}
+		}},
+	}
+}
+
+func goldenGhost(e *engine.Engine, c *golden.Case) {
+	p := struct {
+		norm.Ghost
+		Steps int `json:"steps"`
+	}{Ghost: norm.NewGhost(1)}
+	c.Params(&p)
+	store := model.NewStore()
+	root := store.RootScope()
+	root.VariableWithValue("scale", tensor(c.Tensor("weights.gamma")))
+	root.VariableWithValue("offset", tensor(c.Tensor("weights.beta")))
+	mean := root.VariableWithValue("mean", tensor(c.Tensor("inputs.running_mean0")))
+	variance := root.VariableWithValue("variance", tensor(c.Tensor("inputs.running_var0")))
+	exec := model.MustNewExec(e.Backend, store, trained(p.Ghost))
+	var x golden.Tensor
+	for step := 1; step <= p.Steps; step++ {
+		x = c.Tensor(fmt.Sprintf("inputs.x_step%d", step))
+		out := exec.MustCall(tensor(x), tensor(c.Tensor("inputs.w")))
+		for i, what := range []string{"y", "grad_x", "grad_gamma", "grad_beta"} {
+			got(c, fmt.Sprintf("%s_step%d", what, step), out[i])
+		}
+		got(c, fmt.Sprintf("running_mean_step%d", step), mean.MustValue())
+		got(c, fmt.Sprintf("running_var_step%d", step), variance.MustValue())
+	}
+	got(c, "y_eval", model.MustNewExec(e.Backend, store, p.Ghost.Apply).MustCall(tensor(x))[0])
+}
+
+func goldenRegime(t golden.T, c *golden.Case) {
+	p := struct {
+		Large  int          `json:"large_batch"`
+		Small  int          `json:"small_batch"`
+		Epochs int          `json:"epochs"`
+		Regime [][2]float64 `json:"regime"`
+	}{}
+	c.Params(&p)
+	scale, err := train.ScaleLR(1, p.Large, p.Small, train.RuleSqrt)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	c.Scalar("lr_scale", scale)
+	var scaled []train.Drop
+	for _, drop := range p.Regime {
+		lr, err := train.ScaleLR(drop[1], p.Large, p.Small, train.RuleSqrt)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		scaled = append(scaled, train.Drop{Epoch: int(drop[0]), LR: lr})
+	}
+	table := func(drops []train.Drop) ([]int, []float64) {
+		var flat []float64
+		for _, d := range drops {
+			flat = append(flat, float64(d.Epoch), d.LR)
+		}
+		return []int{len(drops), 2}, flat
+	}
+	shape, flat := table(scaled)
+	c.Got("lr_only_regime", shape, flat)
+	factor, err := train.EpochFactor(p.Large, p.Small)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	c.Scalar("epoch_factor", float64(factor))
+	adapted, epochs, err := train.AdaptRegime(scaled, p.Epochs, p.Large, p.Small)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	c.Scalar("adapted_epochs", float64(epochs))
+	shape, flat = table(adapted)
+	c.Got("adapted_regime", shape, flat)
+}
+
+// goldenNoise weights the losses <w, g_n>, whose gradients in w are the g_n, through the very mean the trainer takes.
+func goldenNoise(t golden.T, e *engine.Engine, c *golden.Case) {
+	p := struct {
+		Batch  int     `json:"batch"`
+		Small  int     `json:"small_batch"`
+		Sigma2 float64 `json:"sigma2"`
+	}{}
+	c.Params(&p)
+	draws := c.Tensor("inputs.standard_normal").Data
+	if len(draws) != p.Batch || float64(p.Batch)/float64(p.Small) != p.Sigma2 {
+		t.Fatalf("%d draws, batch %d, small batch %d, sigma2 %v do not belong together", len(draws), p.Batch, p.Small, p.Sigma2)
+	}
+	grads := c.Tensor("inputs.per_sample_grads")
+	for name, sigma2 := range map[string]float64{"noisy_grad": p.Sigma2, "plain_grad": 0} {
+		z, err := train.GradNoiseWeights(draws, sigma2)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		if sigma2 > 0 {
+			c.Got("z", []int{len(z)}, z)
+		}
+		out := graph.MustNewExec(e.Backend, func(g, z *graph.Node) *graph.Node {
+			w := graph.Zeros(g.Graph(), g.Shape())
+			w = graph.ReduceSum(w, 0)
+			perExample := graph.ReduceSum(graph.Mul(g, graph.BroadcastToDims(graph.ExpandAxes(w, 0), g.Shape().Dimensions...)), -1)
+			return graph.Gradient(loss.Mean(perExample, z), w)[0]
+		}).MustCall(tensor(grads), tensors.FromFlatDataAndDimensions(narrow(z), len(z)))
+		got(c, name, out[0])
+	}
+}
+
+func narrow(v []float64) []float32 {
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(x)
+	}
+	return out
+}
