@@ -124,7 +124,7 @@ func checkPlugin(path string) error {
 	if err != nil {
 		return bad(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	if want := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[runtime.GOARCH]; f.Machine != want {
 		return bad(fmt.Errorf("it is for %v, this machine is %v", f.Machine, want))
 	}

@@ -85,7 +85,7 @@ func (c Config) set(types Types, path string, value any, mode string) error {
 	case map[string]any:
 		old, exists := p[last]
 		if mode == "+" && exists {
-			return fmt.Errorf("key %s already exists; use %s=... or ++%s=...", path, path, path)
+			return fmt.Errorf("key %s already exists; without the + it is changed", path)
 		}
 		if mode == "" && !exists {
 			return unknownKey(names, p)

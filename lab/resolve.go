@@ -50,7 +50,7 @@ func (c Config) get(path string, via []string) (any, error) {
 		v = p[i]
 	}
 	if v == "???" {
-		return nil, fmt.Errorf("%s: %w; give %s=...", path, ErrMandatory, path)
+		return nil, fmt.Errorf("%s: %w; give it a value", path, ErrMandatory)
 	}
 	return c.fill(v, path, append(via, path))
 }

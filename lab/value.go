@@ -169,9 +169,10 @@ func splitTop(text string) ([]string, error) {
 		c := text[i]
 		switch {
 		case quote != 0:
-			if c == '\\' {
+			switch c {
+			case '\\':
 				i++
-			} else if c == quote {
+			case quote:
 				quote = 0
 			}
 		case (c == '\'' || c == '"') && strings.TrimSpace(text[from:i]) == "" || depth > 0 && (c == '\'' || c == '"'):

@@ -90,7 +90,7 @@ func TestRunLearnsDigits(t *testing.T) {
 	})
 }
 
-// everything that has state of its own, at once
+// everything that has state of its own, at once.
 func elaborate(steps int) train.Recipe {
 	r := small(steps)
 	r.Norm = &norm.Choice{Layer: norm.NewBatch()}

@@ -14,7 +14,7 @@ import (
 // EnvPlugin names an XLA plugin for tests to use in place of the installed one.
 const EnvPlugin = "BALLAST_TEST_PLUGIN"
 
-// EnvEngines, a list such as "go,xla", restricts the tests to these engines and makes a missing one fail.
+// EnvEngines is a list such as "go,xla" that restricts the tests to these engines and makes a missing one fail.
 const EnvEngines = "BALLAST_TEST_ENGINES"
 
 var openGo = sync.OnceValues(func() (*engine.Engine, error) { return engine.Open(engine.KindGo) })

@@ -300,7 +300,7 @@ func (c *Case) Got(name string, shape []int, data []float64) {
 	c.compared[name] = true
 	want := c.Tensor("outputs." + name)
 	scalar := func(s []int) bool { return len(s) == 0 || len(s) == 1 && s[0] == 1 }
-	if !slices.Equal(shape, want.Shape) && !(scalar(shape) && scalar(want.Shape)) {
+	if !slices.Equal(shape, want.Shape) && (!scalar(shape) || !scalar(want.Shape)) {
 		c.t.Errorf("%s: %s has shape %v, want %v", c.Path, name, shape, want.Shape)
 		return
 	}
@@ -317,7 +317,10 @@ func (c *Case) Got(name string, shape []int, data []float64) {
 }
 
 // Scalar compares an output that is one number.
-func (c *Case) Scalar(name string, value float64) { c.t.Helper(); c.Got(name, []int{1}, []float64{value}) }
+func (c *Case) Scalar(name string, value float64) {
+	c.t.Helper()
+	c.Got(name, []int{1}, []float64{value})
+}
 
 // GotJSON compares an output that is no tensor, if the file names it: numbers within the tolerance, all else exactly.
 func (c *Case) GotJSON(name string, value any) {

@@ -1,0 +1,131 @@
+// Package arch holds the order of the packages: which one may import which.
+package arch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Module is the path of this module.
+const Module = "github.com/ballast-ml/ballast"
+
+// level is a package, or a tree of packages when the name ends in /..., and its height.
+type level struct {
+	pattern string
+	height  int
+}
+
+// levels is the table of docs/architecture.md. The first pattern that matches counts.
+var levels = []level{
+	{"internal/gradcheck", 1}, // compares gradients, so it needs an engine
+	{"internal/...", 0},
+	{"format/...", 0},
+	{"metric", 0},
+	{"report", 0},
+	{"engine/...", 1},
+	{"engine", 1},
+	{"ops", 1},
+	{"nn/...", 2},
+	{"data/...", 2},
+	{"data", 2},
+	{"zoo", 3},
+	{"bundle", 4},
+	{"calibrate", 5},
+	{"train", 6},
+	{"evaluate", 7},
+	{"lab", 8},
+	{"papers", 9},
+	{"cmd/...", 10},
+}
+
+// sideways are the imports within one level, each named.
+var sideways = map[string][]string{
+	"report":             {"metric", "internal/durable"},
+	"internal/choice":    {"internal/strict"},
+	"internal/golden":    {"internal/strict"},
+	"engine/enginetest":  {"engine"},
+	"internal/gradcheck": {},
+	"nn/linear":          {"nn/param"},
+	"nn/norm":            {"nn/param"},
+	"nn/norm/normtest":   {"nn/norm", "nn/param"},
+	"nn/loss":            {},
+	"data/corrupt":       {"data"},
+}
+
+// gomlxFree are the trees that must not reach GoMLX even through others: their tests take milliseconds.
+var gomlxFree = []string{"format/", "metric", "report", "internal/strict", "internal/durable", "internal/fault", "internal/choice", "internal/golden"}
+
+// backends are the packages that open an engine; only engine may import them.
+var backends = []string{"github.com/gomlx/compute/gobackend", "github.com/gomlx/go-xla/compute/xla", "github.com/gomlx/gomlx/backends/default"}
+
+// Check holds imports (package -> what it imports, full paths) against the order and returns what is wrong.
+func Check(imports map[string][]string) []string {
+	var wrong []string
+	for _, pkg := range sortedKeys(imports) {
+		from := strings.TrimPrefix(pkg, Module+"/")
+		height, ok := heightOf(from)
+		if !ok {
+			wrong = append(wrong, fmt.Sprintf("%s has no level: add it to internal/arch and docs/architecture.md", from))
+			continue
+		}
+		for _, imported := range imports[pkg] {
+			if slices.Contains(backends, imported) && from != "engine" {
+				wrong = append(wrong, fmt.Sprintf("%s imports the engine %s: only package engine opens engines", from, imported))
+			}
+			to, ours := strings.CutPrefix(imported, Module+"/")
+			if !ours {
+				continue
+			}
+			toHeight, ok := heightOf(to)
+			switch {
+			case !ok: // told above
+			case toHeight > height:
+				wrong = append(wrong, fmt.Sprintf("%s (level %d) imports %s (level %d): a package imports lower levels only", from, height, to, toHeight))
+			case toHeight == height && height > 0 && !allowedSideways(from, to):
+				wrong = append(wrong, fmt.Sprintf("%s imports %s of its own level %d: name the edge in internal/arch, or move what both need down", from, to, height))
+			}
+		}
+		for _, tree := range gomlxFree {
+			if strings.HasPrefix(from+"/", strings.TrimSuffix(tree, "/")+"/") && reachesGoMLX(pkg, imports, map[string]bool{}) {
+				wrong = append(wrong, fmt.Sprintf("%s reaches GoMLX: packages of level 0 do without", from))
+			}
+		}
+	}
+	return wrong
+}
+
+func allowedSideways(from, to string) bool {
+	return strings.HasPrefix(to, "internal/") && to != "internal/gradcheck" || slices.Contains(sideways[from], to)
+}
+
+func heightOf(pkg string) (int, bool) {
+	for _, l := range levels {
+		if tree, ok := strings.CutSuffix(l.pattern, "/..."); ok && strings.HasPrefix(pkg, tree+"/") || l.pattern == pkg {
+			return l.height, true
+		}
+	}
+	return 0, false
+}
+
+func reachesGoMLX(pkg string, imports map[string][]string, seen map[string]bool) bool {
+	if seen[pkg] {
+		return false
+	}
+	seen[pkg] = true
+	for _, imported := range imports[pkg] {
+		if strings.HasPrefix(imported, "github.com/gomlx/") || reachesGoMLX(imported, imports, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+func sortedKeys(m map[string][]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
