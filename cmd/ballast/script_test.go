@@ -1,0 +1,65 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ballast-ml/ballast/format/npy"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"ballast": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScripts runs the real command: each file of testdata/script is commands, files, and what must come out. They run on the
+// Go engine, which is everywhere.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("BALLAST_ENGINE", "go")
+			e.Setenv("BALLAST_HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("HOME", e.WorkDir)
+			return badFiles(e.WorkDir)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits,
+		},
+	})
+}
+
+// badFiles writes the binary files that scripts cannot hold: logits, labels outside them, and two tensors over the same bytes.
+func badFiles(dir string) error {
+	header := `{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}}`
+	overlap := append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header+"abcdef"...)
+	return errors.Join(
+		npy.WriteFile(filepath.Join(dir, "logits.npy"), []int{2, 2}, []float32{1, 2, 3, 4}),
+		npy.WriteFile(filepath.Join(dir, "labels.npy"), []int{2}, []int64{0, 7}),
+		os.WriteFile(filepath.Join(dir, "overlap.safetensors"), overlap, 0o644),
+	)
+}
+
+// exits runs a command and demands its exit code: exits 4 ballast evaluate ...
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: exits CODE command [args...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := "0"
+	if exit, ok := err.(interface{ ExitCode() int }); ok {
+		code = strconv.Itoa(exit.ExitCode())
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if code != args[0] {
+		ts.Fatalf("exit code %s, want %s", code, args[0])
+	}
+}
