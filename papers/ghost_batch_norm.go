@@ -25,7 +25,7 @@ var ghostBatchNorm = Paper{
 		{
 			Name: "large-batch",
 			Statement: "a large batch loses accuracy; ghost batches of the small size with the learning rate scaled by the square root of the batch ratio win it back " +
-				"(lb_ra, training for as many updates, is measured beside them and decides nothing)",
+				"(lb_lr_gbn_ra, training for as many updates, is measured beside them and decides nothing)",
 			Seeds: 5,
 			Arms: []Arm{
 				{Name: "sb"},

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/lab"
@@ -88,6 +89,10 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 	defer e.Close()
 	if f.out == "" {
 		f.out = filepath.Join("runs", recipe.Name)
+	}
+	// Data that is not there is told before a folder is taken for the run.
+	if _, err := data.Open(recipe.Data, recipe.Part); err != nil {
+		return err
 	}
 	settings, err := lab.ConfigOf(recipe)
 	if err != nil {
