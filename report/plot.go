@@ -167,6 +167,7 @@ func newPlot(title, x, y string) *plot.Plot {
 		axis.Label.TextStyle.Font.Size, axis.Tick.Label.Font.Size = vg.Points(10), vg.Points(9)
 	}
 	p.Legend.TextStyle.Font.Size, p.Legend.TextStyle.Color = vg.Points(9), ink
+	p.Legend.Padding = vg.Points(2)
 	return p
 }
 
