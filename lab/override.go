@@ -87,7 +87,9 @@ func (c Config) set(types Types, path string, value any, mode string) error {
 		if mode == "+" && exists {
 			return fmt.Errorf("key %s already exists; without the + it is changed", path)
 		}
-		if mode == "" && !exists {
+		// The options of a choice by name are checked when the choice is made.
+		free := types[strings.Join(names[:len(names)-1], ".")] == "any"
+		if mode == "" && !exists && !free {
 			return unknownKey(names, p)
 		}
 		if exists || types[path] != "" {
