@@ -1,0 +1,102 @@
+package report_test
+
+import (
+	"bytes"
+	"fmt"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ballast-ml/ballast/metric"
+	"github.com/ballast-ml/ballast/report"
+)
+
+func example(ece float64) report.Report {
+	return report.Report{
+		SchemaVersion: report.SchemaVersion, Model: "a <b>model</b>", Data: "digits test", Examples: 3,
+		Clean:       &report.Clean{Accuracy: 2.0 / 3, Labels: []string{"<i>cat</i>", "dog"}, Confusion: [][]int{{1, 1}, {0, 1}}},
+		Calibration: &report.Calibration{NLL: 0.5, ECE: ece, Bins: 2, Curve: []metric.Bin{{High: 0.5}, {Low: 0.5, High: 1, Count: 3, Confidence: 0.9, Accuracy: 2.0 / 3}}},
+		Shift:       &report.Shift{Mean: 0.4, Rows: []report.ShiftRow{{Name: "contrast", Severities: []int{1, 2}, Accuracy: []float64{0.5, 0.3}, NLL: []float64{1, 2}, ECE: []float64{0.1, 0.2}}}},
+	}
+}
+
+func TestComparisonMarksWhatIsBetter(t *testing.T) {
+	c := report.Comparison{What: "temperature scaling", Before: example(0.2), After: example(0.05)}
+	c.After.Calibration.NLL = 0.6
+	var b bytes.Buffer
+	if err := c.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ECE, equal width", "0.2000", "0.0500", "-0.1500", "better", "NLL (nats)", "+0.1000", "worse", "contrast, before", "50.00 %"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	if strings.Count(b.String(), "better") != 1 || strings.Count(b.String(), "worse") != 1 {
+		t.Errorf("what did not change is marked:\n%s", b.String())
+	}
+}
+
+func TestHTMLIsOnePageAndEscapesText(t *testing.T) {
+	c := report.Comparison{What: `<script>alert(1)</script>`, Before: example(0.2), After: example(0.1)}
+	path := filepath.Join(t.TempDir(), "r.html")
+	if err := report.WriteHTML(path, c); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(content)
+	for _, bad := range []string{"<script", "<b>model", "<i>cat", "http://", "https://", "<link"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page holds %q", bad)
+		}
+	}
+	if n := strings.Count(page, `src="data:image/png;base64,`); n != 6 {
+		t.Errorf("%d pictures, want 6", n)
+	}
+	if !strings.Contains(page, "&lt;b&gt;model") {
+		t.Error("the model's name is missing")
+	}
+}
+
+func TestPicturesOfOddInput(t *testing.T) {
+	many := make([][]int, 60)
+	labels := make([]string, 60)
+	for i := range many {
+		many[i] = make([]int, 60)
+		many[i][i], labels[i] = i, strings.Repeat("long name ", i)
+	}
+	for name, draw := range map[string]func() ([]byte, error){
+		"empty bins":   func() ([]byte, error) { return report.ReliabilityPNG("t", make([]metric.Bin, 15)) },
+		"no shifts":    func() ([]byte, error) { return report.SeverityPNG("t", report.Shift{}, math.NaN()) },
+		"many classes": func() ([]byte, error) { return report.ConfusionPNG("t", many, labels) },
+		"many shifts": func() ([]byte, error) {
+			return report.SeverityPNG("t", report.Shift{Rows: make([]report.ShiftRow, 9)}, 0.5)
+		},
+		"empty rows too": func() ([]byte, error) { return report.ConfusionPNG("", [][]int{{0, 0}, {0, 0}}, []string{"a", "b"}) },
+	} {
+		content, err := draw()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if img, err := png.Decode(bytes.NewReader(content)); err != nil || img.Bounds().Dx() < 300 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func ExampleReport_Values() {
+	for _, v := range example(0.25).Values()[:3] {
+		fmt.Printf("%s %.3f\n", v.Name, v.Number)
+	}
+	// Output:
+	// acc 0.667
+	// nll 0.500
+	// brier 0.000
+}
