@@ -105,7 +105,7 @@ func TestRequire(t *testing.T) {
 	if err := check("acc>0.9,ece<=0.02,acc>=0.1"); !errors.As(err, &unmet) || len(unmet.What) != 2 || !strings.Contains(err.Error(), "ece<=0.02: it is 0.03") {
 		t.Errorf("got %v", err)
 	}
-	for text, want := range map[string]string{"acc": "such as acc>=0.98", "acc>=much": "not a number", "acuracy>=1": "no \"acuracy\"", "shift.acc>=1": "no \"shift.acc\""} {
+	for text, want := range map[string]string{"acc": "such as acc>=0.98", "acc>=much": "not a number", "acx>=1": "no \"acx\"", "shift.acc>=1": "no \"shift.acc\""} {
 		var usage *fault.Usage
 		if err := check(text); !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", text, err, want)
