@@ -71,6 +71,8 @@ func paired(a, b Variant, metric string) Pair {
 		p.P = 0
 	}
 	switch {
+	case se == 0 && p.Difference == 0:
+		p.Verdict = fmt.Sprintf("%s and %s are the same on every seed", b.Name, a.Name)
 	case p.P < 0.05:
 		word := "more"
 		if p.Difference < 0 {
