@@ -1,21 +1,18 @@
 package data
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/internal/fault"
 )
 
-// OpenArrays opens a pair of .npy files: examples [n, ...] of any numeric type and labels [n] of whole numbers from 0 on.
-// Bytes count as brightness, value/255; other types are taken as they are. [n, height, width] is [n, height, width, 1].
-func OpenArrays(xPath, yPath string) (Dataset, error) {
+// OpenArrays opens a pair of .npy files: examples [n, ...] of any numeric type and labels [n] of whole numbers from 0 to
+// classes-1; 0 classes means the largest label and one. Bytes count as brightness, value/255; other types are taken as they are
+// and refused when they are read if they are not finite. [n, height, width] is [n, height, width, 1].
+func OpenArrays(xPath, yPath string, classes int) (Dataset, error) {
 	x, err := npy.Open(xPath)
 	if err != nil {
 		return nil, err
@@ -24,14 +21,14 @@ func OpenArrays(xPath, yPath string) (Dataset, error) {
 	if err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
-	ds, err := openArrays(xPath, yPath, x, y)
+	ds, err := openArrays(xPath, yPath, classes, x, y)
 	if err != nil {
 		return nil, errors.Join(err, x.Close(), y.Close())
 	}
 	return ds, y.Close() // the examples stay mapped for as long as the process lives
 }
 
-func openArrays(xPath, yPath string, x, y *npy.Array) (Dataset, error) {
+func openArrays(xPath, yPath string, classes int, x, y *npy.Array) (Dataset, error) {
 	if len(x.Shape) < 2 || x.Rows() == 0 || x.RowLen() == 0 {
 		return nil, &fault.Input{File: xPath, Err: fmt.Errorf("shape is %v", x.Shape), Mend: "give examples [n, ...] with at least one value each"}
 	}
@@ -43,14 +40,17 @@ func openArrays(xPath, yPath string, x, y *npy.Array) (Dataset, error) {
 		return nil, err
 	}
 	a := &arrays{x: x, labels: make([]int32, len(labels))}
-	const most = 1 << 20
-	classes := 2
+	// More classes than examples are a mistake in the labels, not a data set.
+	most, mend := max(len(labels), 2), "number the classes from 0 on without gaps, or say how many there are: npy:X.npy,Y.npy?classes=K"
+	if classes > 0 {
+		most, mend = classes, "correct the labels, or give another number of classes"
+	}
 	for i, label := range labels {
-		if label < 0 || label >= most {
-			return nil, &fault.Input{File: yPath, Field: "row " + strconv.Itoa(i), Err: fmt.Errorf("label is %d", label), Mend: "number the classes from 0 on"}
+		if label < 0 || label >= int64(most) {
+			return nil, &fault.Input{File: yPath, Field: "row " + strconv.Itoa(i), Err: fmt.Errorf("label is %d, outside 0 to %d", label, most-1), Mend: mend}
 		}
 		a.labels[i] = int32(label)
-		classes = max(classes, int(label)+1)
+		classes = max(classes, int(label)+1, 2)
 	}
 	shape := x.Shape[1:]
 	if len(shape) == 2 {
@@ -60,18 +60,13 @@ func openArrays(xPath, yPath string, x, y *npy.Array) (Dataset, error) {
 	for c := range classes {
 		a.info.Classes = append(a.info.Classes, strconv.Itoa(c))
 	}
-	h := sha256.New()
-	for _, path := range []string{xPath, yPath} {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, fmt.Errorf("data: %w", err)
-		}
-		_, err = io.Copy(h, f)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return nil, fmt.Errorf("data: %s: %w", path, err)
+	sums := make([]string, 2)
+	for i, path := range []string{xPath, yPath} {
+		if err := hashFile(&sums[i], path); err != nil {
+			return nil, &fault.Input{File: path, Err: plain(err)}
 		}
 	}
-	a.info.Checksum = hex.EncodeToString(h.Sum(nil))
+	a.info.Checksum = derived(sums[0], sums[1])
 	return a, nil
 }
 
@@ -89,9 +84,11 @@ func (a *arrays) Read(i int, dst []float32) error {
 	if err := a.x.ReadFloat32s(dst, i*len(dst)); err != nil {
 		return err
 	}
-	if a.info.Images {
-		for j := range dst {
-			dst[j] /= 255
+	for j, v := range dst {
+		if a.info.Images {
+			dst[j] = v / 255
+		} else if v-v != 0 { // NaN and the infinities
+			return &fault.Input{File: a.info.Origin, Field: fmt.Sprintf("row %d value %d", i, j), Err: fmt.Errorf("it is %v", v), Mend: "give finite numbers"}
 		}
 	}
 	return nil

@@ -29,7 +29,7 @@ type Info struct {
 	Classes  []string `json:"classes"` // name of each label
 	Origin   string   `json:"origin,omitempty"`
 	Licence  string   `json:"licence,omitempty"`
-	Checksum string   `json:"checksum,omitempty"` // SHA-256 over the shape, the labels and the examples
+	Checksum string   `json:"checksum,omitempty"` // names the content: another one means other examples, labels or shape
 	Images   bool     `json:"images"`             // values are brightness in [0,1]
 }
 
@@ -57,7 +57,7 @@ type Byted interface {
 	Bytes() []byte // example after example; read only
 }
 
-// Indexed is a part of another data set that knows where its examples stand there.
+// Indexed is a part of another data set that knows where its examples stand there. Without it the place is the index.
 type Indexed interface {
 	Dataset
 	StableIndex(i int) int32
@@ -95,7 +95,9 @@ func below(r *rand.PCG, n int) int {
 	return int(hi)
 }
 
-// Checksum is the SHA-256 over a data set's shape, labels and values, as bytes of float32. It reads everything.
+// Checksum is the SHA-256 over a data set's shape, and then over each example's label and values, all as little-endian words
+// of 32 bits. It reads everything. It is Info.Checksum of the named sets; folders and arrays have the hash of their files,
+// and parts and shifts made of a set one that follows from the set's.
 func Checksum(ds Dataset) (string, error) {
 	h := sha256.New()
 	info := ds.Info()
@@ -122,13 +124,22 @@ func Checksum(ds Dataset) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// derived is the checksum of what is made of a set in a way that text describes.
+func derived(checksum, text string) string {
+	if checksum == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(checksum + "\n" + text))
+	return hex.EncodeToString(sum[:])
+}
+
 // memory is a data set of bytes in memory.
 type memory struct {
 	info   Info
 	pixels []byte
 	labels []int32
-	scale  float32 // value = byte * scale, or byte/255 exactly when 0
-	index  []int32 // stable indices, nil = 0, 1, 2, ...
+	values *[256]float32 // of each byte
+	first  int32         // stable index of example 0
 }
 
 func (m *memory) Info() Info        { return m.info }
@@ -137,24 +148,28 @@ func (m *memory) Label(i int) int32 { return m.labels[i] }
 
 func (m *memory) Read(i int, dst []float32) error {
 	size := m.info.Size()
-	for j, b := range m.pixels[i*size : (i+1)*size] {
-		if m.scale == 0 {
-			dst[j] = float32(b) / 255
-		} else {
-			dst[j] = float32(b) * m.scale
-		}
+	pixels := m.pixels[i*size : (i+1)*size]
+	dst = dst[:len(pixels)]
+	for j, b := range pixels {
+		dst[j] = m.values[b]
 	}
 	return nil
 }
 
-func (m *memory) StableIndex(i int) int32 {
-	if m.index == nil {
-		return int32(i)
-	}
-	return m.index[i]
-}
+func (m *memory) StableIndex(i int) int32 { return m.first + int32(i) }
 
 // bytes255 is memory whose values are byte/255.
 type bytes255 struct{ *memory }
+
+// values255 are the values of bytes.
+var values255 = fractions(255)
+
+func fractions(one float32) *[256]float32 {
+	var values [256]float32
+	for b := range values {
+		values[b] = float32(b) / one
+	}
+	return &values
+}
 
 func (b bytes255) Bytes() []byte { return b.pixels }

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,10 +11,13 @@ import (
 	_ "image/jpeg" // registers the decoder
 	_ "image/png"  // registers the decoder
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -22,30 +26,22 @@ import (
 	"github.com/ballast-ml/ballast/internal/fault"
 )
 
-// OpenFolder opens a folder of PNG and JPEG images in one sub-folder a class; classes are the sub-folders in alphabetical
-// order, examples the files in it. Options follow a question mark: size=HEIGHTxWIDTH resizes every image (bilinear; without
-// it the size of the first image is the size of all, and another one is an error), channels=1 makes grey, channels=3 colour
-// (default: grey if the first image is). Images are decoded when they are read.
-func OpenFolder(name string) (Dataset, error) {
+// OpenFolder opens a folder of PNG and JPEG images in one sub-folder a class: classes are the sub-folders in alphabetical
+// order, examples the files in it. If there are exactly the sub-folders train and test, each with the classes in it, they are the
+// parts; otherwise every part is the whole and Info().Part is empty.
+//
+// Options follow a question mark: size=HEIGHTxWIDTH resizes every image (bilinear; without it the size of the first image is
+// the size of all, and another one is an error), channels=1 makes grey (0.299 R + 0.587 G + 0.114 B), channels=3 colour
+// (default: grey if the first image is). Transparent images are put on black; a rotation noted in a JPEG is not applied.
+// Images are decoded when they are read. The first Info reads every file once for the checksum.
+func OpenFolder(name, part string) (Dataset, error) {
 	path, query, _ := strings.Cut(name, "?")
-	options, err := url.ParseQuery(query)
-	if err != nil {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: dir:%s: options: %w", name, err)}
+	f := &folder{path: path, root: path}
+	if err := f.configure(name, query); err != nil {
+		return nil, err
 	}
-	f := &folder{path: path}
-	for key, values := range options {
-		value := values[0]
-		switch {
-		case key == "size":
-			if _, err := fmt.Sscanf(value, "%dx%d", &f.height, &f.width); err != nil || f.height < 1 || f.width < 1 {
-				return nil, &fault.Usage{Err: fmt.Errorf("data: dir:%s: size is %q; write HEIGHTxWIDTH, such as 32x32", name, value)}
-			}
-			f.resize = true
-		case key == "channels" && (value == "1" || value == "3"):
-			f.channels = int(value[0] - '0')
-		default:
-			return nil, &fault.Usage{Err: fmt.Errorf("data: dir:%s: option %s=%s is unknown; use size=HEIGHTxWIDTH, channels=1 or channels=3", name, key, value)}
-		}
+	if err := f.choose(part); err != nil {
+		return nil, err
 	}
 	if err := f.list(); err != nil {
 		return nil, err
@@ -56,48 +52,130 @@ func OpenFolder(name string) (Dataset, error) {
 	return f, nil
 }
 
+// configure takes the options.
+func (f *folder) configure(name, query string) error {
+	options, err := url.ParseQuery(query)
+	if err != nil {
+		return &fault.Usage{Err: fmt.Errorf("data: dir:%s: options: %w", name, err)}
+	}
+	for _, key := range slices.Sorted(maps.Keys(options)) {
+		value := options[key][0]
+		switch {
+		case key == "size":
+			height, width, ok := strings.Cut(value, "x")
+			f.height, _ = strconv.Atoi(height)
+			f.width, _ = strconv.Atoi(width)
+			if !ok || f.height < 1 || f.width < 1 || f.height > maxSide || f.width > maxSide {
+				return &fault.Usage{Err: fmt.Errorf("data: dir:%s: size is %q; write HEIGHTxWIDTH, such as 32x32", name, value)}
+			}
+			f.resize = true
+		case key == "channels" && (value == "1" || value == "3"):
+			f.channels = int(value[0] - '0')
+		default:
+			return &fault.Usage{Err: fmt.Errorf("data: dir:%s: option %s=%s is unknown; use size=HEIGHTxWIDTH, channels=1 or channels=3", name, key, value)}
+		}
+	}
+	return nil
+}
+
+// choose goes into the sub-folder of a part, if the folder has parts. Both parts must have the same classes.
+func (f *folder) choose(part string) error {
+	names, err := subfolders(f.path)
+	if err != nil {
+		return &fault.Input{File: f.path, Err: plain(err), Mend: "give a folder with one sub-folder of images a class"}
+	}
+	if !slices.Equal(names, []string{"test", "train"}) {
+		return nil
+	}
+	train, err := subfolders(filepath.Join(f.path, "train"))
+	if err != nil {
+		return &fault.Input{File: filepath.Join(f.path, "train"), Err: plain(err)}
+	}
+	test, err := subfolders(filepath.Join(f.path, "test"))
+	if err != nil {
+		return &fault.Input{File: filepath.Join(f.path, "test"), Err: plain(err)}
+	}
+	if len(train)+len(test) == 0 {
+		return nil // the classes are called train and test
+	}
+	if !slices.Equal(train, test) {
+		return &fault.Input{File: f.path, Err: fmt.Errorf("train has the classes %q, test %q", train, test), Mend: "give both the same sub-folders"}
+	}
+	if part == "all" {
+		return &fault.Usage{Err: fmt.Errorf("data: dir:%s has the parts train and test; use one of them", f.path)}
+	}
+	f.part, f.root = part, filepath.Join(f.path, part)
+	return nil
+}
+
+// subfolders are the names of the folders in a folder, in alphabetical order, links to folders among them.
+func subfolders(path string) ([]string, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		if stat, err := os.Stat(filepath.Join(path, e.Name())); err == nil && stat.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// maxSide is the largest height or width, maxPixels the most pixels of an image before it is resized.
+const (
+	maxSide   = 1 << 14
+	maxPixels = 1 << 28
+)
+
 type folder struct {
-	path                    string
+	path                    string // as given
+	part                    string
+	root                    string // of the class folders
 	classes                 []string
 	files                   []string
 	labels                  []int32
 	height, width, channels int
 	resize                  bool
 
-	once     sync.Once
-	checksum string
+	checksum func() string
 }
 
 // list finds the files.
 func (f *folder) list() error {
-	entries, err := os.ReadDir(f.path)
+	classes, err := subfolders(f.root)
 	if err != nil {
-		return &fault.Input{File: f.path, Err: err, Mend: "give a folder with one sub-folder of images a class"}
+		return &fault.Input{File: f.root, Err: plain(err), Mend: "give a folder with one sub-folder of images a class"}
 	}
-	for _, e := range entries {
-		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
-			continue
+	if len(classes) < 2 {
+		return &fault.Input{File: f.root, Err: fmt.Errorf("%d sub-folders", len(classes)), Mend: "put the images into one sub-folder a class, at least 2"}
+	}
+	for label, class := range classes {
+		dir := filepath.Join(f.root, class)
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return &fault.Input{File: dir, Err: plain(err)}
 		}
 		before := len(f.files)
-		images, err := os.ReadDir(filepath.Join(f.path, e.Name()))
-		if err != nil {
-			return &fault.Input{File: filepath.Join(f.path, e.Name()), Err: err}
-		}
-		for _, i := range images {
-			switch strings.ToLower(filepath.Ext(i.Name())) {
+		for _, e := range entries {
+			switch strings.ToLower(filepath.Ext(e.Name())) {
 			case ".png", ".jpg", ".jpeg":
-				f.files = append(f.files, filepath.Join(f.path, e.Name(), i.Name()))
-				f.labels = append(f.labels, int32(len(f.classes)))
+				if !strings.HasPrefix(e.Name(), ".") {
+					f.files = append(f.files, filepath.Join(dir, e.Name()))
+					f.labels = append(f.labels, int32(label))
+				}
 			}
 		}
 		if len(f.files) == before {
-			return &fault.Input{File: filepath.Join(f.path, e.Name()), Err: errors.New("no PNG or JPEG image in it"), Mend: "add some, or remove the folder"}
+			return &fault.Input{File: dir, Err: errors.New("no PNG or JPEG image in it"), Mend: "add some, or remove the folder"}
 		}
-		f.classes = append(f.classes, e.Name())
 	}
-	if len(f.classes) < 2 {
-		return &fault.Input{File: f.path, Err: fmt.Errorf("%d sub-folders with images", len(f.classes)), Mend: "put the images into one sub-folder a class, at least 2"}
-	}
+	f.classes = classes
+	f.checksum = sync.OnceValue(f.hash)
 	return nil
 }
 
@@ -120,20 +198,9 @@ func (f *folder) measure() error {
 }
 
 func (f *folder) Info() Info {
-	f.once.Do(func() {
-		h := sha256.New()
-		for i, file := range f.files {
-			relative, err := filepath.Rel(f.path, file)
-			if err != nil {
-				relative = file
-			}
-			fmt.Fprintf(h, "%s %d %d\n", filepath.ToSlash(relative), f.labels[i], fileSize(file))
-		}
-		f.checksum = "files:" + hex.EncodeToString(h.Sum(nil)) // of names and sizes: hashing the contents would read them all
-	})
 	return Info{
-		Name: "dir:" + f.path, Examples: len(f.files), Shape: []int{f.height, f.width, f.channels},
-		Classes: slices.Clone(f.classes), Origin: f.path, Checksum: f.checksum, Images: true,
+		Name: "dir:" + f.path, Part: f.part, Examples: len(f.files), Shape: []int{f.height, f.width, f.channels},
+		Classes: slices.Clone(f.classes), Origin: f.root, Checksum: f.checksum(), Images: true,
 	}
 }
 
@@ -149,47 +216,60 @@ func (f *folder) Read(i int, dst []float32) error {
 		if !f.resize {
 			return &fault.Input{
 				File: f.files[i], Err: fmt.Errorf("it has %dx%d pixels, the first image %dx%d", b.Dy(), b.Dx(), f.height, f.width),
-				Mend: "add ?size=HEIGHTxWIDTH to the data set's name to resize all",
+				Mend: fmt.Sprintf("add ?size=%dx%d to the data set's name to resize all", f.height, f.width),
 			}
 		}
 		scaled := image.NewRGBA64(image.Rect(0, 0, f.width, f.height))
 		draw.BiLinear.Scale(scaled, scaled.Bounds(), img, b, draw.Src, nil)
 		img = scaled
 	}
-	origin := img.Bounds().Min
-	k := 0
-	for y := range f.height {
-		for x := range f.width {
-			c := img.At(origin.X+x, origin.Y+y)
-			if f.channels == 1 {
-				dst[k] = float32(color.Gray16Model.Convert(c).(color.Gray16).Y) / 65535
-				k++
-				continue
-			}
-			r, g, b, _ := c.RGBA()
-			dst[k], dst[k+1], dst[k+2] = float32(r)/65535, float32(g)/65535, float32(b)/65535
-			k += 3
-		}
-	}
+	values(dst, img, f.channels)
 	return nil
 }
 
+// values writes the pixels of an image.
+func values(dst []float32, img image.Image, channels int) {
+	bounds := img.Bounds()
+	if grey, ok := img.(*image.Gray); ok && channels == 1 {
+		for y := range bounds.Dy() {
+			for x, v := range grey.Pix[y*grey.Stride : y*grey.Stride+bounds.Dx()] {
+				dst[y*bounds.Dx()+x] = float32(v) / 255
+			}
+		}
+		return
+	}
+	deep, ok := img.(*image.RGBA64)
+	if !ok {
+		deep = image.NewRGBA64(image.Rect(0, 0, bounds.Dx(), bounds.Dy()))
+		draw.Draw(deep, deep.Bounds(), img, bounds.Min, draw.Src)
+	}
+	for k, p := 0, deep.Pix; len(p) > 0; p = p[8:] {
+		r, g, b := uint32(p[0])<<8|uint32(p[1]), uint32(p[2])<<8|uint32(p[3]), uint32(p[4])<<8|uint32(p[5])
+		if channels == 1 {
+			dst[k] = float32((19595*r+38470*g+7471*b+1<<15)>>16) / 65535 // as color.Gray16Model
+			k++
+			continue
+		}
+		dst[k], dst[k+1], dst[k+2] = float32(r)/65535, float32(g)/65535, float32(b)/65535
+		k += 3
+	}
+}
+
 func decodeImage(path string) (image.Image, error) {
-	file, err := os.Open(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &fault.Input{File: path, Err: err}
+		return nil, &fault.Input{File: path, Err: plain(err)}
 	}
-	defer file.Close()
-	config, _, err := image.DecodeConfig(file)
-	if err == nil && config.Width*config.Height > 1<<28 {
+	config, _, err := image.DecodeConfig(bytes.NewReader(content))
+	if err == nil && int64(config.Width)*int64(config.Height) > maxPixels {
 		err = fmt.Errorf("%dx%d pixels are too many", config.Height, config.Width)
-	}
-	if err == nil {
-		_, err = file.Seek(0, io.SeekStart)
 	}
 	var img image.Image
 	if err == nil {
-		img, _, err = image.Decode(file)
+		img, _, err = image.Decode(bytes.NewReader(content))
+	}
+	if err == nil && img.Bounds().Empty() {
+		err = errors.New("no pixels")
 	}
 	if err != nil {
 		return nil, &fault.Input{File: path, Err: fmt.Errorf("not a readable image: %w", err), Mend: "replace or remove it"}
@@ -197,10 +277,43 @@ func decodeImage(path string) (image.Image, error) {
 	return img, nil
 }
 
-func fileSize(path string) int64 {
-	info, err := os.Stat(path)
-	if err != nil {
-		return -1
+// hash is the SHA-256 over the options, and each file's name and SHA-256. A file that cannot be read counts as such: reading
+// the example says what is wrong with it.
+func (f *folder) hash() string {
+	sums := make([]string, len(f.files))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := range next {
+				if err := hashFile(&sums[i], f.files[i]); err != nil {
+					sums[i] = "unreadable"
+				}
+			}
+		})
 	}
-	return info.Size()
+	for i := range f.files {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	h := sha256.New()
+	fmt.Fprintf(h, "%dx%dx%d\n", f.height, f.width, f.channels)
+	for i, file := range f.files {
+		fmt.Fprintf(h, "%q %q %s\n", f.classes[f.labels[i]], filepath.Base(file), sums[i])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func hashFile(sum *string, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	*sum = hex.EncodeToString(h.Sum(nil))
+	return file.Close()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/fault"
@@ -14,13 +15,14 @@ import (
 var sets = []struct {
 	info Info
 	open func(part string) (Dataset, error)
+	here func() error // nil if the set is on this machine and undamaged
 }{
-	{optdigitsInfo, openOptdigits},
-	{mnist.info, mnist.open},
-	{fashionMNIST.info, fashionMNIST.open},
+	{optdigitsInfo, openOptdigits, func() error { return nil }},
+	{mnist.info, mnist.open, mnist.check},
+	{fashionMNIST.info, fashionMNIST.open, fashionMNIST.check},
 }
 
-// parts are the parts every data set has. Sets from a folder or from arrays have one and give it whatever the part.
+// parts are the parts every named set has. Folders may have train and test; others, and arrays, give the whole whatever the part.
 var parts = []string{"train", "test", "all"}
 
 // Open returns a part ("train", "test" or "all") of a data set: a name of List, dir:PATH or npy:X.npy,Y.npy. An unknown name
@@ -30,14 +32,22 @@ func Open(name, part string) (Dataset, error) {
 		return nil, &fault.Usage{Err: fmt.Errorf("data: no part %q; use train, test or all", part)}
 	}
 	if path, ok := strings.CutPrefix(name, "dir:"); ok {
-		return OpenFolder(path)
+		return OpenFolder(path, part)
 	}
 	if pair, ok := strings.CutPrefix(name, "npy:"); ok {
+		pair, option, optional := strings.Cut(pair, "?")
 		x, y, ok := strings.Cut(pair, ",")
 		if !ok {
 			return nil, &fault.Usage{Err: fmt.Errorf("data: %q needs two files: npy:X.npy,Y.npy", name)}
 		}
-		return OpenArrays(x, y)
+		classes := 0
+		if optional {
+			number, ok := strings.CutPrefix(option, "classes=")
+			if classes, _ = strconv.Atoi(number); !ok || classes < 2 || classes > 1<<20 {
+				return nil, &fault.Usage{Err: fmt.Errorf("data: option %q is unknown; use classes=K with K at least 2", option)}
+			}
+		}
+		return OpenArrays(x, y, classes)
 	}
 	var known []string
 	for _, s := range sets {
@@ -63,8 +73,7 @@ type Listed struct {
 func List() []Listed {
 	var list []Listed
 	for _, s := range sets {
-		_, err := s.open("all")
-		list = append(list, Listed{s.info, err == nil})
+		list = append(list, Listed{s.info, s.here() == nil})
 	}
 	return list
 }

@@ -22,6 +22,7 @@ type Reader struct {
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 	buffers sync.Pool
+	turn    *pending // the batch that Next waits for
 	failed  error
 }
 
@@ -33,12 +34,16 @@ type result struct {
 	err   error
 }
 
-// NewReader starts reading the examples of order in batches of the given size. dropLast leaves out a last batch that is
-// smaller. Close it when it is not read to the end.
+// NewReader starts reading the examples of order, places in ds, in batches of the given size. dropLast leaves out a last
+// batch that is smaller. At most 2 workers + 1 batches are in memory. Close it when it is not read to the end.
 func NewReader(ds Dataset, order []int32, batch, workers int, dropLast bool) *Reader {
 	ctx, stop := context.WithCancel(context.Background())
 	workers = max(workers, 1)
 	r := &Reader{batches: make(chan pending, workers), stop: stop}
+	if batch < 1 {
+		r.failed = fmt.Errorf("data: NewReader: batches of %d examples; use at least 1", batch)
+		order = nil
+	}
 	type job struct {
 		order []int32
 		done  chan result
@@ -55,7 +60,7 @@ func NewReader(ds Dataset, order []int32, batch, workers int, dropLast bool) *Re
 	r.wg.Go(func() {
 		defer close(r.batches)
 		defer close(jobs)
-		for from := 0; from < len(order) && batch > 0; from += batch {
+		for from := 0; from < len(order); from += batch {
 			part := order[from:min(from+batch, len(order))]
 			if dropLast && len(part) < batch {
 				return
@@ -82,33 +87,39 @@ func (r *Reader) Next(ctx context.Context) (Batch, error) {
 	if r.failed != nil {
 		return Batch{}, r.failed
 	}
-	select {
-	case p, ok := <-r.batches:
-		if !ok {
-			r.failed = io.EOF
-			return Batch{}, io.EOF
-		}
+	if r.turn == nil {
 		select {
-		case done := <-p.done:
-			r.failed = done.err
-			return done.batch, done.err
+		case p, ok := <-r.batches:
+			if !ok {
+				r.failed = io.EOF
+				return Batch{}, io.EOF
+			}
+			r.turn = &p
 		case <-ctx.Done():
-			return Batch{}, ctx.Err()
+			return Batch{}, context.Cause(ctx)
 		}
+	}
+	select {
+	case done := <-r.turn.done:
+		r.turn, r.failed = nil, done.err
+		return done.batch, done.err
 	case <-ctx.Done():
-		return Batch{}, ctx.Err()
+		return Batch{}, context.Cause(ctx) // and the batch stays the next one
 	}
 }
 
 // Recycle gives a batch's memory back for later batches. The batch must not be used any more.
 func (r *Reader) Recycle(b Batch) { r.buffers.Put(&b) }
 
-// Close stops the workers and waits for them.
+// Close stops the workers and waits for them. After it Next returns io.EOF or the error that came before.
 func (r *Reader) Close() {
 	r.stop()
 	for range r.batches { //nolint:revive // drain, so that nobody waits to hand over
 	}
 	r.wg.Wait()
+	if r.failed == nil {
+		r.failed = io.EOF
+	}
 }
 
 func (r *Reader) read(ds Dataset, order []int32) (Batch, error) {
@@ -120,9 +131,13 @@ func (r *Reader) read(ds Dataset, order []int32) (Batch, error) {
 		b = Batch{Index: make([]int32, len(order)), X: make([]float32, len(order)*size), Labels: make([]int32, len(order))}
 	}
 	b.N = len(order)
+	indexed, _ := ds.(Indexed)
 	for k, i := range order {
+		if i < 0 || int(i) >= ds.Len() {
+			return Batch{}, fmt.Errorf("data: the order names example %d, the set has %d", i, ds.Len())
+		}
 		b.Index[k] = i
-		if indexed, ok := ds.(Indexed); ok {
+		if indexed != nil {
 			b.Index[k] = indexed.StableIndex(int(i))
 		}
 		b.Labels[k] = ds.Label(int(i))

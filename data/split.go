@@ -1,14 +1,17 @@
 package data
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 )
 
 // Subset is the examples of ds at the given indices, in that order. It keeps their stable indices, and stays a Byted one.
 func Subset(ds Dataset, indices []int32) Dataset {
 	info := ds.Info()
-	info.Examples, info.Checksum = len(indices), ""
+	info.Examples = len(indices)
+	info.Checksum = derived(info.Checksum, fmt.Sprint("subset ", indices))
 	s := subset{from: ds, info: info, indices: indices}
 	if b, ok := ds.(Byted); ok {
 		size := info.Size()
@@ -70,19 +73,31 @@ func Holdout(n int, fraction float64, seed uint64) (rest, held []int32, err erro
 	return rest, held, nil
 }
 
-// Stratified is Holdout with as many examples of each class, in proportion: each class gives round(fraction n_class).
+// Stratified is Holdout with each class in proportion: the second part has round(fraction n) examples, and of each class
+// fraction n_class of them, rounded down or up. What rounding down leaves goes to the classes with the largest remainders.
 func Stratified(labels []int32, fraction float64, seed uint64) (rest, held []int32, err error) {
 	if !(fraction >= 0 && fraction < 1) {
 		return nil, nil, fmt.Errorf("data: Stratified: fraction is %v; use a share from 0 to below 1", fraction)
 	}
-	byClass := map[int32][]int32{}
+	members := map[int32][]int32{}
 	for _, i := range Order(len(labels), seed, 0) {
-		byClass[labels[i]] = append(byClass[labels[i]], i)
+		members[labels[i]] = append(members[labels[i]], i)
 	}
-	for _, members := range byClass {
-		take := share(len(members), fraction)
-		held = append(held, members[:take]...)
-		rest = append(rest, members[take:]...)
+	classes := slices.Sorted(maps.Keys(members))
+	take := map[int32]int{}
+	left := share(len(labels), fraction)
+	remainder := func(class int32) float64 { return fraction*float64(len(members[class])) - float64(take[class]) }
+	for _, class := range classes {
+		take[class] = int(fraction * float64(len(members[class])))
+		left -= take[class]
+	}
+	slices.SortStableFunc(classes, func(a, b int32) int { return cmp.Compare(remainder(b), remainder(a)) })
+	for _, class := range classes[:min(max(left, 0), len(classes))] {
+		take[class]++
+	}
+	for _, class := range classes {
+		held = append(held, members[class][:take[class]]...)
+		rest = append(rest, members[class][take[class]:]...)
 	}
 	slices.Sort(held)
 	slices.Sort(rest)
@@ -104,6 +119,7 @@ func Folds(n, k int, seed uint64) ([][]int32, error) {
 	return folds, nil
 }
 
+// share is round(fraction n), but at least 1 of a part that is asked for.
 func share(n int, fraction float64) int {
 	if fraction == 0 || n == 0 {
 		return 0

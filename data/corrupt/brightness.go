@@ -6,14 +6,15 @@ type Brightness struct{}
 
 var _ Shift = Brightness{}
 
+// Of ImageNet-C, arXiv 1903.12261: added to the value of HSV.
 var brightnessAdded = [Severities]float64{0.1, 0.2, 0.3, 0.4, 0.5}
 
 // Name is brightness.
 func (Brightness) Name() string { return "brightness" }
 
 // Apply brightens the image.
-func (Brightness) Apply(dst, src []float32, shape []int, severity int, _ uint64, _ int) {
-	c, channels := brightnessAdded[severity-1], shape[2]
+func (b Brightness) Apply(dst, src []float32, shape []int, severity int, _ uint64, _ int) {
+	c, channels := level(b.Name(), brightnessAdded, severity), shape[2]
 	for i := 0; i < len(src); i += channels {
 		pixel := src[i : i+channels]
 		value := 0.0

@@ -8,7 +8,10 @@
 //	translation      moved in one of eight directions, zeros move in         share of the side = 0.05, 0.1, 0.15, 0.2, 0.25
 //
 // The first three have the severities of ImageNet-C (Hendrycks, Dietterich, "Benchmarking Neural Network Robustness to Common
-// Corruptions and Perturbations", arXiv 1903.12261); translation is Ballast's own. Values are clipped to [0,1].
+// Corruptions and Perturbations", arXiv 1903.12261), whose constants do not depend on the size of an image; CIFAR-10-C lowers
+// them, and MNIST-C has one level each. Translation is Ballast's own: no such suite has it at five severities.
+//
+// Values are clipped to [0,1] and not rounded to bytes, unlike those suites', which are stored as 8-bit JPEG or PNG images.
 //
 // What is random depends on the seed, the example's index, the shift and the severity alone. Results are the same bytes on
 // every machine: random numbers and the normal distribution are computed here from IEEE additions, products and roots, and
@@ -16,8 +19,11 @@
 package corrupt
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/internal/fault"
@@ -31,7 +37,7 @@ const Severities = 5
 type Shift interface {
 	Name() string
 	// Apply writes the shifted image to dst. src holds height x width x channels values in [0,1], shape = [height, width,
-	// channels]; dst is another slice of the same length; severity is 1 to 5; index is the example's in its data set.
+	// channels]; dst is another slice of the same length; severity is 1 to 5 (others panic); index is the example's stable one.
 	Apply(dst, src []float32, shape []int, severity int, seed uint64, index int)
 }
 
@@ -63,8 +69,10 @@ func Wrap(ds data.Dataset, s Shift, severity int, seed uint64) (data.Dataset, er
 		return nil, &fault.Usage{Err: fmt.Errorf("corrupt: %s: severity is %d; use 1 to %d", s.Name(), severity, Severities)}
 	}
 	info.Name = fmt.Sprintf("%s %s:%d", info.Name, s.Name(), severity)
-	info.Checksum = ""
-	return &shifted{from: ds, info: info, shift: s, severity: severity, seed: seed}, nil
+	info.Checksum = derivedChecksum(info.Checksum, fmt.Sprintf("%s:%d seed %d", s.Name(), severity, seed))
+	w := &shifted{from: ds, info: info, shift: s, severity: severity, seed: seed}
+	w.buffers.New = func() any { b := make([]float32, info.Size()); return &b }
+	return w, nil
 }
 
 type shifted struct {
@@ -73,6 +81,7 @@ type shifted struct {
 	shift    Shift
 	severity int
 	seed     uint64
+	buffers  sync.Pool // *[]float32
 }
 
 func (s *shifted) Info() data.Info   { return s.info }
@@ -80,7 +89,9 @@ func (s *shifted) Len() int          { return s.from.Len() }
 func (s *shifted) Label(i int) int32 { return s.from.Label(i) }
 
 func (s *shifted) Read(i int, dst []float32) error {
-	src := make([]float32, len(dst))
+	buffer := s.buffers.Get().(*[]float32)
+	defer s.buffers.Put(buffer)
+	src := *buffer
 	if err := s.from.Read(i, src); err != nil {
 		return err
 	}
@@ -94,6 +105,23 @@ func (s *shifted) StableIndex(i int) int32 {
 		return from.StableIndex(i)
 	}
 	return int32(i)
+}
+
+// derivedChecksum names a shifted set by what it was made of and how.
+func derivedChecksum(checksum, how string) string {
+	if checksum == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(checksum + "\n" + how))
+	return hex.EncodeToString(sum[:])
+}
+
+// level is the constant of a severity.
+func level(who string, table [Severities]float64, severity int) float64 {
+	if severity < 1 || severity > Severities {
+		panic(fmt.Errorf("corrupt: %s: severity is %d; use 1 to %d", who, severity, Severities))
+	}
+	return table[severity-1]
 }
 
 func clip(v float64) float32 { return float32(min(max(v, 0), 1)) }

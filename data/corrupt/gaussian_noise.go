@@ -5,6 +5,7 @@ type GaussianNoise struct{}
 
 var _ Shift = GaussianNoise{}
 
+// Of ImageNet-C, arXiv 1903.12261: standard deviations.
 var noiseDeviation = [Severities]float64{0.08, 0.12, 0.18, 0.26, 0.38}
 
 // Name is gaussian-noise.
@@ -13,7 +14,7 @@ func (GaussianNoise) Name() string { return "gaussian-noise" }
 // Apply adds the noise.
 func (g GaussianNoise) Apply(dst, src []float32, _ []int, severity int, seed uint64, index int) {
 	r := stream(seed, g.Name(), severity, index)
-	s := noiseDeviation[severity-1]
+	s := level(g.Name(), noiseDeviation, severity)
 	for i, v := range src {
 		dst[i] = clip(float64(v) + float64(s*normal(r)))
 	}
