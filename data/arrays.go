@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/ballast-ml/ballast/format/npy"
@@ -87,7 +88,7 @@ func (a *arrays) Read(i int, dst []float32) error {
 	for j, v := range dst {
 		if a.info.Images {
 			dst[j] = v / 255
-		} else if v-v != 0 { // NaN and the infinities
+		} else if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
 			return &fault.Input{File: a.info.Origin, Field: fmt.Sprintf("row %d value %d", i, j), Err: fmt.Errorf("it is %v", v), Mend: "give finite numbers"}
 		}
 	}

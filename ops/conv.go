@@ -30,7 +30,7 @@ func (c Conv) Apply(x, kernel *Node) *Node {
 	case one && g == 1 && c.Padding == [2][2]int{}:
 		x = takeEvery(x, 0, 0, outSize(x, kernel, c, 0), outSize(x, kernel, c, 1), c)
 		return pointwise(x, kernel)
-	case onGo(x), !c.generalIsRight(kernel):
+	case onGo(x), !c.generalIsRight(kernel), g == 1 && x.Shape().Dimensions[3] == 1:
 		return c.shifted(x, kernel)
 	}
 	return Convolve(x, kernel).

@@ -7,6 +7,7 @@
 //	Conv, other                  general op                 shifted slices, one matrix   the general op is 30 times slower there
 //	                                                        product each; one product
 //	                                                        over patches for few channels
+//	Conv, one input channel      product over patches       same                         three times faster than the general op
 //	Conv, even kernel side,      shifted slices             same                         the general op's gradient is silently wrong,
 //	padding beyond the kernel,                                                           or does not build
 //	stride with dilation

@@ -64,12 +64,13 @@ func (r ResNet) Apply(scope *model.Scope, x *Node) *Node {
 	x = r.convNorm(scope.In("stem"), x, 16*r.Width, 3, 1)
 	x = r.Activation.Apply(x)
 	for stage := range 3 {
+		within := scope.In("stage_%d", stage+1)
 		for block := range (r.Depth - 2) / 6 {
 			stride := 1
 			if stage > 0 && block == 0 {
 				stride = 2
 			}
-			x = r.block(scope.In("stage_%d", stage+1).In("block_%d", block+1), x, 16*r.Width<<stage, stride)
+			x = r.block(within.In("block_%d", block+1), x, 16*r.Width<<stage, stride)
 		}
 	}
 	return output(scope, ReduceMean(x, 1, 2), r.Classes)

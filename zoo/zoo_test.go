@@ -1,0 +1,227 @@
+package zoo_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/nn/linear"
+	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/zoo"
+)
+
+// small is a quick form of every network of All. A network that is missing here is tested at its default size.
+var small = map[string]zoo.Network{
+	"mlp":    zoo.MLP{Hidden: []int{8, 6}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.GELU},
+	"cnn":    zoo.CNN{Filters: []int{4, 4}, Dense: 8, Classes: 10, Norm: norm.Choice{Layer: norm.NewGhost(2)}, Activation: linear.ReLU},
+	"resnet": zoo.NewResNet(8),
+}
+
+// TestForwardBackward: every network, on every image size it takes, gives finite logits, and a gradient that is finite
+// everywhere and reaches every trained variable.
+func TestForwardBackward(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		for _, kind := range zoo.All() {
+			network, ok := small[kind.Name]
+			if !ok {
+				network = kind.New()
+			}
+			for _, dims := range [][]int{{4, 8, 8, 1}, {2, 9, 7, 3}} {
+				t.Run(fmt.Sprint(kind.Name, dims), func(t *testing.T) { forwardBackward(t, e, network, dims) })
+			}
+		}
+		b := zoo.NewResNet(8)
+		b.Shortcut = "B"
+		t.Run("resnet B", func(t *testing.T) { forwardBackward(t, e, b, []int{2, 8, 8, 1}) })
+		t.Run("mlp features", func(t *testing.T) { forwardBackward(t, e, small["mlp"], []int{4, 12}) })
+	})
+}
+
+func forwardBackward(t *testing.T, e *engine.Engine, network zoo.Network, dims []int) {
+	var names []string
+	exec, err := model.NewExec(e.Backend, model.NewStore(), func(scope *model.Scope, x, labels *graph.Node) []*graph.Node {
+		scope.Store().SetTraining(x.Graph(), true)
+		logits := network.Apply(scope, x)
+		var values []*graph.Node
+		for v := range scope.Store().IterVariables() {
+			if v.Trainable {
+				names, values = append(names, v.Path()), append(values, v.NodeValue(x.Graph()))
+			}
+		}
+		l := loss.Mean(loss.CrossEntropy{}.Apply(labels, logits), nil)
+		return append([]*graph.Node{logits}, graph.Gradient(l, values...)...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Call(random(1, dims...), classes(dims[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(out[0].Shape().Dimensions), fmt.Sprint([]int{dims[0], network.OutputClasses()}); got != want {
+		t.Errorf("logits are %s, want %s", got, want)
+	}
+	for i, value := range out {
+		largest := 0.0
+		for _, v := range tensors.MustCopyFlatData[float32](value) {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				t.Fatalf("output %d (logits, then gradients of %v) has a %v", i, names, v)
+			}
+			largest = max(largest, math.Abs(float64(v)))
+		}
+		// A bias in front of a batch normalisation moves nothing: its gradient is rounding.
+		if i > 0 && largest == 0 {
+			t.Errorf("no gradient reaches %s", names[i-1])
+		}
+	}
+}
+
+// TestEnginesAgree: the same seed gives the same network, and so the same logits, on every engine.
+func TestEnginesAgree(t *testing.T) {
+	var first []float32
+	var engineOfFirst string
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		out := model.MustNewExec(e.Backend, model.NewStore(), zoo.NewCNN().Apply).MustCall(random(1, 2, 28, 28, 1))
+		logits := tensors.MustCopyFlatData[float32](out[0])
+		if first == nil {
+			first, engineOfFirst = logits, e.Kind
+		}
+		for i := range logits {
+			if math.Abs(float64(logits[i]-first[i])) > 1e-4 {
+				t.Errorf("logit %d is %v, on %s %v", i, logits[i], engineOfFirst, first[i])
+			}
+		}
+	})
+}
+
+// TestParameterCounts: ResNets count 0.27 M, 0.46 M, 0.66 M and 0.85 M parameters in the paper's table 6.
+func TestParameterCounts(t *testing.T) {
+	e, err := engine.Open(engine.KindGo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	b := zoo.NewResNet(20)
+	b.Shortcut = "B"
+	for _, c := range []struct {
+		name    string
+		network zoo.Network
+		dims    []int
+		want    int
+	}{
+		{"resnet-20", zoo.NewResNet(20), []int{32, 32, 3}, 269722},
+		{"resnet-32", zoo.NewResNet(32), []int{32, 32, 3}, 464154},
+		{"resnet-44", zoo.NewResNet(44), []int{32, 32, 3}, 658586},
+		{"resnet-56", zoo.NewResNet(56), []int{32, 32, 3}, 853018},
+		{"resnet-20 B", b, []int{32, 32, 3}, 269722 + 16*32 + 2*32 + 32*64 + 2*64},
+		{"cnn", zoo.NewCNN(), []int{28, 28, 1}, 16*9 + 3*16 + 32*16*9 + 3*32 + 1568*128 + 3*128 + 128*10 + 10},
+		{"mlp", zoo.NewMLP(), []int{28, 28, 1}, 784*512 + 4*512*512 + 5*3*512 + 512*10 + 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			store := model.NewStore()
+			g := graph.NewGraph(e.Backend, c.name)
+			c.network.Apply(store.RootScope(), graph.Zeros(g, tensors.FromFlatDataAndDimensions(make([]float32, size(c.dims)), append([]int{1}, c.dims...)...).Shape()))
+			got := 0
+			for v := range store.IterVariables() {
+				if v.Trainable {
+					got += v.Shape().Size()
+				}
+			}
+			if got != c.want {
+				t.Errorf("%d parameters, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+func size(dims []int) int {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	return n
+}
+
+// TestChoice: what is written is read back; an unknown name or option names the nearest.
+func TestChoice(t *testing.T) {
+	for _, kind := range zoo.All() {
+		first, err := json.Marshal(zoo.Choice{Network: kind.New()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read zoo.Choice
+		if err := json.Unmarshal(first, &read); err != nil {
+			t.Fatalf("%s: %v", first, err)
+		}
+		second, err := json.Marshal(read)
+		if err != nil || string(first) != string(second) {
+			t.Errorf("%s came back as %s (%v)", first, second, err)
+		}
+		if zoo.Name(read.Network) != kind.Name {
+			t.Errorf("%s came back as %s", kind.Name, zoo.Name(read.Network))
+		}
+		if err := kind.New().Validate(); err != nil {
+			t.Errorf("the defaults of %s: %v", kind.Name, err)
+		}
+	}
+	for in, want := range map[string]string{
+		`"cn"`:                                                  `no network "cn" (did you mean cnn?)`,
+		`{"name":"cnn","filter":[4]}`:                           "filters",
+		`{"name":"cnn","filters":[0]}`:                          "cnn: filters.0 is 0; use at least 1",
+		`{"name":"cnn","dense":-1}`:                             "use 0 for no such layer",
+		`{"name":"mlp","hidden":[4,0]}`:                         "mlp: hidden.1 is 0; use at least 1 unit",
+		`{"name":"mlp","classes":1}`:                            "mlp: classes is 1; use at least 2",
+		`{"name":"mlp","activation":"rellu"}`:                   "did you mean relu?",
+		`{"name":"mlp","norm":"gost"}`:                          "did you mean ghost?",
+		`{"name":"mlp","norm":{"name":"ghost","ghost_sice":2}}`: "ghost_size",
+		`{"name":"resnet","depth":21}`:                          "resnet: depth is 21; it must be 6n+2, such as 20 or 26",
+		`{"name":"resnet","width":0}`:                           "resnet: width is 0; use at least 1",
+		`{"name":"resnet","shortcut":"C"}`:                      `resnet: shortcut is "C"; use A (zeros) or B (1x1 convolution)`,
+	} {
+		var read zoo.Choice
+		if err := json.Unmarshal([]byte(in), &read); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", in, err, want)
+		}
+	}
+}
+
+// TestWith: the copies differ in what was asked for alone.
+func TestWith(t *testing.T) {
+	for _, kind := range zoo.All() {
+		network := kind.New().WithClasses(3).WithNorm(norm.Identity{})
+		if network.OutputClasses() != 3 || kind.New().OutputClasses() != 10 {
+			t.Errorf("%s has %d classes, want 3", kind.Name, network.OutputClasses())
+		}
+		text, err := json.Marshal(zoo.Choice{Network: network})
+		if err != nil || !strings.Contains(string(text), `"norm":{"name":"identity"}`) {
+			t.Errorf("%s: %s (%v)", kind.Name, text, err)
+		}
+	}
+}
+
+// The default CNN on one grey image of 28x28, with its norm exchanged.
+func ExampleCNN() {
+	e, err := engine.Open(engine.KindGo)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	cnn := zoo.NewCNN()
+	cnn.Norm = norm.Choice{Layer: norm.NewLayerNorm(-1)}
+	store := model.NewStore()
+	x := tensors.FromFlatDataAndDimensions(make([]float32, 28*28), 1, 28, 28, 1)
+	logits := model.MustNewExec(e.Backend, store, cnn.Apply).MustCall(x)[0]
+	fmt.Println(logits.Shape(), store.NumParameters())
+	// Output:
+	// (Float32)[1, 10] 207274
+}
