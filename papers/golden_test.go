@@ -99,6 +99,7 @@ func temperatureCases() []golden.Kind {
 			c.Scalar("nll_before", fit.NLLBefore)
 			c.Scalar("temperature", fit.T)
 			c.Scalar("nll_after", fit.NLLAfter)
+			c.GotJSON("saturated", fit.Saturated)
 			calibrate.Apply(logits.Data, fit.T)
 			probabilities, err := metric.Softmax(logits.Data, p.Classes)
 			if err != nil {
