@@ -24,7 +24,7 @@ import (
 var small = map[string]zoo.Network{
 	"mlp":    zoo.MLP{Hidden: []int{8, 6}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.GELU},
 	"cnn":    zoo.CNN{Filters: []int{4, 4}, Dense: 8, Classes: 10, Norm: norm.Choice{Layer: norm.NewGhost(2)}, Activation: linear.ReLU},
-	"resnet": zoo.NewResNet(8),
+	"resnet": zoo.NewResNet(14), // two blocks a stage
 }
 
 // TestForwardBackward: every network, on every image size it takes, gives finite logits, and a gradient that is finite

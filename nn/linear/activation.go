@@ -30,7 +30,8 @@ var activations = []string{string(ReLU), string(GELU), string(SiLU), string(Tanh
 func (a Activation) Apply(x *graph.Node) *graph.Node {
 	switch a {
 	case ReLU:
-		return graph.MaxScalar(x, 0.0)
+		// Where, not Max: the gradient is one selection, and 0 at 0. A NaN stays one, so that training sees it.
+		return graph.Where(graph.LessOrEqual(x, graph.ScalarZero(x.Graph(), x.DType())), graph.ZerosLike(x), x)
 	case GELU:
 		return graph.Mul(graph.MulScalar(x, 0.5), graph.OnePlus(graph.Erf(graph.MulScalar(x, math.Sqrt2/2))))
 	case SiLU:

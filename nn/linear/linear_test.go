@@ -143,6 +143,10 @@ func TestActivations(t *testing.T) {
 				}
 			}
 			gradcheck.Check(t, e.Backend, f, x)
+			got, _ = gradcheck.Eval(t, e.Backend, f, gradcheck.Input{Shape: []int{1}, Data: []float64{math.NaN()}})
+			if !math.IsNaN(got[0]) {
+				t.Errorf("%s hides a NaN as %v", a, got[0])
+			}
 		}
 	})
 	var a linear.Activation
