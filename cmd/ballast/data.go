@@ -2,11 +2,6 @@ package main
 
 import (
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
-	"io"
-	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -14,9 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/data"
-	"github.com/ballast-ml/ballast/data/corrupt"
-	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 )
 
 func newData(a *app) *cobra.Command {
@@ -63,7 +55,7 @@ func newDataGet(a *app) *cobra.Command {
 		Use: "get NAME", Short: "Download a data set, with its checksums compared",
 		Example: "  ballast data get mnist\n  ballast data get fashion-mnist --from dataset-fashion-mnist_all.deb", Args: usageArgs(cobra.ExactArgs(1)),
 	}
-	cmd.Flags().StringVar(&o.From, "from", "", "the package on this machine, to get the set offline")
+	cmd.Flags().StringVar(&o.From, "from", "", "the package on this machine, or a folder with the set's files, to get it offline")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "get it even if it is there undamaged")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		show, done := a.bytesCounter(args[0])
@@ -84,128 +76,6 @@ func newDataGet(a *app) *cobra.Command {
 		return err
 	}
 	return cmd
-}
-
-// showFlags are the flags of "ballast data show".
-type showFlags struct {
-	part, shift, png string
-	index, count     int
-}
-
-func newDataShow(a *app) *cobra.Command {
-	f := showFlags{}
-	cmd := &cobra.Command{
-		Use: "show NAME", Short: "Show examples in the terminal or as a picture",
-		Example: "  ballast data show optdigits --index 7\n  ballast data show mnist --shift gaussian-noise:3 --count 64 --png sheet.png",
-		Args:    usageArgs(cobra.ExactArgs(1)),
-	}
-	cmd.Flags().StringVar(&f.part, "part", "test", "part: train, test or all")
-	cmd.Flags().IntVar(&f.index, "index", 0, "first example")
-	cmd.Flags().IntVar(&f.count, "count", 1, "number of examples")
-	cmd.Flags().StringVar(&f.shift, "shift", "", "shift and severity, such as contrast:3")
-	cmd.Flags().StringVar(&f.png, "png", "", "write the examples to a PNG contact sheet")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		ds, err := data.Open(args[0], f.part)
-		if err != nil {
-			return err
-		}
-		if f.shift != "" {
-			if ds, err = shiftOf(ds, f.shift, a.seed); err != nil {
-				return err
-			}
-		}
-		if f.index < 0 || f.count < 1 || f.index+f.count > ds.Len() {
-			return &fault.Usage{Err: fmt.Errorf("examples %d to %d are asked for, %s has 0 to %d", f.index, f.index+f.count-1, ds.Info().Name, ds.Len()-1)}
-		}
-		if len(ds.Info().Shape) != 3 {
-			return &fault.Usage{Err: fmt.Errorf("%s has examples of shape %v; only images can be shown", ds.Info().Name, ds.Info().Shape)}
-		}
-		if f.png != "" {
-			sheet, err := contactSheet(ds, f.index, f.count)
-			if err != nil {
-				return err
-			}
-			return durable.WriteFile(f.png, func(w io.Writer) error { return png.Encode(w, sheet) })
-		}
-		return a.showExamples(ds, f)
-	}
-	return cmd
-}
-
-func shiftOf(ds data.Dataset, text string, seed uint64) (data.Dataset, error) {
-	name, level, _ := strings.Cut(text, ":")
-	shift, err := corrupt.Find(name)
-	if err != nil {
-		return nil, err
-	}
-	severity := 3
-	if level != "" {
-		if severity, err = strconv.Atoi(level); err != nil {
-			return nil, &fault.Usage{Err: fmt.Errorf("severity %q is not a number; write %s:3", level, name)}
-		}
-	}
-	return corrupt.Wrap(ds, shift, severity, seed)
-}
-
-// showExamples prints images as half blocks: one character is two pixels, one above the other.
-func (a *app) showExamples(ds data.Dataset, f showFlags) error {
-	info := ds.Info()
-	x := make([]float32, info.Size())
-	for i := f.index; i < f.index+f.count; i++ {
-		if err := ds.Read(i, x); err != nil {
-			return err
-		}
-		if a.json {
-			if err := a.printJSON(map[string]any{"index": i, "label": ds.Label(i), "class": info.Classes[ds.Label(i)], "values": x}); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintf(a.out, "%s %d: %s\n", info.Name, i, info.Classes[ds.Label(i)])
-		const shades = " .:-=+*#%@"
-		height, width, channels := info.Shape[0], info.Shape[1], info.Shape[2]
-		for y := 0; y < height; y += 2 {
-			var line strings.Builder
-			for column := range width {
-				value := float64(x[(y*width+column)*channels])
-				if y+1 < height {
-					value = (value + float64(x[((y+1)*width+column)*channels])) / 2
-				}
-				line.WriteByte(shades[min(int(value*float64(len(shades))), len(shades)-1)])
-			}
-			fmt.Fprintln(a.out, strings.TrimRight(line.String(), " "))
-		}
-	}
-	return nil
-}
-
-// contactSheet puts images into a square, each enlarged to about 84 pixels.
-func contactSheet(ds data.Dataset, from, count int) (image.Image, error) {
-	shape := ds.Info().Shape
-	height, width, channels := shape[0], shape[1], shape[2]
-	zoom := max(1, 84/max(height, width))
-	columns := int(math.Ceil(math.Sqrt(float64(count))))
-	rows := (count + columns - 1) / columns
-	const gap = 4
-	sheet := image.NewRGBA(image.Rect(0, 0, columns*(width*zoom+gap)+gap, rows*(height*zoom+gap)+gap))
-	for i := range sheet.Pix {
-		sheet.Pix[i] = 0xff
-	}
-	x := make([]float32, ds.Info().Size())
-	for k := range count {
-		if err := ds.Read(from+k, x); err != nil {
-			return nil, err
-		}
-		left, top := gap+k%columns*(width*zoom+gap), gap+k/columns*(height*zoom+gap)
-		for y := range height * zoom {
-			for column := range width * zoom {
-				pixel := x[(y/zoom*width+column/zoom)*channels:]
-				level := func(c int) uint8 { return uint8(255 * pixel[min(c, channels-1)]) }
-				sheet.Set(left+column, top+y, color.RGBA{level(0), level(1), level(2), 255})
-			}
-		}
-	}
-	return sheet, nil
 }
 
 func times(shape []int) string {

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/data/corrupt"
+	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/fault"
+)
+
+// showFlags are the flags of "ballast data show".
+type showFlags struct {
+	part, shift, png string
+	index, count     int
+}
+
+func newDataShow(a *app) *cobra.Command {
+	f := showFlags{}
+	cmd := &cobra.Command{
+		Use: "show NAME", Short: "Show examples in the terminal or as a picture",
+		Example: "  ballast data show optdigits --index 7\n  ballast data show mnist --shift gaussian-noise:3 --count 64 --png sheet.png",
+		Args:    usageArgs(cobra.ExactArgs(1)),
+	}
+	cmd.Flags().StringVar(&f.part, "part", "test", "part: train, test or all")
+	cmd.Flags().IntVar(&f.index, "index", 0, "first example")
+	cmd.Flags().IntVar(&f.count, "count", 1, "number of examples")
+	cmd.Flags().StringVar(&f.shift, "shift", "", "shift and severity, such as contrast:3")
+	cmd.Flags().StringVar(&f.png, "png", "", "write the examples to a PNG contact sheet")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		ds, err := data.Open(args[0], f.part)
+		if err != nil {
+			return err
+		}
+		if f.shift != "" {
+			if ds, err = shiftOf(ds, f.shift, a.seed); err != nil {
+				return err
+			}
+		}
+		if f.index < 0 || f.count < 1 || f.index+f.count > ds.Len() {
+			return &fault.Usage{Err: fmt.Errorf("examples %d to %d are asked for, %s has 0 to %d", f.index, f.index+f.count-1, ds.Info().Name, ds.Len()-1)}
+		}
+		if len(ds.Info().Shape) != 3 {
+			return &fault.Usage{Err: fmt.Errorf("%s has examples of shape %v; only images can be shown", ds.Info().Name, ds.Info().Shape)}
+		}
+		if f.png != "" {
+			sheet, err := contactSheet(ds, f.index, f.count)
+			if err != nil {
+				return err
+			}
+			if err := durable.WriteFile(f.png, func(w io.Writer) error { return png.Encode(w, sheet) }); err != nil {
+				return err
+			}
+			a.remark("%d examples: %s", f.count, f.png)
+			return nil
+		}
+		return a.showExamples(ds, f)
+	}
+	return cmd
+}
+
+func shiftOf(ds data.Dataset, text string, seed uint64) (data.Dataset, error) {
+	name, level, _ := strings.Cut(text, ":")
+	shift, err := corrupt.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	severity := 3
+	if level != "" {
+		if severity, err = strconv.Atoi(level); err != nil {
+			return nil, &fault.Usage{Err: fmt.Errorf("severity %q is not a number; write %s:3", level, name)}
+		}
+	}
+	return corrupt.Wrap(ds, shift, severity, seed)
+}
+
+// shown is an example as JSON.
+type shown struct {
+	Index  int       `json:"index"`
+	Label  int32     `json:"label"`
+	Class  string    `json:"class"`
+	Values []float32 `json:"values"`
+}
+
+// showExamples prints images: in colour on a terminal, as letters elsewhere.
+func (a *app) showExamples(ds data.Dataset, f showFlags) error {
+	info := ds.Info()
+	list := []shown{}
+	for i := f.index; i < f.index+f.count; i++ {
+		x := make([]float32, info.Size())
+		if err := ds.Read(i, x); err != nil {
+			return err
+		}
+		s := shown{i, ds.Label(i), info.Classes[ds.Label(i)], x}
+		if list = append(list, s); a.json {
+			continue
+		}
+		draw := letters
+		if f, ok := a.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			draw = halfBlocks
+		}
+		if _, err := fmt.Fprintf(a.out, "%s %d: %s\n%s", info.Name, i, s.Class, draw(x, info.Shape)); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.printJSON(list)
+	}
+	return nil
+}
+
+// level is a value as a byte; grey images have the same in every channel.
+func level(x []float32, shape []int, row, column, channel int) uint8 {
+	v := x[(row*shape[1]+column)*shape[2]+min(channel, shape[2]-1)]
+	return uint8(255*min(max(v, 0), 1) + 0.5)
+}
+
+// halfBlocks draws two pixels, one above the other, as one character in the colours of both.
+func halfBlocks(x []float32, shape []int) string {
+	var text strings.Builder
+	for row := 0; row < shape[0]; row += 2 {
+		for column := range shape[1] {
+			at := func(row, channel int) uint8 { return level(x, shape, row, column, channel) }
+			fmt.Fprintf(&text, "\x1b[38;2;%d;%d;%dm", at(row, 0), at(row, 1), at(row, 2))
+			if row+1 < shape[0] {
+				fmt.Fprintf(&text, "\x1b[48;2;%d;%d;%dm", at(row+1, 0), at(row+1, 1), at(row+1, 2))
+			}
+			text.WriteString("▀")
+		}
+		text.WriteString("\x1b[0m\n")
+	}
+	return text.String()
+}
+
+// letters draws two pixels, one above the other, as one character as dense as they are bright.
+func letters(x []float32, shape []int) string {
+	const shades = " .:-=+*#%@"
+	var text strings.Builder
+	for row := 0; row < shape[0]; row += 2 {
+		var line strings.Builder
+		for column := range shape[1] {
+			sum := 0
+			for channel := range shape[2] {
+				sum += int(level(x, shape, row, column, channel)) + int(level(x, shape, min(row+1, shape[0]-1), column, channel))
+			}
+			line.WriteByte(shades[sum*len(shades)/(2*shape[2]*255+1)])
+		}
+		text.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return text.String()
+}
+
+// contactSheet puts images into a square, each enlarged to about 84 pixels.
+func contactSheet(ds data.Dataset, from, count int) (image.Image, error) {
+	shape := ds.Info().Shape
+	height, width := shape[0], shape[1]
+	zoom := max(1, 84/max(height, width))
+	columns := int(math.Ceil(math.Sqrt(float64(count))))
+	rows := (count + columns - 1) / columns
+	const gap = 4
+	sheet := image.NewRGBA(image.Rect(0, 0, columns*(width*zoom+gap)+gap, rows*(height*zoom+gap)+gap))
+	for i := range sheet.Pix {
+		sheet.Pix[i] = 0xff
+	}
+	x := make([]float32, ds.Info().Size())
+	for k := range count {
+		if err := ds.Read(from+k, x); err != nil {
+			return nil, err
+		}
+		left, top := gap+k%columns*(width*zoom+gap), gap+k/columns*(height*zoom+gap)
+		for y := range height * zoom {
+			for column := range width * zoom {
+				at := func(channel int) uint8 { return level(x, shape, y/zoom, column/zoom, channel) }
+				sheet.Set(left+column, top+y, color.RGBA{at(0), at(1), at(2), 255})
+			}
+		}
+	}
+	return sheet, nil
+}
