@@ -24,21 +24,11 @@ type Conv struct {
 // Apply convolves x [batch, height, width, cin] with kernel [kh, kw, cin/groups, cout] to [batch, height', width', cout].
 func (c Conv) Apply(x, kernel *Node) *Node {
 	c = c.complete(x, kernel)
-	g := c.Groups
 	one := kernel.Shape().Dimensions[0] == 1 && kernel.Shape().Dimensions[1] == 1
-	switch {
-	case one && g == 1 && c.Padding == [2][2]int{}:
-		x = takeEvery(x, 0, 0, outSize(x, kernel, c, 0), outSize(x, kernel, c, 1), c)
+	if one && c.Groups == 1 && c.Padding == [2][2]int{} && c.Strides == [2]int{1, 1} {
 		return pointwise(x, kernel)
-	case onGo(x), !c.generalIsRight(kernel), g == 1 && x.Shape().Dimensions[3] == 1:
-		return c.shifted(x, kernel)
 	}
-	return Convolve(x, kernel).
-		StridePerAxis(c.Strides[0], c.Strides[1]).
-		DilationPerAxis(c.Dilations[0], c.Dilations[1]).
-		PaddingPerDim([][2]int{c.Padding[0], c.Padding[1]}).
-		ChannelGroupCount(g).
-		Done()
+	return c.bilinear(x, kernel)
 }
 
 // complete fills in defaults, turns Same into numbers and checks that everything fits.
@@ -72,22 +62,6 @@ func (c Conv) complete(x, kernel *Node) Conv {
 	return c
 }
 
-// generalIsRight reports whether the gradient of the general operation can be trusted. It is wrong, silently, for kernels
-// with an even side, and fails to build when a padding reaches beyond the kernel. Strides and dilations together it refuses.
-func (c Conv) generalIsRight(kernel *Node) bool {
-	if c.Strides != [2]int{1, 1} && c.Dilations != [2]int{1, 1} {
-		return false
-	}
-	for i := range 2 {
-		side := kernel.Shape().Dimensions[i]
-		reach := (side-1)*c.Dilations[i] + 1
-		if side%2 == 0 || c.Padding[i][0] >= reach || c.Padding[i][1] >= reach {
-			return false
-		}
-	}
-	return true
-}
-
 // outSize is the number of output rows (axis 0) or columns (axis 1).
 func outSize(x, kernel *Node, c Conv, axis int) int {
 	reach := (kernel.Shape().Dimensions[axis]-1)*c.Dilations[axis] + 1
@@ -101,15 +75,8 @@ func (c Conv) shifted(x, kernel *Node) *Node {
 	kh, kw, perGroup, cout := kd[0], kd[1], kd[2], kd[3]
 	rows, columns := outSize(x, kernel, c, 0), outSize(x, kernel, c, 1)
 	x = PadConstant(x, 0, [][2]int{{}, c.Padding[0], c.Padding[1], {}})
-	const few = 8
 	if c.Groups == 1 && perGroup < few {
-		patches := make([]*Node, 0, kh*kw)
-		for u := range kh {
-			for v := range kw {
-				patches = append(patches, takeEvery(x, u*c.Dilations[0], v*c.Dilations[1], rows, columns, c))
-			}
-		}
-		return pointwise(Concatenate(patches, -1), Reshape(kernel, 1, 1, kh*kw*perGroup, cout))
+		return pointwise(c.patches(x, kd, rows, columns), Reshape(kernel, 1, 1, kh*kw*perGroup, cout))
 	}
 	var sum *Node
 	for u := range kh {
@@ -125,6 +92,20 @@ func (c Conv) shifted(x, kernel *Node) *Node {
 		}
 	}
 	return sum
+}
+
+// few channels make products so thin that one over patches put side by side is faster.
+const few = 8
+
+// patches is [batch, rows, columns, kh kw cin]: what each output pixel sees of padded x.
+func (c Conv) patches(x *Node, kernel []int, rows, columns int) *Node {
+	list := make([]*Node, 0, kernel[0]*kernel[1])
+	for u := range kernel[0] {
+		for v := range kernel[1] {
+			list = append(list, takeEvery(x, u*c.Dilations[0], v*c.Dilations[1], rows, columns, c))
+		}
+	}
+	return Concatenate(list, -1)
 }
 
 // product multiplies the channels of a patch [batch, rows, columns, cin] with weights [1, 1, cin/groups, cout].
@@ -158,37 +139,6 @@ func pointwise(x, kernel *Node) *Node {
 	d, kd := x.Shape().Dimensions, kernel.Shape().Dimensions
 	y := MatMul(Reshape(x, d[0]*d[1]*d[2], d[3]), Reshape(kernel, kd[2], kd[3]))
 	return Reshape(y, d[0], d[1], d[2], kd[3])
-}
-
-// PadConstant puts value around x: padding[axis] = {before, after}. Panics unless there is one pair an axis, none negative.
-func PadConstant(x *Node, value float64, padding [][2]int) *Node {
-	if len(padding) != x.Rank() {
-		Panicf("ops.PadConstant: x is %s, padding %v; want one pair an axis", x.Shape(), padding)
-	}
-	for axis, p := range padding {
-		if p[0] < 0 || p[1] < 0 {
-			Panicf("ops.PadConstant: padding %v of axis %d is negative; slice instead", p, axis)
-		}
-		parts := make([]*Node, 0, 3)
-		if p[0] > 0 {
-			parts = append(parts, filled(x, axis, p[0], value))
-		}
-		parts = append(parts, x)
-		if p[1] > 0 {
-			parts = append(parts, filled(x, axis, p[1], value))
-		}
-		if len(parts) > 1 {
-			x = Concatenate(parts, axis)
-		}
-	}
-	return x
-}
-
-// filled is a constant of x's shape, n long along the axis.
-func filled(x *Node, axis, n int, value float64) *Node {
-	shape := x.Shape().Clone()
-	shape.Dimensions[axis] = n
-	return FillScalar(x.Graph(), shape, value)
 }
 
 // onGo reports whether the graph runs on the Go engine.

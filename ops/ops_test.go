@@ -360,3 +360,64 @@ func naiveMoments(x gradcheck.Input, axes []int, mask gradcheck.Input, masked bo
 	}
 	return means, variances
 }
+
+// TestConvTwice differentiates the gradients of a convolution again.
+func TestConvTwice(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		for _, c := range []struct {
+			name      string
+			x, kernel []int
+			conv      ops.Conv
+		}{
+			{"3x3", []int{4, 4, 3, 2}, []int{3, 3, 2, 2}, ops.Conv{Same: true}},
+			{"2x3 stride 2", []int{1, 5, 4, 2}, []int{2, 3, 2, 1}, ops.Conv{Strides: [2]int{2, 2}, Padding: [2][2]int{{1, 0}, {1, 2}}}},
+			{"3x3 stride 2", []int{2, 5, 5, 2}, []int{3, 3, 2, 2}, ops.Conv{Strides: [2]int{2, 2}, Same: true}},
+			{"groups", []int{1, 3, 4, 4}, []int{3, 2, 2, 2}, ops.Conv{Groups: 2, Same: true}},
+			{"1x1", []int{1, 3, 2, 2}, []int{1, 1, 2, 2}, ops.Conv{}},
+		} {
+			for which, of := range []string{"x", "kernel"} {
+				t.Run(c.name+" "+of, func(t *testing.T) {
+					gradcheck.Check(t, e, func(in []*Node) *Node {
+						y := c.conv.Apply(in[0], in[1])
+						return Gradient(ReduceAllSum(Mul(Square(y), Sin(y))), in[which])[0]
+					}, gradcheck.Normal(1, c.x...), gradcheck.Normal(2, c.kernel...))
+				})
+			}
+		}
+	})
+}
+
+func TestCustomGradient(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		// x y^2 s with x twice, y broadcast by hand and a scalar s; the gradient is said to be the right one.
+		f := func(in []*Node) *Node {
+			x, y, s := in[0], in[1], in[2]
+			value := func(x, y, s *Node) *Node { return Mul(Mul(x, Square(ExpandAxes(y, 0))), s) }
+			return ops.CustomGradient(value(StopGradient(x), StopGradient(y), StopGradient(s)), []*Node{x, y, s, x}, func(v *Node) []*Node {
+				return []*Node{
+					Mul(v, MulScalar(Mul(Square(ExpandAxes(y, 0)), s), 0.25)),
+					ReduceSum(Mul(v, MulScalar(Mul(Mul(x, ExpandAxes(y, 0)), s), 2)), 0),
+					ReduceAllSum(Mul(v, Mul(x, Square(ExpandAxes(y, 0))))),
+					Mul(v, MulScalar(Mul(Square(ExpandAxes(y, 0)), s), 0.75)),
+				}
+			})
+		}
+		in := []gradcheck.Input{gradcheck.Normal(1, 3, 2), gradcheck.Normal(2, 2), gradcheck.Normal(3)}
+		gradcheck.Check(t, e, f, in...)
+		gradcheck.Check(t, e, func(in []*Node) *Node { return Gradient(ReduceAllSum(Square(f(in))), in[1])[0] }, in...)
+		for want, grads := range map[string][]int{"2 adjoints for 1 inputs": {3, 3}, "the adjoint of input 0": {4}} {
+			got := gradcheck.Panics(e, func(in []*Node) *Node {
+				y := ops.CustomGradient(StopGradient(in[0]), in, func(v *Node) (list []*Node) {
+					for _, n := range grads {
+						list = append(list, BroadcastToDims(ReduceAllSum(v), n))
+					}
+					return list
+				})
+				return Gradient(ReduceAllSum(y), in[0])[0]
+			}, gradcheck.Normal(1, 3))
+			if !strings.Contains(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+	})
+}
