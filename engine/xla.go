@@ -27,6 +27,7 @@ var quiet = sync.OnceFunc(func() {
 // loadPlugin loads a plugin that was checked. The path must contain "cpu" or "cuda": go-xla goes by that.
 func loadPlugin(path string) (*Engine, error) {
 	quiet()
+	steadyAllocator()
 	b, err := xla.New(path)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", path, err)
