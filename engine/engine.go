@@ -24,6 +24,9 @@ const (
 // EnvChoice is the environment variable that chooses an engine when no flag does.
 const EnvChoice = "BALLAST_ENGINE"
 
+// EnvPatience is the environment variable that says how long a plugin may take to load the first time, such as "2m".
+const EnvPatience = "BALLAST_PLUGIN_WAIT"
+
 // goConfig names the sequential Go engine: with its default executor a graph with four or more independent products of
 // large matrices hangs, and a panic inside an operation cannot be caught.
 const goConfig = gobackend.BackendName + ":ops_sequential"

@@ -228,7 +228,14 @@ func installWheel(wheel *os.File, target, version string) error {
 
 // installFile installs a plugin that is not the tested one.
 func installFile(from, target string) error {
+	from, err := filepath.Abs(from)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
 	if err := checkPlugin(from); err != nil {
+		return err
+	}
+	if err := tryPlugin(from); err != nil {
 		return err
 	}
 	f, err := os.Open(from)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
@@ -166,4 +167,17 @@ func fileDigest(path string) (string, error) {
 		return "", fmt.Errorf("plugin: %w", err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// patience is how long a plugin may take to load when it is tried: 400 MB from a slow disk are well within it.
+func patience() (time.Duration, error) {
+	text := os.Getenv(EnvPatience)
+	if text == "" {
+		return time.Minute, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 || d > 24*time.Hour {
+		return 0, &fault.Usage{Err: fmt.Errorf("engine: %s is %q, want a time such as 30s or 2m", EnvPatience, text)}
+	}
+	return d, nil
 }

@@ -27,6 +27,9 @@ var quiet = sync.OnceFunc(func() {
 // loadPlugin loads a plugin that was checked. The path must contain "cpu" or "cuda": go-xla goes by that.
 func loadPlugin(path string) (*Engine, error) {
 	quiet()
+	if err := tryPlugin(path); err != nil {
+		return nil, err
+	}
 	steadyAllocator()
 	b, err := xla.New(path)
 	if err != nil {
