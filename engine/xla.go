@@ -5,6 +5,7 @@ package engine
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/gomlx/go-xla/compute/xla"
@@ -30,7 +31,12 @@ func loadPlugin(path string) (*Engine, error) {
 	if err := tryPlugin(path); err != nil {
 		return nil, err
 	}
-	steadyAllocator()
+	if strings.Contains(path, "cpu") {
+		steadyAllocator()
+		if err := setFlags(path); err != nil {
+			return nil, fmt.Errorf("plugin %s: %w", path, err)
+		}
+	}
 	b, err := xla.New(path)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", path, err)
