@@ -421,3 +421,61 @@ func TestCustomGradient(t *testing.T) {
 		}
 	})
 }
+
+func TestNormalize(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		for _, c := range []struct {
+			name          string
+			x             []int
+			axes          []int
+			scale, offset []int
+		}{
+			{"channels", []int{3, 2, 4}, []int{0, 1}, []int{1, 1, 4}, []int{1, 1, 4}},
+			{"groups", []int{2, 3, 2, 2}, []int{1, 2}, []int{1, 1, 1, 2}, []int{1, 1, 1, 2}},
+			{"last axis", []int{3, 5}, []int{-1}, []int{1, 5}, []int{1, 5}},
+			{"image", []int{2, 2, 3, 2}, []int{1, 2, 3}, []int{1, 2, 3, 2}, []int{1, 1, 1, 2}},
+			{"mixed", []int{3, 4}, []int{1}, []int{1, 1}, []int{1, 4}},
+			{"bare", []int{3, 4}, []int{0}, nil, nil},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				in := []gradcheck.Input{gradcheck.Normal(1, c.x...)}
+				for i := range in[0].Data {
+					in[0].Data[i] += 3
+				}
+				if c.scale != nil {
+					in = append(in, gradcheck.Normal(2, c.scale...), gradcheck.Normal(3, c.offset...))
+				}
+				plain := func(in []*Node) *Node {
+					mean, variance := ops.Moments(in[0], c.axes, nil)
+					y := Div(Sub(in[0], mean), Sqrt(AddScalar(variance, 0.1)))
+					if c.scale != nil {
+						y = Add(Mul(y, in[1]), in[2])
+					}
+					return y
+				}
+				f := func(in []*Node) *Node {
+					var scale, offset *Node
+					if c.scale != nil {
+						scale, offset = in[1], in[2]
+					}
+					y, _, _ := ops.Normalize(in[0], scale, offset, c.axes, 0.1)
+					return y
+				}
+				got, _ := gradcheck.Eval(t, e, f, in...)
+				want, _ := gradcheck.Eval(t, e, plain, in...)
+				near(t, got, want, 1e-12)
+				gradcheck.Check(t, e, f, in...)
+				for i := range in {
+					gradcheck.Check(t, e, func(in []*Node) *Node { return Gradient(ReduceAllSum(Sin(f(in))), in[i])[0] }, in...)
+				}
+			})
+		}
+		got := gradcheck.Panics(e, func(in []*Node) *Node {
+			y, _, _ := ops.Normalize(in[0], in[1], nil, []int{0}, 1e-5)
+			return y
+		}, gradcheck.Normal(1, 2, 3), gradcheck.Normal(2, 3))
+		if !strings.Contains(got, "give it x's rank") {
+			t.Errorf("got %q", got)
+		}
+	})
+}

@@ -54,22 +54,25 @@ func (g Ghost) apply(who string, scope *model.Scope, x *graph.Node) *graph.Node 
 		Panicf("%s %s: GroupSize is %d; use at least 1", who, scope.Scope(), g.GroupSize)
 	}
 	running := newRunning(who, scope, x, g.Momentum, g.Unbiased)
+	channels := x.Shape().Dimensions[x.Rank()-1:]
 	var y *graph.Node
 	if scope.IsTraining(x.Graph()) {
-		y = g.train(who, scope, x, running)
+		scale, offset := affine(scope, x, channels, append([]int{1}, channelShape(x)...)) // with an axis for the groups
+		y = g.train(who, scope, x, scale, offset, running)
 	} else {
 		source := g.Inference
 		if source == nil {
 			source = FromRunning{}
 		}
 		mean, variance := source.Statistics(x, running)
-		y = normalise(x, mean, variance, g.Epsilon)
+		scale, offset := affine(scope, x, channels, channelShape(x))
+		y = normalise(x, scale, offset, mean, variance, g.Epsilon)
 	}
-	return graph.ConvertDType(affine(scope, y, channelShape(x)[x.Rank()-1:], channelShape(x)), x.DType())
+	return graph.ConvertDType(y, x.DType())
 }
 
 // train normalises each group by itself and collects the running values.
-func (g Ghost) train(who string, scope *model.Scope, x *graph.Node, running *Running) *graph.Node {
+func (g Ghost) train(who string, scope *model.Scope, x, scale, offset *graph.Node, running *Running) *graph.Node {
 	batch := x.Shape().Dimensions[0]
 	if batch == 0 {
 		Panicf("%s %s: the batch is empty", who, scope.Scope())
@@ -85,15 +88,15 @@ func (g Ghost) train(who string, scope *model.Scope, x *graph.Node, running *Run
 		head := graph.SliceAxis(x, 0, graph.AxisRange(0, whole))
 		tail := graph.SliceAxis(x, 0, graph.AxisRange(whole, batch))
 		return graph.Concatenate([]*graph.Node{
-			g.groups(who, scope, head, n-1, running),
-			g.groups(who, scope, tail, 1, running),
+			g.groups(who, scope, head, scale, offset, n-1, running),
+			g.groups(who, scope, tail, scale, offset, 1, running),
 		}, 0)
 	}
-	return g.groups(who, scope, x, n, running)
+	return g.groups(who, scope, x, scale, offset, n, running)
 }
 
 // groups normalises n groups of equal size in one go.
-func (g Ghost) groups(who string, scope *model.Scope, x *graph.Node, n int, running *Running) *graph.Node {
+func (g Ghost) groups(who string, scope *model.Scope, x, scale, offset *graph.Node, n int, running *Running) *graph.Node {
 	d := x.Shape().Dimensions
 	channels := d[len(d)-1]
 	count := x.Shape().Size() / max(1, n*channels)
@@ -102,10 +105,9 @@ func (g Ghost) groups(who string, scope *model.Scope, x *graph.Node, n int, runn
 			who, scope.Scope(), x.Shape(), count)
 	}
 	grouped := graph.Reshape(x, append([]int{n, d[0] / n}, d[1:]...)...)
-	axes := leading(grouped)[1:]
-	mean, variance := ops.Moments(grouped, axes, nil)
+	y, mean, variance := ops.Normalize(grouped, scale, offset, leading(grouped)[1:], g.Epsilon)
 	running.collect(graph.Reshape(mean, n, channels), graph.Reshape(variance, n, channels), count)
-	return graph.Reshape(normalise(grouped, mean, variance, g.Epsilon), d...)
+	return graph.Reshape(y, d...)
 }
 
 // divisors names the group sizes around want that divide batch.

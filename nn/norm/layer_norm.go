@@ -7,6 +7,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
+
+	"github.com/ballast-ml/ballast/ops"
 )
 
 // LayerNorm is layer normalisation over given axes of each example:
@@ -35,8 +37,9 @@ func NewLayerNorm(axes ...int) LayerNorm { return LayerNorm{Axes: axes, Epsilon:
 func (l LayerNorm) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	checkActivations("norm.LayerNorm", scope, x)
 	dims, broadcast := l.shape(scope, x)
-	mean, variance := FromAxes{l.Axes}.Statistics(x, nil)
-	return graph.ConvertDType(affine(scope, normalise(x, mean, variance, l.Epsilon), dims, broadcast), x.DType())
+	scale, offset := affine(scope, x, dims, broadcast)
+	y, _, _ := ops.Normalize(x, scale, offset, l.Axes, l.Epsilon)
+	return graph.ConvertDType(y, x.DType())
 }
 
 // shape is the shape of scale and offset, and the same with size 1 on the axes that are not normalised.

@@ -56,18 +56,20 @@ func (c *Choice) UnmarshalJSON(data []byte) (err error) {
 // Name returns the name a norm has in All, or its Go type.
 func Name(l Layer) string { return choice.NameOf(All(), l) }
 
-// affine is y = scale x + offset. The variables have the shape dims, which broadcast, of the same size, lays against x.
-func affine(scope *model.Scope, x *graph.Node, dims, broadcast []int) *graph.Node {
+// affine returns the trained scale and offset. The variables have the shape dims, which broadcast, of the same size, lays
+// against x.
+func affine(scope *model.Scope, x *graph.Node, dims, broadcast []int) (scale, offset *graph.Node) {
 	get := func(name string, first float64) *graph.Node {
 		v := param.Variable(scope, name, param.Affine, stateType(x), param.Constant(first), dims...)
 		return graph.Reshape(v.NodeValue(x.Graph()), broadcast...)
 	}
-	return graph.Add(graph.Mul(x, get("scale", 1)), get("offset", 0))
+	return get("scale", 1), get("offset", 0)
 }
 
-// normalise is (x - mean) / sqrt(variance + epsilon), in the dtype of the moments.
-func normalise(x, mean, variance *graph.Node, epsilon float64) *graph.Node {
-	return graph.Div(graph.Sub(graph.ConvertDType(x, mean.DType()), mean), graph.Sqrt(graph.AddScalar(variance, epsilon)))
+// normalise is scale (x - mean) / sqrt(variance + epsilon) + offset with moments from elsewhere, in their dtype.
+func normalise(x, scale, offset, mean, variance *graph.Node, epsilon float64) *graph.Node {
+	y := graph.Mul(graph.Sub(graph.ConvertDType(x, mean.DType()), mean), graph.Inverse(graph.Sqrt(graph.AddScalar(variance, epsilon))))
+	return graph.Add(graph.Mul(y, scale), offset)
 }
 
 // stateType keeps variables of narrow activations in float32.
