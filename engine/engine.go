@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -38,6 +37,8 @@ type Engine struct {
 	Plugin string // absolute path of the plugin, "" for go
 	Why    string // one line: why this one
 	Hint   string // what to do for a faster one, "" if there is nothing
+
+	passed error // what was wrong with the faster ones that were tried first
 }
 
 // Info describes an engine for people and for JSON.
@@ -87,18 +88,27 @@ func named(e *Engine, err error, choice, asked string) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine: %s, asked for by %s, cannot be opened: %w", choice, asked, err)
 	}
-	e.Why = "asked for by " + asked
+	e.Why, e.Hint = "asked for by "+asked, e.faster()
 	return e, nil
+}
+
+// faster says what to do about an engine that was passed over.
+func (e *Engine) faster() string {
+	var missing *notInstalled
+	switch {
+	case e.passed == nil:
+		return ""
+	case errors.As(e.passed, &missing):
+		return `an NVIDIA GPU is here; "ballast engine install --cuda" installs what uses it`
+	}
+	return "the GPU is not used: " + oneLine(e.passed)
 }
 
 // openFastest tries XLA and falls back to Go, whatever goes wrong.
 func openFastest() (*Engine, error) {
 	e, err := openXLA(KindCUDA, KindCPU)
 	if err == nil {
-		e.Why = "the fastest engine found"
-		if e.Kind == KindCPU && hasNVIDIA() {
-			e.Hint = "an NVIDIA GPU is here but no CUDA plugin; see docs/engines.md"
-		}
+		e.Why, e.Hint = "the fastest engine found", e.faster()
 		return e, nil
 	}
 	hint := `for one that is 10 to 100 times faster run "ballast engine install"`
@@ -129,7 +139,7 @@ func openXLA(kinds ...string) (*Engine, error) {
 		if err == nil {
 			var e *Engine
 			if e, err = loadPlugin(path); err == nil {
-				e.Kind = kind
+				e.Kind, e.passed = kind, errors.Join(problems...)
 				return e, nil
 			}
 		}
@@ -181,15 +191,6 @@ func (e *Engine) Describe() Info {
 		info.Version = m.Version
 	}
 	return info
-}
-
-// hasNVIDIA reports whether the driver of an NVIDIA GPU is there.
-func hasNVIDIA() bool {
-	if runtime.GOOS != "linux" {
-		return false
-	}
-	_, err := os.Stat("/dev/nvidiactl")
-	return err == nil
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -152,7 +152,7 @@ func TestACutDownloadLeavesNothingBroken(t *testing.T) {
 			asked := 0
 			mux := http.NewServeMux()
 			mux.HandleFunc("/pypi/lammps-jax-pjrt-cpu/json", func(w http.ResponseWriter, _ *http.Request) {
-				fmt.Fprint(w, `{"releases":{"0.11.2":[{"filename":"x-manylinux_2_27_x86_64.whl","url":"../../files/x.whl"}]}}`)
+				fmt.Fprint(w, `{"releases":{"0.11.2":[{"filename":"lammps_jax_pjrt_cpu-0.11.2-py3-none-manylinux_2_27_x86_64.whl","url":"../../files/x.whl"}]}}`)
 			})
 			mux.HandleFunc("/files/x.whl", func(w http.ResponseWriter, r *http.Request) { asked++; serve(w, r) })
 			server := httptest.NewServer(mux)

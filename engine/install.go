@@ -26,20 +26,22 @@ import (
 )
 
 // The package that carries the XLA CPU plugin for linux/amd64, built from the XLA of jaxlib of the same version.
-const (
-	packageName    = "lammps-jax-pjrt-cpu"
-	packageVersion = "0.11.2"
-	wheelSHA256    = "1319390d948b39f69f7dade496b7c385149d9ca6097a6b62114da113216d9ad1"
-	pluginSHA256   = "ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2"
+var cpuWheel = wheel{
+	"lammps-jax-pjrt-cpu", "0.11.2", "manylinux_2_27_x86_64", 62_711_338, 201_600_336,
+	"1319390d948b39f69f7dade496b7c385149d9ca6097a6b62114da113216d9ad1",
+}
 
+const (
+	pluginSHA256 = "ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2" // of the plugin in it
 	defaultIndex = "https://pypi.org"
 )
 
 // InstallOptions say what to install and where from.
 type InstallOptions struct {
-	From     string                  // a wheel or a plugin on this machine, for installing offline; "" = download
+	CUDA     string                  // "" = the CPU plugin; "13" or "12" = the CUDA plugin and CUDA's libraries; "auto" = as the driver needs
+	From     string                  // a wheel or a plugin on this machine, with CUDA a folder of wheels; "" = download
 	Index    string                  // address of a Python package index; "" = pypi.org
-	Force    bool                    // install even if an undamaged plugin is there
+	Force    bool                    // install even if an undamaged plugin is there; with CUDA even without a GPU
 	Progress func(done, total int64) // bytes of the download; total is 0 when unknown
 }
 
@@ -51,7 +53,7 @@ type Installed struct {
 	Already bool   `json:"already"` // it was there before
 }
 
-// Install puts the XLA CPU plugin into the engine folder. The package is downloaded to a temporary file, its checksum
+// Install puts the XLA CPU plugin, or with CUDA the CUDA plugin and its libraries, into the engine folder. The package is downloaded to a temporary file, its checksum
 // compared with the one this version of Ballast was tested with, and the plugin inside written, synced and renamed into
 // place: a cut download or a crash never leaves a broken plugin. A download that was cut is tried again twice. A plugin
 // given by From is accepted when it is a shared library for this machine that exports the PJRT interface.
@@ -68,13 +70,16 @@ func Install(ctx context.Context, o InstallOptions) (Installed, error) {
 		return Installed{}, fmt.Errorf("engine: lock %s: %w", lock.Path(), err)
 	}
 	defer func() { _ = lock.Unlock() }() // the process's end unlocks it too
+	if o.CUDA != "" {
+		return installCUDA(ctx, dir, o)
+	}
 	if !o.Force && o.From == "" {
 		if p, err := findPlugin(KindCPU); err == nil {
 			m, err := readMarker(p)
 			return Installed{Path: p, Version: m.Version, SHA256: m.SHA256, Already: true}, err
 		}
 	}
-	target := filepath.Join(dir, pluginFiles[KindCPU])
+	target := filepath.Join(dir, pluginFile)
 	switch {
 	case o.From == "":
 		err = download(ctx, o, target)
@@ -95,56 +100,43 @@ func download(ctx context.Context, o InstallOptions, target string) error {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return fmt.Errorf("engine: no XLA CPU plugin is known for %s/%s; the Go engine works here, and \"ballast engine install --from FILE\" takes a plugin you have", runtime.GOOS, runtime.GOARCH)
 	}
-	index := o.Index
+	return downloaded(ctx, o.Index, cpuWheel, filepath.Dir(target), o.Progress, func(f *os.File) error { return installWheel(f, target, cpuWheel.name+" "+cpuWheel.version) })
+}
+
+// downloaded fetches a wheel into a temporary file of a folder, hands it over, and removes it. What breaks off is tried
+// again twice.
+func downloaded(ctx context.Context, index string, w wheel, dir string, progress func(done, total int64), use func(*os.File) error) error {
 	if index == "" {
 		index = defaultIndex
 	}
-	wheel, err := os.CreateTemp(filepath.Dir(target), ".wheel.tmp-*")
+	file, err := os.CreateTemp(dir, ".wheel.tmp-*")
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
 	defer func() {
-		wheel.Close()
-		os.Remove(wheel.Name()) //nolint:errcheck // a temporary file that cannot be removed does no harm
+		file.Close()
+		os.Remove(file.Name()) //nolint:errcheck // a temporary file that cannot be removed does no harm
 	}()
 	const tries = 3
 	var problems []error
 	for range tries {
-		if err = fetch(ctx, index, wheel, o.Progress); err == nil {
-			return installWheel(wheel, target, packageName+" "+packageVersion)
+		if err = fetch(ctx, index, w, file, progress); err == nil {
+			return use(file)
 		}
 		if problems = append(problems, err); ctx.Err() != nil {
 			break
 		}
 	}
-	return fmt.Errorf("engine: download of %s %s: %w; try again, or download the package elsewhere and use --from FILE", packageName, packageVersion, last(problems))
+	return fmt.Errorf("engine: download of %s %s: %w; try again, or download the package elsewhere and use --from FILE", w.name, w.version, last(problems))
 }
 
-// fetch asks the index for the package and copies it into a file, from the start, checking its digest.
-func fetch(ctx context.Context, index string, into *os.File, progress func(done, total int64)) error {
-	page, err := get(ctx, index+"/pypi/"+packageName+"/json")
+// fetch asks the index for a package and copies its wheel into a file, from the start, checking its digest.
+func fetch(ctx context.Context, index string, w wheel, into *os.File, progress func(done, total int64)) error {
+	address, err := w.address(ctx, index)
 	if err != nil {
 		return err
 	}
-	defer page.Body.Close()
-	var info installer.PipPackageInfo
-	if err := json.NewDecoder(page.Body).Decode(&info); err != nil {
-		return fmt.Errorf("the index's answer: %w", err)
-	}
-	release, err := installer.PipSelectRelease(info.Releases[packageVersion], installer.PipPackageLinuxAMD64(), false)
-	if err != nil {
-		return err
-	}
-	// A mirror may answer with an address relative to the package's page in its index.
-	base, err := url.Parse(index + "/simple/" + packageName + "/")
-	if err != nil {
-		return err
-	}
-	address, err := base.Parse(release.URL)
-	if err != nil {
-		return err
-	}
-	response, err := get(ctx, address.String())
+	response, err := get(ctx, address)
 	if err != nil {
 		return err
 	}
@@ -160,10 +152,39 @@ func fetch(ctx context.Context, index string, into *os.File, progress func(done,
 	if _, err := io.Copy(io.MultiWriter(into, h, counter), response.Body); err != nil {
 		return err
 	}
-	if digest := hex.EncodeToString(h.Sum(nil)); digest != wheelSHA256 {
-		return fmt.Errorf("%s: SHA-256 is %s, want %s", path.Base(address.Path), digest, wheelSHA256)
+	if digest := hex.EncodeToString(h.Sum(nil)); digest != w.sha256 {
+		return fmt.Errorf("%s: SHA-256 is %s, want %s", w.file(), digest, w.sha256)
 	}
 	return nil
+}
+
+// address asks the index where a wheel is.
+func (w wheel) address(ctx context.Context, index string) (string, error) {
+	page, err := get(ctx, index+"/pypi/"+w.name+"/json")
+	if err != nil {
+		return "", err
+	}
+	defer page.Body.Close()
+	var info installer.PipPackageInfo
+	if err := json.NewDecoder(page.Body).Decode(&info); err != nil {
+		return "", fmt.Errorf("the index's answer: %w", err)
+	}
+	for _, release := range info.Releases[w.version] {
+		if release.Filename != w.file() {
+			continue
+		}
+		// A mirror may answer with an address relative to the package's page in its index.
+		base, err := url.Parse(index + "/simple/" + w.name + "/")
+		if err != nil {
+			return "", err
+		}
+		address, err := base.Parse(release.URL)
+		if err != nil {
+			return "", err
+		}
+		return address.String(), nil
+	}
+	return "", fmt.Errorf("the index has no %s", w.file())
 }
 
 func get(ctx context.Context, address string) (*http.Response, error) {
@@ -185,22 +206,29 @@ func get(ctx context.Context, address string) (*http.Response, error) {
 // installWheelFile installs from a wheel on this machine. One with another digest than the tested one is refused: what is
 // inside would be loaded into the process.
 func installWheelFile(from, target string) error {
-	digest, err := fileDigest(from)
-	if err != nil {
-		return &fault.Input{File: from, Err: err, Mend: "give a wheel (.whl) or a plugin (.so)"}
-	}
-	if digest != wheelSHA256 {
-		return &fault.Input{
-			File: from, Err: fmt.Errorf("SHA-256 is %s, want %s", digest, wheelSHA256),
-			Mend: fmt.Sprintf("download %s %s for linux/amd64 again, or give the .so of another package", packageName, packageVersion),
-		}
+	if err := wantDigest(from, cpuWheel); err != nil {
+		return err
 	}
 	f, err := os.Open(from)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
 	defer f.Close()
-	return installWheel(f, target, packageName+" "+packageVersion)
+	return installWheel(f, target, cpuWheel.name+" "+cpuWheel.version)
+}
+
+func wantDigest(from string, w wheel) error {
+	digest, err := fileDigest(from)
+	if err != nil {
+		return &fault.Input{File: from, Err: err, Mend: "give a wheel (.whl) or a plugin (.so)"}
+	}
+	if digest != w.sha256 {
+		return &fault.Input{
+			File: from, Err: fmt.Errorf("SHA-256 is %s, want %s", digest, w.sha256),
+			Mend: fmt.Sprintf("download %s %s for linux/amd64 again", w.name, w.version),
+		}
+	}
+	return nil
 }
 
 // installWheel unpacks the plugin of a wheel whose digest was checked.
@@ -214,7 +242,7 @@ func installWheel(wheel *os.File, target, version string) error {
 		return &fault.Input{File: wheel.Name(), Err: err, Mend: "give a wheel (.whl) or a plugin (.so)"}
 	}
 	for _, f := range archive.File {
-		if path.Base(f.Name) != pluginFiles[KindCPU] {
+		if path.Base(f.Name) != pluginFile {
 			continue
 		}
 		r, err := f.Open()
@@ -223,7 +251,7 @@ func installWheel(wheel *os.File, target, version string) error {
 		}
 		return errors.Join(place(r, target, version, pluginSHA256), r.Close())
 	}
-	return &fault.Input{File: wheel.Name(), Err: fmt.Errorf("no %s inside", pluginFiles[KindCPU]), Mend: "give a wheel of " + packageName}
+	return &fault.Input{File: wheel.Name(), Err: fmt.Errorf("no %s inside", pluginFile), Mend: "give a wheel of " + cpuWheel.name}
 }
 
 // installFile installs a plugin that is not the tested one.

@@ -19,11 +19,8 @@ import (
 	"github.com/ballast-ml/ballast/internal/fault"
 )
 
-// pluginFiles are the names of the plugins in the engine folder.
-var pluginFiles = map[string]string{
-	KindCPU:  "pjrt_c_api_cpu_plugin.so",
-	KindCUDA: "pjrt_c_api_cuda_plugin.so",
-}
+// pluginFile is the name of the CPU plugin in the engine folder.
+const pluginFile = "pjrt_c_api_cpu_plugin.so"
 
 // marker stands beside an installed plugin and says which bytes were found good. Size and modification time spare hashing
 // 200 MB at every start; when they differ, the digest decides.
@@ -47,7 +44,10 @@ func findPlugin(kind string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, pluginFiles[kind])
+	if kind == KindCUDA {
+		return findCUDA(dir)
+	}
+	path := filepath.Join(dir, pluginFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return "", &notInstalled{path}
 	}

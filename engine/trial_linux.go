@@ -130,6 +130,9 @@ static int ballast_try(const char *path, int limit_ms, char *said, int room) {
 	}
 	return late ? -2 : status;
 }
+
+// ballast_preload keeps a library in the process: what asks for it by its name later gets this one.
+static int ballast_preload(const char *path) { return dlopen(path, RTLD_NOW | RTLD_LOCAL) != NULL; }
 */
 import "C"
 
@@ -203,6 +206,14 @@ func tryPlugin(path string) error {
 	return nil
 }
 
+// preload loads a library before the plugin looks for it, as JAX does: the plugin's own search path lacks some folders.
+// One that cannot be loaded is left to the plugin, which says what it misses.
+func preload(path string) bool {
+	cPath := C.CString(path)
+	defer C.free(unsafe.Pointer(cPath))
+	return C.ballast_preload(cPath) == 1
+}
+
 func inChild(path string, limit time.Duration) error {
 	cPath := C.CString(path)
 	defer C.free(unsafe.Pointer(cPath))
@@ -266,7 +277,7 @@ func machine() string {
 		}
 		f.Close()
 	}
-	for _, name := range []string{"/proc/sys/kernel/osrelease", "/proc/driver/nvidia/version"} {
+	for _, name := range []string{"/proc/sys/kernel/osrelease", nvidiaVersion} {
 		if data, err := os.ReadFile(name); err == nil {
 			h.Write(data)
 		}

@@ -5,6 +5,7 @@ package engine
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -31,15 +32,27 @@ func loadPlugin(path string) (*Engine, error) {
 	if err := tryPlugin(path); err != nil {
 		return nil, err
 	}
-	if strings.Contains(path, "cpu") {
+	if strings.Contains(filepath.Base(path), "cpu") {
 		steadyAllocator()
 		if err := setFlags(path); err != nil {
 			return nil, fmt.Errorf("plugin %s: %w", path, err)
 		}
 	}
+	if set, root, ok := setOf(path); ok {
+		if err := set.pointAtCUDA(root); err != nil {
+			return nil, fmt.Errorf("plugin %s: %w", path, err)
+		}
+		for _, library := range set.preload {
+			preload(filepath.Join(root, filepath.FromSlash(library)))
+		}
+	}
 	b, err := xla.New(path)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", path, err)
+	}
+	if b.NumDevices() == 0 {
+		b.Finalize()
+		return nil, fmt.Errorf("plugin %s: it reports no device", path)
 	}
 	return &Engine{Backend: b, Plugin: path}, nil
 }

@@ -14,6 +14,7 @@ func newEngine(a *app) *cobra.Command {
 		Short: "Show which engine runs the networks, and why; install a faster one",
 		Example: `  ballast engine
   ballast engine install
+  ballast engine install --cuda
   ballast engine install --from lammps_jax_pjrt_cpu-0.11.2-py3-none-manylinux_2_27_x86_64.whl`,
 		Args: usageArgs(cobra.NoArgs),
 	}
@@ -48,17 +49,31 @@ func newEngineInstall(a *app) *cobra.Command {
 	o := engine.InstallOptions{}
 	cmd := &cobra.Command{
 		Use:   "install",
-		Short: "Install the XLA CPU plugin",
+		Short: "Install the XLA CPU plugin, or the CUDA plugin and its libraries",
 		Long: `Install downloads the XLA CPU plugin (63 MB) into Ballast's data folder and checks it before and after. A download
-that is cut leaves nothing broken. --from installs a wheel or a plugin that is on this machine.`,
+that is cut leaves nothing broken. --from installs a wheel or a plugin that is on this machine.
+
+--cuda installs the XLA CUDA plugin and NVIDIA's libraries instead (2.3 GB, 3.4 GB on the disk; for CUDA 12 3.2 and 4.9
+GB). The driver decides between CUDA 13 and 12; --cuda=12 is for GPUs older than Turing. An install that was ended goes on
+with the next package. --from names a folder of wheels then, and --force installs without a GPU.`,
 		Example: `  ballast engine install
-  ballast engine install --from pjrt_c_api_cpu_plugin.so`,
+  ballast engine install --from pjrt_c_api_cpu_plugin.so
+  ballast engine install --cuda`,
 		Args: usageArgs(cobra.NoArgs),
 	}
-	cmd.Flags().StringVar(&o.From, "from", "", "a wheel (.whl) or a plugin (.so) on this machine")
-	cmd.Flags().BoolVar(&o.Force, "force", false, "install even if an undamaged plugin is there")
+	cmd.Flags().StringVar(&o.From, "from", "", "a wheel (.whl) or a plugin (.so) on this machine; with --cuda a folder of wheels")
+	cmd.Flags().StringVar(&o.CUDA, "cuda", "", "install the CUDA engine: 13, 12, or auto for what the driver runs")
+	cmd.Flags().Lookup("cuda").NoOptDefVal = "auto"
+	cmd.Flags().BoolVar(&o.Force, "force", false, "install even if an undamaged plugin is there; with --cuda even without a GPU")
 	cmd.RunE = func(c *cobra.Command, _ []string) error {
-		show, done := a.bytesCounter("XLA CPU plugin")
+		if c.Flags().Changed("cuda") && o.CUDA == "" {
+			o.CUDA = "auto"
+		}
+		what := "XLA CPU plugin"
+		if o.CUDA != "" {
+			what = "CUDA engine"
+		}
+		show, done := a.bytesCounter(what)
 		o.Progress = show
 		installed, err := engine.Install(c.Context(), o)
 		done()
