@@ -160,10 +160,7 @@ func openPlugin(path string) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Kind = KindCPU
-	if strings.Contains(path, "cuda") {
-		e.Kind = KindCUDA
-	}
+	e.Kind = kindOf(path)
 	return e, nil
 }
 

@@ -26,7 +26,7 @@ var quiet = sync.OnceFunc(func() {
 	xla.EnableAutoInstall(false)
 })
 
-// loadPlugin loads a plugin that was checked. The path must contain "cpu" or "cuda": go-xla goes by that.
+// loadPlugin loads a plugin that was checked.
 func loadPlugin(path string) (*Engine, error) {
 	quiet()
 	if err := tryPlugin(path); err != nil {
@@ -46,7 +46,12 @@ func loadPlugin(path string) (*Engine, error) {
 			preload(filepath.Join(root, filepath.FromSlash(library)))
 		}
 	}
-	b, err := xla.New(path)
+	as, remove, err := alias(path, kindOf(path))
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	b, err := xla.New(as)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", path, err)
 	}
