@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ballast-ml/ballast/engine"
@@ -149,20 +150,20 @@ func TestACutDownloadLeavesNothingBroken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := home(t)
-			asked := 0
+			var asked atomic.Int64
 			mux := http.NewServeMux()
 			mux.HandleFunc("/pypi/lammps-jax-pjrt-cpu/json", func(w http.ResponseWriter, _ *http.Request) {
 				fmt.Fprint(w, `{"releases":{"0.11.2":[{"filename":"lammps_jax_pjrt_cpu-0.11.2-py3-none-manylinux_2_27_x86_64.whl","url":"../../files/x.whl"}]}}`)
 			})
-			mux.HandleFunc("/files/x.whl", func(w http.ResponseWriter, r *http.Request) { asked++; serve(w, r) })
+			mux.HandleFunc("/files/x.whl", func(w http.ResponseWriter, r *http.Request) { asked.Add(1); serve(w, r) })
 			server := httptest.NewServer(mux)
 			defer server.Close()
 			_, err := engine.Install(context.Background(), engine.InstallOptions{Index: server.URL})
 			if err == nil || !strings.Contains(err.Error(), "--from FILE") {
 				t.Errorf("got %v", err)
 			}
-			if asked < 3 { // the HTTP client itself may ask again when a connection breaks
-				t.Errorf("the wheel was asked for %d times, want at least 3", asked)
+			if asked.Load() < 3 { // the HTTP client itself may ask again when a connection breaks
+				t.Errorf("the wheel was asked for %d times, want at least 3", asked.Load())
 			}
 			left, err := os.ReadDir(dir)
 			if err != nil {
