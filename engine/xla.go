@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/gomlx/go-xla/compute/xla"
@@ -32,7 +31,7 @@ func loadPlugin(path string) (*Engine, error) {
 	if err := tryPlugin(path); err != nil {
 		return nil, err
 	}
-	if strings.Contains(filepath.Base(path), "cpu") {
+	if kindOf(path) == KindCPU {
 		steadyAllocator()
 		if err := setFlags(path); err != nil {
 			return nil, fmt.Errorf("plugin %s: %w", path, err)

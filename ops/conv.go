@@ -3,7 +3,7 @@ package ops
 import (
 	"fmt"
 
-	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/graph"
 	. "github.com/gomlx/gomlx/support/exceptions"
 )
 
@@ -22,7 +22,7 @@ type Conv struct {
 }
 
 // Apply convolves x [batch, height, width, cin] with kernel [kh, kw, cin/groups, cout] to [batch, height', width', cout].
-func (c Conv) Apply(x, kernel *Node) *Node {
+func (c Conv) Apply(x, kernel *graph.Node) *graph.Node {
 	c = c.complete(x, kernel)
 	one := kernel.Shape().Dimensions[0] == 1 && kernel.Shape().Dimensions[1] == 1
 	if one && c.Groups == 1 && c.Padding == [2][2]int{} && c.Strides == [2]int{1, 1} {
@@ -32,7 +32,7 @@ func (c Conv) Apply(x, kernel *Node) *Node {
 }
 
 // complete fills in defaults, turns Same into numbers and checks that everything fits.
-func (c Conv) complete(x, kernel *Node) Conv {
+func (c Conv) complete(x, kernel *graph.Node) Conv {
 	if x.Rank() != 4 || kernel.Rank() != 4 {
 		Panicf("ops.Conv: x is %s and kernel %s; want [batch, height, width, cin] and [kh, kw, cin/groups, cout]", x.Shape(), kernel.Shape())
 	}
@@ -63,31 +63,31 @@ func (c Conv) complete(x, kernel *Node) Conv {
 }
 
 // outSize is the number of output rows (axis 0) or columns (axis 1).
-func outSize(x, kernel *Node, c Conv, axis int) int {
+func outSize(x, kernel *graph.Node, c Conv, axis int) int {
 	reach := (kernel.Shape().Dimensions[axis]-1)*c.Dilations[axis] + 1
 	return (x.Shape().Dimensions[axis+1]+c.Padding[axis][0]+c.Padding[axis][1]-reach)/c.Strides[axis] + 1
 }
 
 // shifted computes the convolution as a sum over kernel positions of matrix products. With few input channels the products
 // would be thin, so the patches are put side by side and multiplied once.
-func (c Conv) shifted(x, kernel *Node) *Node {
+func (c Conv) shifted(x, kernel *graph.Node) *graph.Node {
 	kd := kernel.Shape().Dimensions
 	kh, kw, perGroup, cout := kd[0], kd[1], kd[2], kd[3]
 	rows, columns := outSize(x, kernel, c, 0), outSize(x, kernel, c, 1)
 	x = PadConstant(x, 0, [][2]int{{}, c.Padding[0], c.Padding[1], {}})
 	if c.Groups == 1 && perGroup < few {
-		return pointwise(c.patches(x, kd, rows, columns), Reshape(kernel, 1, 1, kh*kw*perGroup, cout))
+		return pointwise(c.patches(x, kd, rows, columns), graph.Reshape(kernel, 1, 1, kh*kw*perGroup, cout))
 	}
-	var sum *Node
+	var sum *graph.Node
 	for u := range kh {
 		for v := range kw {
 			patch := takeEvery(x, u*c.Dilations[0], v*c.Dilations[1], rows, columns, c)
-			weights := Slice(kernel, AxisElem(u), AxisElem(v), AxisRange(), AxisRange())
+			weights := graph.Slice(kernel, graph.AxisElem(u), graph.AxisElem(v), graph.AxisRange(), graph.AxisRange())
 			term := c.product(patch, weights)
 			if sum == nil {
 				sum = term
 			} else {
-				sum = Add(sum, term)
+				sum = graph.Add(sum, term)
 			}
 		}
 	}
@@ -98,50 +98,50 @@ func (c Conv) shifted(x, kernel *Node) *Node {
 const few = 8
 
 // patches is [batch, rows, columns, kh kw cin]: what each output pixel sees of padded x.
-func (c Conv) patches(x *Node, kernel []int, rows, columns int) *Node {
-	list := make([]*Node, 0, kernel[0]*kernel[1])
+func (c Conv) patches(x *graph.Node, kernel []int, rows, columns int) *graph.Node {
+	list := make([]*graph.Node, 0, kernel[0]*kernel[1])
 	for u := range kernel[0] {
 		for v := range kernel[1] {
 			list = append(list, takeEvery(x, u*c.Dilations[0], v*c.Dilations[1], rows, columns, c))
 		}
 	}
-	return Concatenate(list, -1)
+	return graph.Concatenate(list, -1)
 }
 
 // product multiplies the channels of a patch [batch, rows, columns, cin] with weights [1, 1, cin/groups, cout].
-func (c Conv) product(patch, weights *Node) *Node {
+func (c Conv) product(patch, weights *graph.Node) *graph.Node {
 	if c.Groups == 1 {
 		return pointwise(patch, weights)
 	}
 	pd, wd := patch.Shape().Dimensions, weights.Shape().Dimensions
 	if wd[2] == 1 && wd[3] == c.Groups { // depthwise: one weight a channel
-		return Mul(patch, BroadcastToDims(Reshape(weights, 1, 1, 1, c.Groups), pd...))
+		return graph.Mul(patch, graph.BroadcastToDims(graph.Reshape(weights, 1, 1, 1, c.Groups), pd...))
 	}
 	n := pd[0] * pd[1] * pd[2]
-	y := Einsum("ngc,cgo->ngo", Reshape(patch, n, c.Groups, wd[2]), Reshape(weights, wd[2], c.Groups, wd[3]/c.Groups))
-	return Reshape(y, pd[0], pd[1], pd[2], wd[3])
+	y := graph.Einsum("ngc,cgo->ngo", graph.Reshape(patch, n, c.Groups, wd[2]), graph.Reshape(weights, wd[2], c.Groups, wd[3]/c.Groups))
+	return graph.Reshape(y, pd[0], pd[1], pd[2], wd[3])
 }
 
 // takeEvery slices the pixels that one kernel position sees: rows x columns of them, from (top, left) on, a stride apart.
-func takeEvery(x *Node, top, left, rows, columns int, c Conv) *Node {
+func takeEvery(x *graph.Node, top, left, rows, columns int, c Conv) *graph.Node {
 	d := x.Shape().Dimensions
 	if top == 0 && left == 0 && rows == d[1] && columns == d[2] && c.Strides == [2]int{1, 1} {
 		return x
 	}
-	spatial := func(from, n, stride int) SliceAxisSpec {
-		return AxisRange(from, from+(n-1)*stride+1).Stride(stride)
+	spatial := func(from, n, stride int) graph.SliceAxisSpec {
+		return graph.AxisRange(from, from+(n-1)*stride+1).Stride(stride)
 	}
-	return Slice(x, AxisRange(), spatial(top, rows, c.Strides[0]), spatial(left, columns, c.Strides[1]), AxisRange())
+	return graph.Slice(x, graph.AxisRange(), spatial(top, rows, c.Strides[0]), spatial(left, columns, c.Strides[1]), graph.AxisRange())
 }
 
 // pointwise is a 1x1 convolution.
-func pointwise(x, kernel *Node) *Node {
+func pointwise(x, kernel *graph.Node) *graph.Node {
 	d, kd := x.Shape().Dimensions, kernel.Shape().Dimensions
-	y := MatMul(Reshape(x, d[0]*d[1]*d[2], d[3]), Reshape(kernel, kd[2], kd[3]))
-	return Reshape(y, d[0], d[1], d[2], kd[3])
+	y := graph.MatMul(graph.Reshape(x, d[0]*d[1]*d[2], d[3]), graph.Reshape(kernel, kd[2], kd[3]))
+	return graph.Reshape(y, d[0], d[1], d[2], kd[3])
 }
 
 // onGo reports whether the graph runs on the Go engine.
-func onGo(x *Node) bool { return x.Graph().Backend().Name() != "xla" }
+func onGo(x *graph.Node) bool { return x.Graph().Backend().Name() != "xla" }
 
-func sizeText(x *Node) string { return fmt.Sprint(x.Shape().Dimensions) }
+func sizeText(x *graph.Node) string { return fmt.Sprint(x.Shape().Dimensions) }

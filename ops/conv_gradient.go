@@ -1,7 +1,7 @@
 package ops
 
 import (
-	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/graph"
 )
 
 // bilinear is the convolution with gradients of its own, which are convolutions and products again. The ones that come with
@@ -10,15 +10,15 @@ import (
 //
 // A convolution is linear in x and in the kernel, and so are its two adjoints. Each of the three has the other two as its
 // gradients, so that every order of derivative is right, however the values are computed.
-func (c Conv) bilinear(x, kernel *Node) *Node {
-	y := c.value(StopGradient(x), StopGradient(kernel))
-	return CustomGradient(y, []*Node{x, kernel}, func(v *Node) []*Node {
-		return []*Node{c.inputGradient(x, v, kernel), c.kernelGradient(x, v, kernel)}
+func (c Conv) bilinear(x, kernel *graph.Node) *graph.Node {
+	y := c.value(graph.StopGradient(x), graph.StopGradient(kernel))
+	return CustomGradient(y, []*graph.Node{x, kernel}, func(v *graph.Node) []*graph.Node {
+		return []*graph.Node{c.inputGradient(x, v, kernel), c.kernelGradient(x, v, kernel)}
 	})
 }
 
 // value is the convolution in the fastest form that the engine has.
-func (c Conv) value(x, kernel *Node) *Node {
+func (c Conv) value(x, kernel *graph.Node) *graph.Node {
 	strided, dilated := c.Strides != [2]int{1, 1}, c.Dilations != [2]int{1, 1}
 	kd := kernel.Shape().Dimensions
 	switch {
@@ -30,8 +30,8 @@ func (c Conv) value(x, kernel *Node) *Node {
 	return c.operation(x, kernel)
 }
 
-func (c Conv) operation(x, kernel *Node) *Node {
-	return Convolve(x, kernel).
+func (c Conv) operation(x, kernel *graph.Node) *graph.Node {
+	return graph.Convolve(x, kernel).
 		StridePerAxis(c.Strides[0], c.Strides[1]).
 		DilationPerAxis(c.Dilations[0], c.Dilations[1]).
 		PaddingPerDim([][2]int{c.Padding[0], c.Padding[1]}).
@@ -41,9 +41,9 @@ func (c Conv) operation(x, kernel *Node) *Node {
 
 // inputGradient is the adjoint of x for the adjoint v of the output; x gives its shape. It is the convolution of v, with
 // zeros between its pixels where there were strides, with the kernel turned by half a circle.
-func (c Conv) inputGradient(x, v, kernel *Node) *Node {
+func (c Conv) inputGradient(x, v, kernel *graph.Node) *graph.Node {
 	xd, kd := x.Shape().Dimensions, kernel.Shape().Dimensions
-	wide := spread(StopGradient(v), 1, c.Strides[0], c.Strides[1], 1)
+	wide := spread(graph.StopGradient(v), 1, c.Strides[0], c.Strides[1], 1)
 	padding := make([][2]int, 4)
 	for i := range 2 {
 		reach := (kd[i]-1)*c.Dilations[i] + 1
@@ -58,24 +58,24 @@ func (c Conv) inputGradient(x, v, kernel *Node) *Node {
 			}
 		}
 	}
-	dx := back.value(crop(wide, padding), turned(StopGradient(kernel), c.Groups))
-	return CustomGradient(dx, []*Node{v, kernel}, func(u *Node) []*Node {
-		return []*Node{c.bilinear(u, kernel), c.kernelGradient(u, v, kernel)}
+	dx := back.value(crop(wide, padding), turned(graph.StopGradient(kernel), c.Groups))
+	return CustomGradient(dx, []*graph.Node{v, kernel}, func(u *graph.Node) []*graph.Node {
+		return []*graph.Node{c.bilinear(u, kernel), c.kernelGradient(u, v, kernel)}
 	})
 }
 
 // turned reverses a kernel's rows and columns and swaps its input and output channels, group by group.
-func turned(kernel *Node, groups int) *Node {
+func turned(kernel *graph.Node, groups int) *graph.Node {
 	d := kernel.Shape().Dimensions
-	k := Reverse(kernel, 0, 1)
-	k = Reshape(k, d[0], d[1], d[2], groups, d[3]/groups)
-	return Reshape(TransposeAllDims(k, 0, 1, 4, 3, 2), d[0], d[1], d[3]/groups, groups*d[2])
+	k := graph.Reverse(kernel, 0, 1)
+	k = graph.Reshape(k, d[0], d[1], d[2], groups, d[3]/groups)
+	return graph.Reshape(graph.TransposeAllDims(k, 0, 1, 4, 3, 2), d[0], d[1], d[3]/groups, groups*d[2])
 }
 
 // kernelGradient is the adjoint of the kernel for the adjoint v of the output; kernel gives its shape.
-func (c Conv) kernelGradient(x, v, kernel *Node) *Node {
-	var dk *Node
-	stoppedX, stoppedV := StopGradient(x), StopGradient(v)
+func (c Conv) kernelGradient(x, v, kernel *graph.Node) *graph.Node {
+	var dk *graph.Node
+	stoppedX, stoppedV := graph.StopGradient(x), graph.StopGradient(v)
 	switch form, parts := c.kernelGradientForm(x, kernel); form {
 	case byParts:
 		dk = c.gradientByParts(stoppedX, stoppedV, kernel, parts)
@@ -84,8 +84,8 @@ func (c Conv) kernelGradient(x, v, kernel *Node) *Node {
 	default:
 		dk = c.gradientByPatches(stoppedX, stoppedV, kernel)
 	}
-	return CustomGradient(dk, []*Node{x, v}, func(u *Node) []*Node {
-		return []*Node{c.inputGradient(x, v, u), c.bilinear(x, u)}
+	return CustomGradient(dk, []*graph.Node{x, v}, func(u *graph.Node) []*graph.Node {
+		return []*graph.Node{c.inputGradient(x, v, u), c.bilinear(x, u)}
 	})
 }
 
@@ -109,7 +109,7 @@ const (
 //	128x32x32x3     3x3x3x16       1         4.2      3.2       3.0      2.6      4.0
 //	64x14x14x16     3x3x16x32      1         1.3      1.2       1.4      1.0      1.4
 //	128x32x32x16    3x3x16x32      2         5.8      4.4       3.6      -        4.2
-func (c Conv) kernelGradientForm(x, kernel *Node) (f form, parts int) {
+func (c Conv) kernelGradientForm(x, kernel *graph.Node) (f form, parts int) {
 	xd, kd := x.Shape().Dimensions, kernel.Shape().Dimensions
 	batch, positions := xd[0], xd[1]*xd[2]
 	one := [2]int{1, 1}
@@ -132,7 +132,7 @@ func (c Conv) kernelGradientForm(x, kernel *Node) (f form, parts int) {
 }
 
 // operationGradientIsRight reports whether the gradient that comes with the general operation is right for the kernel.
-func (c Conv) operationGradientIsRight(kernel *Node) bool {
+func (c Conv) operationGradientIsRight(kernel *graph.Node) bool {
 	if c.Strides != [2]int{1, 1} && c.Dilations != [2]int{1, 1} {
 		return false // the operation refuses both together
 	}
@@ -158,18 +158,18 @@ func divisor(n, most int) int {
 
 // gradientByParts adds up the gradients of parts of the batch: the operation sums over the batch as over channels, and is
 // faster for few of them.
-func (c Conv) gradientByParts(x, v, kernel *Node, parts int) *Node {
+func (c Conv) gradientByParts(x, v, kernel *graph.Node, parts int) *graph.Node {
 	size := x.Shape().Dimensions[0] / parts
-	at := ZerosLike(kernel) // any point will do, the convolution is linear in the kernel
-	var total *Node
+	at := graph.ZerosLike(kernel) // any point will do, the convolution is linear in the kernel
+	var total *graph.Node
 	for i := range parts {
-		part := AxisRange(i*size, (i+1)*size)
-		y := c.operation(SliceAxis(x, 0, part), at)
-		dk := Gradient(ReduceAllSum(Mul(y, SliceAxis(v, 0, part))), at)[0]
+		part := graph.AxisRange(i*size, (i+1)*size)
+		y := c.operation(graph.SliceAxis(x, 0, part), at)
+		dk := graph.Gradient(graph.ReduceAllSum(graph.Mul(y, graph.SliceAxis(v, 0, part))), at)[0]
 		if total == nil {
 			total = dk
 		} else {
-			total = Add(total, dk)
+			total = graph.Add(total, dk)
 		}
 	}
 	return total
@@ -177,9 +177,9 @@ func (c Conv) gradientByParts(x, v, kernel *Node, parts int) *Node {
 
 // gradientBySplit needs strides of 1. The column b of the kernel sees x shifted by b, its row a sees v shifted back by a,
 // so that one product over all positions holds every pair: dk[a,b] = sum (x shifted by b)^T (v shifted back by a).
-func (c Conv) gradientBySplit(x, v, kernel *Node) *Node {
+func (c Conv) gradientBySplit(x, v, kernel *graph.Node) *graph.Node {
 	xd, vd, kd := x.Shape().Dimensions, v.Shape().Dimensions, kernel.Shape().Dimensions
-	var columns, rows []*Node
+	var columns, rows []*graph.Node
 	for b := range kd[1] {
 		at := b*c.Dilations[1] - c.Padding[1][0]
 		columns = append(columns, fit(x, 0, [][2]int{{}, {}, {-at, vd[2] - xd[2] + at}, {}}))
@@ -189,36 +189,36 @@ func (c Conv) gradientBySplit(x, v, kernel *Node) *Node {
 		rows = append(rows, fit(v, 0, [][2]int{{}, {at, xd[1] - vd[1] - at}, {}, {}}))
 	}
 	n := xd[0] * xd[1] * vd[2]
-	left := Reshape(Concatenate(columns, -1), n, kd[1]*kd[2])
-	right := Reshape(Concatenate(rows, -1), n, kd[0]*kd[3])
-	dk := DotGeneral(left, []int{0}, nil, right, []int{0}, nil)
-	return TransposeAllDims(Reshape(dk, kd[1], kd[2], kd[0], kd[3]), 2, 0, 1, 3)
+	left := graph.Reshape(graph.Concatenate(columns, -1), n, kd[1]*kd[2])
+	right := graph.Reshape(graph.Concatenate(rows, -1), n, kd[0]*kd[3])
+	dk := graph.DotGeneral(left, []int{0}, nil, right, []int{0}, nil)
+	return graph.TransposeAllDims(graph.Reshape(dk, kd[1], kd[2], kd[0], kd[3]), 2, 0, 1, 3)
 }
 
 // gradientByPatches multiplies, for each place of the kernel, the pixels it sees with v; group by group.
-func (c Conv) gradientByPatches(x, v, kernel *Node) *Node {
+func (c Conv) gradientByPatches(x, v, kernel *graph.Node) *graph.Node {
 	vd, kd := v.Shape().Dimensions, kernel.Shape().Dimensions
 	n, perGroup, out := vd[0]*vd[1]*vd[2], kd[2], kd[3]/c.Groups
 	x = fit(x, 0, [][2]int{{}, c.Padding[0], c.Padding[1], {}})
-	right := Reshape(v, n, c.Groups, out)
+	right := graph.Reshape(v, n, c.Groups, out)
 	if c.Groups == 1 && perGroup < few {
-		return Reshape(DotGeneral(Reshape(c.patches(x, kd, vd[1], vd[2]), n, kd[0]*kd[1]*perGroup), []int{0}, nil, Reshape(v, n, out), []int{0}, nil), kd...)
+		return graph.Reshape(graph.DotGeneral(graph.Reshape(c.patches(x, kd, vd[1], vd[2]), n, kd[0]*kd[1]*perGroup), []int{0}, nil, graph.Reshape(v, n, out), []int{0}, nil), kd...)
 	}
-	var places []*Node
+	var places []*graph.Node
 	for a := range kd[0] {
 		for b := range kd[1] {
 			patch := takeEvery(x, a*c.Dilations[0], b*c.Dilations[1], vd[1], vd[2], c)
-			var dk *Node // [cin/groups, groups, cout/groups]
+			var dk *graph.Node // [cin/groups, groups, cout/groups]
 			switch {
 			case c.Groups == 1:
-				dk = DotGeneral(Reshape(patch, n, perGroup), []int{0}, nil, Reshape(v, n, out), []int{0}, nil)
+				dk = graph.DotGeneral(graph.Reshape(patch, n, perGroup), []int{0}, nil, graph.Reshape(v, n, out), []int{0}, nil)
 			case perGroup == 1 && out == 1:
-				dk = ReduceSum(Mul(Reshape(patch, n, c.Groups), Reshape(v, n, c.Groups)), 0)
+				dk = graph.ReduceSum(graph.Mul(graph.Reshape(patch, n, c.Groups), graph.Reshape(v, n, c.Groups)), 0)
 			default:
-				dk = Einsum("ngc,ngo->cgo", Reshape(patch, n, c.Groups, perGroup), right)
+				dk = graph.Einsum("ngc,ngo->cgo", graph.Reshape(patch, n, c.Groups, perGroup), right)
 			}
-			places = append(places, Reshape(dk, 1, perGroup, kd[3]))
+			places = append(places, graph.Reshape(dk, 1, perGroup, kd[3]))
 		}
 	}
-	return Reshape(Concatenate(places, 0), kd...)
+	return graph.Reshape(graph.Concatenate(places, 0), kd...)
 }

@@ -1,7 +1,7 @@
 package ops
 
 import (
-	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/graph"
 	. "github.com/gomlx/gomlx/support/exceptions"
 )
 
@@ -12,13 +12,13 @@ import (
 //
 // Panics if y is not a float, if an input is empty, or, when the gradient is built, if grads returns another number of
 // adjoints or one of another shape.
-func CustomGradient(y *Node, inputs []*Node, grads func(v *Node) []*Node) *Node {
+func CustomGradient(y *graph.Node, inputs []*graph.Node, grads func(v *graph.Node) []*graph.Node) *graph.Node {
 	if !y.DType().IsFloat() {
 		Panicf("ops.CustomGradient: y is %s; only floats have gradients", y.Shape())
 	}
 	g := y.Graph()
-	var adjoints []*Node
-	path := ScalarZero(g, y.DType())
+	var adjoints []*graph.Node
+	path := graph.ScalarZero(g, y.DType())
 	for i, x := range inputs {
 		if !x.DType().IsFloat() {
 			continue
@@ -26,28 +26,28 @@ func CustomGradient(y *Node, inputs []*Node, grads func(v *Node) []*Node) *Node 
 		if x.Shape().Size() == 0 {
 			Panicf("ops.CustomGradient: input %d is %s, which is empty", i, x.Shape())
 		}
-		tap := IdentityWithCustomGradient(x, func(_, _ *Node) *Node {
+		tap := graph.IdentityWithCustomGradient(x, func(_, _ *graph.Node) *graph.Node {
 			if adjoints[i] == nil {
-				return ZerosLike(x)
+				return graph.ZerosLike(x)
 			}
 			if !adjoints[i].Shape().Equal(x.Shape()) {
 				Panicf("ops.CustomGradient: the adjoint of input %d is %s, the input %s", i, adjoints[i].Shape(), x.Shape())
 			}
 			return adjoints[i]
 		})
-		first := make([]SliceAxisSpec, x.Rank())
+		first := make([]graph.SliceAxisSpec, x.Rank())
 		for axis := range first {
-			first[axis] = AxisElem(0)
+			first[axis] = graph.AxisElem(0)
 		}
 		if x.Rank() > 0 {
-			tap = Reshape(Slice(tap, first...))
+			tap = graph.Reshape(graph.Slice(tap, first...))
 		}
-		path = Add(path, ConvertDType(tap, y.DType()))
+		path = graph.Add(path, graph.ConvertDType(tap, y.DType()))
 	}
 	// The path carries no number, it only leads the gradient to the inputs; the compiler folds it away.
-	path = Where(Const(g, false), path, ScalarZero(g, y.DType()))
-	out := Add(StopGradient(y), BroadcastToDims(path, y.Shape().Dimensions...))
-	return IdentityWithCustomGradient(out, func(_, v *Node) *Node {
+	path = graph.Where(graph.Const(g, false), path, graph.ScalarZero(g, y.DType()))
+	out := graph.Add(graph.StopGradient(y), graph.BroadcastToDims(path, y.Shape().Dimensions...))
+	return graph.IdentityWithCustomGradient(out, func(_, v *graph.Node) *graph.Node {
 		adjoints = grads(v)
 		if len(adjoints) != len(inputs) {
 			Panicf("ops.CustomGradient: %d adjoints for %d inputs", len(adjoints), len(inputs))

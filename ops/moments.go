@@ -2,7 +2,7 @@ package ops
 
 import (
 	"github.com/gomlx/compute/dtypes"
-	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/graph"
 	. "github.com/gomlx/gomlx/support/exceptions"
 )
 
@@ -13,7 +13,7 @@ import (
 // The variance is computed from centred values, in float32 or wider whatever x is. mask, which may be nil, is 0 or 1 (any
 // dtype, bool too) and broadcasts against x; what it hides may be anything, NaN too. Where it hides everything, both moments
 // are 0. Gradients flow through both. Panics if axes is empty or names an axis twice or beyond the rank.
-func Moments(x *Node, axes []int, mask *Node) (mean, variance *Node) {
+func Moments(x *graph.Node, axes []int, mask *graph.Node) (mean, variance *graph.Node) {
 	if len(axes) == 0 {
 		Panicf("ops.Moments: no axes given for x %s; name those to average over", x.Shape())
 	}
@@ -31,28 +31,28 @@ func Moments(x *Node, axes []int, mask *Node) (mean, variance *Node) {
 		n *= x.Shape().Dimensions[a]
 	}
 	x = Widen(x)
-	sum := func(v *Node) *Node { return ReduceAndKeep(v, ReduceSum, axes...) }
+	sum := func(v *graph.Node) *graph.Node { return graph.ReduceAndKeep(v, graph.ReduceSum, axes...) }
 	if mask == nil {
-		mean = DivScalar(sum(x), float64(n))
-		return mean, DivScalar(sum(Square(Sub(x, mean))), float64(n))
+		mean = graph.DivScalar(sum(x), float64(n))
+		return mean, graph.DivScalar(sum(graph.Square(graph.Sub(x, mean))), float64(n))
 	}
 	if mask.DType() != dtypes.Bool {
-		mask = NotEqual(mask, ScalarZero(mask.Graph(), mask.DType()))
+		mask = graph.NotEqual(mask, graph.ScalarZero(mask.Graph(), mask.DType()))
 	}
 	if mask.Rank() != x.Rank() {
 		Panicf("ops.Moments: mask %s does not broadcast against x %s; give it the same rank, with sizes 1", mask.Shape(), x.Shape())
 	}
-	mask = BroadcastToDims(mask, x.Shape().Dimensions...)
-	hidden := ZerosLike(x)
-	count := MaxScalar(sum(ConvertDType(mask, x.DType())), 1.0)
-	mean = Div(sum(Where(mask, x, hidden)), count)
-	return mean, Div(sum(Square(Where(mask, Sub(x, mean), hidden))), count)
+	mask = graph.BroadcastToDims(mask, x.Shape().Dimensions...)
+	hidden := graph.ZerosLike(x)
+	count := graph.MaxScalar(sum(graph.ConvertDType(mask, x.DType())), 1.0)
+	mean = graph.Div(sum(graph.Where(mask, x, hidden)), count)
+	return mean, graph.Div(sum(graph.Square(graph.Where(mask, graph.Sub(x, mean), hidden))), count)
 }
 
 // Widen converts a float narrower than float32 to float32 and leaves others alone.
-func Widen(x *Node) *Node {
+func Widen(x *graph.Node) *graph.Node {
 	if x.DType().Size() < dtypes.Float32.Size() {
-		return ConvertDType(x, dtypes.Float32)
+		return graph.ConvertDType(x, dtypes.Float32)
 	}
 	return x
 }

@@ -1,7 +1,7 @@
 package ops
 
 import (
-	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/graph"
 	. "github.com/gomlx/gomlx/support/exceptions"
 )
 
@@ -16,57 +16,57 @@ import (
 //
 // so that x and v are read twice each, and where scale is constant along axes the sums of dscale and doffset serve dx too.
 // Panics where Moments does.
-func Normalize(x, scale, offset *Node, axes []int, epsilon float64) (y, mean, variance *Node) {
+func Normalize(x, scale, offset *graph.Node, axes []int, epsilon float64) (y, mean, variance *graph.Node) {
 	x = Widen(x)
 	mean, variance = Moments(x, axes, nil)
-	for what, p := range map[string]*Node{"scale": scale, "offset": offset} {
+	for what, p := range map[string]*graph.Node{"scale": scale, "offset": offset} {
 		if p != nil && (p.Rank() != x.Rank() || p.DType() != x.DType()) {
 			Panicf("ops.Normalize: %s is %s, x %s; give it x's rank, with sizes 1, and dtype", what, p.Shape(), x.Shape())
 		}
 	}
-	inverse := Inverse(Sqrt(AddScalar(variance, epsilon))) // of the few moments, not of every element
-	value := func(x, scale, offset, mean, inverse *Node) *Node {
-		y := Mul(Sub(x, mean), inverse)
+	inverse := graph.Inverse(graph.Sqrt(graph.AddScalar(variance, epsilon))) // of the few moments, not of every element
+	value := func(x, scale, offset, mean, inverse *graph.Node) *graph.Node {
+		y := graph.Mul(graph.Sub(x, mean), inverse)
 		if scale != nil {
-			y = Mul(y, scale)
+			y = graph.Mul(y, scale)
 		}
 		if offset != nil {
-			y = Add(y, offset)
+			y = graph.Add(y, offset)
 		}
 		return y
 	}
-	stop := func(p *Node) *Node {
+	stop := func(p *graph.Node) *graph.Node {
 		if p == nil {
 			return nil
 		}
-		return StopGradient(p)
+		return graph.StopGradient(p)
 	}
-	inputs := []*Node{x}
-	for _, p := range []*Node{scale, offset} {
+	inputs := []*graph.Node{x}
+	for _, p := range []*graph.Node{scale, offset} {
 		if p != nil {
 			inputs = append(inputs, p)
 		}
 	}
-	y = CustomGradient(value(stop(x), stop(scale), stop(offset), stop(mean), stop(inverse)), inputs, func(v *Node) []*Node {
+	y = CustomGradient(value(stop(x), stop(scale), stop(offset), stop(mean), stop(inverse)), inputs, func(v *graph.Node) []*graph.Node {
 		n := float64(x.Shape().Size()) / float64(mean.Shape().Size())
-		xhat := Mul(Sub(x, mean), inverse)
-		sum := func(a *Node) *Node { return ReduceAndKeep(a, ReduceSum, axes...) }
-		var sumV, sumVX, dx *Node
+		xhat := graph.Mul(graph.Sub(x, mean), inverse)
+		sum := func(a *graph.Node) *graph.Node { return graph.ReduceAndKeep(a, graph.ReduceSum, axes...) }
+		var sumV, sumVX, dx *graph.Node
 		if scale == nil || constantAlong(scale, x, axes) {
-			sumV, sumVX = sum(v), sum(Mul(v, xhat))
-			dx = Mul(inverse, Sub(v, DivScalar(Add(sumV, Mul(xhat, sumVX)), n)))
+			sumV, sumVX = sum(v), sum(graph.Mul(v, xhat))
+			dx = graph.Mul(inverse, graph.Sub(v, graph.DivScalar(graph.Add(sumV, graph.Mul(xhat, sumVX)), n)))
 			if scale != nil {
-				dx = Mul(scale, dx)
+				dx = graph.Mul(scale, dx)
 			}
 		} else {
-			w := Mul(v, scale)
+			w := graph.Mul(v, scale)
 			once := fence(mean, inverse)
-			xhat = Mul(Sub(x, once[0]), once[1])
-			means := fence(DivScalar(sum(w), n), DivScalar(sum(Mul(w, xhat)), n))
-			dx = Mul(once[1], Sub(w, Add(means[0], Mul(xhat, means[1]))))
-			sumV, sumVX = v, Mul(v, xhat)
+			xhat = graph.Mul(graph.Sub(x, once[0]), once[1])
+			means := fence(graph.DivScalar(sum(w), n), graph.DivScalar(sum(graph.Mul(w, xhat)), n))
+			dx = graph.Mul(once[1], graph.Sub(w, graph.Add(means[0], graph.Mul(xhat, means[1]))))
+			sumV, sumVX = v, graph.Mul(v, xhat)
 		}
-		adjoints := []*Node{dx}
+		adjoints := []*graph.Node{dx}
 		if scale != nil {
 			adjoints = append(adjoints, sumTo(sumVX, scale))
 		}
@@ -84,20 +84,20 @@ func Normalize(x, scale, offset *Node, axes []int, epsilon float64) (y, mean, va
 // fence returns a and b, which have one shape, as XLA cannot see through: through a product with the identity. Without it
 // the passes over x that follow are joined with those before, and what they share is written out at full size: 9 instead of
 // 5 ms for the layer norm of 4096x1024 and its gradient.
-func fence(a, b *Node) [2]*Node {
+func fence(a, b *graph.Node) [2]*graph.Node {
 	if onGo(a) {
-		return [2]*Node{a, b}
+		return [2]*graph.Node{a, b}
 	}
 	n := a.Shape().Size()
-	both := MatMul(Concatenate([]*Node{Reshape(a, n, 1), Reshape(b, n, 1)}, 1), ConvertDType(Const(a.Graph(), [][]float32{{1, 0}, {0, 1}}), a.DType()))
-	return [2]*Node{
-		Reshape(Slice(both, AxisRange(), AxisElem(0)), a.Shape().Dimensions...),
-		Reshape(Slice(both, AxisRange(), AxisElem(1)), a.Shape().Dimensions...),
+	both := graph.MatMul(graph.Concatenate([]*graph.Node{graph.Reshape(a, n, 1), graph.Reshape(b, n, 1)}, 1), graph.ConvertDType(graph.Const(a.Graph(), [][]float32{{1, 0}, {0, 1}}), a.DType()))
+	return [2]*graph.Node{
+		graph.Reshape(graph.Slice(both, graph.AxisRange(), graph.AxisElem(0)), a.Shape().Dimensions...),
+		graph.Reshape(graph.Slice(both, graph.AxisRange(), graph.AxisElem(1)), a.Shape().Dimensions...),
 	}
 }
 
 // constantAlong reports whether p, which broadcasts against x, has size 1 on all axes.
-func constantAlong(p, x *Node, axes []int) bool {
+func constantAlong(p, x *graph.Node, axes []int) bool {
 	for _, axis := range axes {
 		if p.Shape().Dimensions[(axis+x.Rank())%x.Rank()] != 1 {
 			return false
@@ -107,7 +107,7 @@ func constantAlong(p, x *Node, axes []int) bool {
 }
 
 // sumTo adds a up over the axes where p has size 1, to p's shape.
-func sumTo(a, p *Node) *Node {
+func sumTo(a, p *graph.Node) *graph.Node {
 	var axes []int
 	for axis, n := range p.Shape().Dimensions {
 		if n == 1 && a.Shape().Dimensions[axis] != 1 {
@@ -117,5 +117,5 @@ func sumTo(a, p *Node) *Node {
 	if len(axes) == 0 {
 		return a
 	}
-	return ReduceAndKeep(a, ReduceSum, axes...)
+	return graph.ReduceAndKeep(a, graph.ReduceSum, axes...)
 }

@@ -1,12 +1,12 @@
 package ops
 
 import (
-	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/graph"
 	. "github.com/gomlx/gomlx/support/exceptions"
 )
 
 // PadConstant puts value around x: padding[axis] = {before, after}. Panics unless there is one pair an axis, none negative.
-func PadConstant(x *Node, value float64, padding [][2]int) *Node {
+func PadConstant(x *graph.Node, value float64, padding [][2]int) *graph.Node {
 	if len(padding) != x.Rank() {
 		Panicf("ops.PadConstant: x is %s, padding %v; want one pair an axis", x.Shape(), padding)
 	}
@@ -27,35 +27,35 @@ func PadConstant(x *Node, value float64, padding [][2]int) *Node {
 }
 
 // fit pads x, and crops it where a padding is negative.
-func fit(x *Node, value float64, padding [][2]int) *Node {
-	axes := make([]PadAxis, len(padding))
+func fit(x *graph.Node, value float64, padding [][2]int) *graph.Node {
+	axes := make([]graph.PadAxis, len(padding))
 	back := make([][2]int, len(padding))
 	for axis, p := range padding {
-		axes[axis] = PadAxis{Start: max(p[0], 0), End: max(p[1], 0)}
+		axes[axis] = graph.PadAxis{Start: max(p[0], 0), End: max(p[1], 0)}
 		back[axis] = [2]int{-p[0], -p[1]}
 	}
-	y := crop(Pad(StopGradient(x), Scalar(x.Graph(), x.DType(), value), axes...), padding)
-	return CustomGradient(y, []*Node{x}, func(v *Node) []*Node { return []*Node{fit(v, 0, back)} })
+	y := crop(graph.Pad(graph.StopGradient(x), graph.Scalar(x.Graph(), x.DType(), value), axes...), padding)
+	return CustomGradient(y, []*graph.Node{x}, func(v *graph.Node) []*graph.Node { return []*graph.Node{fit(v, 0, back)} })
 }
 
 // crop cuts off what a negative padding takes away.
-func crop(x *Node, padding [][2]int) *Node {
-	spec := make([]SliceAxisSpec, x.Rank())
+func crop(x *graph.Node, padding [][2]int) *graph.Node {
+	spec := make([]graph.SliceAxisSpec, x.Rank())
 	cut := false
 	for axis, p := range padding {
 		n := x.Shape().Dimensions[axis]
-		spec[axis] = AxisRange(max(-p[0], 0), n-max(-p[1], 0))
+		spec[axis] = graph.AxisRange(max(-p[0], 0), n-max(-p[1], 0))
 		cut = cut || p[0] < 0 || p[1] < 0
 	}
 	if !cut {
 		return x
 	}
-	return Slice(x, spec...)
+	return graph.Slice(x, spec...)
 }
 
-func padByConcatenation(x *Node, value float64, padding [][2]int) *Node {
+func padByConcatenation(x *graph.Node, value float64, padding [][2]int) *graph.Node {
 	for axis, p := range padding {
-		parts := make([]*Node, 0, 3)
+		parts := make([]*graph.Node, 0, 3)
 		if p[0] > 0 {
 			parts = append(parts, filled(x, axis, p[0], value))
 		}
@@ -64,24 +64,24 @@ func padByConcatenation(x *Node, value float64, padding [][2]int) *Node {
 			parts = append(parts, filled(x, axis, p[1], value))
 		}
 		if len(parts) > 1 {
-			x = Concatenate(parts, axis)
+			x = graph.Concatenate(parts, axis)
 		}
 	}
 	return x
 }
 
 // filled is a constant of x's shape, n long along the axis.
-func filled(x *Node, axis, n int, value float64) *Node {
+func filled(x *graph.Node, axis, n int, value float64) *graph.Node {
 	shape := x.Shape().Clone()
 	shape.Dimensions[axis] = n
-	return FillScalar(x.Graph(), shape, value)
+	return graph.FillScalar(x.Graph(), shape, value)
 }
 
 // spread puts n-1 zeros between neighbours along each axis: size becomes (size-1) n + 1. It has no gradient.
-func spread(x *Node, n ...int) *Node {
-	axes := make([]PadAxis, len(n))
+func spread(x *graph.Node, n ...int) *graph.Node {
+	axes := make([]graph.PadAxis, len(n))
 	for axis := range n {
-		axes[axis] = PadAxis{Interior: n[axis] - 1}
+		axes[axis] = graph.PadAxis{Interior: n[axis] - 1}
 	}
-	return Pad(x, ScalarZero(x.Graph(), x.DType()), axes...)
+	return graph.Pad(x, graph.ScalarZero(x.Graph(), x.DType()), axes...)
 }

@@ -3,7 +3,7 @@ package ops
 import (
 	"math"
 
-	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	. "github.com/gomlx/gomlx/support/exceptions"
 )
@@ -16,25 +16,25 @@ type Pool struct {
 }
 
 // Max is the largest pixel of each window of x [batch, height, width, channels]; padding never wins.
-func (p Pool) Max(x *Node) *Node {
+func (p Pool) Max(x *graph.Node) *graph.Node {
 	p = p.complete("Max", x)
 	if p.Stride == p.Window && p.Padding == [2][2]int{} {
 		d := x.Shape().Dimensions
 		rows, columns, w := d[1]/p.Window, d[2]/p.Window, p.Window
 		if rows*w != d[1] || columns*w != d[2] {
-			x = Slice(x, AxisRange(), AxisRange(0, rows*w), AxisRange(0, columns*w), AxisRange())
+			x = graph.Slice(x, graph.AxisRange(), graph.AxisRange(0, rows*w), graph.AxisRange(0, columns*w), graph.AxisRange())
 		}
-		return ReduceMax(Reshape(x, d[0], rows, w, columns, w, d[3]), 2, 4)
+		return graph.ReduceMax(graph.Reshape(x, d[0], rows, w, columns, w, d[3]), 2, 4)
 	}
 	x = PadConstant(x, math.Inf(-1), [][2]int{{}, p.Padding[0], p.Padding[1], {}})
-	return p.reduce(x, Max)
+	return p.reduce(x, graph.Max)
 }
 
 // Mean is the mean of the pixels of each window of x [batch, height, width, channels]; padding does not count.
-func (p Pool) Mean(x *Node) *Node {
+func (p Pool) Mean(x *graph.Node) *graph.Node {
 	p = p.complete("Mean", x)
 	d := x.Shape().Dimensions
-	sum := p.reduce(PadConstant(x, 0, [][2]int{{}, p.Padding[0], p.Padding[1], {}}), Add)
+	sum := p.reduce(PadConstant(x, 0, [][2]int{{}, p.Padding[0], p.Padding[1], {}}), graph.Add)
 	rows, columns := sum.Shape().Dimensions[1], sum.Shape().Dimensions[2]
 	inverse := make([]float64, rows*columns)
 	for i := range rows {
@@ -42,8 +42,8 @@ func (p Pool) Mean(x *Node) *Node {
 			inverse[i*columns+j] = 1 / float64(p.inside(i, d[1], p.Padding[0][0])*p.inside(j, d[2], p.Padding[1][0]))
 		}
 	}
-	scale := ConvertDType(ConstTensor(x.Graph(), tensors.FromFlatDataAndDimensions(inverse, 1, rows, columns, 1)), x.DType())
-	return Mul(sum, BroadcastToDims(scale, sum.Shape().Dimensions...))
+	scale := graph.ConvertDType(graph.ConstTensor(x.Graph(), tensors.FromFlatDataAndDimensions(inverse, 1, rows, columns, 1)), x.DType())
+	return graph.Mul(sum, graph.BroadcastToDims(scale, sum.Shape().Dimensions...))
 }
 
 // inside counts the real pixels of window i along a side of n pixels.
@@ -52,7 +52,7 @@ func (p Pool) inside(i, n, before int) int {
 	return min(from+p.Window, n) - max(from, 0)
 }
 
-func (p Pool) complete(what string, x *Node) Pool {
+func (p Pool) complete(what string, x *graph.Node) Pool {
 	if x.Rank() != 4 {
 		Panicf("ops.Pool.%s: x is %s; want [batch, height, width, channels]", what, x.Shape())
 	}
@@ -74,11 +74,11 @@ func (p Pool) complete(what string, x *Node) Pool {
 }
 
 // reduce joins the shifted slices of padded x, one for each place in the window.
-func (p Pool) reduce(x *Node, join func(a, b *Node) *Node) *Node {
+func (p Pool) reduce(x *graph.Node, join func(a, b *graph.Node) *graph.Node) *graph.Node {
 	d := x.Shape().Dimensions
 	rows, columns := (d[1]-p.Window)/p.Stride+1, (d[2]-p.Window)/p.Stride+1
 	strides := Conv{Strides: [2]int{p.Stride, p.Stride}}
-	var y *Node
+	var y *graph.Node
 	for u := range p.Window {
 		for v := range p.Window {
 			part := takeEvery(x, u, v, rows, columns, strides)
