@@ -4,7 +4,7 @@ import (
 	"math"
 
 	"github.com/gomlx/compute/dtypes"
-	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	. "github.com/gomlx/gomlx/support/exceptions"
 	"gonum.org/v1/gonum/dsp/fourier"
@@ -13,36 +13,36 @@ import (
 // Pair is a complex array held as two real ones of one shape, float32 or float64. Engines with complex numbers of their own
 // give the product of two of them a wrong gradient, the Go engine has none: in pairs value and gradient are right everywhere,
 // where the gradient of a real loss is that for the two parts.
-type Pair struct{ Re, Im *Node }
+type Pair struct{ Re, Im *graph.Node }
 
 // Add is z + w.
-func (z Pair) Add(w Pair) Pair { return Pair{Add(z.Re, w.Re), Add(z.Im, w.Im)} }
+func (z Pair) Add(w Pair) Pair { return Pair{graph.Add(z.Re, w.Re), graph.Add(z.Im, w.Im)} }
 
 // Sub is z - w.
-func (z Pair) Sub(w Pair) Pair { return Pair{Sub(z.Re, w.Re), Sub(z.Im, w.Im)} }
+func (z Pair) Sub(w Pair) Pair { return Pair{graph.Sub(z.Re, w.Re), graph.Sub(z.Im, w.Im)} }
 
 // Mul is z w, element by element; shapes broadcast as those of real arrays.
 func (z Pair) Mul(w Pair) Pair {
-	return Pair{Sub(Mul(z.Re, w.Re), Mul(z.Im, w.Im)), Add(Mul(z.Re, w.Im), Mul(z.Im, w.Re))}
+	return Pair{graph.Sub(graph.Mul(z.Re, w.Re), graph.Mul(z.Im, w.Im)), graph.Add(graph.Mul(z.Re, w.Im), graph.Mul(z.Im, w.Re))}
 }
 
 // MulReal is z times the real array r, element by element.
-func (z Pair) MulReal(r *Node) Pair { return Pair{Mul(z.Re, r), Mul(z.Im, r)} }
+func (z Pair) MulReal(r *graph.Node) Pair { return Pair{graph.Mul(z.Re, r), graph.Mul(z.Im, r)} }
 
 // Scale is z times the number s.
-func (z Pair) Scale(s float64) Pair { return Pair{MulScalar(z.Re, s), MulScalar(z.Im, s)} }
+func (z Pair) Scale(s float64) Pair { return Pair{graph.MulScalar(z.Re, s), graph.MulScalar(z.Im, s)} }
 
 // Conj is the conjugate of z.
-func (z Pair) Conj() Pair { return Pair{z.Re, Neg(z.Im)} }
+func (z Pair) Conj() Pair { return Pair{z.Re, graph.Neg(z.Im)} }
 
 // Abs2 is |z|^2.
-func (z Pair) Abs2() *Node { return Add(Square(z.Re), Square(z.Im)) }
+func (z Pair) Abs2() *graph.Node { return graph.Add(graph.Square(z.Re), graph.Square(z.Im)) }
 
 // each applies f to both parts.
-func (z Pair) each(f func(*Node) *Node) Pair { return Pair{f(z.Re), f(z.Im)} }
+func (z Pair) each(f func(*graph.Node) *graph.Node) Pair { return Pair{f(z.Re), f(z.Im)} }
 
 // eachPart is each for a pair whose imaginary part may be nil.
-func (z Pair) eachPart(f func(*Node) *Node) Pair {
+func (z Pair) eachPart(f func(*graph.Node) *graph.Node) Pair {
 	if z.Im == nil {
 		return Pair{f(z.Re), nil}
 	}
@@ -73,7 +73,7 @@ func InverseDFT(x Pair) Pair {
 
 // RealDFT is the DFT of a real x over the last axis. It returns the first n/2+1 values of n, rounded down; the rest are their
 // conjugates: y[n-k] = conj(y[k]). Accuracy and errors are those of DFT.
-func RealDFT(x *Node) Pair {
+func RealDFT(x *graph.Node) Pair {
 	checkReal("RealDFT", x, 1)
 	return realTransform(x)
 }
@@ -81,7 +81,7 @@ func RealDFT(x *Node) Pair {
 // InverseRealDFT undoes RealDFT: x holds the first n/2+1 values, rounded down, of the transform of a real array of n over the
 // last axis. The imaginary part of x[0], and of x[n/2] where n is even, are taken as zero. Panics if x has another length for
 // n; the other errors and the accuracy are those of DFT.
-func InverseRealDFT(x Pair, n int) *Node {
+func InverseRealDFT(x Pair, n int) *graph.Node {
 	checkComplex("InverseRealDFT", x, 1)
 	if n < 1 || lastDim(x.Re) != n/2+1 {
 		Panicf("ops.InverseRealDFT: x is %s for n = %d; want %d values in the last axis", x.Re.Shape(), n, max(n, 0)/2+1)
@@ -103,13 +103,13 @@ func InverseDFT2(x Pair) Pair {
 }
 
 // RealDFT2 is the DFT over the last two axes of a real x; of the last axis it returns the first n/2+1 values.
-func RealDFT2(x *Node) Pair {
+func RealDFT2(x *graph.Node) Pair {
 	checkReal("RealDFT2", x, 2)
 	return beforeLast(realTransform(x), false)
 }
 
 // InverseRealDFT2 undoes RealDFT2 for an array with n columns. Panics as InverseRealDFT does.
-func InverseRealDFT2(x Pair, n int) *Node {
+func InverseRealDFT2(x Pair, n int) *graph.Node {
 	checkComplex("InverseRealDFT2", x, 2)
 	if n < 1 || lastDim(x.Re) != n/2+1 {
 		Panicf("ops.InverseRealDFT2: x is %s for n = %d; want %d values in the last axis", x.Re.Shape(), n, max(n, 0)/2+1)
@@ -120,11 +120,11 @@ func InverseRealDFT2(x Pair, n int) *Node {
 
 // beforeLast is the transform, not scaled, over the axis before the last one.
 func beforeLast(x Pair, inverse bool) Pair {
-	swap := func(v *Node) *Node { return Transpose(v, -2, -1) }
+	swap := func(v *graph.Node) *graph.Node { return graph.Transpose(v, -2, -1) }
 	return transform(x.each(swap), inverse).each(swap)
 }
 
-func checkReal(name string, x *Node, axes int) {
+func checkReal(name string, x *graph.Node, axes int) {
 	if x == nil || x.Rank() < axes || x.Shape().Size() == 0 || (x.DType() != dtypes.Float32 && x.DType() != dtypes.Float64) {
 		text := "nil"
 		if x != nil {
@@ -142,7 +142,7 @@ func checkComplex(name string, x Pair, axes int) {
 	}
 }
 
-func lastDim(x *Node) int { return x.Shape().Dim(-1) }
+func lastDim(x *graph.Node) int { return x.Shape().Dim(-1) }
 
 // transform is the sum of DFT, or that of InverseDFT without the factor 1/n.
 func transform(x Pair, inverse bool) Pair {
@@ -154,64 +154,64 @@ func transform(x Pair, inverse bool) Pair {
 		return split(x, inverse)
 	}
 	// The gradient of the operation cannot be differentiated again; this one can.
-	z := Complex(StopGradient(x.Re), StopGradient(x.Im))
+	z := graph.Complex(graph.StopGradient(x.Re), graph.StopGradient(x.Im))
 	if inverse {
-		z = MulScalar(InverseFFT(z), float64(n))
+		z = graph.MulScalar(graph.InverseFFT(z), float64(n))
 	} else {
-		z = FFT(z)
+		z = graph.FFT(z)
 	}
-	y := withGradient(Stack([]*Node{Real(z), Imag(z)}, 0), []*Node{x.Re, x.Im}, func(v *Node) []*Node {
+	y := withGradient(graph.Stack([]*graph.Node{graph.Real(z), graph.Imag(z)}, 0), []*graph.Node{x.Re, x.Im}, func(v *graph.Node) []*graph.Node {
 		dx := transform(halves(v), !inverse)
-		return []*Node{dx.Re, dx.Im}
+		return []*graph.Node{dx.Re, dx.Im}
 	})
 	return halves(y)
 }
 
 // realTransform is RealDFT.
-func realTransform(x *Node) Pair {
+func realTransform(x *graph.Node) Pair {
 	n := lastDim(x)
 	half := n/2 + 1
 	switch {
 	case n == 1:
-		return Pair{x, ZerosLike(x)}
+		return Pair{x, graph.ZerosLike(x)}
 	case onGo(x):
-		return split(Pair{x, nil}, false).each(func(v *Node) *Node { return cut(v, -1, 0, half) })
+		return split(Pair{x, nil}, false).each(func(v *graph.Node) *graph.Node { return cut(v, -1, 0, half) })
 	}
 	// As above; the gradients of the two real transforms refer to one another.
-	z := RealFFT(StopGradient(x))
-	y := withGradient(Stack([]*Node{Real(z), Imag(z)}, 0), []*Node{x}, func(v *Node) []*Node {
-		return []*Node{MulScalar(inverseRealTransform(halves(v).MulReal(halfWeights(x, n, func(c float64) float64 { return 1 / c })), n), float64(n))}
+	z := graph.RealFFT(graph.StopGradient(x))
+	y := withGradient(graph.Stack([]*graph.Node{graph.Real(z), graph.Imag(z)}, 0), []*graph.Node{x}, func(v *graph.Node) []*graph.Node {
+		return []*graph.Node{graph.MulScalar(inverseRealTransform(halves(v).MulReal(halfWeights(x, n, func(c float64) float64 { return 1 / c })), n), float64(n))}
 	})
 	return halves(y)
 }
 
 // inverseRealTransform is InverseRealDFT.
-func inverseRealTransform(x Pair, n int) *Node {
+func inverseRealTransform(x Pair, n int) *graph.Node {
 	switch {
 	case n == 1:
 		return x.Re
 	case onGo(x.Re):
 		x = x.MulReal(halfWeights(x.Re, n, func(c float64) float64 { return c / float64(n) }))
-		return split(x.each(func(v *Node) *Node { return widened(v, -1, 0, n-(n/2+1)) }), true).Re
+		return split(x.each(func(v *graph.Node) *graph.Node { return widened(v, -1, 0, n-(n/2+1)) }), true).Re
 	}
 	// What the imaginary parts of the ends do differs between engines, so they are hidden.
-	im := Mul(StopGradient(x.Im), halfWeights(x.Re, n, func(c float64) float64 { return c - 1 }))
-	y := InverseRealFFT(Complex(StopGradient(x.Re), im), n)
-	return withGradient(y, []*Node{x.Re, x.Im}, func(v *Node) []*Node {
+	im := graph.Mul(graph.StopGradient(x.Im), halfWeights(x.Re, n, func(c float64) float64 { return c - 1 }))
+	y := graph.InverseRealFFT(graph.Complex(graph.StopGradient(x.Re), im), n)
+	return withGradient(y, []*graph.Node{x.Re, x.Im}, func(v *graph.Node) []*graph.Node {
 		z := realTransform(v).MulReal(halfWeights(v, n, func(c float64) float64 { return c / float64(n) }))
-		return []*Node{z.Re, z.Im}
+		return []*graph.Node{z.Re, z.Im}
 	})
 }
 
 // halves undoes Stack.
-func halves(y *Node) Pair {
+func halves(y *graph.Node) Pair {
 	shape := y.Shape().Dimensions[1:]
-	return Pair{Reshape(cut(y, 0, 0, 1), shape...), Reshape(cut(y, 0, 1, 2), shape...)}
+	return Pair{graph.Reshape(cut(y, 0, 0, 1), shape...), graph.Reshape(cut(y, 0, 1, 2), shape...)}
 }
 
 // halfWeights is f(c) for each value of a half spectrum of n, where c tells how often the value occurs in the whole: once at
 // the ends, else twice.
-func halfWeights(like *Node, n int, f func(c float64) float64) *Node {
+func halfWeights(like *graph.Node, n int, f func(c float64) float64) *graph.Node {
 	weights := make([]float64, n/2+1)
 	for k := range weights {
 		weights[k] = f(2)
@@ -238,18 +238,18 @@ func split(x Pair, inverse bool) Pair {
 	a := radix(n)
 	batch := x.Re.Shape().Size() / n
 	dims := x.Re.Shape().Dimensions
-	back := func(v *Node) *Node { return Reshape(v, dims...) }
+	back := func(v *graph.Node) *graph.Node { return graph.Reshape(v, dims...) }
 	if a == n {
-		return rootsProduct(x.eachPart(func(v *Node) *Node { return Reshape(v, batch, n, 1) }), inverse).each(back)
+		return rootsProduct(x.eachPart(func(v *graph.Node) *graph.Node { return graph.Reshape(v, batch, n, 1) }), inverse).each(back)
 	}
 	if a == 1 {
-		return chirp(x.eachPart(func(v *Node) *Node { return Reshape(v, batch, n) }), inverse).each(back)
+		return chirp(x.eachPart(func(v *graph.Node) *graph.Node { return graph.Reshape(v, batch, n) }), inverse).each(back)
 	}
 	b := n / a
-	y := rootsProduct(x.eachPart(func(v *Node) *Node { return Reshape(v, batch, a, b) }), inverse)
+	y := rootsProduct(x.eachPart(func(v *graph.Node) *graph.Node { return graph.Reshape(v, batch, a, b) }), inverse)
 	y = y.Mul(roots(x.Re, 1, n, a, b, inverse))
 	y = split(y, inverse) // over j2, for each k1
-	return y.each(func(v *Node) *Node { return back(TransposeAllAxes(v, 0, 2, 1)) })
+	return y.each(func(v *graph.Node) *graph.Node { return back(graph.TransposeAllAxes(v, 0, 2, 1)) })
 }
 
 // radix is the largest divisor of n up to maxRadix, n itself if that is no longer.
@@ -266,21 +266,21 @@ func radix(n int) int {
 func rootsProduct(x Pair, inverse bool) Pair {
 	d := x.Re.Shape().Dimensions
 	w := roots(x.Re, 0, d[1], d[1], d[1], inverse)
-	times := func(v *Node) *Node { // [a, a] x [batch, a, b]
+	times := func(v *graph.Node) *graph.Node { // [a, a] x [batch, a, b]
 		if d[2] == 1 {
-			return Reshape(MatMul(Reshape(v, d[0], d[1]), Concatenate([]*Node{w.Re, w.Im}, 1)), d[0], 2, d[1], 1)
+			return graph.Reshape(graph.MatMul(graph.Reshape(v, d[0], d[1]), graph.Concatenate([]*graph.Node{w.Re, w.Im}, 1)), d[0], 2, d[1], 1)
 		}
-		both := Concatenate([]*Node{w.Re, w.Im}, 0)
-		return Reshape(Einsum("ka,baj->bkj", both, v), d[0], 2, d[1], d[2])
+		both := graph.Concatenate([]*graph.Node{w.Re, w.Im}, 0)
+		return graph.Reshape(graph.Einsum("ka,baj->bkj", both, v), d[0], 2, d[1], d[2])
 	}
-	part := func(v *Node, i int) *Node { return Reshape(cut(v, 1, i, i+1), d...) }
+	part := func(v *graph.Node, i int) *graph.Node { return graph.Reshape(cut(v, 1, i, i+1), d...) }
 	re := times(x.Re)
 	y := Pair{part(re, 0), part(re, 1)}
 	if x.Im == nil {
 		return y
 	}
 	im := times(x.Im)
-	return Pair{Sub(y.Re, part(im, 1)), Add(y.Im, part(im, 0))}
+	return Pair{graph.Sub(y.Re, part(im, 1)), graph.Add(y.Im, part(im, 0))}
 }
 
 // chirp transforms x [batch, n] by a convolution of a length with small factors: from j k = (j^2 + k^2 - (k-j)^2) / 2,
@@ -322,13 +322,13 @@ func chirp(x Pair, inverse bool) Pair {
 	if x.Im != nil {
 		z = x.Mul(chirps)
 	}
-	z = z.each(func(v *Node) *Node { return widened(v, 1, 0, length-n) })
+	z = z.each(func(v *graph.Node) *graph.Node { return widened(v, 1, 0, length-n) })
 	z = split(split(z, false).Mul(number(filter, 1/float64(length))), true)
-	return z.each(func(v *Node) *Node { return cut(v, 1, 0, n) }).Mul(chirps)
+	return z.each(func(v *graph.Node) *graph.Node { return cut(v, 1, 0, n) }).Mul(chirps)
 }
 
 // roots is the matrix exp(-2 pi i j k / n) of rows j and columns k, or its conjugate, with unit axes before it.
-func roots(like *Node, units, n, rows, columns int, inverse bool) Pair {
+func roots(like *graph.Node, units, n, rows, columns int, inverse bool) Pair {
 	re, im := make([]float64, rows*columns), make([]float64, rows*columns)
 	for j := range rows {
 		for k := range columns {
@@ -347,40 +347,40 @@ func roots(like *Node, units, n, rows, columns int, inverse bool) Pair {
 }
 
 // constant is an array of like's dtype, rounded from float64 here rather than on the engine.
-func constant(like *Node, values []float64, dims ...int) *Node {
+func constant(like *graph.Node, values []float64, dims ...int) *graph.Node {
 	if like.DType() == dtypes.Float32 {
 		narrow := make([]float32, len(values))
 		for i, v := range values {
 			narrow[i] = float32(v)
 		}
-		return Const(like.Graph(), tensors.FromFlatDataAndDimensions(narrow, dims...))
+		return graph.Const(like.Graph(), tensors.FromFlatDataAndDimensions(narrow, dims...))
 	}
-	return Const(like.Graph(), tensors.FromFlatDataAndDimensions(values, dims...))
+	return graph.Const(like.Graph(), tensors.FromFlatDataAndDimensions(values, dims...))
 }
 
 // cut is the part [from, to) of an axis, with a gradient that can be differentiated again: that of Slice cannot.
-func cut(x *Node, axis, from, to int) *Node {
-	axis = MustAdjustAxis(axis, x)
+func cut(x *graph.Node, axis, from, to int) *graph.Node {
+	axis = graph.MustAdjustAxis(axis, x)
 	n := x.Shape().Dimensions[axis]
 	if from == 0 && to == n {
 		return x
 	}
-	spec := make([]SliceAxisSpec, x.Rank())
+	spec := make([]graph.SliceAxisSpec, x.Rank())
 	for i := range spec {
-		spec[i] = AxisRange()
+		spec[i] = graph.AxisRange()
 	}
-	spec[axis] = AxisRange(from, to)
-	return withGradient(Slice(StopGradient(x), spec...), []*Node{x}, func(v *Node) []*Node {
-		return []*Node{widened(v, axis, from, n-to)}
+	spec[axis] = graph.AxisRange(from, to)
+	return withGradient(graph.Slice(graph.StopGradient(x), spec...), []*graph.Node{x}, func(v *graph.Node) []*graph.Node {
+		return []*graph.Node{widened(v, axis, from, n-to)}
 	})
 }
 
 // widened puts zeros around x along an axis: the counterpart of cut.
-func widened(x *Node, axis, before, after int) *Node {
-	axis = MustAdjustAxis(axis, x)
+func widened(x *graph.Node, axis, before, after int) *graph.Node {
+	axis = graph.MustAdjustAxis(axis, x)
 	padding := make([][2]int, x.Rank())
 	padding[axis] = [2]int{before, after}
-	return withGradient(PadConstant(StopGradient(x), 0, padding), []*Node{x}, func(v *Node) []*Node {
-		return []*Node{cut(v, axis, before, before+x.Shape().Dimensions[axis])}
+	return withGradient(PadConstant(graph.StopGradient(x), 0, padding), []*graph.Node{x}, func(v *graph.Node) []*graph.Node {
+		return []*graph.Node{cut(v, axis, before, before+x.Shape().Dimensions[axis])}
 	})
 }
