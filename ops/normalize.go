@@ -17,8 +17,25 @@ import (
 // so that x and v are read twice each, and where scale is constant along axes the sums of dscale and doffset serve dx too.
 // Panics where Moments does.
 func Normalize(x, scale, offset *graph.Node, axes []int, epsilon float64) (y, mean, variance *graph.Node) {
+	return normalize(x, scale, offset, axes, epsilon, 1)
+}
+
+// NormalizeAcross is Normalize with the moments of all devices' x together, as if they were one along an axis of axes.
+func NormalizeAcross(x, scale, offset *graph.Node, axes []int, epsilon float64) (y, mean, variance *graph.Node) {
+	return normalize(x, scale, offset, axes, epsilon, DevicesOf(x.Graph()).Count)
+}
+
+func normalize(x, scale, offset *graph.Node, axes []int, epsilon float64, devices int) (y, mean, variance *graph.Node) {
 	x = Widen(x)
 	mean, variance = Moments(x, axes, nil)
+	across := func(nodes ...*graph.Node) []*graph.Node { return nodes }
+	if devices > 1 {
+		across = SumAcross
+		own := mean
+		mean = graph.DivScalar(across(mean)[0], float64(devices))
+		// A device's squares about its own mean, moved to the mean of all.
+		variance = graph.DivScalar(across(graph.Add(variance, graph.Square(graph.Sub(own, mean))))[0], float64(devices))
+	}
 	for what, p := range map[string]*graph.Node{"scale": scale, "offset": offset} {
 		if p != nil && (p.Rank() != x.Rank() || p.DType() != x.DType()) {
 			Panicf("ops.Normalize: %s is %s, x %s; give it x's rank, with sizes 1, and dtype", what, p.Shape(), x.Shape())
@@ -48,13 +65,14 @@ func Normalize(x, scale, offset *graph.Node, axes []int, epsilon float64) (y, me
 		}
 	}
 	y = CustomGradient(value(stop(x), stop(scale), stop(offset), stop(mean), stop(inverse)), inputs, func(v *graph.Node) []*graph.Node {
-		n := float64(x.Shape().Size()) / float64(mean.Shape().Size())
+		n := float64(x.Shape().Size()) / float64(mean.Shape().Size()) * float64(devices)
 		xhat := graph.Mul(graph.Sub(x, mean), inverse)
 		sum := func(a *graph.Node) *graph.Node { return graph.ReduceAndKeep(a, graph.ReduceSum, axes...) }
 		var sumV, sumVX, dx *graph.Node
 		if scale == nil || constantAlong(scale, x, axes) {
 			sumV, sumVX = sum(v), sum(graph.Mul(v, xhat))
-			dx = graph.Mul(inverse, graph.Sub(v, graph.DivScalar(graph.Add(sumV, graph.Mul(xhat, sumVX)), n)))
+			all := across(sumV, sumVX)
+			dx = graph.Mul(inverse, graph.Sub(v, graph.DivScalar(graph.Add(all[0], graph.Mul(xhat, all[1])), n)))
 			if scale != nil {
 				dx = graph.Mul(scale, dx)
 			}
@@ -62,7 +80,8 @@ func Normalize(x, scale, offset *graph.Node, axes []int, epsilon float64) (y, me
 			w := graph.Mul(v, scale)
 			once := fence(mean, inverse)
 			xhat = graph.Mul(graph.Sub(x, once[0]), once[1])
-			means := fence(graph.DivScalar(sum(w), n), graph.DivScalar(sum(graph.Mul(w, xhat)), n))
+			all := across(sum(w), sum(graph.Mul(w, xhat)))
+			means := fence(graph.DivScalar(all[0], n), graph.DivScalar(all[1], n))
 			dx = graph.Mul(once[1], graph.Sub(w, graph.Add(means[0], graph.Mul(xhat, means[1]))))
 			sumV, sumVX = v, graph.Mul(v, xhat)
 		}

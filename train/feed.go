@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
@@ -32,9 +33,10 @@ type batch struct {
 
 // cut says how an update is cut from the order of the epoch.
 type cut struct {
-	size   int // examples of a micro-batch
-	whole  int // examples of the update
-	stride int // examples from one update to the next
+	size    int // examples of a micro-batch on one device
+	devices int // that share a micro-batch
+	whole   int // examples of the update
+	stride  int // examples from one update to the next
 }
 
 // feed brings the examples to the graph: from the device, where they fit, or batch by batch from the host.
@@ -43,8 +45,8 @@ type feed interface {
 	batch(s *state, c cut, inputs []*Node) batch
 	// begin gets ready for the rest of an epoch, from its update number local on.
 	begin(ctx context.Context, e epoch, local int) error
-	// next returns the inputs for one call; micro counts the micro-batches of an update.
-	next(ctx context.Context) ([]any, error)
+	// next returns the inputs for one call, for each device its own.
+	next(ctx context.Context) ([][]any, error)
 	// done is called when the call is made: what it alone needed can go.
 	done() error
 	close()
@@ -112,17 +114,17 @@ const noiseStream = 0x6e6f697365
 // deviceFeed keeps the examples, as bytes where the set has them, and the order of the epoch on the device.
 type deviceFeed struct {
 	shape   []int
-	x       *tensors.Tensor // [examples, values] uint8 or float32
-	labels  *tensors.Tensor // [examples] int32
-	passing []*tensors.Tensor
+	staying [][]*tensors.Tensor // on each device: [examples, values] uint8 or float32, and labels [examples] int32
+	passing [][]*tensors.Tensor // on each device: what belongs to the epoch
 }
 
 // newDeviceFeed reads the whole set once.
-func newDeviceFeed(ctx context.Context, x examples) (*deviceFeed, error) {
-	f := &deviceFeed{shape: x.set.Info().Shape}
+func newDeviceFeed(ctx context.Context, x examples, devices int) (*deviceFeed, error) {
+	f := &deviceFeed{shape: x.set.Info().Shape, staying: make([][]*tensors.Tensor, devices), passing: make([][]*tensors.Tensor, devices)}
 	n, values := x.set.Len(), volume(f.shape)
+	var examples func() *tensors.Tensor
 	if raw := bytesOf(x.set); raw != nil {
-		f.x = tensors.FromFlatDataAndDimensions(raw, n, values)
+		examples = func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(raw, n, values) }
 	} else {
 		all := make([]float32, 0, n*values)
 		reader := data.NewReader(x.set, ascending(n), 256, runtime.GOMAXPROCS(0), false)
@@ -135,9 +137,11 @@ func newDeviceFeed(ctx context.Context, x examples) (*deviceFeed, error) {
 			all = append(all, b.X[:b.N*values]...)
 			reader.Recycle(b)
 		}
-		f.x = tensors.FromFlatDataAndDimensions(all, n, values)
+		examples = func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(all, n, values) }
 	}
-	f.labels = tensors.FromFlatDataAndDimensions(x.labels, n)
+	for i := range f.staying {
+		f.staying[i] = []*tensors.Tensor{examples(), tensors.FromFlatDataAndDimensions(x.labels, n)}
+	}
 	return f, nil
 }
 
@@ -146,7 +150,10 @@ func (f *deviceFeed) batch(s *state, c cut, inputs []*Node) batch {
 	g := x.Graph()
 	start := MulScalar(Sub(s.step.NodeValue(g), inputs[inputBase]), int32(c.stride))
 	if s.micro != nil {
-		start = Add(start, MulScalar(s.micro.NodeValue(g), int32(c.size)))
+		start = Add(start, MulScalar(s.micro.NodeValue(g), int32(c.size*c.devices)))
+	}
+	if d := ops.DevicesOf(g); d.Count > 1 {
+		start = Add(start, MulScalar(d.Rank, int32(c.size)))
 	}
 	places := positions(g, c.size, start)
 	index := ops.GatherRows(order, places)
@@ -170,30 +177,39 @@ func (f *deviceFeed) batch(s *state, c cut, inputs []*Node) batch {
 
 func (f *deviceFeed) begin(_ context.Context, e epoch, _ int) error {
 	f.release()
-	f.passing = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(e.order, len(e.order))}
-	if e.share != nil {
-		f.passing = append(f.passing,
-			tensors.FromFlatDataAndDimensions(e.share, len(e.share)), tensors.FromFlatDataAndDimensions(e.push, len(e.push)))
+	for i := range f.passing {
+		f.passing[i] = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(e.order, len(e.order))}
+		if e.share != nil {
+			f.passing[i] = append(f.passing[i],
+				tensors.FromFlatDataAndDimensions(e.share, len(e.share)), tensors.FromFlatDataAndDimensions(e.push, len(e.push)))
+		}
 	}
 	return nil
 }
 
-func (f *deviceFeed) next(context.Context) ([]any, error) {
-	return anys(append([]*tensors.Tensor{f.x, f.labels}, f.passing...)), nil
+func (f *deviceFeed) next(context.Context) ([][]any, error) {
+	all := make([][]any, len(f.staying))
+	for i := range all {
+		all[i] = anys(slices.Concat(f.staying[i], f.passing[i]))
+	}
+	return all, nil
 }
 
 func (f *deviceFeed) done() error { return nil }
 
 // release frees what belonged to the last epoch at once rather than when the garbage collector finds it.
 func (f *deviceFeed) release() {
-	_ = finalize(f.passing) // inputs nobody uses any more; there is nothing to do about a failure
-	f.passing = nil
+	for i, own := range f.passing {
+		_ = finalize(own) // inputs nobody uses any more; there is nothing to do about a failure
+		f.passing[i] = nil
+	}
 }
 
 func (f *deviceFeed) close() {
 	f.release()
-	_ = f.x.FinalizeAll()
-	_ = f.labels.FinalizeAll()
+	for _, own := range f.staying {
+		_ = finalize(own)
+	}
 }
 
 // hostFeed sends every batch from the host; the reader decodes ahead of the device.
@@ -222,30 +238,37 @@ func (f *hostFeed) batch(_ *state, c cut, inputs []*Node) batch {
 func (f *hostFeed) begin(_ context.Context, e epoch, local int) error {
 	f.close()
 	f.epoch, f.place = e, local*f.cut.stride
-	f.reader = data.NewReader(f.examples.set, e.order[f.place:], f.cut.size, runtime.GOMAXPROCS(0), f.dropLast)
+	f.reader = data.NewReader(f.examples.set, e.order[f.place:], f.cut.size*f.cut.devices, runtime.GOMAXPROCS(0), f.dropLast)
 	return nil
 }
 
-func (f *hostFeed) next(ctx context.Context) ([]any, error) {
+func (f *hostFeed) next(ctx context.Context) ([][]any, error) {
 	b, err := f.reader.Next(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("train: read the training set: %w", err)
 	}
 	defer f.reader.Recycle(b)
 	values := volume(f.examples.set.Info().Shape)
-	labels := make([]int32, b.N) // not the batch's own: these may be noisy
-	for i, example := range f.epoch.order[f.place : f.place+b.N] {
-		labels[i] = f.examples.labels[example]
+	all := make([][]any, f.cut.devices)
+	n := b.N / f.cut.devices
+	for i := range all {
+		labels := make([]int32, n) // not the batch's own: these may be noisy
+		for k, example := range f.epoch.order[f.place : f.place+n] {
+			labels[k] = f.examples.labels[example]
+		}
+		part := []*tensors.Tensor{
+			tensors.FromFlatDataAndDimensions(b.X[i*n*values:(i+1)*n*values], n, values), tensors.FromFlatDataAndDimensions(labels, n),
+		}
+		if f.epoch.share != nil {
+			part = append(part,
+				tensors.FromFlatDataAndDimensions(f.epoch.share[f.place:f.place+n], n),
+				tensors.FromFlatDataAndDimensions(f.epoch.push[f.place:f.place+n], n))
+		}
+		f.sent = append(f.sent, part...)
+		all[i] = anys(part)
+		f.place += n
 	}
-	f.sent = append(f.sent,
-		tensors.FromFlatDataAndDimensions(b.X[:b.N*values], b.N, values), tensors.FromFlatDataAndDimensions(labels, b.N))
-	if f.epoch.share != nil {
-		f.sent = append(f.sent,
-			tensors.FromFlatDataAndDimensions(f.epoch.share[f.place:f.place+b.N], b.N),
-			tensors.FromFlatDataAndDimensions(f.epoch.push[f.place:f.place+b.N], b.N))
-	}
-	f.place += b.N
-	return anys(f.sent), nil
+	return all, nil
 }
 
 // done frees the last batch sent, which the device has by now.

@@ -47,9 +47,9 @@ type loop struct {
 	checkpoints *checkpoints // nil = none
 	record      record
 
-	step  int // updates given to the device
-	table *tensors.Tensor
-	base  *tensors.Tensor
+	step   int                 // updates given to the device
+	tables [][]*tensors.Tensor // on each device: the rates of the epoch, and the updates done before it
+	ranks  []*tensors.Tensor   // the number of each device; nil for one
 
 	pace pace
 }
@@ -125,17 +125,17 @@ func (l *loop) begin(ctx context.Context, epoch, local int) error {
 			float32(1/(1-math.Pow(l.recipe.Optimizer.Beta1, t))), float32(1/(1-math.Pow(l.recipe.Optimizer.Beta2, t))))
 	}
 	l.release()
-	l.table = tensors.FromFlatDataAndDimensions(rates, l.plan.stepsPerEpoch, columnsOfRate)
-	l.base = tensors.FromScalar(int32(first))
+	for i := range l.tables {
+		l.tables[i] = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(rates, l.plan.stepsPerEpoch, columnsOfRate), tensors.FromScalar(int32(first))}
+	}
 	return nil
 }
 
 // release frees the tables of the last epoch.
 func (l *loop) release() {
-	for _, t := range []*tensors.Tensor{l.table, l.base} {
-		if t != nil {
-			_ = t.FinalizeAll() // nobody uses it any more; there is nothing to do about a failure
-		}
+	for i, own := range l.tables {
+		_ = finalize(own) // nobody uses them any more; there is nothing to do about a failure
+		l.tables[i] = nil
 	}
 }
 
@@ -154,7 +154,14 @@ func (l *loop) advance(ctx context.Context, local int) error {
 			exec = l.tail
 		}
 		called := time.Now()
-		if _, err := exec.Call(append([]any{l.table, l.base}, inputs...)...); err != nil {
+		var args []any
+		for rank, own := range inputs {
+			args = append(append(args, anys(l.tables[rank])...), own...)
+			if len(inputs) > 1 {
+				args = append(args, l.ranks[rank])
+			}
+		}
+		if _, err := exec.Call(args...); err != nil {
 			return fmt.Errorf("train: step %d: %w", l.step+1, root(err))
 		}
 		l.pace.callSpent += time.Since(called)

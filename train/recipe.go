@@ -43,6 +43,7 @@ type Recipe struct {
 	LargeBatch LargeBatch `json:"large_batch"`
 	Distance   Distance   `json:"distance"`
 
+	SyncNorm      bool       `json:"sync_norm"` // on several devices, norms over the batch see all of it; false = each device's part by itself; true
 	Checkpoint    Checkpoint `json:"checkpoint"`
 	LogEvery      int        `json:"log_every"`      // steps between two logged losses; 50
 	EvaluateEvery int        `json:"evaluate_every"` // epochs between two measurements on the validation examples; 1, 0 = none
@@ -113,6 +114,7 @@ func NewRecipe() Recipe {
 		Accumulate:    1,
 		LargeBatch:    LargeBatch{Rule: RuleNone, SmallBatch: 128},
 		Distance:      Distance{From: 5, Variables: "first"},
+		SyncNorm:      true,
 		Checkpoint:    Checkpoint{EverySeconds: 300, KeepLast: 2, KeepBest: true},
 		LogEvery:      50,
 		EvaluateEvery: 1,

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gomlx/compute/distributed"
+	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
@@ -31,6 +33,7 @@ type Options struct {
 	Test    data.Dataset // test examples; nil = opened from the recipe
 	Weights []float32    // loss weight of each example of Data; nil = the recipe's file, or all 1
 
+	Devices     int   // the batch is spread over this many devices of the engine; 0 = 1. Any number goes on from any checkpoint
 	DeviceBytes int64 // data sets up to this many bytes live on the device; 0 = 1 GiB
 }
 
@@ -75,6 +78,13 @@ func Run(ctx context.Context, r Recipe, o Options) (result *Result, err error) {
 	}
 	if err := r.Validate(); err != nil {
 		return nil, err
+	}
+	o.Devices = max(o.Devices, 1)
+	if have := int(o.Engine.NumDevices()); o.Devices > have {
+		return nil, fmt.Errorf("train: %d devices; engine %s has %d", o.Devices, o.Engine.Kind, have)
+	}
+	if part := r.BatchSize / r.Accumulate; part%o.Devices != 0 {
+		return nil, fmt.Errorf("train: %d devices do not divide the %d examples of a batch evenly; use a batch_size that they divide", o.Devices, part)
 	}
 	l := &loop{recipe: r, options: o, record: record{SchemaVersion: 1, Metrics: map[string]float64{}, Distance: []DistancePoint{}}}
 	defer l.close()
@@ -192,7 +202,11 @@ func (l *loop) resume() error {
 // compile brings the data to the device, where it fits, and builds the programs.
 func (l *loop) compile(ctx context.Context, b *bundle.Bundle) error {
 	x := l.material.train
-	whole := cut{size: l.recipe.BatchSize / l.recipe.Accumulate, whole: l.recipe.BatchSize, stride: l.recipe.BatchSize}
+	devices := l.options.Devices
+	if l.plan.last%devices != 0 {
+		return fmt.Errorf("train: the last batch of an epoch has %d examples, which %d devices do not divide evenly; use drop_last: true", l.plan.last, devices)
+	}
+	whole := cut{size: l.recipe.BatchSize / l.recipe.Accumulate / devices, devices: devices, whole: l.recipe.BatchSize, stride: l.recipe.BatchSize}
 	limit := l.options.DeviceBytes
 	if limit == 0 {
 		limit = 1 << 30
@@ -202,7 +216,7 @@ func (l *loop) compile(ctx context.Context, b *bundle.Bundle) error {
 		bytes *= 4
 	}
 	if bytes <= limit {
-		feed, err := newDeviceFeed(ctx, x)
+		feed, err := newDeviceFeed(ctx, x, devices)
 		if err != nil {
 			return err
 		}
@@ -210,9 +224,20 @@ func (l *loop) compile(ctx context.Context, b *bundle.Bundle) error {
 	} else {
 		l.feed = &hostFeed{examples: x, cut: whole, dropLast: l.recipe.DropLast}
 	}
+	l.tables = make([][]*tensors.Tensor, devices)
+	for i := range devices {
+		if devices > 1 {
+			l.ranks = append(l.ranks, tensors.FromScalar(int32(i)))
+		}
+	}
 	s := step{recipe: l.recipe, bundle: b, state: l.state, feed: l.feed, cut: whole}
 	backend := l.options.Engine.Backend
 	var err error
+	if devices > 1 {
+		if s.mesh, err = distributed.NewDeviceMesh([]int{devices}, []string{"data"}); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+	}
 	if l.update, err = s.compile(backend, s.update); err != nil {
 		return err
 	}
@@ -223,7 +248,7 @@ func (l *loop) compile(ctx context.Context, b *bundle.Bundle) error {
 	}
 	if l.plan.last > 0 {
 		t := s
-		t.cut.size, t.cut.whole = l.plan.last, l.plan.last
+		t.cut.size, t.cut.whole = l.plan.last/devices, l.plan.last
 		if l.tail, err = t.compile(backend, t.update); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
@@ -31,6 +32,7 @@ type step struct {
 	state  *state
 	feed   feed
 	cut    cut
+	mesh   *distributed.DeviceMesh // nil for one device
 }
 
 // micro adds the gradient of one micro-batch to the accumulated ones.
@@ -78,6 +80,11 @@ func (s step) update(scope *model.Scope, inputs []*Node) {
 func (s step) gradients(scope *model.Scope, inputs []*Node) (*Node, []*Node) {
 	g := inputs[0].Graph()
 	s.state.store.SetTraining(g, true)
+	if s.cut.devices > 1 {
+		last := len(inputs) - 1
+		ops.SetDevices(g, ops.Devices{Count: s.cut.devices, Rank: inputs[last], Apart: !s.recipe.SyncNorm})
+		inputs = inputs[:last]
+	}
 	batch := s.feed.batch(s.state, s.cut, inputs)
 	logits := s.bundle.Logits(scope, batch.x)
 	perExample := loss.CrossEntropy{Smoothing: s.recipe.Loss.LabelSmoothing}.Apply(batch.labels, logits)
@@ -90,7 +97,9 @@ func (s step) gradients(scope *model.Scope, inputs []*Node) (*Node, []*Node) {
 	for i, v := range s.state.trainable {
 		values[i] = v.NodeValue(g)
 	}
-	return report, Gradient(objective, values...)
+	// Each device has its examples' share of the loss, and the sum is that of the batch.
+	all := ops.SumAcross(append(Gradient(objective, values...), report)...)
+	return all[len(values)], all[:len(values)]
 }
 
 // watch keeps, on the device, the sum of the losses since the last one logged and the first update that went wrong.
@@ -182,11 +191,56 @@ func globalNorm(gradients []*Node) *Node {
 
 // compile returns a program for the graph and the batch the feed gives.
 func (s step) compile(backend model.Backend, build func(*model.Scope, []*Node)) (*model.Exec, error) {
-	exec, err := model.NewExec(backend, s.state.store, build)
+	var exec, alone *model.Exec
+	var err error
+	if s.cut.devices == 1 {
+		exec, err = model.NewExec(backend, s.state.store, build)
+		if err != nil {
+			return nil, fmt.Errorf("train: %w", err)
+		}
+		return exec, nil
+	}
+	// A graph that is built must not find how its variables are spread, which the engine takes for a sharding that it does
+	// not know; the call behind it must, to put a copy on each device.
+	exec, err = model.NewExec(backend, s.state.store, func(scope *model.Scope, inputs []*Node) {
+		check := func(err error) {
+			if err != nil {
+				panic(err)
+			}
+		}
+		check(alone.SetDefaultShardingSpec(nil))
+		for v := range s.state.store.IterVariables() {
+			check(together(v))
+		}
+		build(scope, inputs)
+		check(exec.SetDefaultShardingSpec(nil)) // a copy on each device of its mesh
+	})
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	return exec, nil
+	if alone, err = model.NewExec(backend, s.state.store, func(*model.Scope, []*Node) {}); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return exec.SPMD(s.mesh), nil
+}
+
+// together brings a variable back from the devices.
+func together(v *model.Variable) error {
+	if v.ShardingSpec() == nil || !v.HasValue() {
+		return nil
+	}
+	value, err := v.Value()
+	if err != nil {
+		return err
+	}
+	copied, err := value.LocalClone()
+	if err != nil {
+		return err
+	}
+	if err := v.SetValue(copied); err != nil {
+		return err
+	}
+	return v.SetShardingSpec(nil)
 }
 
 // positions are [n] int32: start, start+1, ...

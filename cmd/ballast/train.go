@@ -28,10 +28,11 @@ import (
 
 // trainFlags are the flags of "ballast train" that are not in the recipe.
 type trainFlags struct {
-	out    string
-	data   string
-	resume bool
-	print  bool
+	devices int
+	out     string
+	data    string
+	resume  bool
+	print   bool
 
 	overrides []string // as they were given
 }
@@ -67,6 +68,7 @@ Without a recipe the defaults are trained; key=value changes one setting. Ctrl-C
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for the model and the checkpoints (default runs/NAME of the recipe)")
 	cmd.Flags().StringVar(&f.data, "data", "", "data set, in place of the recipe's")
 	cmd.Flags().BoolVar(&f.resume, "resume", false, "go on from the newest checkpoint in the folder")
+	cmd.Flags().IntVar(&f.devices, "devices", 1, "spread each batch over this many devices of the engine; the result is the same up to rounding")
 	cmd.Flags().BoolVar(&f.print, "print-recipe", false, "print the recipe with every setting and stop")
 	return cmd
 }
@@ -104,7 +106,7 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 	}
 	progress, done := a.progress()
 	result, err := train.Run(ctx, recipe, train.Options{
-		Engine: e, Dir: f.out, Resume: f.resume, Sink: run, Progress: progress,
+		Engine: e, Dir: f.out, Resume: f.resume, Sink: run, Progress: progress, Devices: f.devices,
 		Remark: func(line string) { a.remark("%s", line) },
 	})
 	done()

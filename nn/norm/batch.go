@@ -4,6 +4,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
+
+	"github.com/ballast-ml/ballast/ops"
 )
 
 // Batch is batch normalisation:
@@ -31,7 +33,7 @@ func NewBatch() Batch { return Batch{Momentum: 0.1, Epsilon: 1e-5, Unbiased: tru
 
 // Apply normalises x.
 func (b Batch) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
-	batch := max(1, x.Shape().Dimensions[0])
+	batch := max(1, x.Shape().Dimensions[0]) * ops.DevicesOf(x.Graph()).Count
 	return Ghost{GroupSize: batch, Momentum: b.Momentum, Epsilon: b.Epsilon, Unbiased: b.Unbiased, Inference: b.Inference}.apply("norm.Batch", scope, x)
 }
 

@@ -21,6 +21,10 @@ import (
 // Panics if GroupSize is below 1, does not divide the batch (unless Ragged), or leaves a channel fewer than two values in
 // training; if Momentum is outside (0, 1].
 //
+// Where a batch is spread over devices (ops.Devices), a GroupSize of the whole batch or more takes the statistics of all
+// devices together; otherwise groups lie within a device. Running values move by the groups of all devices, in their order.
+// Devices kept apart make a group of each device's part of what would be one across them.
+//
 // The paper prints the exponents of its running update so that the first group weighs most, and averages standard deviations;
 // this follows the official code, which updates the running mean and variance one group after the other.
 // Source: Hoffer, Hubara, Soudry, "Train longer, generalize better", arXiv 1705.08741, algorithm 1.
@@ -77,6 +81,14 @@ func (g Ghost) train(who string, scope *model.Scope, x, scale, offset *graph.Nod
 	if batch == 0 {
 		Panicf("%s %s: the batch is empty", who, scope.Scope())
 	}
+	devices := ops.DevicesOf(x.Graph())
+	if devices.Count > 1 && !devices.Apart && g.GroupSize > batch {
+		if g.GroupSize < batch*devices.Count {
+			Panicf("%s %s: groups of %d do not lie within the %d examples of a device; use at most %d, or the whole batch of %d",
+				who, scope.Scope(), g.GroupSize, batch, batch, batch*devices.Count)
+		}
+		return g.groups(who, scope, x, scale, offset, 1, devices.Count, running)
+	}
 	n := (batch + g.GroupSize - 1) / g.GroupSize
 	size := (batch + n - 1) / n
 	if size*n != batch || !g.Ragged && size != min(g.GroupSize, batch) {
@@ -88,25 +100,29 @@ func (g Ghost) train(who string, scope *model.Scope, x, scale, offset *graph.Nod
 		head := graph.SliceAxis(x, 0, graph.AxisRange(0, whole))
 		tail := graph.SliceAxis(x, 0, graph.AxisRange(whole, batch))
 		return graph.Concatenate([]*graph.Node{
-			g.groups(who, scope, head, scale, offset, n-1, running),
-			g.groups(who, scope, tail, scale, offset, 1, running),
+			g.groups(who, scope, head, scale, offset, n-1, 1, running),
+			g.groups(who, scope, tail, scale, offset, 1, 1, running),
 		}, 0)
 	}
-	return g.groups(who, scope, x, scale, offset, n, running)
+	return g.groups(who, scope, x, scale, offset, n, 1, running)
 }
 
-// groups normalises n groups of equal size in one go.
-func (g Ghost) groups(who string, scope *model.Scope, x, scale, offset *graph.Node, n int, running *Running) *graph.Node {
+// groups normalises n groups of equal size in one go, or one that lies across devices.
+func (g Ghost) groups(who string, scope *model.Scope, x, scale, offset *graph.Node, n, across int, running *Running) *graph.Node {
 	d := x.Shape().Dimensions
 	channels := d[len(d)-1]
-	count := x.Shape().Size() / max(1, n*channels)
+	count := x.Shape().Size() / max(1, n*channels) * across
 	if count < 2 {
 		Panicf("%s %s: a group of x %s has %d value a channel; statistics need at least 2, so use a larger batch or group",
 			who, scope.Scope(), x.Shape(), count)
 	}
 	grouped := graph.Reshape(x, append([]int{n, d[0] / n}, d[1:]...)...)
-	y, mean, variance := ops.Normalize(grouped, scale, offset, leading(grouped)[1:], g.Epsilon)
-	running.collect(graph.Reshape(mean, n, channels), graph.Reshape(variance, n, channels), count)
+	normalize, gather := ops.Normalize, ops.GatherAcross
+	if across > 1 {
+		normalize, gather = ops.NormalizeAcross, func(x *graph.Node) *graph.Node { return x }
+	}
+	y, mean, variance := normalize(grouped, scale, offset, leading(grouped)[1:], g.Epsilon)
+	running.collect(gather(graph.Reshape(mean, n, channels)), gather(graph.Reshape(variance, n, channels)), count)
 	return graph.Reshape(y, d...)
 }
 
