@@ -36,6 +36,7 @@ var levels = []level{
 	{"evaluate", 7},
 	{"lab", 8},
 	{"papers", 9},
+	{"bench", 9},
 	{"cmd/...", 10},
 }
 

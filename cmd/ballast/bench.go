@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ballast-ml/ballast/bench"
+	"github.com/ballast-ml/ballast/internal/fault"
+)
+
+func newBench(a *app) *cobra.Command {
+	var only, out, peers, compare string
+	var quick, list bool
+	cmd := &cobra.Command{
+		Use:   "bench [SUITE...]",
+		Short: "Measure what this machine and engine can do, and how near Ballast comes to it",
+		Long: `Bench measures suites of lines: limits (memory, matrix product, disk, calls), ops, norm, train, data; all of them if none is
+named. Each line is checked first and timed after, for two seconds and 20 runs at least, and stands beside a limit of the
+machine that was measured in the same run: 1.00 x is the best possible. Times are medians; run it on an idle machine.
+
+--peer-results sets the lines beside another program's, measured on this machine by a script of bench/peers. --compare sets
+two files of --out side by side.`,
+		Example: `  ballast bench train
+  ballast bench --out before.json
+  ballast bench --compare before.json after.json
+  python bench/peers/torch_train.py --out torch.json && ballast bench train --peer-results torch.json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if compare != "" {
+				return a.benchCompare(compare, args)
+			}
+			suites := args
+			if len(suites) == 0 {
+				suites = bench.Suites
+			}
+			for _, s := range suites {
+				if !slices.Contains(bench.Suites, s) {
+					return &fault.Usage{Err: fmt.Errorf("no suite %q; there are %s", s, strings.Join(bench.Suites, ", "))}
+				}
+			}
+			o := bench.Options{Suites: suites, Quick: quick}
+			if only != "" {
+				pattern, err := regexp.Compile(only)
+				if err != nil {
+					return &fault.Usage{Err: fmt.Errorf("--only: %w", err)}
+				}
+				o.Only = pattern.MatchString
+			}
+			if list {
+				return a.benchList(o)
+			}
+			var err error
+			if peers != "" {
+				if o.Peers, err = bench.ReadPeers(peers); err != nil {
+					return err
+				}
+			}
+			if o.Dir, err = os.MkdirTemp(".", ".bench-*"); err != nil {
+				return err
+			}
+			defer os.RemoveAll(o.Dir) //nolint:errcheck // files of a benchmark that stay do no harm
+			e, err := a.openEngine()
+			if err != nil {
+				return err
+			}
+			defer e.Close()
+			o.Engine = e
+			show, done := a.counter("bench")
+			o.Progress = func(n, total int, _ string) {
+				if show != nil {
+					show(n, total)
+				}
+			}
+			file, err := bench.Run(cmd.Context(), o)
+			done()
+			if err != nil {
+				return err
+			}
+			if out != "" {
+				if err := file.Write(out); err != nil {
+					return err
+				}
+			}
+			if a.json {
+				return a.printJSON(file)
+			}
+			return file.Table(a.out)
+		},
+	}
+	cmd.Flags().StringVar(&only, "only", "", "measure only lines whose suite and name match this regular expression")
+	cmd.Flags().StringVar(&out, "out", "", "write the results to this file too")
+	cmd.Flags().StringVar(&peers, "peer-results", "", "a peer's results on this machine, from a script of bench/peers")
+	cmd.Flags().StringVar(&compare, "compare", "", "set two result files side by side: --compare BEFORE AFTER")
+	cmd.Flags().BoolVar(&quick, "quick", false, "two runs of each line, to see that everything works")
+	cmd.Flags().BoolVar(&list, "list", false, "list the lines and stop")
+	return cmd
+}
+
+func (a *app) benchList(o bench.Options) error {
+	var names []string
+	for _, l := range bench.Lines() {
+		if name := l.Suite + " " + l.Name; slices.Contains(o.Suites, l.Suite) && (o.Only == nil || o.Only(name)) {
+			names = append(names, name)
+		}
+	}
+	if a.json {
+		return a.printJSON(names)
+	}
+	_, err := fmt.Fprintln(a.out, strings.Join(names, "\n"))
+	return err
+}
+
+func (a *app) benchCompare(before string, args []string) error {
+	if len(args) != 1 {
+		return &fault.Usage{Err: fmt.Errorf("--compare wants two files: --compare BEFORE AFTER")}
+	}
+	b, err := bench.Read(before)
+	if err != nil {
+		return err
+	}
+	c, err := bench.Read(args[0])
+	if err != nil {
+		return err
+	}
+	if b.Machine.CPU != c.Machine.CPU {
+		a.remark("the files are of different machines: %s and %s", b.Machine.CPU, c.Machine.CPU)
+	}
+	changes := bench.Compare(b, c)
+	if a.json {
+		return a.printJSON(changes)
+	}
+	return bench.CompareTable(a.out, changes)
+}
