@@ -87,10 +87,10 @@ func TestCompare(t *testing.T) {
 
 func TestFilesThatAreRefused(t *testing.T) {
 	for content, want := range map[string]string{
-		`{"schema_version": 2}`:                                       "schema_version",
-		`{"schema_version": 1, "lines": [{"seconds": 0}]}`:            "lines[0].seconds",
-		`{"schema_version": 1, "lnes": []}`:                           "lines",
-		`[`:                                                           "r.json",
+		`{"schema_version": 2}`:                            "schema_version",
+		`{"schema_version": 1, "lines": [{"seconds": 0}]}`: "lines[0].seconds",
+		`{"schema_version": 1, "lnes": []}`:                "lines",
+		`[`:                                                "r.json",
 		`{"schema_version": 1, "machine": {"cpu": "none like this"}}`: "",
 	} {
 		path := filepath.Join(t.TempDir(), "r.json")

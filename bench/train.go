@@ -74,9 +74,9 @@ func transformer(env *Env) *stepper {
 			qkv := graph.Reshape(linear.Dense{Units: 768}.Apply(within.In("qkv"), h), 8, 256, 3, 8, 32)
 			heads := func(i int) *graph.Node {
 				part := graph.Slice(qkv, graph.AxisRange(), graph.AxisRange(), graph.AxisElem(i))
-				return graph.TransposeAllDims(graph.Reshape(part, 8, 256, 8, 32), 0, 2, 1, 3)
+				return graph.TransposeAllAxes(graph.Reshape(part, 8, 256, 8, 32), 0, 2, 1, 3)
 			}
-			y := graph.TransposeAllDims(ops.Attention(heads(0), heads(1), heads(2), nil), 0, 2, 1, 3)
+			y := graph.TransposeAllAxes(ops.Attention(heads(0), heads(1), heads(2), nil), 0, 2, 1, 3)
 			x = graph.Add(x, linear.Dense{Units: 256}.Apply(within.In("out"), graph.Reshape(y, 8, 256, 256)))
 			h = norm.NewLayerNorm(-1).Apply(within.In("norm_2"), x)
 			h = linear.GELU.Apply(linear.Dense{Units: 1024}.Apply(within.In("wide"), h))

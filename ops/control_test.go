@@ -123,3 +123,29 @@ func TestEinsum(t *testing.T) {
 		twice(t, e, func(in []*Node) *Node { return Einsum("ij,jk->ki", in[0], in[1]) }, gradcheck.Normal(1, 2, 3), gradcheck.Normal(2, 3, 2))
 	})
 }
+
+func TestAttention(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		q, k, v := gradcheck.Normal(1, 2, 1, 3, 4), gradcheck.Normal(2, 2, 1, 5, 4), gradcheck.Normal(3, 2, 1, 5, 2)
+		for _, masked := range []bool{false, true} {
+			mask := func(g *Graph) *Node {
+				if !masked {
+					return nil
+				}
+				return Const(g, [][][][]bool{{{{true, false, true, true, false}, {false, false, false, false, false}, {true, true, true, true, true}}}})
+			}
+			f := func(in []*Node) *Node { return ops.Attention(in[0], in[1], in[2], mask(in[0].Graph())) }
+			plain := func(in []*Node) *Node {
+				s := MulScalar(Einsum("bhqd,bhkd->bhqk", in[0], in[1]), 0.5)
+				return Einsum("bhqk,bhke->bhqe", ops.MaskedSoftmax(s, mask(s.Graph()), -1), in[2])
+			}
+			got, _ := gradcheck.Eval(t, e, f, q, k, v)
+			want, _ := gradcheck.Eval(t, e, plain, q, k, v)
+			near(t, got, want, 1e-13)
+			twice(t, e, f, q, k, v)
+		}
+		if got := gradcheck.Panics(e, func(in []*Node) *Node { return ops.Attention(in[0], in[1], in[0], nil) }, q, k); !strings.Contains(got, "ops.Attention") {
+			t.Errorf("got %q", got)
+		}
+	})
+}

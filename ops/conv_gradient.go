@@ -69,7 +69,7 @@ func turned(kernel *graph.Node, groups int) *graph.Node {
 	d := kernel.Shape().Dimensions
 	k := graph.Reverse(kernel, 0, 1)
 	k = graph.Reshape(k, d[0], d[1], d[2], groups, d[3]/groups)
-	return graph.Reshape(graph.TransposeAllDims(k, 0, 1, 4, 3, 2), d[0], d[1], d[3]/groups, groups*d[2])
+	return graph.Reshape(graph.TransposeAllAxes(k, 0, 1, 4, 3, 2), d[0], d[1], d[3]/groups, groups*d[2])
 }
 
 // kernelGradient is the adjoint of the kernel for the adjoint v of the output; kernel gives its shape.
@@ -192,7 +192,7 @@ func (c Conv) gradientBySplit(x, v, kernel *graph.Node) *graph.Node {
 	left := graph.Reshape(graph.Concatenate(columns, -1), n, kd[1]*kd[2])
 	right := graph.Reshape(graph.Concatenate(rows, -1), n, kd[0]*kd[3])
 	dk := graph.DotGeneral(left, []int{0}, nil, right, []int{0}, nil)
-	return graph.TransposeAllDims(graph.Reshape(dk, kd[1], kd[2], kd[0], kd[3]), 2, 0, 1, 3)
+	return graph.TransposeAllAxes(graph.Reshape(dk, kd[1], kd[2], kd[0], kd[3]), 2, 0, 1, 3)
 }
 
 // gradientByPatches multiplies, for each place of the kernel, the pixels it sees with v; group by group.

@@ -6,7 +6,7 @@ import (
 )
 
 // Rsqrt is 1/sqrt(x).
-func Rsqrt(x *graph.Node) *graph.Node { return graph.Inverse(graph.Sqrt(x)) }
+func Rsqrt(x *graph.Node) *graph.Node { return graph.Reciprocal(graph.Sqrt(x)) }
 
 // Expm1 is exp(x) - 1, exact to the last digits near 0.
 func Expm1(x *graph.Node) *graph.Node {

@@ -23,11 +23,11 @@ func TakeAlongAxis(x, indices *graph.Node, axis int) *graph.Node {
 		Panicf("ops.TakeAlongAxis: indices are %s, x is %s; want integers of x's shape but for axis %d", indices.Shape(), x.Shape(), axis)
 	}
 	there, back := toEnd(x.Rank(), a)
-	moved := graph.TransposeAllDims(x, there...)
-	index := graph.TransposeAllDims(indices, there...)
+	moved := graph.TransposeAllAxes(x, there...)
+	index := graph.TransposeAllAxes(indices, there...)
 	d := index.Shape().Dimensions
 	y := GatherBatch(moved, index, len(d)-1)
-	return graph.TransposeAllDims(graph.Reshape(y, d...), back...)
+	return graph.TransposeAllAxes(graph.Reshape(y, d...), back...)
 }
 
 // toEnd is the order of axes that moves one to the end, and the one that moves it back.
@@ -60,7 +60,7 @@ func GatherBatch(x, indices *graph.Node, batchAxes int) *graph.Node {
 	if !fits || xd[batchAxes] == 0 {
 		Panicf("ops.GatherBatch: x is %s, indices %s, with %d batch axes; want [batch..., n, rest...] and integers [batch..., m...]", x.Shape(), indices.Shape(), batchAxes)
 	}
-	batch, n, rest, m := product(xd[:batchAxes]), xd[batchAxes], product(xd[batchAxes+1:]), product(id[batchAxes:])
+	batch, n, rest, m := volume(xd[:batchAxes]), xd[batchAxes], volume(xd[batchAxes+1:]), volume(id[batchAxes:])
 	out := append(append([]int{}, id...), xd[batchAxes+1:]...)
 	index := graph.Reshape(limited(indices, n), batch, m)
 	first := graph.MulScalar(graph.Iota(x.Graph(), shapes.Make(dtypes.Int32, batch, 1), 0), int32(n))
@@ -137,12 +137,12 @@ func SliceAt(x, start *graph.Node, size ...int) *graph.Node {
 			there[i], back[i] = i, i
 		}
 		there[0], there[axis], back[0], back[axis] = axis, 0, axis, 0
-		x = graph.TransposeAllDims(GatherRows(graph.TransposeAllDims(x, there...), index), back...)
+		x = graph.TransposeAllAxes(GatherRows(graph.TransposeAllAxes(x, there...), index), back...)
 	}
 	return x
 }
 
-func product(dims []int) int {
+func volume(dims []int) int {
 	n := 1
 	for _, d := range dims {
 		n *= d

@@ -41,7 +41,7 @@ func normalize(x, scale, offset *graph.Node, axes []int, epsilon float64, device
 			Panicf("ops.Normalize: %s is %s, x %s; give it x's rank, with sizes 1, and dtype", what, p.Shape(), x.Shape())
 		}
 	}
-	inverse := graph.Inverse(graph.Sqrt(graph.AddScalar(variance, epsilon))) // of the few moments, not of every element
+	inverse := graph.Reciprocal(graph.Sqrt(graph.AddScalar(variance, epsilon))) // of the few moments, not of every element
 	value := func(x, scale, offset, mean, inverse *graph.Node) *graph.Node {
 		y := graph.Mul(graph.Sub(x, mean), inverse)
 		if scale != nil {

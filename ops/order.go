@@ -22,7 +22,7 @@ func Sort(x *graph.Node, axis int, descending bool) *graph.Node {
 func ArgSort(x *graph.Node, axis int, descending bool) *graph.Node {
 	a := axisOf("ArgSort", x, axis)
 	there, back := toEnd(x.Rank(), a)
-	key := graph.TransposeAllDims(sortKey(x, descending), there...)
+	key := graph.TransposeAllAxes(sortKey(x, descending), there...)
 	d := key.Shape().Dimensions
 	n := d[len(d)-1]
 	key = graph.Reshape(key, key.Shape().Size()/n, n)
@@ -32,7 +32,7 @@ func ArgSort(x *graph.Node, axis int, descending bool) *graph.Node {
 	} else {
 		places = sortedPlaces(key)
 	}
-	return graph.TransposeAllDims(graph.Reshape(places, d...), back...)
+	return graph.TransposeAllAxes(graph.Reshape(places, d...), back...)
 }
 
 // Rank is the place, from 0, that each element of x has in the order along an axis, int32.

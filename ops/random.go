@@ -87,7 +87,7 @@ func (r Random) pairs(n int) (a, b *graph.Node) {
 
 // Bits are uint32 of the given shape, all values equally likely.
 func (r Random) Bits(dims ...int) *graph.Node {
-	size := product(dims)
+	size := volume(dims)
 	if size == 0 {
 		return graph.Zeros(r.a.Graph(), shapes.Make(dtypes.Uint32, dims...))
 	}
@@ -107,7 +107,7 @@ func (r Random) Uniform(dtype dtypes.DType, dims ...int) *graph.Node {
 		top := graph.BitwiseShiftRightLogicalScalar(r.Bits(dims...), uint32(32-bits))
 		return graph.ConvertDType(graph.MulScalar(graph.ConvertDType(top, dtypes.Float32), math.Exp2(float64(-bits))), dtype)
 	}
-	size := product(dims)
+	size := volume(dims)
 	if size == 0 {
 		return graph.Zeros(r.a.Graph(), shapes.Make(dtype, dims...))
 	}

@@ -26,7 +26,7 @@ func (r Resize) Apply(x *graph.Node) *graph.Node {
 	if x.Rank() != 4 || !x.DType().IsFloat() {
 		Panicf("ops.Resize: x is %s; want floats [batch, height, width, channels]", x.Shape())
 	}
-	if r.Height < 1 || r.Width < 1 || product(x.Shape().Dimensions) == 0 {
+	if r.Height < 1 || r.Width < 1 || volume(x.Shape().Dimensions) == 0 {
 		Panicf("ops.Resize: from x %s to %d x %d; sizes must be at least 1", x.Shape(), r.Height, r.Width)
 	}
 	if r.Nearest && r.AlignCorners {
@@ -36,11 +36,11 @@ func (r Resize) Apply(x *graph.Node) *graph.Node {
 	if r.Height != d[1] {
 		rows := r.matrix(x, d[1], r.Height)
 		y := graph.DotGeneral(x, []int{1}, nil, rows, []int{1}, nil) // [batch, width, channels, height']
-		x = graph.TransposeAllDims(y, 0, 3, 1, 2)
+		x = graph.TransposeAllAxes(y, 0, 3, 1, 2)
 	}
 	if r.Width != d[2] {
 		y := graph.DotGeneral(x, []int{2}, nil, r.matrix(x, d[2], r.Width), []int{1}, nil) // [batch, height', channels, width']
-		x = graph.TransposeAllDims(y, 0, 1, 3, 2)
+		x = graph.TransposeAllAxes(y, 0, 1, 3, 2)
 	}
 	return x
 }

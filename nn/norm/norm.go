@@ -68,7 +68,7 @@ func affine(scope *model.Scope, x *graph.Node, dims, broadcast []int) (scale, of
 
 // normalise is scale (x - mean) / sqrt(variance + epsilon) + offset with moments from elsewhere, in their dtype.
 func normalise(x, scale, offset, mean, variance *graph.Node, epsilon float64) *graph.Node {
-	y := graph.Mul(graph.Sub(graph.ConvertDType(x, mean.DType()), mean), graph.Inverse(graph.Sqrt(graph.AddScalar(variance, epsilon))))
+	y := graph.Mul(graph.Sub(graph.ConvertDType(x, mean.DType()), mean), graph.Reciprocal(graph.Sqrt(graph.AddScalar(variance, epsilon))))
 	return graph.Add(graph.Mul(y, scale), offset)
 }
 

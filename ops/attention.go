@@ -1,0 +1,42 @@
+package ops
+
+import (
+	"math"
+
+	"github.com/gomlx/gomlx/core/graph"
+	. "github.com/gomlx/gomlx/support/exceptions"
+)
+
+// Attention is scaled dot-product attention:
+//
+//	y = P v      P = softmax(q k^T / sqrt(d)) along the keys
+//
+// q is [batch, heads, queries, d], k [batch, heads, keys, d], v [batch, heads, keys, e]; y is [batch, heads, queries, e].
+// mask, which may be nil, is bool and broadcasts against [batch, heads, queries, keys]; a query that may see no key gets 0.
+// The gradient is in closed form: dP = dy v^T, dS = P (dP - rowsum(P dP)).
+// Source: Vaswani et al., "Attention Is All You Need", arXiv 1706.03762.
+func Attention(q, k, v, mask *graph.Node) *graph.Node {
+	fits := q.Rank() == 4 && k.Rank() == 4 && v.Rank() == 4 && q.DType() == k.DType() && q.DType() == v.DType()
+	for i := 0; fits && i < 2; i++ {
+		fits = q.Shape().Dimensions[i] == k.Shape().Dimensions[i] && k.Shape().Dimensions[i] == v.Shape().Dimensions[i]
+	}
+	if !fits || q.Shape().Dimensions[3] != k.Shape().Dimensions[3] || k.Shape().Dimensions[2] != v.Shape().Dimensions[2] {
+		Panicf("ops.Attention: q is %s, k %s, v %s; want [batch, heads, queries, d], [batch, heads, keys, d] and [batch, heads, keys, e]", q.Shape(), k.Shape(), v.Shape())
+	}
+	q = graph.MulScalar(q, 1/math.Sqrt(float64(q.Shape().Dimensions[3])))
+	batch := []int{0, 1}
+	weights := func(q, k *graph.Node) *graph.Node {
+		return MaskedSoftmax(graph.DotGeneral(q, []int{3}, batch, k, []int{3}, batch), mask, 3)
+	}
+	y := graph.DotGeneral(weights(graph.StopGradient(q), graph.StopGradient(k)), []int{3}, batch, graph.StopGradient(v), []int{2}, batch)
+	return CustomGradient(y, []*graph.Node{q, k, v}, func(dy *graph.Node) []*graph.Node {
+		p := weights(q, k)
+		dv := graph.DotGeneral(p, []int{2}, batch, dy, []int{2}, batch)
+		dp := graph.DotGeneral(dy, []int{3}, batch, v, []int{3}, batch)
+		own := graph.ReduceAndKeep(graph.Mul(dp, p), graph.ReduceSum, 3)
+		ds := graph.Mul(p, graph.Sub(dp, own))
+		return []*graph.Node{
+			graph.DotGeneral(ds, []int{3}, batch, k, []int{2}, batch), graph.DotGeneral(ds, []int{2}, batch, q, []int{2}, batch), dv,
+		}
+	})
+}
