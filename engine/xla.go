@@ -5,6 +5,7 @@ package engine
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -50,6 +51,11 @@ func loadPlugin(path string) (*Engine, error) {
 		return nil, err
 	}
 	defer remove()
+	if os.Getenv(EnvCache) != "off" {
+		if c, err := newProgramCache(path); err == nil { // without one every graph is compiled, which is slower and no worse
+			cachePrograms(as, c)
+		}
+	}
 	b, err := xla.New(as)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", path, err)

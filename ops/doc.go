@@ -29,7 +29,7 @@
 //	Rsqrt                        1/Sqrt                     same                         Rsqrt has no gradient
 //	Expm1, Softplus, Atan2       op or formula, own         same                         no gradient, or one that overflows
 //	                             gradient
-//	Floor, Ceil, Round, Mod,     by Floor                   same                         no gradient; Round breaks ties in two ways
+//	Floor, Ceil, Round, Mod,     by Floor                   same                         no gradient
 //	Rem, RoundStraightThrough
 //	Clamp                        Where                      same                         Clamp has no gradient
 //	Sort, ArgSort, TopK, Rank    stable sort of integer     bitonic network              no gradient; the Go engine's sort takes 35 us an

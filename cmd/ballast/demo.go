@@ -132,6 +132,9 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 	if err := result.Text(a.out); err != nil {
 		return err
 	}
+	if p := engine.CompiledPrograms(); p.Compiled+p.Cached > 0 {
+		a.remark("graphs: %d compiled, %d from the cache of compiled ones", p.Compiled, p.Cached)
+	}
 	_, err = fmt.Fprintf(a.out, "\nmodel    %s\nmended   %s\nreport   %s\n%.0f seconds on %s\n",
 		filepath.Join(f.out, "model"), mended, page, result.Seconds, e.Kind)
 	return err
