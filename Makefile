@@ -11,6 +11,11 @@ ifneq ($(HAVE_CC),yes)
 export CGO_ENABLED = 0
 endif
 
+# The Go engine's vector code; 20 % of a training step.
+ifeq ($(shell go env GOARCH),amd64)
+export GOEXPERIMENT = simd
+endif
+
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo +dirty)
 LDFLAGS := -X main.commit=$(COMMIT)
 
