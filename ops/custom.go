@@ -46,7 +46,7 @@ func CustomGradient(y *graph.Node, inputs []*graph.Node, grads func(v *graph.Nod
 	}
 	// The path carries no number, it only leads the gradient to the inputs; the compiler folds it away.
 	path = graph.Where(graph.Const(g, false), path, graph.ScalarZero(g, y.DType()))
-	out := graph.Add(graph.StopGradient(y), graph.BroadcastToDims(path, y.Shape().Dimensions...))
+	out := graph.Add(graph.StopGradient(y), path)
 	return graph.IdentityWithCustomGradient(out, func(_, v *graph.Node) *graph.Node {
 		adjoints = grads(v)
 		if len(adjoints) != len(inputs) {

@@ -43,9 +43,16 @@ func normalize(x, scale, offset *graph.Node, axes []int, epsilon float64, device
 	}
 	inverse := graph.Reciprocal(graph.Sqrt(graph.AddScalar(variance, epsilon))) // of the few moments, not of every element
 	value := func(x, scale, offset, mean, inverse *graph.Node) *graph.Node {
-		y := graph.Mul(graph.Sub(x, mean), inverse)
 		if scale != nil {
-			y = graph.Mul(y, scale)
+			if constantAlong(scale, x, axes) {
+				inverse = graph.Mul(inverse, scale)
+			} else {
+				x, mean = graph.Mul(graph.Mul(graph.Sub(x, mean), inverse), scale), nil
+			}
+		}
+		y := x
+		if mean != nil {
+			y = graph.Mul(graph.Sub(x, mean), inverse)
 		}
 		if offset != nil {
 			y = graph.Add(y, offset)
@@ -66,17 +73,21 @@ func normalize(x, scale, offset *graph.Node, axes []int, epsilon float64, device
 	}
 	y = CustomGradient(value(stop(x), stop(scale), stop(offset), stop(mean), stop(inverse)), inputs, func(v *graph.Node) []*graph.Node {
 		n := float64(x.Shape().Size()) / float64(mean.Shape().Size()) * float64(devices)
-		xhat := graph.Mul(graph.Sub(x, mean), inverse)
 		sum := func(a *graph.Node) *graph.Node { return graph.ReduceAndKeep(a, graph.ReduceSum, axes...) }
 		var sumV, sumVX, dx *graph.Node
 		if scale == nil || constantAlong(scale, x, axes) {
-			sumV, sumVX = sum(v), sum(graph.Mul(v, xhat))
+			// What is constant along axes is joined before it meets x or v.
+			centred := graph.Sub(x, mean)
+			sumV, sumVX = sum(v), graph.Mul(sum(graph.Mul(v, centred)), inverse)
 			all := across(sumV, sumVX)
-			dx = graph.Mul(inverse, graph.Sub(v, graph.DivScalar(graph.Add(all[0], graph.Mul(xhat, all[1])), n)))
+			factor := inverse
 			if scale != nil {
-				dx = graph.Mul(scale, dx)
+				factor = graph.Mul(inverse, scale)
 			}
+			slope := graph.DivScalar(graph.Mul(all[1], inverse), n)
+			dx = graph.Mul(graph.Sub(graph.Sub(v, graph.DivScalar(all[0], n)), graph.Mul(centred, slope)), factor)
 		} else {
+			xhat := graph.Mul(graph.Sub(x, mean), inverse)
 			w := graph.Mul(v, scale)
 			once := fence(mean, inverse)
 			xhat = graph.Mul(graph.Sub(x, once[0]), once[1])
