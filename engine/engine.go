@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -170,6 +171,15 @@ func openGo(why, hint string) (*Engine, error) {
 		return nil, fmt.Errorf("engine: the Go engine cannot be opened: %w", err)
 	}
 	return &Engine{Backend: b, Kind: KindGo, Why: why, Hint: hint}, nil
+}
+
+// Calls is how many calls of graphs at once keep all cores busy: XLA spreads one call over them, the Go engine runs most of
+// a call on one.
+func (e *Engine) Calls() int {
+	if e.Kind == KindGo {
+		return runtime.GOMAXPROCS(0)
+	}
+	return 1
 }
 
 // Close releases the engine and everything on its devices.

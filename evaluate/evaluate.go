@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ballast-ml/ballast/bundle"
@@ -91,17 +92,16 @@ func Bundle(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.En
 	if len(info.Classes) > len(b.Manifest.Labels) {
 		return report.Report{}, fmt.Errorf("evaluate: %s has %d classes, the model %s knows %d", info.Name, len(info.Classes), b.Manifest.Name, len(b.Manifest.Labels))
 	}
-	forward, err := b.NewForward(e, min(o.Batch, max(ds.Len(), 1)))
+	run, err := newRunner(ctx, b, e, ds, o)
 	if err != nil {
 		return report.Report{}, err
 	}
-	defer forward.Close()
+	defer run.close()
 
 	r := newReport(b.Manifest.Name, datasetName(info), ds.Len(), o)
 	r.Engine = e.Kind
 	labels := data.Labels(ds)
 	classes := len(b.Manifest.Labels)
-	run := runner{ctx: ctx, forward: forward, batch: forward.Batch(), progress: o.Progress}
 	if slices.Contains(o.Suites, Clean) || slices.Contains(o.Suites, Calibration) {
 		run.total += ds.Len()
 	}
@@ -118,7 +118,7 @@ func Bundle(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.En
 		}
 	}
 	if slices.Contains(o.Suites, Shift) {
-		if r.Shift, err = shifts(&run, ds, labels, classes, o); err != nil {
+		if r.Shift, err = shifts(run, ds, labels, classes, o); err != nil {
 			return report.Report{}, err
 		}
 	}
@@ -132,12 +132,12 @@ func Logits(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.En
 	if err != nil {
 		return nil, err
 	}
-	forward, err := b.NewForward(e, min(o.Batch, max(ds.Len(), 1)))
+	run, err := newRunner(ctx, b, e, ds, o)
 	if err != nil {
 		return nil, err
 	}
-	defer forward.Close()
-	run := runner{ctx: ctx, forward: forward, batch: forward.Batch(), progress: o.Progress, total: ds.Len()}
+	defer run.close()
+	run.total = ds.Len()
 	return run.logits(ds)
 }
 
@@ -233,10 +233,30 @@ func shifts(run *runner, ds data.Dataset, labels []int32, classes int, o Options
 // runner runs data sets through a model and counts.
 type runner struct {
 	ctx         context.Context
-	forward     *bundle.Forward
+	free        chan *bundle.Forward // as many as calls at once make it faster
 	batch       int
 	done, total int
 	progress    func(done, total int)
+}
+
+func newRunner(ctx context.Context, b *bundle.Bundle, e *engine.Engine, ds data.Dataset, o Options) (*runner, error) {
+	r := &runner{ctx: ctx, free: make(chan *bundle.Forward, e.Calls()), progress: o.Progress}
+	for range e.Calls() {
+		forward, err := b.NewForward(e, min(o.Batch, max(ds.Len(), 1)))
+		if err != nil {
+			r.close()
+			return nil, err
+		}
+		r.batch = forward.Batch()
+		r.free <- forward
+	}
+	return r, nil
+}
+
+func (r *runner) close() {
+	for len(r.free) > 0 {
+		(<-r.free).Close()
+	}
 }
 
 func (r *runner) logits(ds data.Dataset) ([]float32, error) {
@@ -246,25 +266,46 @@ func (r *runner) logits(ds data.Dataset) ([]float32, error) {
 	}
 	reader := data.NewReader(ds, order, r.batch, runtime.GOMAXPROCS(0), false)
 	defer reader.Close()
-	var logits []float32
+	var (
+		parts   [][]float32 // in the order of the batches
+		mu      sync.Mutex  // guards all but the forwards
+		wait    sync.WaitGroup
+		failure error
+	)
 	for {
 		batch, err := reader.Next(r.ctx)
-		if errors.Is(err, io.EOF) {
-			return logits, nil
+		mu.Lock()
+		if failure == nil && err != nil && !errors.Is(err, io.EOF) {
+			failure = err
 		}
-		if err != nil {
-			return nil, err
+		stop := err != nil || failure != nil
+		place := len(parts)
+		if !stop {
+			parts = append(parts, nil)
 		}
-		out, err := r.forward.Logits(batch.X, batch.N)
-		if err != nil {
-			return nil, err
+		mu.Unlock()
+		if stop {
+			break
 		}
-		logits = append(logits, out...)
-		reader.Recycle(batch)
-		if r.done += batch.N; r.progress != nil {
-			r.progress(r.done, r.total)
-		}
+		forward := <-r.free
+		wait.Go(func() {
+			out, err := forward.Logits(batch.X, batch.N)
+			mu.Lock()
+			defer mu.Unlock()
+			r.free <- forward
+			if err != nil {
+				failure = errors.Join(failure, err)
+				return
+			}
+			parts[place] = out
+			reader.Recycle(batch)
+			if r.done += batch.N; r.progress != nil {
+				r.progress(r.done, r.total)
+			}
+		})
 	}
+	wait.Wait()
+	return slices.Concat(parts...), failure
 }
 
 func newReport(model, dataName string, n int, o Options) report.Report {
