@@ -109,6 +109,9 @@ const (
 //	128x32x32x3     3x3x3x16       1         4.2      3.2       3.0      2.6      4.0
 //	64x14x14x16     3x3x16x32      1         1.3      1.2       1.4      1.0      1.4
 //	128x32x32x16    3x3x16x32      2         5.8      4.4       3.6      -        4.2
+//
+// Each part costs 30 ms of compilation: with 4 and 8 parts in place of 2 a ResNet-20 step compiles for 3.8 s in place of
+// 2.8, and takes 283 ms in place of 286.
 func (c Conv) kernelGradientForm(x, kernel *graph.Node) (f form, parts int) {
 	xd, kd := x.Shape().Dimensions, kernel.Shape().Dimensions
 	batch, positions := xd[0], xd[1]*xd[2]
@@ -122,13 +125,13 @@ func (c Conv) kernelGradientForm(x, kernel *graph.Node) (f form, parts int) {
 		}
 		return byPatches, 0
 	case c.Strides != one:
-		return byParts, divisor(batch, 8)
+		return byParts, divisor(batch, 2)
 	case min(kd[2], kd[3]) < 64:
 		return bySplit, 0
 	case positions > 1024:
 		return byParts, divisor(batch, 32)
 	}
-	return byParts, divisor(batch, 4)
+	return byParts, divisor(batch, 2)
 }
 
 // operationGradientIsRight reports whether the gradient that comes with the general operation is right for the kernel.

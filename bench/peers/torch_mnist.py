@@ -17,7 +17,7 @@ parser.add_argument("--data", required=True)
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--seeds", default="1,2,3")
 parser.add_argument("--epochs", type=int, default=3)
-parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--lr", type=float, default=0.05)
 parser.add_argument("--channels-last", action="store_true")
 args = parser.parse_args()
 torch.set_num_threads(args.threads)
@@ -66,7 +66,7 @@ for seed in map(int, args.seeds.split(",")):
         model = model.to(memory_format=torch.channels_last)
     decayed = [p for n, p in model.named_parameters() if p.dim() > 1]
     plain = [p for n, p in model.named_parameters() if p.dim() == 1]
-    optimizer = torch.optim.SGD([{"params": decayed, "weight_decay": 1e-4}, {"params": plain, "weight_decay": 0}], lr=args.lr, momentum=0.9)
+    optimizer = torch.optim.SGD([{"params": decayed, "weight_decay": 5e-4}, {"params": plain, "weight_decay": 0}], lr=args.lr, momentum=0.9)
     steps, step = args.epochs * (len(x) // 64), 0
     began, reached = time.perf_counter(), None
     for epoch in range(args.epochs):
