@@ -35,6 +35,8 @@ typedef struct { size_t struct_size; void *extension; void *client; const char *
 typedef struct { size_t struct_size; void *extension; void *object; } destroy_args;
 typedef struct { size_t struct_size; void *extension; void *executable; ballast_program *program; } program_args;
 
+static void *ballast_room(size_t size) { return malloc(size); }
+
 static ballast_api *api;
 static void *(*compile)(compile_args *);
 
@@ -140,10 +142,9 @@ import (
 // cachePrograms has a plugin load programs that were compiled before and keep those it compiles, in a folder. It reports
 // whether it does.
 func cachePrograms(plugin string, c *programCache) bool {
-	name := C.CString(plugin)
-	defer C.free(unsafe.Pointer(name))
+	name := append([]byte(plugin), 0)
 	programs.Store(c)
-	return C.ballast_cache(name) == 1
+	return C.ballast_cache((*C.char)(unsafe.Pointer(&name[0]))) == 1
 }
 
 //export ballastCached
@@ -156,8 +157,13 @@ func ballastCached(code *C.char, codeSize C.size_t, options *C.char, optionsSize
 	if data == nil {
 		return nil
 	}
+	room := C.ballast_room(C.size_t(len(data)))
+	if room == nil {
+		return nil
+	}
 	*size = C.size_t(len(data))
-	return C.CBytes(data)
+	copy(unsafe.Slice((*byte)(room), len(data)), data)
+	return room
 }
 
 //export ballastLoaded

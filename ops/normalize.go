@@ -87,10 +87,9 @@ func normalize(x, scale, offset *graph.Node, axes []int, epsilon float64, device
 			slope := graph.DivScalar(graph.Mul(all[1], inverse), n)
 			dx = graph.Mul(graph.Sub(graph.Sub(v, graph.DivScalar(all[0], n)), graph.Mul(centred, slope)), factor)
 		} else {
-			xhat := graph.Mul(graph.Sub(x, mean), inverse)
 			w := graph.Mul(v, scale)
 			once := fence(mean, inverse)
-			xhat = graph.Mul(graph.Sub(x, once[0]), once[1])
+			xhat := graph.Mul(graph.Sub(x, once[0]), once[1])
 			all := across(sum(w), sum(graph.Mul(w, xhat)))
 			means := fence(graph.DivScalar(all[0], n), graph.DivScalar(all[1], n))
 			dx = graph.Mul(once[1], graph.Sub(w, graph.Add(means[0], graph.Mul(xhat, means[1]))))
