@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// EnvCache is the environment variable that, set to "off", has every graph compiled anew.
+// EnvCache is the environment variable that, set to "on", keeps compiled graphs on the disk. It is off by default: the
+// plugin ends the process when it is asked to serialise what it cannot, and only its calls into oneDNN can be told before.
 const EnvCache = "BALLAST_COMPILE_CACHE"
 
 // cacheBytes is the size beyond which the programs not used for longest are removed.

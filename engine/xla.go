@@ -51,7 +51,7 @@ func loadPlugin(path string) (*Engine, error) {
 		return nil, err
 	}
 	defer remove()
-	if kindOf(path) == KindCPU && os.Getenv(EnvCache) != "off" {
+	if kindOf(path) == KindCPU && os.Getenv(EnvCache) == "on" {
 		if c, err := newProgramCache(path); err == nil { // without one every graph is compiled, which is slower and no worse
 			cachePrograms(as, c)
 		}

