@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"github.com/edsrzf/mmap-go"
+
+	"github.com/ballast-ml/ballast/internal/strided"
 )
 
 // Options bounds what a file may ask for.
@@ -268,35 +270,20 @@ func (a *Array) raw(first, n int, buffer *[]byte) ([]byte, error) {
 
 // gather collects elements of a Fortran-ordered array, walking its indices in C order.
 func (a *Array) gather(raw []byte, first, n int) error {
-	size := a.DType.Size()
-	index, strides := make([]int, len(a.Shape)), make([]int, len(a.Shape))
-	stride := 1
+	size, stride := a.DType.Size(), int64(1)
+	strides := make([]int64, len(a.Shape))
 	for i, dim := range a.Shape {
 		strides[i] = stride
-		stride *= dim
+		stride *= int64(dim)
 	}
-	for i, rest := len(a.Shape)-1, first; i >= 0; i-- {
-		index[i] = rest % a.Shape[i]
-		rest /= a.Shape[i]
-	}
-	for k := range n {
-		at := 0
-		for i, v := range index {
-			at += v * strides[i]
-		}
-		if a.data != nil {
-			copy(raw[k*size:(k+1)*size], a.data[at*size:])
-		} else if err := a.readAt(raw[k*size:(k+1)*size], int64(at)*int64(size)); err != nil {
-			return err
-		}
-		for i := len(index) - 1; i >= 0; i-- {
-			if index[i]++; index[i] < a.Shape[i] {
-				break
-			}
-			index[i] = 0
+	fetch := a.readAt
+	if a.data != nil {
+		fetch = func(raw []byte, at int64) error {
+			copy(raw, a.data[at:])
+			return nil
 		}
 	}
-	return nil
+	return strided.Gather(fetch, size, a.Shape, strides, int64(first), raw[:n*size])
 }
 
 func (a *Array) readAt(raw []byte, at int64) error {

@@ -10,6 +10,8 @@
 // [Array.ReadFloat64s] and its kin convert any stretch of a huge array. Big endian and Fortran order are read too, by
 // copying. Arrays of Python objects are refused: reading them would run code from the file. [Write] writes version 1.0.
 //
+// [OpenArchive] reads .npz files, zip archives of such arrays with names, and [WriteArchive] writes them.
+//
 // Nothing is allocated because of a number in a file. Errors are of type [*Error] and name the file, the field, the byte and
 // the mend; errors.Is tells the kind.
 //

@@ -21,6 +21,7 @@ var (
 	ErrConvert   = errors.New("values cannot be converted")
 	ErrRange     = errors.New("outside the array")
 	ErrWrite     = errors.New("array cannot be written")
+	ErrArchive   = errors.New("archive is not of the right form")
 )
 
 // Error says what is wrong with a file, where, and what mends it.

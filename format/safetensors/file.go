@@ -18,11 +18,12 @@ import (
 // The file must not change while it is open. What Bytes and Float32s return may be the mapping itself: it is read-only (a
 // write ends the program) and gone after Close.
 func Open(path string, opts ...Options) (*File, error) {
-	f, err := open(path, true)
+	o := oneOf(opts)
+	f, err := open(path, !o.Unmapped)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.parse(f.reader(), oneOf(opts)); err != nil {
+	if err := f.parse(f.reader(), o); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -168,6 +169,24 @@ func (f *File) bytes(e *entry) ([]byte, error) {
 			Mend: "the file was closed or has changed: open it again"}
 	}
 	return out, nil
+}
+
+// ReadBytes copies the bytes [at, at+len(dst)) of a tensor, as they stand in the file.
+func (f *File) ReadBytes(name string, at int64, dst []byte) error {
+	i, ok := f.byName[name]
+	if !ok {
+		return f.missing(name)
+	}
+	e := &f.entries[i]
+	if at < 0 || at > e.end-e.begin || int64(len(dst)) > e.end-e.begin-at {
+		return &Error{File: f.path, Tensor: name, Field: "data_offsets", Offset: 8 + int64(e.offsetsAt), Kind: ErrSize,
+			Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), e.end-e.begin), Mend: "ask for bytes within the tensor: see Info"}
+	}
+	if _, err := f.reader().ReadAt(dst, f.start+e.begin+at); err != nil {
+		return &Error{File: f.path, Tensor: name, Field: "data", Offset: f.start + e.begin + at, Kind: ErrTruncated, Err: err,
+			Mend: "the file was closed or has changed: open it again"}
+	}
+	return nil
 }
 
 // missing is the error for a name that the file does not hold.

@@ -25,8 +25,9 @@ type Limits struct {
 
 // Options says how strictly a file is read.
 type Options struct {
-	Lenient bool // accept white space before the header's '{', as the reference reader does
-	Limits  Limits
+	Lenient  bool // accept white space before the header's '{', as the reference reader does
+	Unmapped bool // read tensors from the file in place of mapping it, so that the memory used is what the caller asks for
+	Limits   Limits
 }
 
 // NewOptions returns the defaults: strict, with the limits that Limits names.

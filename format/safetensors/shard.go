@@ -65,6 +65,15 @@ func OpenSharded(indexOrDir string, opts ...Options) (*Sharded, error) {
 	return m, nil
 }
 
+// Files returns the paths of the index and of the shards.
+func (m *Sharded) Files() []string {
+	out := []string{m.path}
+	for _, base := range slices.Sorted(maps.Keys(m.shards)) {
+		out = append(out, filepath.Join(filepath.Dir(m.path), base))
+	}
+	return out
+}
+
 // findIndex returns the index of a folder, or the file itself.
 func findIndex(path string) (string, error) {
 	stat, err := os.Stat(path)
@@ -303,6 +312,12 @@ func (m *Sharded) Float64s(name string) ([]float64, error) {
 
 // Int64s is File.Int64s.
 func (m *Sharded) Int64s(name string) ([]int64, error) { return fromShard(m, name, (*File).Int64s) }
+
+// ReadBytes is File.ReadBytes.
+func (m *Sharded) ReadBytes(name string, at int64, dst []byte) error {
+	_, err := fromShard(m, name, func(f *File, name string) ([]byte, error) { return dst, f.ReadBytes(name, at, dst) })
+	return err
+}
 
 func fromShard[T any](m *Sharded, name string, get func(*File, string) ([]T, error)) ([]T, error) {
 	if f := m.Shard(name); f != nil {

@@ -101,6 +101,23 @@ func (f *File) convert(e *entry, err error) error {
 	return &Error{File: f.path, Tensor: e.name, Field: "dtype", Offset: 8 + int64(e.dtypeAt), Kind: ErrDType, Err: err}
 }
 
+// DecodeFloat32s puts the elements of type d that stand in raw, little endian and as many as dst has, into dst: what other
+// formats that hold the same types of elements use. Values are exact where float32 holds them and rounded to the nearest
+// otherwise.
+func DecodeFloat32s(dst []float32, d DType, raw []byte) error {
+	if want := len(dst) * d.Bits(); d.Bits() == 0 || 8*len(raw) != want {
+		return &Error{Field: "dtype", Offset: -1, Kind: ErrDType, Text: fmt.Sprintf("%d bytes for %d elements of %s, which take %d bits", len(raw), len(dst), d, want)}
+	}
+	if v, ok := seen[float32](raw); ok && d == F32 {
+		copy(dst, v)
+		return nil
+	}
+	if err := decode(dst, d, raw); err != nil {
+		return &Error{Field: "dtype", Offset: -1, Kind: ErrDType, Err: err}
+	}
+	return nil
+}
+
 // seen returns bytes as numbers without a copy, if their place in memory and the machine allow it.
 func seen[T number](raw []byte) ([]T, bool) {
 	var zero T

@@ -84,7 +84,18 @@ func WriteDir(path string, fill func(tmp string) error) (err error) {
 	if err := fill(tmp); err != nil {
 		return err
 	}
+	return ReplaceDir(path, tmp)
+}
+
+// ReplaceDir syncs the files of a folder and renames it to path, beside which it must lie. A folder that is already there steps aside first;
+// see WriteDir.
+func ReplaceDir(path, tmp string) error {
+	path = filepath.Clean(path)
+	parent := filepath.Dir(path)
 	if err := syncTree(tmp); err != nil {
+		return err
+	}
+	if err := RecoverDir(path); err != nil {
 		return err
 	}
 	aside := asideOf(path)

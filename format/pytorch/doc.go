@@ -1,0 +1,22 @@
+// Package pytorch reads the tensors of PyTorch checkpoints (.pt, .pth, .bin) without running anything that a checkpoint
+// says. It knows both layouts that torch.save has written:
+//
+//	zip (1.6 on)   NAME/data.pkl, a pickle whose tensors name storages; NAME/data/KEY, one stored entry a storage;
+//	               NAME/byteorder, "little" or "big"
+//	old            pickles one behind the other (a magic number, 1001, facts of the machine, the object, the storages'
+//	               keys), then for each key the number of elements, 64-bit little endian, and the elements
+//
+// A pickle is a program. The machine that reads it here has no way to call anything: it builds numbers, text, lists, tuples
+// and dictionaries, and knows by name the few constructors that tensors are written with (tensors and parameters, storages,
+// OrderedDict, torch.Size, element types, plain NumPy numbers). Every other name is refused with an [*Error] of kind
+// [ErrCall] that says what the file wanted to call. Whole models, optimiser objects and TorchScript archives are such files:
+// have their maker save the state dict.
+//
+// [Open] finds the state dict: the top of the file, or what stands under "state_dict", "model" and the like, or, with
+// [Options] Root, what the caller names. Nested dictionaries are flattened with dots, the way PyTorch names parameters.
+// Tensors may be views with any strides and share storages; they are read in row-major order, in stretches.
+//
+// Nothing is allocated because of a number in a file; opening takes at most 64 MB and four times the file's size.
+//
+// Source: torch.serialization, torch/_utils.py, and Python's pickletools.
+package pytorch

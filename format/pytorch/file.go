@@ -1,0 +1,247 @@
+package pytorch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/ballast-ml/ballast/format/safetensors"
+	"github.com/ballast-ml/ballast/internal/strided"
+)
+
+// Options says which part of a file is read and bounds what it may ask for.
+type Options struct {
+	// Root is the path, with dots, of the dictionary to read: "model_ema". "" finds the state dict, "." is the whole file.
+	Root       string
+	MaxTensors int // 0 means 1,000,000
+}
+
+// Info describes a tensor.
+type Info struct {
+	Name     string
+	DType    DType
+	Shape    []int // empty for a scalar
+	Elements int
+	Storage  string // key of the storage; tensors of one key share bytes
+}
+
+// File is an open checkpoint. Its methods may be called from several goroutines at once, Close aside.
+type File struct {
+	path      string
+	source    io.ReaderAt
+	size      int64
+	close     func() error
+	layout    string
+	bigEndian bool
+	budget    int64
+
+	root   string
+	names  []string
+	byName map[string]*tensor
+	beside []string
+	meta   map[string]string
+}
+
+// Open reads what a checkpoint holds; the elements stay in the file until they are asked for. The file must not change
+// while it is open.
+func Open(path string, opts ...Options) (*File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("pytorch: %w", err)
+	}
+	stat, err := file.Stat()
+	if err == nil && !stat.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file; name a .pt, .pth or .bin file", path)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("pytorch: %w", err), file.Close())
+	}
+	f := &File{path: path, source: file, size: stat.Size(), close: file.Close}
+	if err := f.open(opts); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return f, nil
+}
+
+// NewReader is Open for bytes that are somewhere else.
+func NewReader(r io.ReaderAt, size int64, opts ...Options) (*File, error) {
+	f := &File{source: r, size: size}
+	if err := f.open(opts); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *File) open(opts []Options) error {
+	o := Options{}
+	if len(opts) > 0 {
+		o = opts[0]
+	}
+	if o.MaxTensors == 0 {
+		o.MaxTensors = 1_000_000
+	}
+	f.budget = 40<<20 + 3*f.size // what the machine may allocate, leaving room for what it does not count
+	v, err := f.read()
+	if err != nil {
+		return err
+	}
+	return f.flatten(v, o)
+}
+
+// Close closes the file. A second call does nothing.
+func (f *File) Close() error {
+	if f.close == nil {
+		return nil
+	}
+	err := f.close()
+	f.close = nil
+	if err != nil {
+		return fmt.Errorf("pytorch: %s: %w", f.path, err)
+	}
+	return nil
+}
+
+// Names returns the tensors' names in the order of the file.
+func (f *File) Names() []string { return slices.Clone(f.names) }
+
+// Root returns the path of the dictionary that the names stand under, "" for the whole file.
+func (f *File) Root() string { return f.root }
+
+// Beside names what else the file holds beside Root, such as "optimizer" and "epoch". Open it with Options.Root to read it.
+func (f *File) Beside() []string { return slices.Clone(f.beside) }
+
+// Layout returns "zip" or "old".
+func (f *File) Layout() string { return f.layout }
+
+// Metadata returns the numbers and short texts of the file by their paths, such as "epoch": "90".
+func (f *File) Metadata() map[string]string { return maps.Clone(f.meta) }
+
+// Info describes one tensor; ok is false if there is none of that name.
+func (f *File) Info(name string) (info Info, ok bool) {
+	t := f.byName[name]
+	if t == nil {
+		return Info{}, false
+	}
+	return Info{Name: name, DType: t.dtype, Shape: slices.Clone(t.shape), Elements: int(t.elements), Storage: t.storage.key}, true
+}
+
+// Float32s returns a tensor's values in row-major order, always a copy.
+func (f *File) Float32s(name string) ([]float32, error) {
+	info, ok := f.Info(name)
+	if !ok {
+		return nil, f.missing(name)
+	}
+	out := make([]float32, info.Elements)
+	return out, f.ReadFloat32s(name, 0, out)
+}
+
+// ReadFloat32s puts elements [at, at+len(dst)) of a tensor, in row-major order, into dst. float64 and whole numbers are
+// rounded to the nearest float32, everything narrower is exact; complex and quantised types are an error.
+func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
+	t := f.byName[name]
+	if t == nil {
+		return f.missing(name)
+	}
+	as := t.dtype.Safetensors()
+	if as == "" || as == safetensors.C64 {
+		return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrDType, Text: fmt.Sprintf("%s has no values as float32", t.dtype), Mend: "read its bytes"}
+	}
+	if err := f.inside(name, int64(at), int64(len(dst)), t.elements, "elements"); err != nil {
+		return err
+	}
+	piece := 1 << 16
+	if !t.straight {
+		piece = 1 << 20 // each piece may look through the whole storage
+	}
+	size := t.dtype.Size()
+	raw := make([]byte, min(len(dst), piece)*size)
+	for len(dst) > 0 {
+		n := min(len(dst), piece)
+		if err := f.gather(name, t, int64(at), raw[:n*size]); err != nil {
+			return err
+		}
+		if err := safetensors.DecodeFloat32s(dst[:n], as, raw[:n*size]); err != nil {
+			return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrDType, Err: err}
+		}
+		at, dst = at+n, dst[n:]
+	}
+	return nil
+}
+
+// ReadBytes puts bytes [at, at+len(dst)) of a tensor into dst: its elements in row-major order, little endian.
+func (f *File) ReadBytes(name string, at int64, dst []byte) error {
+	t := f.byName[name]
+	if t == nil {
+		return f.missing(name)
+	}
+	size := int64(t.dtype.Size())
+	if err := f.inside(name, at, int64(len(dst)), t.elements*size, "bytes"); err != nil {
+		return err
+	}
+	first, last := at/size, (at+int64(len(dst))+size-1)/size
+	if first*size == at && last*size == at+int64(len(dst)) {
+		return f.gather(name, t, first, dst)
+	}
+	whole := make([]byte, (last-first)*size)
+	if err := f.gather(name, t, first, whole); err != nil {
+		return err
+	}
+	copy(dst, whole[at-first*size:])
+	return nil
+}
+
+func (f *File) inside(name string, at, n, have int64, what string) error {
+	if at < 0 || n > have || at > have-n {
+		return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("%s %d to %d of %d", what, at, at+n, have)}
+	}
+	return nil
+}
+
+// gather reads whole elements from the first-th on, in row-major order and little endian.
+func (f *File) gather(name string, t *tensor, first int64, raw []byte) error {
+	size := int64(t.dtype.Size())
+	if len(raw) == 0 {
+		return nil
+	}
+	begin := t.storage.at + t.offset*size
+	if t.straight {
+		if err := f.fetch(name, raw, begin+first*size); err != nil {
+			return err
+		}
+	} else {
+		fetch := func(raw []byte, at int64) error { return f.fetch(name, raw, begin+at) }
+		if err := strided.Gather(fetch, int(size), t.shape, t.strides, first, raw); err != nil {
+			return err
+		}
+	}
+	if f.bigEndian {
+		part := t.dtype.part()
+		for i := 0; i < len(raw); i += part {
+			slices.Reverse(raw[i : i+part])
+		}
+	}
+	return nil
+}
+
+// part is the size of the numbers that an element is made of: complex ones hold two.
+func (d DType) part() int {
+	switch d {
+	case "complex32", "complex64", "complex128":
+		return d.Size() / 2
+	}
+	return d.Size()
+}
+
+func (f *File) fetch(name string, raw []byte, at int64) error {
+	if n, err := f.source.ReadAt(raw, at); n < len(raw) {
+		return &Error{File: f.path, Tensor: name, Offset: at, Kind: ErrTruncated, Err: err, Mend: "the file was closed or has changed: open it again"}
+	}
+	return nil
+}
+
+func (f *File) missing(name string) error {
+	return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrNoTensor, Text: fmt.Sprintf("the file holds %d others", len(f.names)), Mend: "see Names for what it holds"}
+}

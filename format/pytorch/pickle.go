@@ -1,0 +1,590 @@
+package pytorch
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// machine reads one pickle. It has a stack and a memory, builds the values of value.go, and calls nothing.
+type machine struct {
+	in      *source
+	at      int64 // of the opcode, from the begin of the part
+	stack   []any
+	marks   []int // heights of the stack at the open marks
+	memo    map[int64]any
+	budget  *int64 // bytes that may still be allocated
+	storage func(id tuple) (*storage, error)
+}
+
+// source reads a part of a file in order and counts.
+type source struct {
+	from   io.ReaderAt
+	at     int64 // of the next byte to fetch
+	end    int64 // first byte that is not of the part
+	buffer []byte
+	next   int // in buffer
+	begin  int64
+}
+
+func newSource(from io.ReaderAt, begin, end int64) *source {
+	return &source{from: from, at: begin, end: end, begin: begin}
+}
+
+// offset is the place of the next byte, from the begin of the part.
+func (s *source) offset() int64 { return s.place() - s.begin }
+
+// place is the place of the next byte in the file.
+func (s *source) place() int64 { return s.at - int64(len(s.buffer)-s.next) }
+
+// left is the number of bytes that follow.
+func (s *source) left() int64 { return s.end - s.place() }
+
+var errEnd = errors.New("it ends before its end mark")
+
+func (s *source) fill() error {
+	if s.at >= s.end {
+		return errEnd
+	}
+	if s.buffer == nil {
+		s.buffer = make([]byte, 0, 1<<15)
+	}
+	n := int(min(int64(cap(s.buffer)), s.end-s.at))
+	s.buffer, s.next = s.buffer[:n], 0
+	got, err := s.from.ReadAt(s.buffer, s.at)
+	if got < n {
+		s.buffer = s.buffer[:0]
+		return fmt.Errorf("reading: %w", err)
+	}
+	s.at += int64(n)
+	return nil
+}
+
+func (s *source) byte() (byte, error) {
+	if s.next == len(s.buffer) {
+		if err := s.fill(); err != nil {
+			return 0, err
+		}
+	}
+	b := s.buffer[s.next]
+	s.next++
+	return b, nil
+}
+
+// bytes returns the next n bytes, which the caller must have found affordable.
+func (s *source) bytes(n int64) ([]byte, error) {
+	if n < 0 || n > s.left() {
+		return nil, errEnd
+	}
+	out := make([]byte, n)
+	for done := 0; done < len(out); {
+		if s.next == len(s.buffer) {
+			if err := s.fill(); err != nil {
+				return nil, err
+			}
+		}
+		m := copy(out[done:], s.buffer[s.next:])
+		done, s.next = done+m, s.next+m
+	}
+	return out, nil
+}
+
+// line returns the text up to the next line feed.
+func (s *source) line() (string, error) {
+	const most = 1 << 10
+	var out []byte
+	for {
+		b, err := s.byte()
+		if err != nil {
+			return "", err
+		}
+		if b == '\n' {
+			return strings.TrimSuffix(string(out), "\r"), nil
+		}
+		if out = append(out, b); len(out) > most {
+			return "", fmt.Errorf("a line of more than %d bytes", most)
+		}
+	}
+}
+
+// uint reads a number of 1, 2, 4 or 8 bytes.
+func (s *source) uint(size int) (uint64, error) {
+	var b [8]byte
+	for i := range size {
+		v, err := s.byte()
+		if err != nil {
+			return 0, err
+		}
+		b[i] = v
+	}
+	return binary.LittleEndian.Uint64(b[:]), nil
+}
+
+// errBudget is what charge returns when a file asks for too much.
+var errBudget = errors.New("it asks for more memory than a file of this size may")
+
+// charge counts bytes that are about to be allocated.
+func (m *machine) charge(n int64) error {
+	if *m.budget -= n; *m.budget < 0 {
+		return errBudget
+	}
+	return nil
+}
+
+func (m *machine) push(v any) error {
+	return grow(m, &m.stack, v)
+}
+
+// grow appends, doubling the room where it is full, so that what is charged is what is allocated.
+func grow[T any](m *machine, s *[]T, v ...T) error {
+	if n := len(*s) + len(v); n > cap(*s) {
+		room := max(2*cap(*s), n, 4)
+		if err := m.charge(int64(room) * int64(unsafe.Sizeof(v[0]))); err != nil {
+			return err
+		}
+		*s = append(make([]T, 0, room), *s...)
+	}
+	*s = append(*s, v...)
+	return nil
+}
+
+// floor is the height that pops may not go below: that of the last mark.
+func (m *machine) floor() int {
+	if len(m.marks) == 0 {
+		return 0
+	}
+	return m.marks[len(m.marks)-1]
+}
+
+var errStack = errors.New("it takes from an empty stack")
+
+func (m *machine) pop() (any, error) {
+	if len(m.stack) <= m.floor() {
+		return nil, errStack
+	}
+	v := m.stack[len(m.stack)-1]
+	m.stack[len(m.stack)-1] = nil
+	m.stack = m.stack[:len(m.stack)-1]
+	return v, nil
+}
+
+func (m *machine) top() (any, error) {
+	if len(m.stack) <= m.floor() {
+		return nil, errStack
+	}
+	return m.stack[len(m.stack)-1], nil
+}
+
+// popMark takes everything above the last mark. The slice is a copy.
+func (m *machine) popMark() ([]any, error) {
+	if len(m.marks) == 0 {
+		return nil, errors.New("it closes a mark that was not set")
+	}
+	from := m.floor()
+	m.marks = m.marks[:len(m.marks)-1]
+	if err := m.charge(16*int64(len(m.stack)-from) + 40); err != nil {
+		return nil, err
+	}
+	out := append([]any(nil), m.stack[from:]...)
+	clear(m.stack[from:])
+	m.stack = m.stack[:from]
+	return out, nil
+}
+
+func (m *machine) put(key int64) error {
+	v, err := m.top()
+	if err != nil {
+		return err
+	}
+	if _, ok := m.memo[key]; !ok {
+		if err := m.charge(120); err != nil {
+			return err
+		}
+	}
+	m.memo[key] = v
+	return nil
+}
+
+func (m *machine) get(key int64) error {
+	v, ok := m.memo[key]
+	if !ok {
+		return fmt.Errorf("it asks for memory %d, which was not set", key)
+	}
+	return m.push(v)
+}
+
+// run reads to the end mark and returns the object that is left.
+func (m *machine) run() (any, error) {
+	m.memo = map[int64]any{}
+	for {
+		m.at = m.in.offset()
+		op, err := m.in.byte()
+		if err != nil {
+			return nil, err
+		}
+		if op == '.' {
+			v, err := m.pop()
+			if err == nil && (len(m.stack) > 0 || len(m.marks) > 0) {
+				err = errors.New("it leaves more than one object")
+			}
+			return v, err
+		}
+		if err := m.step(op); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// step does what one opcode says.
+func (m *machine) step(op byte) error {
+	switch op {
+	case 0x80: // PROTO
+		v, err := m.in.byte()
+		if err == nil && v > 5 {
+			err = fmt.Errorf("protocol %d, at most 5 is known", v)
+		}
+		return err
+	case 0x95: // FRAME: only a hint for buffering
+		_, err := m.in.uint(8)
+		return err
+	case '(':
+		return grow(m, &m.marks, len(m.stack))
+	case '0': // POP, of a mark too
+		if len(m.marks) > 0 && len(m.stack) == m.floor() {
+			m.marks = m.marks[:len(m.marks)-1]
+			return nil
+		}
+		_, err := m.pop()
+		return err
+	case '1':
+		_, err := m.popMark()
+		return err
+	case '2':
+		v, err := m.top()
+		if err != nil {
+			return err
+		}
+		return m.push(v)
+	case 'N':
+		return m.push(nil)
+	case 0x88:
+		return m.push(true)
+	case 0x89:
+		return m.push(false)
+	case 'I', 'L', 'K', 'M', 'J', 0x8a, 0x8b, 'F', 'G':
+		return m.number(op)
+	case 'S', 'T', 'U', 'V', 'X', 0x8c, 0x8d, 'B', 'C', 0x8e, 0x96:
+		return m.text(op)
+	case 'p', 'q', 'r', 'g', 'h', 'j', 0x94:
+		return m.memory(op)
+	case ']', 'l', 'a', 'e', ')', 't', 0x85, 0x86, 0x87, '}', 'd', 's', 'u', 0x8f, 0x90, 0x91:
+		return m.container(op)
+	case 'c', 0x93, 'R', 'b', 0x81, 0x92, 'i', 'o', 'P', 'Q', 0x82, 0x83, 0x84:
+		return m.object(op)
+	}
+	return fmt.Errorf("opcode 0x%02x is not known", op)
+}
+
+func (m *machine) number(op byte) error {
+	if err := m.charge(16); err != nil {
+		return err
+	}
+	switch op {
+	case 'I', 'L':
+		word, err := m.in.line()
+		if err != nil {
+			return err
+		}
+		if op == 'I' && (word == "00" || word == "01") {
+			return m.push(word == "01")
+		}
+		v, err := strconv.ParseInt(strings.TrimSuffix(word, "L"), 10, 64)
+		if err != nil {
+			return fmt.Errorf("number %s: want a whole one below 2^63", cut(word))
+		}
+		return m.push(v)
+	case 'F':
+		word, err := m.in.line()
+		if err != nil {
+			return err
+		}
+		v, err := strconv.ParseFloat(word, 64)
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
+			return fmt.Errorf("number %s: want a decimal one", cut(word))
+		}
+		return m.push(v)
+	case 'G': // the one number that is big endian
+		v, err := m.in.bytes(8)
+		if err != nil {
+			return err
+		}
+		return m.push(math.Float64frombits(binary.BigEndian.Uint64(v)))
+	case 'K', 'M', 'J':
+		v, err := m.in.uint(map[byte]int{'K': 1, 'M': 2, 'J': 4}[op])
+		if op == 'J' {
+			v = uint64(int64(int32(v)))
+		}
+		if err != nil {
+			return err
+		}
+		return m.push(int64(v))
+	}
+	size := 1
+	if op == 0x8b {
+		size = 4
+	}
+	n, err := m.in.uint(size)
+	if err != nil {
+		return err
+	}
+	return m.long(int64(n))
+}
+
+// long reads a whole number of n bytes in two's complement.
+func (m *machine) long(n int64) error {
+	const most = 64
+	if n > most {
+		return fmt.Errorf("a number of %d bytes, at most %d", n, most)
+	}
+	b, err := m.in.bytes(n)
+	if err != nil {
+		return err
+	}
+	if n > 8 {
+		return m.push(huge(b))
+	}
+	var wide [8]byte
+	if n > 0 && b[n-1]&0x80 != 0 {
+		wide = [8]byte{255, 255, 255, 255, 255, 255, 255, 255}
+	}
+	copy(wide[:], b)
+	return m.push(int64(binary.LittleEndian.Uint64(wide[:])))
+}
+
+func (m *machine) text(op byte) error {
+	if op == 'S' || op == 'V' {
+		return m.lineText(op)
+	}
+	size := 1
+	switch op {
+	case 'T', 'X', 'B':
+		size = 4
+	case 0x8d, 0x8e, 0x96:
+		size = 8
+	}
+	n, err := m.in.uint(size)
+	if err != nil {
+		return err
+	}
+	if n > math.MaxInt64 || int64(n) > m.in.left() {
+		return fmt.Errorf("%w: text of %d bytes where %d are left", errEnd, n, m.in.left())
+	}
+	if err := m.charge(2*int64(n) + 48); err != nil {
+		return err
+	}
+	b, err := m.in.bytes(int64(n))
+	if err != nil {
+		return err
+	}
+	switch op {
+	case 'B', 'C', 0x8e, 0x96:
+		return m.push(bytea(b))
+	case 'X', 0x8c, 0x8d:
+		if !utf8.Valid(b) { // Python lets lone surrogates through, names never need them
+			return errors.New("text is not UTF-8")
+		}
+	}
+	return m.push(string(b))
+}
+
+// lineText reads the text opcodes of protocol 0.
+func (m *machine) lineText(op byte) error {
+	word, err := m.in.line()
+	if err != nil {
+		return err
+	}
+	if err := m.charge(2*int64(len(word)) + 48); err != nil {
+		return err
+	}
+	if op == 'V' {
+		if strings.Contains(word, `\`) {
+			if word, err = strconv.Unquote(`"` + strings.ReplaceAll(word, `"`, `\"`) + `"`); err != nil {
+				return errors.New("text with a bad escape")
+			}
+		}
+		return m.push(word)
+	}
+	if len(word) < 2 || word[0] != word[len(word)-1] || (word[0] != '\'' && word[0] != '"') {
+		return fmt.Errorf("text %s is not quoted", cut(word))
+	}
+	word = word[1 : len(word)-1]
+	if strings.Contains(word, `\`) {
+		if word, err = strconv.Unquote(`"` + strings.NewReplacer(`\'`, `'`, `"`, `\"`).Replace(word) + `"`); err != nil {
+			return errors.New("text with a bad escape")
+		}
+	}
+	return m.push(word)
+}
+
+func (m *machine) memory(op byte) error {
+	switch op {
+	case 0x94: // MEMOIZE
+		return m.put(int64(len(m.memo)))
+	case 'p', 'g':
+		word, err := m.in.line()
+		if err != nil {
+			return err
+		}
+		key, err := strconv.ParseInt(word, 10, 64)
+		if err != nil || key < 0 {
+			return fmt.Errorf("memory %s is no number", cut(word))
+		}
+		if op == 'p' {
+			return m.put(key)
+		}
+		return m.get(key)
+	}
+	size := 1
+	if op == 'r' || op == 'j' {
+		size = 4
+	}
+	key, err := m.in.uint(size)
+	if err != nil {
+		return err
+	}
+	if op == 'q' || op == 'r' {
+		return m.put(int64(key))
+	}
+	return m.get(int64(key))
+}
+
+func (m *machine) container(op byte) error {
+	switch op {
+	case ']', 0x8f: // a set is a list here: no one looks things up in it
+		if err := m.charge(48); err != nil {
+			return err
+		}
+		return m.push(&list{})
+	case '}':
+		if err := m.charge(96); err != nil {
+			return err
+		}
+		return m.push(&dict{})
+	case ')':
+		return m.push(tuple(nil))
+	case 't', 'l', 0x91, 'd':
+		items, err := m.popMark()
+		if err != nil {
+			return err
+		}
+		switch op {
+		case 't':
+			return m.push(tuple(items))
+		case 'd':
+			d := &dict{}
+			if err := m.fill(d, items); err != nil {
+				return err
+			}
+			return m.push(d)
+		}
+		return m.push(&list{items: items})
+	case 0x85, 0x86, 0x87:
+		n := int(op - 0x84)
+		if len(m.stack)-n < m.floor() {
+			return errStack
+		}
+		if err := m.charge(40 + 16*int64(n)); err != nil {
+			return err
+		}
+		t := tuple(append([]any(nil), m.stack[len(m.stack)-n:]...))
+		m.stack = m.stack[:len(m.stack)-n]
+		return m.push(t)
+	}
+	return m.add(op)
+}
+
+// add puts items into the list or dictionary below them.
+func (m *machine) add(op byte) error {
+	var items []any
+	var err error
+	switch op {
+	case 'e', 'u', 0x90:
+		items, err = m.popMark()
+	case 'a':
+		items = make([]any, 1)
+		items[0], err = m.pop()
+	case 's':
+		items = make([]any, 2)
+		if items[1], err = m.pop(); err == nil {
+			items[0], err = m.pop()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	into, err := m.top()
+	if err != nil {
+		return err
+	}
+	switch into := into.(type) {
+	case *list:
+		if op == 's' || op == 'u' {
+			return errors.New("it sets keys of a list")
+		}
+		return grow(m, &into.items, items...)
+	case *dict:
+		if op == 's' || op == 'u' {
+			return m.fill(into, items)
+		}
+	}
+	return fmt.Errorf("it adds items to %s", describe(into))
+}
+
+// fill sets keys and values that follow each other.
+func (m *machine) fill(d *dict, items []any) error {
+	if len(items)%2 != 0 {
+		return errors.New("a key without a value")
+	}
+	if err := m.charge(300 * int64(len(items)/2)); err != nil {
+		return err
+	}
+	for i := 0; i < len(items); i += 2 {
+		d.set(items[i], items[i+1])
+	}
+	return nil
+}
+
+// describe names a value for a message.
+func describe(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "None"
+	case bool, int64, float64:
+		return fmt.Sprint(v)
+	case string:
+		return cut(v)
+	case tuple:
+		return fmt.Sprintf("a tuple of %d", len(v))
+	case *list:
+		return fmt.Sprintf("a list of %d", len(v.items))
+	case *dict:
+		return fmt.Sprintf("a dictionary of %d", len(v.keys))
+	case global:
+		return string(v)
+	case DType:
+		return "torch." + string(v)
+	case *tensor:
+		return fmt.Sprintf("a tensor %v", v.shape)
+	case *storage:
+		return "storage " + cut(v.key)
+	case bytea:
+		return fmt.Sprintf("%d bytes", len(v))
+	}
+	return fmt.Sprintf("a %T", v)
+}

@@ -1,0 +1,109 @@
+package weights
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ballast-ml/ballast/format/onnx"
+)
+
+// onnxFile is an ONNX model, of which the initialisers are the tensors. The file is held in memory, as protobuf has to be read as one.
+type onnxFile struct {
+	model   *onnx.Model
+	tensors map[string]*onnx.Tensor
+}
+
+// isONNX: the fields of a ModelProto in the order in which every exporter writes them, with a plausible version of the format first.
+func isONNX(first []byte, size int64) bool {
+	if size < 8 || len(first) < 8 || first[0] != 0x08 || first[1] == 0 || first[1] > 0x1f {
+		return false
+	}
+	switch first[2] {
+	case 0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42, 0x72: // producer, domain, version, doc, graph, opset, metadata
+		return true
+	}
+	return false
+}
+
+func openONNX(path string) (File, error) {
+	m, err := onnx.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &onnxFile{m, map[string]*onnx.Tensor{}}
+	for _, t := range m.Graph.Initializers {
+		f.tensors[t.Name] = t
+	}
+	return f, nil
+}
+
+func (f *onnxFile) Kind() Kind   { return ONNX }
+func (f *onnxFile) Path() string { return f.model.Path }
+func (f *onnxFile) Close() error { return nil }
+
+// Model is the whole model, for those who ask a File whether it has one.
+func (f *onnxFile) Model() *onnx.Model { return f.model }
+
+func (f *onnxFile) Tensors() []Info {
+	var names []string
+	for _, t := range f.model.Graph.Initializers {
+		names = append(names, t.Name)
+	}
+	return tensorsOf(f, names)
+}
+
+func (f *onnxFile) Info(name string) (Info, bool) {
+	t, ok := f.tensors[name]
+	if !ok {
+		return Info{}, false
+	}
+	return Info{
+		Name: name, Type: t.Type.String(), Shape: slices.Clone(t.Dims), Elements: t.Elements,
+		Bytes: int64(len(t.Raw)), Block: 1, BlockBytes: t.Type.Size(),
+	}, true
+}
+
+func (f *onnxFile) Metadata() map[string]string {
+	out := map[string]string{}
+	for k, v := range f.model.Metadata {
+		out[k] = v
+	}
+	if f.model.Producer != "" {
+		out["producer_name"] = f.model.Producer
+	}
+	for domain, version := range f.model.Opsets {
+		out[strings.TrimSuffix("opset."+domain, ".")] = fmt.Sprint(version)
+	}
+	return out
+}
+
+func (f *onnxFile) find(name string) (*onnx.Tensor, error) {
+	if t, ok := f.tensors[name]; ok {
+		return t, nil
+	}
+	return nil, &onnx.Error{File: f.Path(), Where: fmt.Sprintf("tensor %q", name), Kind: onnx.ErrNoTensor, Mend: "take a name that the file lists"}
+}
+
+func (f *onnxFile) ReadFloat32s(name string, at int, dst []float32) error {
+	t, err := f.find(name)
+	if err != nil {
+		return err
+	}
+	return t.Float32s(at, dst)
+}
+
+func (f *onnxFile) ReadBytes(name string, at int64, dst []byte) error {
+	t, err := f.find(name)
+	if err != nil {
+		return err
+	}
+	if at < 0 || at > int64(len(t.Raw)) || int64(len(dst)) > int64(len(t.Raw))-at {
+		return &onnx.Error{
+			File: f.Path(), Where: fmt.Sprintf("tensor %q", name), Kind: onnx.ErrRange,
+			Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), len(t.Raw)), Mend: "stay within the tensor",
+		}
+	}
+	copy(dst, t.Raw[at:])
+	return nil
+}

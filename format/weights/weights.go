@@ -1,0 +1,256 @@
+// Package weights sees a model file of any format as named tensors whose values are read in stretches, so that what works on
+// models (merging, converting, looking) knows nothing of formats, and takes no more memory than it asks for.
+//
+//	kind                  what                                                         types of elements
+//	safetensors           one file                                                     as in the file: "F32", "BF16", ...
+//	safetensors-sharded   several, by an index or the folder that holds it             the same
+//	pytorch               a checkpoint or several with an index, its state dict        PyTorch's: "float32", "bfloat16", ...
+//	tfjs                  a manifest, model.json, and its shards                       "float32", "float32(uint8)", "int32", ...
+//	gguf                  a file of llama.cpp                                          GGUF's: "F16", "Q4_K", ...
+//	npz, npy              NumPy arrays                                                 NumPy's: "float32", "int64", ...
+//	onnx                  a graph, its initialisers                                    ONNX's: "FLOAT", "FLOAT16", "INT64", ...
+//
+// Open finds the kind from the bytes, never from the name. Detect only says it.
+package weights
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/ballast-ml/ballast/format/pytorch"
+)
+
+// Kind is a format.
+type Kind string
+
+// The formats.
+const (
+	Safetensors Kind = "safetensors"
+	Sharded     Kind = "safetensors-sharded"
+	GGUF        Kind = "gguf"
+	NPY         Kind = "npy"
+	NPZ         Kind = "npz"
+	PyTorch     Kind = "pytorch"
+	TFJS        Kind = "tfjs"
+	ONNX        Kind = "onnx"
+)
+
+// Info describes a tensor.
+type Info struct {
+	Name       string `json:"name"`
+	Type       string `json:"type"`        // the format's own spelling: "F32", "BF16", "Q4_K", ...
+	Shape      []int  `json:"shape"`       // row-major, slowest dimension first, in every format
+	Elements   int    `json:"elements"`    // product of Shape
+	Bytes      int64  `json:"bytes"`       // as stored
+	Block      int    `json:"block"`       // elements of a storage block: 1, 32 or 256; any stretch can be read, whole blocks are read fastest
+	BlockBytes int    `json:"block_bytes"` // bytes of a block; 0 where a tensor is not stored in one piece
+}
+
+// File is an open model file. Its methods may be called from several goroutines at once, Close aside. The file must not change while it
+// is open.
+type File interface {
+	Kind() Kind
+	Path() string
+
+	// Tensors are in the order of the data.
+	Tensors() []Info
+
+	// Info describes one tensor; ok is false if there is none of that name.
+	Info(name string) (info Info, ok bool)
+
+	// Metadata is what the file says beside its tensors, as text.
+	Metadata() map[string]string
+
+	// ReadFloat32s puts the elements [at, at+len(dst)) of a tensor, in row-major order, into dst: exact where float32 holds them,
+	// else rounded to the nearest.
+	ReadFloat32s(name string, at int, dst []float32) error
+
+	// ReadBytes copies the bytes [at, at+len(dst)) of a tensor as stored, in row-major order.
+	ReadBytes(name string, at int64, dst []byte) error
+
+	Close() error
+}
+
+// ErrKind is the error for a file of no kind that is known.
+var ErrKind = errors.New("no model file that is known")
+
+// Error says what is wrong with a file as a whole. Errors within a format are of that format's type.
+type Error struct {
+	File string
+	Kind error
+	Text string
+	Mend string
+}
+
+// Error puts the parts into one line.
+func (e *Error) Error() string {
+	return fmt.Sprintf("weights: %s: %v: %s; %s", e.File, e.Kind, e.Text, e.Mend)
+}
+
+// Unwrap lets errors.Is see the kind.
+func (e *Error) Unwrap() error { return e.Kind }
+
+// BadInput tells whether the file is at fault, not the caller.
+func (e *Error) BadInput() bool { return true }
+
+// Open opens a model file, or a folder with one. What is in a folder is looked for in this order: an index of shards,
+// model.safetensors, an index of checkpoints, the only file of a kind that is known.
+func Open(path string) (File, error) {
+	kind, path, err := find(path)
+	if err != nil {
+		return nil, err
+	}
+	return openers()[kind](path)
+}
+
+// Files lists the files that an open model is read from, each once.
+func Files(f File) []string {
+	if s, ok := f.(*safetensorsFile); ok {
+		if sharded, ok := s.tensorFile.(interface{ Files() []string }); ok {
+			return sharded.Files()
+		}
+	}
+	if p, ok := f.(*pytorchFile); ok {
+		if sharded, ok := p.pytorchTensors.(interface{ Files() []string }); ok {
+			return sharded.Files()
+		}
+	}
+	if t, ok := f.(*tfjsFile); ok {
+		return append([]string{t.path}, t.Shards()...)
+	}
+	return []string{f.Path()}
+}
+
+// Detect says what Open would open a path as.
+func Detect(path string) (Kind, error) {
+	kind, _, err := find(path)
+	return kind, err
+}
+
+// openers is what opens each kind.
+func openers() map[Kind]func(path string) (File, error) {
+	return map[Kind]func(path string) (File, error){
+		Safetensors: openSafetensors,
+		Sharded:     openSharded,
+		PyTorch:     openPyTorch,
+		TFJS:        openTFJS,
+		GGUF:        openGGUF,
+		NPZ:         openNPZ,
+		NPY:         openNPY,
+		ONNX:        openONNX,
+	}
+}
+
+// find returns the kind of a file, or of the file that stands for a folder, and its path.
+func find(path string) (Kind, string, error) {
+	stat, err := os.Stat(path)
+	if err != nil {
+		return "", "", fmt.Errorf("weights: %w", err)
+	}
+	if !stat.IsDir() {
+		kind, err := sniff(path)
+		return kind, path, err
+	}
+	indexes, err := filepath.Glob(filepath.Join(escaped(path), "*.safetensors.index.json"))
+	if err != nil {
+		return "", "", fmt.Errorf("weights: %s: %w", path, err)
+	}
+	if len(indexes) == 1 {
+		return Sharded, indexes[0], nil
+	}
+	if usual := filepath.Join(path, "model.safetensors"); exists(usual) {
+		return Safetensors, usual, nil
+	}
+	if usual := filepath.Join(path, pytorch.IndexFile); exists(usual) {
+		return PyTorch, usual, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", "", fmt.Errorf("weights: %w", err)
+	}
+	var found []string
+	var kind Kind
+	for _, entry := range entries {
+		if !entry.Type().IsRegular() {
+			continue
+		}
+		if k, err := sniff(filepath.Join(path, entry.Name())); err == nil {
+			kind, found = k, append(found, entry.Name())
+		}
+	}
+	if len(found) != 1 {
+		return "", "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %v", len(found), found), Mend: "name one of them"}
+	}
+	return kind, filepath.Join(path, found[0]), nil
+}
+
+// head is how much of a file is looked at to tell its kind.
+const head = 4096
+
+func sniff(path string) (Kind, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("weights: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	stat, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("weights: %w", err)
+	}
+	if !stat.Mode().IsRegular() {
+		return "", &Error{File: path, Kind: ErrKind, Text: "it is not a regular file", Mend: "name a model file"}
+	}
+	first := make([]byte, head)
+	n, err := io.ReadFull(f, first)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return "", fmt.Errorf("weights: %s: %w", path, err)
+	}
+	first = first[:n]
+	if bytes.HasPrefix(first, []byte("PK")) {
+		return sniffArchive(f, stat.Size(), path)
+	}
+	for _, s := range sniffers {
+		if s.is(first, stat.Size()) {
+			return s.kind, nil
+		}
+	}
+	return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("it begins with %q", first[:min(n, 16)]), Mend: "name a file of one of the kinds in the documentation of format/weights"}
+}
+
+// sniffers tell a kind from the first bytes of a file; the first that says yes counts.
+var sniffers = []struct {
+	kind Kind
+	is   func(first []byte, size int64) bool
+}{
+	{PyTorch, isPyTorchIndex},
+	{Sharded, func(first []byte, _ int64) bool {
+		return bytes.HasPrefix(bytes.TrimLeft(first, " \t\r\n"), []byte("{")) && bytes.Contains(first, []byte(`"weight_map"`))
+	}},
+	{GGUF, isGGUF},
+	{Safetensors, isSafetensors},
+	{PyTorch, isPyTorch},
+	{TFJS, isTFJS},
+	{NPY, isNPY},
+	{ONNX, isONNX},
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// escaped makes a path one that filepath.Glob takes as it stands.
+func escaped(path string) string {
+	var b bytes.Buffer
+	for _, r := range path {
+		if r == '*' || r == '?' || r == '[' || r == '\\' {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

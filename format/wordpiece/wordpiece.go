@@ -1,0 +1,404 @@
+// Package wordpiece turns text into the numbers that BERT and its relatives read. [Open] reads a tokenizer.json of the Hugging Face
+// tokenizers library, of the WordPiece kind alone; every other kind is refused by its name.
+//
+//	clean       control characters go, form feeds among them; other white space becomes a space
+//	CJK         each character of Chinese, Japanese and Korean Han script stands alone
+//	accents     decomposed (NFD), and the marks dropped
+//	case        lower
+//	words       cut at white space, and before and after each punctuation mark
+//	pieces      of each word the longest the vocabulary has, then of the rest, whose pieces begin with ##; a word that cannot be
+//	            cut so, or is longer than 100 characters, is [UNK]
+//	frame       [CLS] before, [SEP] after
+//
+// Names of special tokens that stand in the text, such as "[SEP]", are the tokens themselves, as in that library.
+//
+// Sources: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", arXiv 1810.04805; Wu et al., "Google's Neural Machine
+// Translation System", arXiv 1609.08144; the tokenizers library's BertNormalizer and BertPreTokenizer.
+package wordpiece
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Error says what is wrong with a tokenizer file and what mends it.
+type Error struct {
+	File  string // path, "" for bytes in memory
+	Field string // place in the file, "" for all of it
+	Text  string // what was found
+	Mend  string
+}
+
+// Error puts the parts into one line.
+func (e *Error) Error() string {
+	var parts []string
+	for _, part := range []string{"wordpiece", e.File, e.Field, e.Text} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ": ") + "; " + e.Mend
+}
+
+// BadInput tells that the file is at fault.
+func (e *Error) BadInput() bool { return true }
+
+const (
+	mendKind = "name the tokenizer.json of a BERT-like model"
+	mendFile = "the file is damaged: get it again"
+	maxFile  = 64 << 20
+)
+
+// Tokenizer is a WordPiece tokenizer. Its methods may be called from several goroutines at once.
+type Tokenizer struct {
+	vocabulary map[string]int
+	special    []special
+	unknown    int
+	pad        int
+	before     []int // put before a text
+	after      []int
+	prefix     string
+	longest    int // characters of a word
+
+	clean, chinese, accents, lower bool
+}
+
+// special is a token that stands for itself wherever the text has it.
+type special struct {
+	text string
+	id   int
+}
+
+// file is what of a tokenizer.json counts here.
+type file struct {
+	Padding *struct {
+		ID int `json:"pad_id"`
+	} `json:"padding"`
+	Added []struct {
+		ID         int    `json:"id"`
+		Content    string `json:"content"`
+		Normalized bool   `json:"normalized"`
+		Single     bool   `json:"single_word"`
+		Left       bool   `json:"lstrip"`
+		Right      bool   `json:"rstrip"`
+	} `json:"added_tokens"`
+	Normalizer struct {
+		Type    string `json:"type"`
+		Clean   *bool  `json:"clean_text"`
+		Chinese *bool  `json:"handle_chinese_chars"`
+		Accents *bool  `json:"strip_accents"` // null: as lowercase
+		Lower   *bool  `json:"lowercase"`
+	} `json:"normalizer"`
+	Pre struct {
+		Type string `json:"type"`
+	} `json:"pre_tokenizer"`
+	Post struct {
+		Type   string          `json:"type"`
+		Single []piece         `json:"single"`
+		Tokens map[string]ids  `json:"special_tokens"`
+		Sep    json.RawMessage `json:"sep"` // ["[SEP]", 102]
+		CLS    json.RawMessage `json:"cls"`
+	} `json:"post_processor"`
+	Model struct {
+		Type       string         `json:"type"`
+		Unknown    string         `json:"unk_token"`
+		Prefix     *string        `json:"continuing_subword_prefix"`
+		Longest    *int           `json:"max_input_chars_per_word"`
+		Vocabulary map[string]int `json:"vocab"`
+	} `json:"model"`
+}
+
+type ids struct {
+	IDs []int `json:"ids"`
+}
+
+type piece struct {
+	Special *struct {
+		ID string `json:"id"`
+	} `json:"SpecialToken"`
+	Sequence *struct {
+		ID string `json:"id"`
+	} `json:"Sequence"`
+}
+
+// Open reads a tokenizer.json of at most 64 MB.
+func Open(path string) (*Tokenizer, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("wordpiece: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("wordpiece: %s: %w", path, err)
+	}
+	t, err := Parse(data)
+	if typed := new(Error); errors.As(err, &typed) {
+		typed.File = path
+	}
+	return t, err
+}
+
+// Parse reads the text of a tokenizer.json.
+func Parse(data []byte) (*Tokenizer, error) {
+	if len(data) > maxFile {
+		return nil, &Error{Text: fmt.Sprintf("%d bytes, at most %d are read", len(data), maxFile), Mend: mendKind}
+	}
+	var f file
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, &Error{Text: err.Error(), Mend: mendFile}
+	}
+	for _, kind := range []struct{ field, got, want string }{
+		{"model.type", f.Model.Type, "WordPiece"}, {"normalizer.type", f.Normalizer.Type, "BertNormalizer"}, {"pre_tokenizer.type", f.Pre.Type, "BertPreTokenizer"},
+	} {
+		if kind.got != kind.want {
+			return nil, &Error{Field: kind.field, Text: fmt.Sprintf("%q, only %q is read", kind.got, kind.want), Mend: mendKind}
+		}
+	}
+	t := &Tokenizer{vocabulary: f.Model.Vocabulary, prefix: "##", longest: 100}
+	or := func(v *bool, otherwise bool) bool {
+		if v == nil {
+			return otherwise
+		}
+		return *v
+	}
+	t.clean, t.chinese, t.lower = or(f.Normalizer.Clean, true), or(f.Normalizer.Chinese, true), or(f.Normalizer.Lower, true)
+	t.accents = or(f.Normalizer.Accents, t.lower)
+	if f.Model.Prefix != nil {
+		t.prefix = *f.Model.Prefix
+	}
+	if f.Model.Longest != nil {
+		t.longest = *f.Model.Longest
+	}
+	if f.Padding != nil {
+		t.pad = f.Padding.ID
+	}
+	return t, t.complete(&f)
+}
+
+// complete looks up the special tokens and checks the numbers.
+func (t *Tokenizer) complete(f *file) error {
+	most := 4 * (len(t.vocabulary) + len(f.Added) + 1) // numbers may have gaps, but not without end
+	for word, id := range t.vocabulary {
+		if id < 0 || id > most {
+			return &Error{Field: "model.vocab", Text: fmt.Sprintf("%q has number %d", word, id), Mend: mendFile}
+		}
+	}
+	var ok bool
+	if t.unknown, ok = t.vocabulary[f.Model.Unknown]; !ok {
+		return &Error{Field: "model.unk_token", Text: fmt.Sprintf("%q is not in the vocabulary", f.Model.Unknown), Mend: mendFile}
+	}
+	for i, a := range f.Added {
+		switch {
+		case a.Content == "" || a.ID < 0 || a.ID > most:
+			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%q has number %d", a.Content, a.ID), Mend: mendFile}
+		case a.Normalized || a.Single || a.Left || a.Right:
+			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%q is to be found in a way that is not known here", a.Content), Mend: mendKind}
+		}
+		t.special = append(t.special, special{a.Content, a.ID})
+	}
+	// The longest first, so that none hides behind its own beginning.
+	slices.SortStableFunc(t.special, func(a, b special) int { return len(b.text) - len(a.text) })
+	switch f.Post.Type {
+	case "TemplateProcessing":
+		return t.template(f)
+	case "BertProcessing":
+		for _, end := range []struct {
+			field string
+			pair  json.RawMessage
+			to    *[]int
+		}{{"post_processor.cls", f.Post.CLS, &t.before}, {"post_processor.sep", f.Post.Sep, &t.after}} {
+			var text string
+			var id int
+			if err := json.Unmarshal(end.pair, &[]any{&text, &id}); err != nil || id < 0 || id > most {
+				return &Error{Field: end.field, Text: fmt.Sprintf("it is %s, want a token and its number", end.pair), Mend: mendFile}
+			}
+			*end.to = []int{id}
+		}
+		return nil
+	case "":
+		return nil
+	}
+	return &Error{Field: "post_processor.type", Text: fmt.Sprintf("%q, only TemplateProcessing and BertProcessing are read", f.Post.Type), Mend: mendKind}
+}
+
+// template reads what stands before and after a single text.
+func (t *Tokenizer) template(f *file) error {
+	seen := false
+	for i, p := range f.Post.Single {
+		field := fmt.Sprintf("post_processor.single.%d", i)
+		switch {
+		case p.Sequence != nil && !seen:
+			seen = true
+		case p.Special != nil:
+			token, ok := f.Post.Tokens[p.Special.ID]
+			if !ok {
+				return &Error{Field: field, Text: fmt.Sprintf("%q is not among special_tokens", p.Special.ID), Mend: mendFile}
+			}
+			if seen {
+				t.after = append(t.after, token.IDs...)
+			} else {
+				t.before = append(t.before, token.IDs...)
+			}
+		default:
+			return &Error{Field: field, Text: "want one sequence with special tokens around it", Mend: mendFile}
+		}
+	}
+	for _, id := range slices.Concat(t.before, t.after) {
+		if id < 0 || id > 4*(len(t.vocabulary)+len(f.Added)+1) {
+			return &Error{Field: "post_processor.special_tokens", Text: fmt.Sprintf("number %d", id), Mend: mendFile}
+		}
+	}
+	if !seen {
+		return &Error{Field: "post_processor.single", Text: "no sequence in it", Mend: mendFile}
+	}
+	return nil
+}
+
+// Pad is the number that fills up the shorter texts of a batch.
+func (t *Tokenizer) Pad() int { return t.pad }
+
+// Len is the number of words and pieces in the vocabulary.
+func (t *Tokenizer) Len() int { return len(t.vocabulary) }
+
+// Encode returns the numbers of a text, with the frame. If there are more than most of them, the text's last are dropped; 0 is no limit.
+func (t *Tokenizer) Encode(text string, most int) []int {
+	var body []int
+	for len(text) > 0 {
+		at, token := t.nextSpecial(text)
+		body = t.words(body, text[:at])
+		if token == nil {
+			break
+		}
+		body = append(body, token.id)
+		text = text[at+len(token.text):]
+	}
+	if frame := len(t.before) + len(t.after); most > 0 && len(body)+frame > most {
+		body = body[:max(0, most-frame)]
+	}
+	return slices.Concat(t.before, body, t.after)
+}
+
+// nextSpecial finds the first special token in a text; nil if there is none, and the text's length.
+func (t *Tokenizer) nextSpecial(text string) (at int, token *special) {
+	at = len(text)
+	for i := range t.special {
+		if found := strings.Index(text, t.special[i].text); found >= 0 && found < at {
+			at, token = found, &t.special[i]
+		}
+	}
+	return at, token
+}
+
+// words appends the numbers of text without special tokens.
+func (t *Tokenizer) words(to []int, text string) []int {
+	text = t.normalise(text)
+	start := 0
+	for i, r := range text {
+		space, mark := unicode.IsSpace(r), punctuation(r)
+		if !space && !mark {
+			continue
+		}
+		to = t.pieces(to, text[start:i])
+		start = i + utf8.RuneLen(r)
+		if mark {
+			to = t.pieces(to, text[i:start])
+		}
+	}
+	return t.pieces(to, text[start:])
+}
+
+// normalise cleans a text. What is no UTF-8 becomes the replacement character, and goes.
+func (t *Tokenizer) normalise(text string) string {
+	var b strings.Builder
+	text = strings.ToValidUTF8(text, "\ufffd")
+	for _, r := range text {
+		switch {
+		case t.clean && (r == '\t' || r == '\n' || r == '\r'):
+			b.WriteByte(' ')
+		case t.clean && (r == '\ufffd' || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs)):
+		case t.clean && unicode.IsSpace(r):
+			b.WriteByte(' ')
+		case t.chinese && han(r):
+			b.WriteByte(' ')
+			b.WriteRune(r)
+			b.WriteByte(' ')
+		default:
+			b.WriteRune(r)
+		}
+	}
+	text = b.String()
+	if t.accents {
+		text = strings.Map(func(r rune) rune {
+			if unicode.Is(unicode.Mn, r) {
+				return -1
+			}
+			return r
+		}, norm.NFD.String(text))
+	}
+	if t.lower {
+		text = strings.ToLower(strings.ReplaceAll(text, "\u0130", "i\u0307")) // the one letter whose lower case is two characters
+	}
+	return text
+}
+
+// pieces appends the numbers of one word.
+func (t *Tokenizer) pieces(to []int, word string) []int {
+	if word == "" {
+		return to
+	}
+	if utf8.RuneCountInString(word) > t.longest {
+		return append(to, t.unknown)
+	}
+	known := len(to)
+	for start := 0; start < len(word); {
+		end, id := len(word), -1
+		for ; end > start; end-- {
+			if end < len(word) && !utf8.RuneStart(word[end]) {
+				continue
+			}
+			text := word[start:end]
+			if start > 0 {
+				text = t.prefix + text
+			}
+			if n, ok := t.vocabulary[text]; ok {
+				id = n
+				break
+			}
+		}
+		if id < 0 {
+			return append(to[:known], t.unknown)
+		}
+		to, start = append(to, id), end
+	}
+	return to
+}
+
+// punctuation is every ASCII character that is no letter, digit or space, and what Unicode calls punctuation.
+func punctuation(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r > ' ' && r < 0x7f && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}
+	return unicode.IsPunct(r)
+}
+
+// han are the blocks of Han characters, with the limits that BERT's own code has.
+func han(r rune) bool {
+	for _, block := range [][2]rune{
+		{0x4E00, 0x9FFF}, {0x3400, 0x4DBF}, {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F}, {0x2B920, 0x2CEAF}, {0xF900, 0xFAFF}, {0x2F800, 0x2FA1F},
+	} {
+		if r >= block[0] && r <= block[1] {
+			return true
+		}
+	}
+	return false
+}

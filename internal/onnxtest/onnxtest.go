@@ -1,0 +1,182 @@
+// Package onnxtest writes small ONNX models for tests.
+package onnxtest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// The types of elements that Value and Tensor take, as ONNX numbers them.
+const (
+	Float   = 1
+	Int64   = 7
+	String  = 8
+	Float16 = 10
+)
+
+// Model is a model of one graph.
+type Model struct {
+	Opset   int // of the standard domain
+	Nodes   []Node
+	Tensors []Tensor // initialisers
+	Inputs  []Value
+	Outputs []Value
+}
+
+// Node is an operation. Attributes are int, float32, []int or string.
+type Node struct {
+	Op, Domain, Name string
+	Inputs, Outputs  []string
+	Attributes       map[string]any
+}
+
+// Tensor is an initialiser with its bytes, little endian.
+type Tensor struct {
+	Name  string
+	Type  int
+	Shape []int
+	Raw   []byte
+}
+
+// Value declares an input or output. Shape holds an int for each fixed dimension and a string for each that varies.
+type Value struct {
+	Name  string
+	Type  int
+	Shape []any
+}
+
+// Floats is a tensor of float32 values.
+func Floats(name string, shape []int, values ...float32) Tensor {
+	var raw []byte
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	}
+	return Tensor{name, Float, shape, raw}
+}
+
+// Ints is a tensor of int64 values.
+func Ints(name string, shape []int, values ...int64) Tensor {
+	var raw []byte
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
+	}
+	return Tensor{name, Int64, shape, raw}
+}
+
+// message is bytes of a protobuf message that grow field by field.
+type message []byte
+
+func (m *message) int(field protowire.Number, v int) {
+	*m = protowire.AppendVarint(protowire.AppendTag(*m, field, protowire.VarintType), uint64(v))
+}
+
+func (m *message) bytes(field protowire.Number, v []byte) {
+	*m = protowire.AppendBytes(protowire.AppendTag(*m, field, protowire.BytesType), v)
+}
+
+func (m *message) text(field protowire.Number, v string) { m.bytes(field, []byte(v)) }
+
+// Bytes is the model as a file holds it.
+func (m Model) Bytes() []byte {
+	var graph, opset, out message
+	for _, n := range m.Nodes {
+		graph.bytes(1, n.bytes())
+	}
+	graph.text(2, "test")
+	for _, t := range m.Tensors {
+		graph.bytes(5, t.bytes())
+	}
+	for _, v := range m.Inputs {
+		graph.bytes(11, v.bytes())
+	}
+	for _, v := range m.Outputs {
+		graph.bytes(12, v.bytes())
+	}
+	opset.int(2, m.Opset)
+	out.int(1, 8)
+	out.text(2, "onnxtest")
+	out.bytes(7, graph)
+	out.bytes(8, opset)
+	return out
+}
+
+func (n Node) bytes() []byte {
+	var m message
+	for _, name := range n.Inputs {
+		m.text(1, name)
+	}
+	for _, name := range n.Outputs {
+		m.text(2, name)
+	}
+	m.text(3, n.Name)
+	m.text(4, n.Op)
+	for _, name := range slices.Sorted(maps.Keys(n.Attributes)) {
+		m.bytes(5, attribute(name, n.Attributes[name]))
+	}
+	if n.Domain != "" {
+		m.text(7, n.Domain)
+	}
+	return m
+}
+
+func attribute(name string, value any) []byte {
+	var m message
+	m.text(1, name)
+	switch v := value.(type) {
+	case int:
+		m.int(3, v)
+		m.int(20, 2)
+	case float32:
+		m = protowire.AppendFixed32(protowire.AppendTag(m, 2, protowire.Fixed32Type), math.Float32bits(v))
+		m.int(20, 1)
+	case string:
+		m.text(4, v)
+		m.int(20, 3)
+	case []int:
+		for _, i := range v {
+			m.int(8, i)
+		}
+		m.int(20, 7)
+	default:
+		panic(fmt.Errorf("onnxtest: attribute %s is a %T; give an int, float32, string or []int", name, value))
+	}
+	return m
+}
+
+func (t Tensor) bytes() []byte {
+	var m message
+	for _, d := range t.Shape {
+		m.int(1, d)
+	}
+	m.int(2, t.Type)
+	m.text(8, t.Name)
+	m.bytes(9, t.Raw)
+	return m
+}
+
+func (v Value) bytes() []byte {
+	var shape, tensor, kind, m message
+	for _, d := range v.Shape {
+		var dim message
+		switch d := d.(type) {
+		case int:
+			dim.int(1, d)
+		case string:
+			dim.text(2, d)
+		default:
+			panic(fmt.Errorf("onnxtest: a dimension of %s is a %T; give an int or a string", v.Name, d))
+		}
+		shape.bytes(1, dim)
+	}
+	tensor.int(1, v.Type)
+	tensor.bytes(2, shape)
+	kind.bytes(1, tensor)
+	m.text(1, v.Name)
+	m.bytes(2, kind)
+	return m
+}
