@@ -14,8 +14,21 @@ import (
 // dtype, bool too) and broadcasts against x; what it hides may be anything, NaN too. Where it hides everything, both moments
 // are 0. Gradients flow through both. Panics if axes is empty or names an axis twice or beyond the rank.
 func Moments(x *graph.Node, axes []int, mask *graph.Node) (mean, variance *graph.Node) {
+	x, hide, average := averages("Moments", x, axes, mask)
+	mean = average(hide(x))
+	return mean, average(graph.Square(hide(graph.Sub(x, mean))))
+}
+
+// MeanSquare returns the mean of x^2 over axes, which stay with size 1, under the rules of Moments.
+func MeanSquare(x *graph.Node, axes []int, mask *graph.Node) *graph.Node {
+	x, hide, average := averages("MeanSquare", x, axes, mask)
+	return average(graph.Square(hide(x)))
+}
+
+// averages returns x in float32 or wider, what puts 0 where the mask hides, and the mean over axes of what is left.
+func averages(who string, x *graph.Node, axes []int, mask *graph.Node) (wide *graph.Node, hide, average func(*graph.Node) *graph.Node) {
 	if len(axes) == 0 {
-		Panicf("ops.Moments: no axes given for x %s; name those to average over", x.Shape())
+		Panicf("ops.%s: no axes given for x %s; name those to average over", who, x.Shape())
 	}
 	seen := map[int]bool{}
 	n := 1
@@ -25,7 +38,7 @@ func Moments(x *graph.Node, axes []int, mask *graph.Node) (mean, variance *graph
 			a += x.Rank()
 		}
 		if a < 0 || a >= x.Rank() || seen[a] {
-			Panicf("ops.Moments: axes %v do not fit x %s; use each of 0 to %d at most once, or count from -1", axes, x.Shape(), x.Rank()-1)
+			Panicf("ops.%s: axes %v do not fit x %s; use each of 0 to %d at most once, or count from -1", who, axes, x.Shape(), x.Rank()-1)
 		}
 		seen[a] = true
 		n *= x.Shape().Dimensions[a]
@@ -33,20 +46,18 @@ func Moments(x *graph.Node, axes []int, mask *graph.Node) (mean, variance *graph
 	x = Widen(x)
 	sum := func(v *graph.Node) *graph.Node { return graph.ReduceAndKeep(v, graph.ReduceSum, axes...) }
 	if mask == nil {
-		mean = graph.DivScalar(sum(x), float64(n))
-		return mean, graph.DivScalar(sum(graph.Square(graph.Sub(x, mean))), float64(n))
+		return x, func(v *graph.Node) *graph.Node { return v }, func(v *graph.Node) *graph.Node { return graph.DivScalar(sum(v), float64(n)) }
 	}
 	if mask.DType() != dtypes.Bool {
 		mask = graph.NotEqual(mask, graph.ScalarZero(mask.Graph(), mask.DType()))
 	}
 	if mask.Rank() != x.Rank() {
-		Panicf("ops.Moments: mask %s does not broadcast against x %s; give it the same rank, with sizes 1", mask.Shape(), x.Shape())
+		Panicf("ops.%s: mask %s does not broadcast against x %s; give it the same rank, with sizes 1", who, mask.Shape(), x.Shape())
 	}
 	mask = graph.BroadcastToDims(mask, x.Shape().Dimensions...)
-	hidden := graph.ZerosLike(x)
 	count := graph.MaxScalar(sum(graph.ConvertDType(mask, x.DType())), 1.0)
-	mean = graph.Div(sum(graph.Where(mask, x, hidden)), count)
-	return mean, graph.Div(sum(graph.Square(graph.Where(mask, graph.Sub(x, mean), hidden))), count)
+	hide = func(v *graph.Node) *graph.Node { return graph.Where(mask, v, graph.ZerosLike(v)) }
+	return x, hide, func(v *graph.Node) *graph.Node { return graph.Div(sum(v), count) }
 }
 
 // Widen converts a float narrower than float32 to float32 and leaves others alone.

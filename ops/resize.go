@@ -14,11 +14,14 @@ import (
 //
 // With AlignCorners the first and last pixels of both images fall together, source = i (n-1)/(m-1) (0 if m is 1); without,
 // pixels are areas, source = (i + 1/2) n/m - 1/2, at least 0. Bilinear weighs the two nearest source pixels of each axis;
-// nearest takes pixel floor(i n/m). These are the conventions of PyTorch's interpolate.
+// nearest takes pixel floor(i n/m). These are the conventions of PyTorch's interpolate. With Antialias an image that shrinks is averaged
+// first: the triangle that weighs source pixels becomes n/m as wide, pixel j having max(0, 1 - |j - source| m/n), divided by their sum
+// inside the image; one that grows stays as it would be. Pillow and torchvision resize so.
 type Resize struct {
 	Height, Width int
 	Nearest       bool // else bilinear
 	AlignCorners  bool // bilinear only
+	Antialias     bool // bilinear without AlignCorners only
 }
 
 // Apply resizes x [batch, height, width, channels]. Panics if a size is below 1, and for AlignCorners with Nearest.
@@ -31,6 +34,9 @@ func (r Resize) Apply(x *graph.Node) *graph.Node {
 	}
 	if r.Nearest && r.AlignCorners {
 		Panicf("ops.Resize: AlignCorners has no meaning for the nearest pixel; leave one out")
+	}
+	if r.Antialias && (r.Nearest || r.AlignCorners) {
+		Panicf("ops.Resize: Antialias has no meaning for the nearest pixel or with AlignCorners; leave one out")
 	}
 	d := x.Shape().Dimensions
 	if r.Height != d[1] {
@@ -54,6 +60,10 @@ func (r Resize) matrix(x *graph.Node, n, m int) *graph.Node {
 			row[min(i*n/m, n-1)] = 1
 			continue
 		}
+		if r.Antialias && m < n {
+			r.triangle(row, (float64(i)+0.5)*float64(n)/float64(m)-0.5, float64(n)/float64(m))
+			continue
+		}
 		source := max(0, (float64(i)+0.5)*float64(n)/float64(m)-0.5)
 		if r.AlignCorners {
 			source = 0
@@ -67,4 +77,16 @@ func (r Resize) matrix(x *graph.Node, n, m int) *graph.Node {
 		row[min(low+1, n-1)] += rest
 	}
 	return graph.ConvertDType(graph.ConstTensor(x.Graph(), tensors.FromFlatDataAndDimensions(weights, m, n)), x.DType())
+}
+
+// triangle weighs source pixels by their distance from a place, up to reach.
+func (Resize) triangle(row []float64, source, reach float64) {
+	sum := 0.0
+	for j := range row {
+		row[j] = max(0, 1-math.Abs(float64(j)-source)/reach)
+		sum += row[j]
+	}
+	for j := range row {
+		row[j] /= sum
+	}
 }

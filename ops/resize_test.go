@@ -27,6 +27,8 @@ func TestResize(t *testing.T) {
 			{[]int{1, 2, 1, 1}, ops.Resize{Height: 4, Width: 4, AlignCorners: true}},
 			{[]int{1, 3, 6, 1}, ops.Resize{Height: 1, Width: 1, AlignCorners: true}},
 			{[]int{1, 3, 6, 1}, ops.Resize{Height: 7, Width: 4, Nearest: true}},
+			{[]int{1, 10, 6, 2}, ops.Resize{Height: 4, Width: 6, Antialias: true}},
+			{[]int{2, 5, 4, 1}, ops.Resize{Height: 3, Width: 9, Antialias: true}},
 		} {
 			t.Run(fmt.Sprint(c.x, c.resize), func(t *testing.T) {
 				x := gradcheck.Normal(1, c.x...)
@@ -36,7 +38,7 @@ func TestResize(t *testing.T) {
 				twice(t, e, f, x)
 			})
 		}
-		for want, r := range map[string]ops.Resize{"sizes must be at least 1": {Height: 0, Width: 2}, "no meaning for the nearest": {Height: 2, Width: 2, Nearest: true, AlignCorners: true}} {
+		for want, r := range map[string]ops.Resize{"sizes must be at least 1": {Height: 0, Width: 2}, "no meaning for the nearest": {Height: 2, Width: 2, Nearest: true, AlignCorners: true}, "Antialias has no meaning": {Height: 2, Width: 2, Nearest: true, Antialias: true}} {
 			if got := gradcheck.Panics(e, func(in []*Node) *Node { return r.Apply(in[0]) }, gradcheck.Normal(1, 1, 2, 2, 1)); !strings.Contains(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
@@ -58,10 +60,29 @@ func naiveResize(r ops.Resize, x gradcheck.Input) (out []float64) {
 		}
 		return max((float64(i)+0.5)*float64(n)/float64(m)-0.5, 0)
 	}
+	// The weight of source pixel j in pixel i, up to a factor.
+	weight := func(i, m, n, j int) float64 {
+		place, reach := (float64(i)+0.5)*float64(n)/float64(m)-0.5, float64(n)/float64(m)
+		if reach < 1 {
+			place, reach = min(max(place, 0), float64(n-1)), 1
+		}
+		return max(0, 1-math.Abs(float64(j)-place)/reach)
+	}
 	for i := range b {
 		for y := range r.Height {
 			for xx := range r.Width {
 				for k := range c {
+					if r.Antialias {
+						sum, all := 0.0, 0.0
+						for u := range h {
+							for v := range w {
+								p := weight(y, r.Height, h, u) * weight(xx, r.Width, w, v)
+								sum, all = sum+p*at(i, u, v, k), all+p
+							}
+						}
+						out = append(out, sum/all)
+						continue
+					}
 					sy, sx := source(y, r.Height, h), source(xx, r.Width, w)
 					y0, x0 := int(sy), int(sx)
 					dy, dx := sy-float64(y0), sx-float64(x0)

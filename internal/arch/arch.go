@@ -32,6 +32,10 @@ var levels = []level{
 	{"zoo", 3},
 	{"bundle", 4},
 	{"calibrate", 5},
+	{"convert", 5},
+	{"merge", 5},
+	{"merge/tuned", 6},
+	{"train/...", 6},
 	{"train", 6},
 	{"evaluate", 7},
 	{"lab", 8},
@@ -49,9 +53,13 @@ var sideways = map[string][]string{
 	"internal/gradcheck": {},
 	"nn/linear":          {"nn/param"},
 	"nn/norm":            {"nn/param"},
+	"nn/rnn":             {"nn/param"},
 	"nn/norm/normtest":   {"nn/norm", "nn/param"},
 	"nn/loss":            {},
 	"data/corrupt":       {"data"},
+	"train/grok":         {"train"},
+	"train/inpaint":      {"train"},
+	"train/evosearch":    {"train"},
 }
 
 // gomlxFree are the trees that must not reach GoMLX even through others: their tests take milliseconds.

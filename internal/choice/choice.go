@@ -20,24 +20,49 @@ type Kind[T any] struct {
 
 // Encode writes a value as {"name": ..., its fields}. what names the family in errors.
 func Encode[T any](what string, kinds []Kind[T], value T) ([]byte, error) {
-	t := reflect.TypeOf(value)
-	for _, k := range kinds {
-		if reflect.TypeOf(k.New()) != t {
-			continue
-		}
-		fields, err := json.Marshal(value)
-		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", what, k.Name, err)
-		}
-		if string(fields) == "{}" {
-			return json.Marshal(map[string]string{"name": k.Name})
-		}
-		var b bytes.Buffer
-		fmt.Fprintf(&b, `{"name":%q,`, k.Name)
-		b.Write(fields[1:])
-		return b.Bytes(), nil
+	k, ok := nearest(kinds, value)
+	if !ok {
+		return nil, fmt.Errorf("%s: %T has no name to write; only those in the package's list can be saved", what, value)
 	}
-	return nil, fmt.Errorf("%s: %T has no name to write; only those in the package's list can be saved", what, value)
+	fields, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", what, k.Name, err)
+	}
+	if string(fields) == "{}" {
+		return json.Marshal(map[string]string{"name": k.Name})
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `{"name":%q,`, k.Name)
+	b.Write(fields[1:])
+	return b.Bytes(), nil
+}
+
+// nearest is the kind of the value's type; of several, that whose defaults differ from the value in the fewest fields.
+func nearest[T any](kinds []Kind[T], value T) (best Kind[T], ok bool) {
+	least := 0
+	for _, k := range kinds {
+		differing, same := differences(reflect.ValueOf(k.New()), reflect.ValueOf(value))
+		if same && (!ok || differing < least) {
+			best, least, ok = k, differing, true
+		}
+	}
+	return best, ok
+}
+
+// differences counts the fields in which two structs of one type differ; same says whether they are of one type.
+func differences(a, b reflect.Value) (n int, same bool) {
+	if a.Type() != b.Type() {
+		return 0, false
+	}
+	if a.Kind() != reflect.Struct {
+		return 0, true
+	}
+	for i := range a.NumField() {
+		if a.Type().Field(i).IsExported() && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			n++
+		}
+	}
+	return n, true
 }
 
 // Decode reads a name, or an object with a name and fields that replace the defaults. An unknown name is an error that
@@ -85,12 +110,10 @@ func Decode[T any](what string, kinds []Kind[T], data []byte) (T, error) {
 	return zero, errors.New("no " + what + " " + fmt.Sprintf("%q", name) + "; there are " + names(kinds))
 }
 
-// NameOf returns the name of a value, or its type if it is not in the list.
+// NameOf returns the name of a value, the nearest where several have its type, or the type if it is not in the list.
 func NameOf[T any](kinds []Kind[T], value T) string {
-	for _, k := range kinds {
-		if reflect.TypeOf(k.New()) == reflect.TypeOf(value) {
-			return k.Name
-		}
+	if k, ok := nearest(kinds, value); ok {
+		return k.Name
 	}
 	return fmt.Sprintf("%T", value)
 }

@@ -17,6 +17,12 @@ import (
 // f gives them if the store is empty.
 func CheckModel(t testing.TB, backend compute.Backend, store *model.Store, f func(scope *model.Scope, x []*Node) *Node, inputs ...Input) {
 	t.Helper()
+	CheckVariables(t, backend, store, func(v *model.Variable) bool { return v.Trainable }, f, inputs...)
+}
+
+// CheckVariables is CheckModel for the float64 variables that which picks, in place of the trainable ones.
+func CheckVariables(t testing.TB, backend compute.Backend, store *model.Store, which func(v *model.Variable) bool, f func(scope *model.Scope, x []*Node) *Node, inputs ...Input) {
+	t.Helper()
 	args := func() []any {
 		list := make([]any, len(inputs))
 		for i, in := range inputs {
@@ -28,25 +34,25 @@ func CheckModel(t testing.TB, backend compute.Backend, store *model.Store, f fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	var trained []*model.Variable
+	var picked []*model.Variable
 	before := snapshot(store)
 	out, err := first.Call(args()...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for v := range store.IterVariables() {
-		if v.Trainable {
-			trained = append(trained, v)
+		if which(v) {
+			picked = append(picked, v)
 		}
 	}
-	if len(before) == 0 {
+	if len(before.floats) == 0 {
 		before = snapshot(store)
 	}
 	w := Normal(5, out[0].Shape().Dimensions...)
 	exec, err := model.NewExec(backend, store, func(scope *model.Scope, x []*Node) []*Node {
 		loss := ReduceAllSum(Mul(f(scope, x), Const(x[0].Graph(), w.tensor())))
 		wanted := append([]*Node(nil), x...)
-		for _, v := range trained {
+		for _, v := range picked {
 			wanted = append(wanted, v.NodeValue(x[0].Graph()))
 		}
 		return append([]*Node{loss}, Gradient(loss, wanted...)...)
@@ -82,20 +88,27 @@ func CheckModel(t testing.TB, backend compute.Backend, store *model.Store, f fun
 	for k := range inputs {
 		check(fmt.Sprintf("input %d", k), grads[k], inputs[k].Data)
 	}
-	for k, v := range trained {
-		check(v.Path(), grads[len(inputs)+k], before[v.Path()])
+	for k, v := range picked {
+		check(v.Path(), grads[len(inputs)+k], before.floats[v.Path()])
 	}
 	before.restore(t, store)
 }
 
-// values are the float64 variables of a store by path.
-type values map[string][]float64
+// values are the float64 variables of a store, and its counters, by path.
+type values struct {
+	floats map[string][]float64
+	counts map[string][]int32
+}
 
 func snapshot(store *model.Store) values {
-	s := values{}
+	s := values{map[string][]float64{}, map[string][]int32{}}
 	for v := range store.IterVariables() {
-		if v.HasValue() && v.DType() == dtypes.Float64 {
-			s[v.Path()] = tensors.MustCopyFlatData[float64](v.MustValue())
+		switch {
+		case !v.HasValue():
+		case v.DType() == dtypes.Float64:
+			s.floats[v.Path()] = tensors.MustCopyFlatData[float64](v.MustValue())
+		case v.DType() == dtypes.Int32:
+			s.counts[v.Path()] = tensors.MustCopyFlatData[int32](v.MustValue())
 		}
 	}
 	return s
@@ -103,10 +116,20 @@ func snapshot(store *model.Store) values {
 
 func (s values) restore(t testing.TB, store *model.Store) {
 	t.Helper()
-	for path, data := range s {
+	set := func(path string, value func(dims ...int) *tensors.Tensor) {
 		v := store.GetVariable(path)
-		if err := v.SetValue(tensors.FromFlatDataAndDimensions(append([]float64(nil), data...), v.Shape().Dimensions...)); err != nil {
+		if err := v.SetValue(value(v.Shape().Dimensions...)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for path, data := range s.floats {
+		set(path, func(dims ...int) *tensors.Tensor {
+			return tensors.FromFlatDataAndDimensions(append([]float64(nil), data...), dims...)
+		})
+	}
+	for path, data := range s.counts {
+		set(path, func(dims ...int) *tensors.Tensor {
+			return tensors.FromFlatDataAndDimensions(append([]int32(nil), data...), dims...)
+		})
 	}
 }

@@ -18,13 +18,14 @@ type Activation string
 // The activations.
 const (
 	ReLU     Activation = "relu"     // max(x, 0)
+	ReLU6    Activation = "relu6"    // min(max(x, 0), 6) (arXiv 1704.04861)
 	GELU     Activation = "gelu"     // x Phi(x) with the exact normal distribution (arXiv 1606.08415)
 	SiLU     Activation = "silu"     // x / (1 + exp(-x)) (arXiv 1702.03118)
 	Tanh     Activation = "tanh"     // tanh(x)
 	Identity Activation = "identity" // x
 )
 
-var activations = []string{string(ReLU), string(GELU), string(SiLU), string(Tanh), string(Identity)}
+var activations = []string{string(ReLU), string(ReLU6), string(GELU), string(SiLU), string(Tanh), string(Identity)}
 
 // Apply computes the activation. Panics on an unknown name.
 func (a Activation) Apply(x *graph.Node) *graph.Node {
@@ -32,6 +33,10 @@ func (a Activation) Apply(x *graph.Node) *graph.Node {
 	case ReLU:
 		// Where, not Max: the gradient is one selection, and 0 at 0. A NaN stays one, so that training sees it.
 		return graph.Where(graph.LessOrEqual(x, graph.ScalarZero(x.Graph(), x.DType())), graph.ZerosLike(x), x)
+	case ReLU6:
+		y := ReLU.Apply(x)
+		six := graph.MulScalar(graph.OnesLike(x), 6)
+		return graph.Where(graph.GreaterOrEqual(x, six), six, y)
 	case GELU:
 		return graph.Mul(graph.MulScalar(x, 0.5), graph.OnePlus(graph.Erf(graph.MulScalar(x, math.Sqrt2/2))))
 	case SiLU:

@@ -46,15 +46,16 @@ func (d Dense) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 
 // Conv2D is a convolution with a square kernel. See ops.Conv for the formula.
 type Conv2D struct {
-	Filters int
-	Size    int  // side of the kernel
-	Stride  int  // 0 counts as 1
-	Padding int  // zeros on every side; without effect when Same
-	Same    bool // pad so that the output has ceil(input/stride) rows and columns
-	Groups  int  // 0 counts as 1
-	NoBias  bool
-	Kernel  Hook
-	Init    param.Init // nil = He normal with the fan-in
+	Filters  int
+	Size     int  // side of the kernel
+	Stride   int  // 0 counts as 1
+	Dilation int  // distance of the pixels that neighbouring weights see; 0 counts as 1
+	Padding  int  // zeros on every side; without effect when Same
+	Same     bool // pad so that the output has ceil(input/stride) rows and columns
+	Groups   int  // 0 counts as 1
+	NoBias   bool
+	Kernel   Hook
+	Init     param.Init // nil = He normal with the fan-in
 }
 
 // Apply convolves x [batch, height, width, cin] to [batch, height', width', Filters]. Panics when sizes do not fit.
@@ -67,7 +68,7 @@ func (c Conv2D) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	cin := x.Shape().Dimensions[3] / groups
 	kernel := kernelOf(scope, x, c.Kernel, c.Init, c.Size*c.Size*cin, c.Size, c.Size, cin, c.Filters)
 	pad := [2]int{c.Padding, c.Padding}
-	y := ops.Conv{Strides: [2]int{c.Stride, c.Stride}, Padding: [2][2]int{pad, pad}, Same: c.Same, Groups: groups}.Apply(x, kernel)
+	y := ops.Conv{Strides: [2]int{c.Stride, c.Stride}, Dilations: [2]int{c.Dilation, c.Dilation}, Padding: [2][2]int{pad, pad}, Same: c.Same, Groups: groups}.Apply(x, kernel)
 	if c.NoBias {
 		return y
 	}

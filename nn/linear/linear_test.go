@@ -110,6 +110,11 @@ func TestRefuses(t *testing.T) {
 		{linear.Dense{Units: 2, Kernel: flat}, []int{2, 3}, "the kernel hook turned (Float64)[3, 2] into (Float64)[6]; it must keep the shape"},
 		{linear.Conv2D{Filters: 2, Size: 3}, []int{2, 3}, "linear.Conv2D /l: 2 filters of side 3 in 1 groups on x (Float64)[2, 3]"},
 		{linear.Conv2D{Filters: 2, Size: 3, Groups: 2}, []int{1, 4, 4, 3}, "groups dividing the channels"},
+		{
+			linear.Conv2D{Filters: 4, Size: 1, Groups: 4, Kernel: linear.NewStandardization().Hook()}, []int{1, 2, 2, 4},
+			"linear.Standardization /l: kernel (Float64)[1, 1, 1, 4] has fan-in 1, whose standardised weights are all 0; leave this layer's kernel as it is",
+		},
+		{linear.Dense{Units: 2, Kernel: linear.NewStandardization().Hook()}, []int{3, 1}, "has fan-in 1"},
 	} {
 		in := gradcheck.Normal(1, c.x...)
 		err := exceptions.TryCatch[error](func() {
@@ -123,10 +128,64 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestStandardization: every mode against differences, with the mean and deviation of its kernels, and the same as Values; close weights
+// keep their gradient in float32.
+func TestStandardization(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		for _, mode := range []string{"paper", "unbiased_var", "unbiased_std_plus_eps"} {
+			s := linear.Standardization{Mode: mode, Epsilon: 1e-5}
+			for _, dims := range [][]int{{3, 3, 2, 4}, {3, 3, 1, 3}, {5, 2}} { // a convolution, a depthwise one, a dense layer
+				kernel := gradcheck.Normal(1, dims...)
+				f := func(in []*graph.Node) *graph.Node { return s.Apply(in[0]) }
+				got, _ := gradcheck.Eval(t, e.Backend, f, kernel)
+				gradcheck.Check(t, e.Backend, f, kernel)
+				want, err := s.Values(kernel.Data, dims)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out := dims[len(dims)-1]
+				n := float64(len(got) / out)
+				deviation := 1.0
+				if mode != "paper" {
+					deviation = math.Sqrt((n - 1) / n)
+				}
+				for c := range out {
+					var mean, square float64
+					for i := c; i < len(got); i += out {
+						if math.Abs(got[i]-want[i]) > 1e-12 {
+							t.Fatalf("%s of %v: weight %d is %v in a graph, %v as a value", mode, dims, i, got[i], want[i])
+						}
+						mean, square = mean+got[i]/n, square+got[i]*got[i]/n
+					}
+					if math.Abs(mean) > 1e-12 || math.Abs(math.Sqrt(square)-deviation) > 1e-4 {
+						t.Errorf("%s of %v: channel %d has mean %v and deviation %v, want 0 and %v", mode, dims, c, mean, math.Sqrt(square), deviation)
+					}
+				}
+			}
+		}
+		// Two weights a and b: the gradient of their standardised values is ±(g_a - g_b)/2 e/(var + e)^1.5.
+		const a, b = -0.5384, -0.4842
+		out := graph.MustNewExec(e.Backend, func(kernel, g *graph.Node) *graph.Node {
+			return graph.Gradient(graph.ReduceAllSum(graph.Mul(linear.NewStandardization().Apply(kernel), g)), kernel)[0]
+		}).MustCall([][]float32{{a}, {b}}, [][]float32{{-2.6}, {-0.172}})[0]
+		variance := (a - b) * (a - b) / 4
+		want := (-2.6 + 0.172) / 2 * 1e-5 / math.Pow(variance+1e-5, 1.5)
+		for i, got := range tensors.MustCopyFlatData[float32](out) {
+			if w := want * float64(1-2*i); math.Abs(float64(got)-w) > 5e-5*math.Abs(w) {
+				t.Errorf("the gradient of close weight %d is %v, want %v", i, got, w)
+			}
+		}
+	})
+	if _, err := linear.NewStandardization().Values([]float64{1, 2}, []int{1, 2}); err == nil || err.Error() != "weight standardisation: kernel [1 2] has fan-in 1, whose standardised weights are all 0" {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestActivations compares values with the formulas and gradients with central differences.
 func TestActivations(t *testing.T) {
 	formulas := map[linear.Activation]func(x float64) float64{
 		linear.ReLU:     func(x float64) float64 { return max(x, 0) },
+		linear.ReLU6:    func(x float64) float64 { return min(max(x, 0), 6) },
 		linear.GELU:     func(x float64) float64 { return x / 2 * (1 + math.Erf(x/math.Sqrt2)) },
 		linear.SiLU:     func(x float64) float64 { return x / (1 + math.Exp(-x)) },
 		linear.Tanh:     math.Tanh,
@@ -134,6 +193,7 @@ func TestActivations(t *testing.T) {
 	}
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		x := gradcheck.Normal(3, 40)
+		x.Data[0] = 9 // where ReLU6 is flat
 		for a, formula := range formulas {
 			f := func(in []*graph.Node) *graph.Node { return a.Apply(in[0]) }
 			got, _ := gradcheck.Eval(t, e.Backend, f, x)

@@ -89,3 +89,15 @@ func near(t *testing.T, got, want []float64) {
 		}
 	}
 }
+
+// TestInpaintingExact: where the prediction is the truth the reconstruction has no slope.
+func TestInpaintingExact(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		gradient := MustNewExec(e.Backend, func(prediction, truth, mask *Node) *Node {
+			return Gradient(loss.NewInpainting().Reconstruction(prediction, truth, mask), prediction)[0]
+		}).MustCall([][][][]float32{{{{0.25}, {0.75}, {0.5}}}}, [][][][]float32{{{{0.25}, {0.5}, {0.25}}}}, [][][][]float32{{{{1}, {1}, {0}}}})[0]
+		if got := fmt.Sprint(gradient.Value()); got != "[[[[0] [0.5] [0]]]]" {
+			t.Errorf("got %s, want [[[[0] [0.5] [0]]]]", got)
+		}
+	})
+}

@@ -57,8 +57,8 @@ func (g Ghost) apply(who string, scope *model.Scope, x *graph.Node) *graph.Node 
 	if g.GroupSize < 1 {
 		Panicf("%s %s: GroupSize is %d; use at least 1", who, scope.Scope(), g.GroupSize)
 	}
-	running := newRunning(who, scope, x, g.Momentum, g.Unbiased)
-	channels := x.Shape().Dimensions[x.Rank()-1:]
+	running := newRunning(who, scope, x, channelsOf(x)[0], g.Momentum, g.Unbiased)
+	channels := channelsOf(x)
 	var y *graph.Node
 	if scope.IsTraining(x.Graph()) {
 		scale, offset := affine(scope, x, channels, append([]int{1}, channelShape(x)...)) // with an axis for the groups

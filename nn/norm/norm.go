@@ -1,17 +1,3 @@
-// Package norm has the normalisation layers. All take their moments from one primitive (ops.Moments) and say with a Source
-// value where their statistics come from.
-//
-//	norm       statistics over                      state                     at inference              paper
-//	Batch      batch and positions                  running mean, variance    the running values        arXiv 1502.03167
-//	Ghost      groups of the batch, and positions   running mean, variance    the running values        arXiv 1705.08741
-//	LayerNorm  given axes of one example            none                      the same as in training   arXiv 1607.06450
-//	Identity   nothing                              none                      x
-//
-// How to choose: Batch for batches of 16 and more; Ghost when the batch is made large for speed and accuracy falls;
-// LayerNorm for batches of 1, recurrences and attention.
-//
-// Activations are x [batch, ..., channels]. Variables are scale and offset (trained), mean and variance (collected). Layers
-// know whether they train from scope.IsTraining.
 package norm
 
 import (
@@ -28,6 +14,14 @@ type Layer interface {
 	Apply(scope *model.Scope, x *graph.Node) *graph.Node
 }
 
+// Activated is a layer that may contain its activation: where Activates says so, none follows it. WithoutActivation is the layer
+// for a place without one, such as the end of a residual branch, whose scale starts at 0, or its shortcut.
+type Activated interface {
+	Layer
+	Activates() bool
+	WithoutActivation(branchEnd bool) Layer
+}
+
 // Kind is a norm that can be chosen by name.
 type Kind = choice.Kind[Layer]
 
@@ -37,6 +31,24 @@ func All() []Kind {
 		{Name: "batch", New: func() Layer { return NewBatch() }},
 		{Name: "ghost", New: func() Layer { return NewGhost(32) }},
 		{Name: "layer", New: func() Layer { return NewLayerNorm(-1) }},
+		{Name: "rms", New: func() Layer { return NewRMS(-1) }},
+		{Name: "group", New: func() Layer { return NewGroup() }},
+		{Name: "instance", New: func() Layer { return NewInstance() }},
+		{Name: "ibn", New: func() Layer { return NewIBN() }},
+		{Name: "estimated", New: func() Layer { return NewEstimated() }},
+		{Name: "batch-channel", New: func() Layer { return NewBatchChannel() }},
+		{Name: "power", New: func() Layer { return NewPower("running") }},
+		{Name: "power-paper", New: func() Layer { return NewPower("paper") }},
+		{Name: "power-v", New: func() Layer { return NewPower("v") }},
+		{Name: "unified", New: func() Layer { return NewUnified() }},
+		{Name: "evonorm-b0", New: func() Layer { return NewEvoNorm("B0") }},
+		{Name: "evonorm-b1", New: func() Layer { return NewEvoNorm("B1") }},
+		{Name: "evonorm-b2", New: func() Layer { return NewEvoNorm("B2") }},
+		{Name: "evonorm-s0", New: func() Layer { return NewEvoNorm("S0") }},
+		{Name: "evonorm-s1", New: func() Layer { return NewEvoNorm("S1") }},
+		{Name: "evonorm-s2", New: func() Layer { return NewEvoNorm("S2") }},
+		{Name: "genome", New: func() Layer { return NewGenome() }},
+		{Name: "offset", New: func() Layer { return Offset{} }},
 		{Name: "identity", New: func() Layer { return Identity{} }},
 	}
 }
@@ -57,13 +69,46 @@ func (c *Choice) UnmarshalJSON(data []byte) (err error) {
 func Name(l Layer) string { return choice.NameOf(All(), l) }
 
 // affine returns the trained scale and offset. The variables have the shape dims, which broadcast, of the same size, lays
-// against x.
-func affine(scope *model.Scope, x *graph.Node, dims, broadcast []int) (scale, offset *graph.Node) {
-	get := func(name string, first float64) *graph.Node {
-		v := param.Variable(scope, name, param.Affine, stateType(x), param.Constant(first), dims...)
+// against x. One that is left out is nil, and no variable.
+func affine(scope *model.Scope, x *graph.Node, dims, broadcast []int, options ...affineOption) (scale, offset *graph.Node) {
+	first := map[string]param.Init{"scale": param.Constant(1), "offset": param.Constant(0)}
+	for _, o := range options {
+		o(first)
+	}
+	get := func(name string) *graph.Node {
+		if first[name] == nil {
+			return nil
+		}
+		v := param.Variable(scope, name, param.Affine, stateType(x), first[name], dims...)
 		return graph.Reshape(v.NodeValue(x.Graph()), broadcast...)
 	}
-	return get("scale", 1), get("offset", 0)
+	return get("scale"), get("offset")
+}
+
+// affineOption changes the first value of a variable of affine by its name; nil leaves it out.
+type affineOption func(first map[string]param.Init)
+
+func without(yes bool, name string) affineOption {
+	return func(first map[string]param.Init) {
+		if yes {
+			first[name] = nil
+		}
+	}
+}
+
+func starting(name string, value float64) affineOption {
+	return func(first map[string]param.Init) { first[name] = param.Constant(value) }
+}
+
+// scaled is scale y + offset, of which either may be nil.
+func scaled(y, scale, offset *graph.Node) *graph.Node {
+	if scale != nil {
+		y = graph.Mul(y, scale)
+	}
+	if offset != nil {
+		y = graph.Add(y, offset)
+	}
+	return y
 }
 
 // normalise is scale (x - mean) / sqrt(variance + epsilon) + offset with moments from elsewhere, in their dtype.

@@ -30,8 +30,20 @@ func of(size int) func(batch int) []int {
 // collects.
 func TestBattery(t *testing.T) {
 	promises := map[string][]normtest.Claim{
-		"batch": {normtest.Collects(0.1, true, whole)},
-		"ghost": {normtest.Collects(0.1, true, whole)}, // groups of 32 hold the whole batch
+		"batch":         {normtest.Collects(0.1, true, whole)},
+		"ghost":         {normtest.Collects(0.1, true, whole)}, // groups of 32 hold the whole batch
+		"instance":      {normtest.NeedsPositions()},
+		"ibn":           {normtest.KeepsState(), normtest.NeedsPositions()},
+		"estimated":     {normtest.KeepsState(), normtest.DetachedStatistics()},
+		"batch-channel": {normtest.KeepsState(), normtest.DetachedStatistics()},
+		"power":         {normtest.KeepsState(), normtest.DetachedStatistics()},
+		"power-paper":   {normtest.KeepsState(), normtest.DetachedStatistics()},
+		"power-v":       {normtest.KeepsState()},
+		"unified":       {normtest.KeepsState(), normtest.DetachedStatistics()},
+		"evonorm-b0":    {normtest.KeepsState(), normtest.NeedsPositions()},
+		"evonorm-b1":    {normtest.KeepsState(), normtest.NeedsPositions()},
+		"genome":        {normtest.NeedsPositions()},
+		"evonorm-b2":    {normtest.KeepsState(), normtest.NeedsPositions()},
 	}
 	for _, kind := range norm.All() {
 		t.Run(kind.Name, func(t *testing.T) { normtest.Run(t, kind.New(), promises[kind.Name]...) })
@@ -49,6 +61,9 @@ func TestBatteryOptions(t *testing.T) {
 	uneven := norm.NewGhost(10)
 	uneven.Ragged = true
 	transductive := norm.NewGhost(4)
+	shortPower, shortUnified := norm.NewPower("running"), norm.NewUnified()
+	shortPower.Warmup, shortPower.MaxRatio = 5, 3
+	shortUnified.Warmup, shortUnified.Floor, shortUnified.Window, shortUnified.Filter = 4, 5, 3, true
 	transductive.Inference = norm.FromBatch{}
 	for _, c := range []struct {
 		name     string
@@ -65,6 +80,22 @@ func TestBatteryOptions(t *testing.T) {
 			return []int{batch}
 		})}},
 		{"ghost 10 ragged", uneven, []normtest.Claim{normtest.Collects(0.1, true, of(6))}},
+		{"layer, epsilon outside", norm.LayerNorm{Axes: []int{-1}, Epsilon: 1e-5, OutsideRoot: true, NoOffset: true}, nil},
+		{"group 1", norm.Group{Groups: 1, Epsilon: 1e-3}, nil},
+		{"batch-channel of batches", norm.BatchChannel{Groups: 1, Momentum: 0.1, Epsilon: 1e-5}, []normtest.Claim{normtest.Collects(0.1, true, whole)}},
+		{"ibn for DenseNets", norm.IBN{Ratio: 0.4, Order: "bn_first", Momentum: 0.3, Epsilon: 1e-5}, []normtest.Claim{normtest.KeepsState(), normtest.NeedsPositions()}},
+		{"genome B0", norm.Genome{Groups: 1, Epsilon: 1e-5, Decay: 0.9, Nodes: []norm.GenomeNode{
+			{"mul", []int{0, 2}}, {"std:wh", []int{0}}, {"add", []int{4, 5}}, {"std:bwh", []int{0}}, {"max", []int{6, 7}}, {"div", []int{0, 8}},
+		}}, []normtest.Claim{normtest.KeepsState(), normtest.NeedsPositions()}},
+		{"genome of everything", norm.Genome{Groups: 3, Epsilon: 1e-3, Decay: 0.5, Nodes: []norm.GenomeNode{
+			{"rms:bwh", []int{0}}, {"mean:bwh", []int{0}}, {"mean:whc", []int{0}}, {"rms:whc/g", []int{0}}, {"sqrt", []int{4}}, {"abs", []int{5}},
+			{"add", []int{8, 9}}, {"tanh", []int{6}}, {"exp", []int{11}}, {"mul", []int{10, 12}}, {"neg", []int{13}}, {"square", []int{7}},
+			{"add", []int{14, 15}},
+		}}, []normtest.Claim{normtest.KeepsState(), normtest.NeedsPositions()}},
+		{"power, short warm-up", shortPower, []normtest.Claim{normtest.KeepsState(), normtest.DetachedStatistics()}},
+		{"unified, short warm-up", shortUnified, []normtest.Claim{normtest.KeepsState(), normtest.DetachedStatistics()}},
+		{"unified, window 1", norm.Unified{Window: 1, GradientWindow: 1, Momentum: 0.9, Epsilon: 1e-5}, []normtest.Claim{normtest.KeepsState(), normtest.DetachedStatistics()}},
+		{"evonorm without activation", norm.NewEvoNorm("S0").WithoutActivation(false), nil},
 		{"ghost from batch", transductive, []normtest.Claim{normtest.Collects(0.1, true, of(4)), normtest.DependsOnBatch()}},
 	} {
 		t.Run(c.name, func(t *testing.T) { normtest.Run(t, c.layer, c.promises...) })
@@ -237,7 +268,28 @@ func TestRefuses(t *testing.T) {
 			{norm.NewLayerNorm(-2), []int{4, 2}, "norm.LayerNorm /n: axes [-2] do not fit x (Float64)[4, 2]; use each of 1 to 1"},
 			{norm.NewLayerNorm(2), []int{4, 2}, "axes [2] do not fit"},
 			{norm.NewLayerNorm(-1, 1), []int{4, 2}, "axes [-1 1] do not fit"},
-			{norm.NewLayerNorm(-1), []int{4, 1}, "have 1 element; its normalised value is always 0, so normalise over more axes"},
+			{norm.Group{Groups: 4}, []int{2, 3, 6}, "norm.Group /n: 6 channels do not split into 4 groups; use a number that divides them, or allow fewer groups with Fallback"},
+			{norm.Group{Groups: 0}, []int{2, 3, 6}, "norm.Group /n: Groups is 0; use at least 1"},
+			{norm.Group{Groups: 6}, []int{2, 6}, "norm.Group /n: each group of x (Float64)[2, 6] has 1 value; its normalised value is always 0, so use fewer groups"},
+			{norm.BatchChannel{Groups: 5, Momentum: 0.1}, []int{2, 3, 6}, "norm.BatchChannel /n: 6 channels do not split into 5 groups"},
+			{norm.Power{Variant: "running", GroupScaling: true, Groups: 4, AlphaForward: 0.9, AlphaBackward: 0.9}, []int{2, 3, 6}, "norm.Power /n: 6 channels do not split into 4 groups"},
+			{norm.Power{Variant: "fast"}, []int{2, 6}, `norm.Power /n: Variant is "fast"; use running, paper or v`},
+			{norm.Power{Variant: "v", AlphaForward: 1.5, AlphaBackward: 0.9}, []int{2, 6}, "norm.Power /n: AlphaForward is 1.5; it is a share of the old value, in (0, 1]; use 0.9"},
+			{norm.NewInstance(), []int{4, 6}, "norm.Instance /n: x (Float64)[4, 6] has 1 position an example; its normalised value is always 0, so use a norm over channels or the batch here"},
+			{norm.IBN{Ratio: 0.1, Order: "in_first", Momentum: 0.1}, []int{4, 2, 6}, "norm.IBN /n: a ratio of 0.1 leaves one part of 6 channels empty; use a ratio nearer 0.5, or norm.Batch or norm.Instance alone"},
+			{norm.IBN{Ratio: 0.99, Order: "bn_first", Momentum: 0.1}, []int{4, 2, 6}, "norm.IBN /n: a ratio of 0.99 leaves one part of 6 channels empty"},
+			{norm.IBN{Ratio: 0.5, Order: "first"}, []int{4, 2, 6}, `norm.IBN /n: Order is "first"; use in_first or bn_first`},
+			{norm.NewIBN(), []int{4, 6}, "norm.IBN /n: x (Float64)[4, 6] has 1 position an example"},
+			{norm.Genome{Nodes: []norm.GenomeNode{{"add", []int{0, 5}}}}, []int{4, 2, 6}, "norm.Genome /n: norm: node 4 of the genome refers forward to 5; use an earlier value, 0 to 3"},
+			{norm.Genome{Nodes: []norm.GenomeNode{{"std:hw", []int{0}}}}, []int{4, 2, 6}, `no operation "std:hw" (did you mean std:wh?)`},
+			{norm.Genome{Nodes: []norm.GenomeNode{{"add", []int{0}}}}, []int{4, 2, 6}, "node 4 of the genome: add takes 2 arguments, got [0]"},
+			{norm.NewEvoNorm("B3"), []int{4, 6}, `norm.EvoNorm /n: Kind is "B3"; use B0, B1, B2, S0, S1 or S2`},
+			{norm.NewEvoNorm("B0"), []int{4, 6}, "norm.EvoNorm /n: B0 needs positions, x is (Float64)[4, 6]; use S0 for dense layers"},
+			{norm.Estimated{Rate: 2}, []int{4, 6}, "norm.Estimated /n: Rate is 2; it is the share of the new value in the estimate, in [0, 1]; use 0.02"},
+			{norm.Unified{Window: 0, GradientWindow: 4, Momentum: 0.9}, []int{4, 6}, "norm.Unified /n: windows are 0 and 4; use at least 1"},
+			{norm.Unified{Window: 4, GradientWindow: 4, Momentum: 1}, []int{4, 6}, "norm.Unified /n: Momentum is 1; it is the share of the old value, in (0, 1); use 0.9"},
+			{norm.NewRMS(-1), []int{4, 1}, "norm.RMS /n: axes [-1] of x (Float64)[4, 1] have 1 element"},
+			{norm.NewLayerNorm(-1), []int{4, 1}, "have 1 element; its normalised value is always the same, so normalise over more axes"},
 		} {
 			in := gradcheck.Normal(1, c.x...)
 			err := exceptions.TryCatch[error](func() {
@@ -279,8 +331,9 @@ func TestChoice(t *testing.T) {
 	}{
 		{`"batch"`, `{"name":"batch","momentum":0.1,"eps":0.00001,"running_var_unbiased":true}`},
 		{`{"name":"ghost","ghost_size":8,"ragged_last_group":true}`, `{"name":"ghost","ghost_size":8,"momentum":0.1,"eps":0.00001,"running_var_unbiased":true,"ragged_last_group":true}`},
-		{`{"name":"layer","axes":[-3,-2,-1]}`, `{"name":"layer","axes":[-3,-2,-1],"eps":0.00001}`},
+		{`{"name":"layer","axes":[-3,-2,-1]}`, `{"name":"layer","axes":[-3,-2,-1],"eps":0.00001,"eps_outside_root":false,"no_scale":false,"no_offset":false}`},
 		{`"identity"`, `{"name":"identity"}`},
+		{`"evonorm-s0"`, `{"name":"evonorm-s0","kind":"S0","groups":32,"fallback":true,"decay":0.9,"eps":0.00001,"no_activation":false,"init_zero":false}`},
 	} {
 		var choice norm.Choice
 		if err := json.Unmarshal([]byte(c.in), &choice); err != nil {
@@ -295,7 +348,7 @@ func TestChoice(t *testing.T) {
 	for in, want := range map[string]string{
 		`"gost"`:                            `no norm "gost" (did you mean ghost?)`,
 		`{"name":"ghost","ghost_sise":8}`:   "ghost_size",
-		`{"ghost_size":8}`:                  "a norm needs a name: batch, ghost, layer, identity",
+		`{"ghost_size":8}`:                  "a norm needs a name: batch, ghost, layer, rms, ",
 		`{"name":"ghost","ghost_size":"a"}`: "ghost_size",
 		`7`:                                 "want the name of a norm",
 	} {
@@ -304,4 +357,151 @@ func TestChoice(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", in, err, want)
 		}
 	}
+}
+
+func TestPadding(t *testing.T) {
+	if err := norm.CheckPadding([]bool{true, false}); err != nil {
+		t.Error(err)
+	}
+	want := "norm: every position is masked as padding; drop the batch, or turn the mask around: true means padding"
+	if err := norm.CheckPadding([]bool{true, true}); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %q", err, want)
+	}
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		for _, layer := range []norm.Masked{norm.NewPower("v"), norm.NewUnified()} {
+			message := gradcheck.Panics(e.Backend, func(in []*graph.Node) *graph.Node {
+				return layer.ApplyMasked(model.NewStore().RootScope().In("n"), in[0], graph.Const(in[0].Graph(), [][]bool{{true, false}}))
+			}, gradcheck.Normal(1, 2, 2, 3))
+			if want := "/n: the padding mask is (Bool)[1, 2]; want [2 2], one value for each position of x (Float64)[2, 2, 3]"; !strings.Contains(message, want) {
+				t.Errorf("%T: got %q, want %q", layer, message, want)
+			}
+		}
+	})
+}
+
+// TestGroupFallback: with 32 groups asked for, 16 channels make 8 groups of two, 6 channels 3, and 3 channels one.
+func TestGroupFallback(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		for channels, groups := range map[int]int{16: 8, 6: 3, 3: 1} {
+			x := gradcheck.Normal(14, 2, 4, channels)
+			want, _ := train(t, e, norm.Group{Groups: groups, Epsilon: 1e-5}, x)
+			got, _ := train(t, e, norm.NewGroup(), x)
+			near(t, "y", got, want, 0)
+		}
+	})
+}
+
+// TestEvoNormGroupsOfOne: S2 does not centre, so that a group may be one value; S0 takes fewer groups then.
+func TestEvoNormGroupsOfOne(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		x := gradcheck.Normal(15, 2, 4)
+		want := make([]float64, len(x.Data))
+		for i, v := range x.Data {
+			want[i] = v / (1 + math.Exp(-v)) / math.Sqrt(v*v+1e-5)
+		}
+		got, _ := train(t, e, norm.NewEvoNorm("S2"), x)
+		near(t, "S2", got, want, 1e-12)
+		two := norm.NewEvoNorm("S0")
+		two.Groups = 2
+		fewer, _ := train(t, e, two, x)
+		got, _ = train(t, e, norm.NewEvoNorm("S0"), x)
+		near(t, "S0", got, fewer, 0)
+	})
+}
+
+// TestWarnings: odd options that are not wrong say so.
+func TestWarnings(t *testing.T) {
+	filter := norm.NewUnified()
+	filter.Filter, filter.Warmup = true, 2
+	for want, layer := range map[string]interface{ Warning() string }{
+		"update_rate is 0":                     norm.Estimated{},
+		"norm.Estimated: update_rate is 0":     norm.BatchChannel{Estimate: true},
+		"warmup_iters 2 is below window_fwd 4": filter,
+	} {
+		if got := layer.Warning(); !strings.Contains(got, want) {
+			t.Errorf("%T warns %q, want %q", layer, got, want)
+		}
+	}
+	for _, layer := range []interface{ Warning() string }{norm.NewEstimated(), norm.NewBatchChannel(), norm.NewUnified()} {
+		if got := layer.Warning(); got != "" {
+			t.Errorf("the defaults of %T warn: %s", layer, got)
+		}
+	}
+}
+
+// TestSetRates: the rate of the estimates can change under a compiled network, which then follows the data at once.
+func TestSetRates(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		store := model.NewStore()
+		exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+			store.SetTraining(x.Graph(), true)
+			return norm.NewEstimated().Apply(scope.In("n"), x)
+		})
+		x := tensors.FromValue([][]float32{{1}, {3}})
+		exec.MustCall(x)
+		near(t, "the mean at rate 0.02", []float64{float64(tensors.MustCopyFlatData[float32](store.GetVariable("/n/mean").MustValue())[0])}, []float64{0.04}, 1e-6)
+		if n, err := norm.SetRates(store, 1); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		exec.MustCall(x)
+		near(t, "the mean at rate 1", []float64{float64(tensors.MustCopyFlatData[float32](store.GetVariable("/n/mean").MustValue())[0])}, []float64{2}, 1e-6)
+	})
+}
+
+// TestFold: what a foldable layer says of itself at inference is what it computes.
+func TestFold(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		plain := norm.NewPower("running")
+		plain.GroupScaling = false
+		x := gradcheck.Normal(11, 5, 3)
+		for _, layer := range []norm.Foldable{norm.NewBatch(), norm.NewGhost(5), norm.NewEstimated(), plain, norm.NewUnified(), norm.Offset{}} {
+			_, store := train(t, e, layer, x)
+			values := map[string][]float64{}
+			for v := range store.IterVariables() {
+				if v.DType() == dtypes.Float64 {
+					values[v.Name()] = tensors.MustCopyFlatData[float64](v.MustValue())
+				}
+			}
+			scale, offset := layer.Fold(values)
+			want := make([]float64, len(x.Data))
+			for i, v := range x.Data {
+				want[i] = scale[i%3]*v + offset[i%3]
+			}
+			near(t, norm.Name(layer), apply(t, e, store, false, layer, x), want, 1e-12)
+		}
+	})
+}
+
+// TestResetIterations brings the warm-up back and leaves all other state.
+func TestResetIterations(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		layer := norm.NewUnified()
+		layer.Window, layer.Warmup = 2, 3
+		x := gradcheck.Normal(12, 4, 3)
+		_, store := train(t, e, layer, x)
+		for range 4 {
+			apply(t, e, store, true, layer, gradcheck.Normal(13, 4, 3))
+		}
+		running := flat(t, store, "/n/variance")
+		smoothed := apply(t, e, store, true, layer, x)
+		if n, err := norm.ResetIterations(store); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if now := flat(t, store, "/n/variance"); slices.Equal(now, running) {
+			t.Error("the running value did not move in training")
+		}
+		warm := apply(t, e, store, true, layer, x)
+		square := make([]float64, 3)
+		for i, v := range x.Data {
+			square[i%3] += v * v / 4
+		}
+		for i, v := range x.Data {
+			if want := v / math.Sqrt(square[i%3]+1e-5); math.Abs(warm[i]-want) > 1e-9 {
+				t.Fatalf("after the reset value %d is %v, want %v of the batch's own statistics", i, warm[i], want)
+			}
+		}
+		if slices.Equal(warm, smoothed) {
+			t.Error("the window made no difference")
+		}
+	})
 }

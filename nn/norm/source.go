@@ -62,17 +62,29 @@ type Running struct {
 	mean, variance *model.Variable
 }
 
-func newRunning(who string, scope *model.Scope, x *graph.Node, momentum float64, unbiased bool) *Running {
+func newRunning(who string, scope *model.Scope, x *graph.Node, channels int, momentum float64, unbiased bool) *Running {
 	if !(momentum > 0 && momentum <= 1) {
 		Panicf("%s %s: Momentum is %v; it is the share of the new value, in (0, 1]; use 0.1", who, scope.Scope(), momentum)
 	}
-	d := x.Shape().Dimensions
-	channels := d[len(d)-1]
 	return &Running{
 		Momentum: momentum, Unbiased: unbiased, scope: scope,
-		mean:     param.Variable(scope, "mean", param.Statistic, stateType(x), param.Constant(0), channels),
-		variance: param.Variable(scope, "variance", param.Statistic, stateType(x), param.Constant(1), channels),
+		mean:     state(scope, "mean", x, 0, channels),
+		variance: state(scope, "variance", x, 1, channels),
 	}
+}
+
+// state is a variable that training moves without a gradient.
+func state(scope *model.Scope, name string, x *graph.Node, first float64, dims ...int) *model.Variable {
+	return param.Variable(scope, name, param.Statistic, stateType(x), param.Constant(first), dims...)
+}
+
+// overDevices is the mean over the devices of a statistic that each has of its part of the batch.
+func overDevices(statistic *graph.Node) *graph.Node {
+	devices := ops.DevicesOf(statistic.Graph())
+	if devices.Count < 2 {
+		return statistic
+	}
+	return graph.DivScalar(ops.SumAcross(statistic)[0], float64(devices.Count))
 }
 
 // values returns the running values, shaped to broadcast against x.

@@ -17,6 +17,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
+	"gonum.org/v1/gonum/mat"
 )
 
 // Role is what a variable is for.
@@ -58,6 +59,12 @@ const seedKey = "/ballast_seed"
 // Seed sets the seed of the first values of a store's variables; without it the seed is 0.
 func Seed(store *model.Store, seed uint64) { store.SetParam(seedKey, seed) }
 
+// blankKey is where a store keeps whether first values are zero.
+const blankKey = "/ballast_blank"
+
+// Blank makes the first values of a store's variables zero, or drawn again: nothing need be drawn for what is read from a file next.
+func Blank(store *model.Store, blank bool) { store.SetParam(blankKey, blank) }
+
 // Init draws the first value of a variable: n numbers.
 type Init func(r *rand.Rand, values []float64)
 
@@ -76,6 +83,91 @@ func HeNormal(fanIn int) Init { return normal(math.Sqrt(2 / float64(max(fanIn, 1
 // LeCunNormal draws from N(0, 1/fanIn), which keeps the variance without a nonlinearity behind.
 func LeCunNormal(fanIn int) Init { return normal(math.Sqrt(1 / float64(max(fanIn, 1)))) }
 
+// Orthogonal fills a kernel [n, k n] with k random orthogonal n x n matrices side by side, which keep the length of what they multiply
+// (Saxe, McClelland, Ganguli, arXiv 1312.6120).
+func Orthogonal(n int) Init {
+	return func(r *rand.Rand, values []float64) {
+		columns := len(values) / n
+		for block := range columns / n {
+			a := mat.NewDense(n, n, nil)
+			for i := range n {
+				for j := range n {
+					a.Set(i, j, r.NormFloat64())
+				}
+			}
+			var qr mat.QR
+			qr.Factorize(a)
+			var q, upper mat.Dense
+			qr.QTo(&q)
+			qr.RTo(&upper)
+			for j := range n {
+				sign := 1.0 // of the diagonal of R: without it the matrices are not uniform
+				if upper.At(j, j) < 0 {
+					sign = -1
+				}
+				for i := range n {
+					values[i*columns+block*n+j] = sign * q.At(i, j)
+				}
+			}
+		}
+	}
+}
+
+// SemiOrthogonal fills a kernel [..., columns] of rows weights for each column with gain times a random matrix whose shorter side is
+// orthonormal.
+func SemiOrthogonal(rows, columns int, gain float64) Init {
+	return func(r *rand.Rand, values []float64) {
+		long, short := max(rows, columns), min(rows, columns)
+		a := mat.NewDense(long, short, nil)
+		for i := range long {
+			for j := range short {
+				a.Set(i, j, r.NormFloat64())
+			}
+		}
+		var qr mat.QR
+		qr.Factorize(a)
+		var q, upper mat.Dense
+		qr.QTo(&q)
+		qr.RTo(&upper)
+		for i := range long {
+			for j := range short {
+				v := gain * q.At(i, j) * math.Copysign(1, upper.At(j, j))
+				if rows >= columns {
+					values[i*columns+j] = v
+				} else {
+					values[j*columns+i] = v
+				}
+			}
+		}
+	}
+}
+
+// Uniform draws evenly from [low, high).
+func Uniform(low, high float64) Init {
+	return func(r *rand.Rand, values []float64) {
+		for i := range values {
+			values[i] = low + (high-low)*r.Float64()
+		}
+	}
+}
+
+// Redraw gives a variable another first value, drawn with the seed of its store and its path.
+func Redraw(store *model.Store, v *model.Variable, init Init) error {
+	values := make([]float64, v.Shape().Size())
+	init(pathGenerator(store, v.Path()), values)
+	return v.SetValue(convert(values, v.DType(), v.Shape().Dimensions))
+}
+
+// Scaled multiplies what another Init draws.
+func Scaled(factor float64, init Init) Init {
+	return func(r *rand.Rand, values []float64) {
+		init(r, values)
+		for i := range values {
+			values[i] *= factor
+		}
+	}
+}
+
 func normal(deviation float64) Init {
 	return func(r *rand.Rand, values []float64) {
 		for i := range values {
@@ -91,7 +183,9 @@ func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, in
 	v := scope.GetVariable(name)
 	if v == nil {
 		values := make([]float64, want.Size())
-		init(generator(scope, name), values)
+		if blank, _ := scope.Store().GetParam(blankKey); blank != true {
+			init(generator(scope, name), values)
+		}
 		v = scope.VariableWithValue(name, convert(values, dtype, dimensions))
 	}
 	if !v.Shape().Equal(want) {
@@ -101,10 +195,14 @@ func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, in
 }
 
 func generator(scope *model.Scope, name string) *rand.Rand {
-	seed, _ := scope.Store().GetParam(seedKey)
+	return pathGenerator(scope.Store(), model.JoinPath(scope.Scope(), name))
+}
+
+func pathGenerator(store *model.Store, path string) *rand.Rand {
+	seed, _ := store.GetParam(seedKey)
 	s, _ := seed.(uint64)
 	h := fnv.New64a()
-	h.Write([]byte(model.JoinPath(scope.Scope(), name)))
+	h.Write([]byte(path))
 	return rand.New(rand.NewPCG(s, h.Sum64()))
 }
 
@@ -118,7 +216,13 @@ func convert(values []float64, dtype dtypes.DType, dimensions []int) *tensors.Te
 			narrow[i] = float32(v)
 		}
 		return tensors.FromFlatDataAndDimensions(narrow, dimensions...)
+	case dtypes.Int32: // counters
+		whole := make([]int32, len(values))
+		for i, v := range values {
+			whole[i] = int32(v)
+		}
+		return tensors.FromFlatDataAndDimensions(whole, dimensions...)
 	}
-	Panicf("param: variables are float32 or float64, not %s; convert in the graph", dtype)
+	Panicf("param: variables are float32, float64 or int32, not %s; convert in the graph", dtype)
 	return nil
 }

@@ -35,6 +35,9 @@ type claims struct {
 	unbiased       bool
 	groups         func(batch int) []int
 	batchDependent bool
+	stateful       bool
+	detached       bool
+	positions      bool
 }
 
 // Collects promises a running mean and variance of each channel: training moves them by the moments of consecutive groups of
@@ -47,14 +50,26 @@ func Collects(momentum float64, unbiased bool, groups func(batch int) []int) Cla
 // DependsOnBatch says that at inference the result of an example depends on the others in the batch.
 func DependsOnBatch() Claim { return func(c *claims) { c.batchDependent = true } }
 
+// KeepsState says that training moves variables other than the mean and variance that Collects promises; the layer's own tests
+// check how.
+func KeepsState() Claim { return func(c *claims) { c.stateful = true } }
+
+// DetachedStatistics says that the gradient does not follow the statistics, by design; that for x is compared with differences at
+// inference alone, those for trained variables in training too, and none for the statistics.
+func DetachedStatistics() Claim { return func(c *claims) { c.detached = true } }
+
+// NeedsPositions says that an example must have more than one position: a dense layer is refused.
+func NeedsPositions() Claim { return func(c *claims) { c.positions = true } }
+
 // Run runs the battery on a layer, on every engine:
 //
 //   - y has the shape and the dtype of x, in float32, float64 and bfloat16, training or not, dense and image
-//   - gradients of sum(y w), w random, for x and every trained variable, against central differences in float64
+//   - gradients of sum(y w), w random, for x and every trained variable, against central differences in float64, of batches of 1, 2 and 12;
+//     at inference for collected statistics too, unless they are detached
 //   - a batch of one image trains, a constant input gives a finite result and a finite gradient
 //   - at inference an example does not see its batch, and no variable moves; without collected statistics training is inference
 //   - collected statistics after 1, 2 and 50 steps against a plain loop
-//   - variables copied to a new store give the same output, bit for bit
+//   - variables copied to a new store in the middle of training give the same outputs and the same training, bit for bit
 //   - x of a bad shape is refused with the layer, its scope, what it got and the mend
 func Run(t *testing.T, layer norm.Layer, promises ...Claim) {
 	var c claims
@@ -117,6 +132,9 @@ func (b bench) prepared(t *testing.T, dtype dtypes.DType, x gradcheck.Input) *mo
 	b.call(t, store, false, dtype, x)
 	r := rand.New(rand.NewPCG(9, 9))
 	for v := range store.IterVariables() {
+		if !v.DType().IsFloat() {
+			continue // a counter
+		}
 		values := make([]float64, v.Shape().Size())
 		for i := range values {
 			values[i] = 0.5 + r.Float64() // positive, so that it can be a variance
@@ -144,7 +162,15 @@ func set(t *testing.T, v *model.Variable, values []float64) {
 // dense and images are the inputs of the battery: away from zero, so that forgetting the mean is seen.
 func dense(seed uint64, batch int) gradcheck.Input { return shifted(gradcheck.Normal(seed, batch, 3)) }
 func images(seed uint64, batch int) gradcheck.Input {
-	return shifted(gradcheck.Normal(seed, batch, 2, 1, 3))
+	return shifted(gradcheck.Normal(seed, batch, 3, 1, 3))
+}
+
+// inputs are a dense and an image batch, or the image alone where the layer needs positions.
+func (b bench) inputs(seed uint64) []gradcheck.Input {
+	if b.claims.positions {
+		return []gradcheck.Input{images(seed, Batch)}
+	}
+	return []gradcheck.Input{dense(seed, Batch), images(seed, Batch)}
 }
 
 func shifted(x gradcheck.Input) gradcheck.Input {
@@ -155,7 +181,7 @@ func shifted(x gradcheck.Input) gradcheck.Input {
 }
 
 func (b bench) shape(t *testing.T) {
-	for _, x := range []gradcheck.Input{dense(1, Batch), images(1, Batch)} {
+	for _, x := range b.inputs(1) {
 		for _, training := range []bool{true, false} {
 			wide, _ := b.call(t, b.prepared(t, dtypes.Float64, x), training, dtypes.Float64, x)
 			for dtype, tolerance := range map[dtypes.DType]float64{dtypes.Float64: 0, dtypes.Float32: 2e-5, dtypes.BFloat16: 0.05} {
@@ -170,14 +196,31 @@ func (b bench) shape(t *testing.T) {
 }
 
 func (b bench) gradient(t *testing.T) {
-	for _, x := range []gradcheck.Input{dense(2, Batch), images(2, Batch)} {
+	inputs := b.inputs(2)
+	if b.e.Kind == engine.KindGo { // XLA would compile a graph for each
+		inputs = append(inputs, images(2, 1), images(2, 2))
+	}
+	for _, x := range inputs {
 		for _, training := range []bool{true, false} {
 			gradcheck.CheckModel(t, b.e.Backend, b.prepared(t, dtypes.Float64, x), func(scope *model.Scope, in []*graph.Node) *graph.Node {
 				scope.Store().SetTraining(in[0].Graph(), training)
+				if b.claims.detached && training {
+					constant := graph.ConstTensor(in[0].Graph(), tensors.FromFlatDataAndDimensions(slices.Clone(x.Data), x.Shape...))
+					return b.layer.Apply(scope.In("under_test"), constant)
+				}
 				return b.layer.Apply(scope.In("under_test"), in[0])
 			}, x)
 		}
 	}
+	if b.claims.detached {
+		return
+	}
+	x := images(2, 2)
+	collected := func(v *model.Variable) bool { return param.Of(v) == param.Statistic && v.DType() == dtypes.Float64 }
+	gradcheck.CheckVariables(t, b.e.Backend, b.prepared(t, dtypes.Float64, x), collected, func(scope *model.Scope, in []*graph.Node) *graph.Node {
+		scope.Store().SetTraining(in[0].Graph(), false)
+		return b.layer.Apply(scope.In("under_test"), in[0])
+	}, x)
 }
 
 func (b bench) smallBatch(t *testing.T) {
@@ -226,7 +269,7 @@ func (b bench) inference(t *testing.T) {
 			near(t, fmt.Sprintf("%d of %d examples", part, Batch), y, whole[:part*per], 1e-6)
 		}
 	}
-	if !b.claims.collects && !b.claims.batchDependent {
+	if !b.claims.collects && !b.claims.stateful && !b.claims.batchDependent {
 		y, _ := b.call(t, store, true, dtypes.Float32, x)
 		near(t, "training, without collected statistics", y, whole, 0)
 	}
@@ -236,7 +279,7 @@ func (b bench) inference(t *testing.T) {
 func state(store *model.Store) string {
 	var lines []string
 	for v := range store.IterVariables() {
-		lines = append(lines, fmt.Sprintf("%s %v", v.Path(), tensors.MustCopyFlatData[float32](v.MustValue())))
+		lines = append(lines, fmt.Sprintf("%s %v", v.Path(), v.MustValue().Value()))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "; ")
@@ -254,11 +297,15 @@ func (b bench) statistics(t *testing.T) {
 			mean = v
 		case v.Name() == "variance":
 			variance = v
+		case b.claims.stateful:
 		default:
 			t.Errorf("statistic %s is named neither mean nor variance", v.Path())
 		}
 	}
 	if !b.claims.collects {
+		if b.claims.stateful {
+			return
+		}
 		if mean != nil || variance != nil {
 			t.Error("the layer has statistics; claim Collects so that they are checked")
 		}
@@ -306,23 +353,54 @@ func (b bench) loop(x gradcheck.Input, mean, variance []float64) {
 	}
 }
 
+// copied trains a few steps, copies the variables, and trains both on: what a checkpoint in the middle of a warm-up must keep.
 func (b bench) copied(t *testing.T) {
 	x := images(6, Batch)
 	store := b.prepared(t, dtypes.Float32, x)
-	b.call(t, store, true, dtypes.Float32, x)
+	b.trained(t, store)(3)
 	other := model.NewStore()
 	for v := range store.IterVariables() {
 		if _, err := v.CloneToStore(other); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, training := range []bool{false, true} {
-		want, _ := b.call(t, store, training, dtypes.Float32, x)
-		got, _ := b.call(t, other, training, dtypes.Float32, x)
-		near(t, "the copied layer", got, want, 0)
-	}
+	want, _ := b.call(t, store, false, dtypes.Float32, x)
+	got, _ := b.call(t, other, false, dtypes.Float32, x)
+	near(t, "the copied layer", got, want, 0)
+	near(t, "training of the copied layer", b.trained(t, other)(5), b.trained(t, store)(5), 0)
 	if got, want := state(other), state(store); got != want {
 		t.Errorf("the copied layer trained to %s, the first to %s", got, want)
+	}
+}
+
+// trained runs steps that compute y and the gradient of sum(y w), which moves what state the gradient moves, and returns the
+// last y and gradient.
+func (b bench) trained(t *testing.T, store *model.Store) func(steps int) []float64 {
+	t.Helper()
+	exec, err := model.NewExec(b.e.Backend, store, func(scope *model.Scope, x, w *graph.Node) []*graph.Node {
+		scope.Store().SetTraining(x.Graph(), true)
+		x = graph.ConvertDType(x, dtypes.Float32)
+		y := b.layer.Apply(scope.In("under_test"), x)
+		return []*graph.Node{y, graph.Gradient(graph.ReduceAllSum(graph.Mul(y, graph.ConvertDType(w, dtypes.Float32))), x)[0]}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(steps int) (last []float64) {
+		for step := range steps {
+			x, w := images(uint64(60+step), Batch), images(uint64(80+step), Batch)
+			out, err := exec.Call(tensors.FromFlatDataAndDimensions(x.Data, x.Shape...), tensors.FromFlatDataAndDimensions(w.Data, w.Shape...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = last[:0]
+			for _, o := range out {
+				for _, v := range tensors.MustCopyFlatData[float32](o) {
+					last = append(last, float64(v))
+				}
+			}
+		}
+		return last
 	}
 }
 
