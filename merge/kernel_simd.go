@@ -1,0 +1,155 @@
+//go:build goexperiment.simd && amd64
+
+package merge
+
+import (
+	"simd/archsimd"
+)
+
+var hasAVX2 = archsimd.X86.AVX2()
+
+func load(x []float32, i int) archsimd.Float32x8 {
+	return archsimd.LoadFloat32x8((*[8]float32)(x[i : i+8]))
+}
+
+func store(v archsimd.Float32x8, x []float32, i int) { v.Store((*[8]float32)(x[i : i+8])) }
+
+func scaleTo(dst []float32, k float32, x []float32) {
+	n := 0
+	if hasAVX2 {
+		n = len(dst) &^ 7
+		c := archsimd.BroadcastFloat32x8(k)
+		for i := 0; i < n; i += 8 {
+			store(load(x, i).Mul(c), dst, i)
+		}
+		archsimd.ClearAVXUpperBits()
+	}
+	scaleToPlain(dst[n:], k, x[n:])
+}
+
+func addScaledTo(dst, y []float32, k float32, x []float32) {
+	n := 0
+	if hasAVX2 {
+		n = len(dst) &^ 7
+		c := archsimd.BroadcastFloat32x8(k)
+		for i := 0; i < n; i += 8 {
+			store(load(y, i).Add(load(x, i).Mul(c)), dst, i)
+		}
+		archsimd.ClearAVXUpperBits()
+	}
+	addScaledToPlain(dst[n:], y[n:], k, x[n:])
+}
+
+func dot(a, b []float32) float64 {
+	if !hasAVX2 || len(a)%8 != 0 {
+		return dotPlain(a, b)
+	}
+	low, high := archsimd.BroadcastFloat64x4(0), archsimd.BroadcastFloat64x4(0)
+	for i := 0; i < len(a); i += 8 {
+		p, q := load(a, i), load(b, i)
+		low = low.Add(p.GetLo().ConvertToFloat64().Mul(q.GetLo().ConvertToFloat64()))
+		high = high.Add(p.GetHi().ConvertToFloat64().Mul(q.GetHi().ConvertToFloat64()))
+	}
+	var s [4]float64
+	low.Add(high).Store(&s)
+	archsimd.ClearAVXUpperBits()
+	return (s[0] + s[2]) + (s[1] + s[3])
+}
+
+func clearBelow(x []float32, bits uint32) {
+	n := 0
+	if hasAVX2 && bits <= magnitude {
+		n = len(x) &^ 7
+		mask, least := archsimd.BroadcastUint32x8(magnitude), archsimd.BroadcastInt32x8(int32(bits))
+		for i := 0; i < n; i += 8 {
+			v := load(x, i)
+			store(v.Masked(v.AsUint32x8().And(mask).AsInt32x8().GreaterEqual(least)), x, i)
+		}
+		archsimd.ClearAVXUpperBits()
+	}
+	clearBelowPlain(x[n:], bits)
+}
+
+func countEqual(x []float32, bits uint32) (count int) {
+	n := 0
+	if hasAVX2 {
+		n = len(x) &^ 7
+		mask, same := archsimd.BroadcastUint32x8(magnitude), archsimd.BroadcastInt32x8(int32(bits))
+		sum := archsimd.BroadcastInt32x8(0)
+		for i := 0; i < n; i += 8 {
+			sum = sum.Sub(load(x, i).AsUint32x8().And(mask).AsInt32x8().Equal(same).ToInt32x8())
+		}
+		var lanes [8]int32
+		sum.Store(&lanes)
+		archsimd.ClearAVXUpperBits()
+		for _, l := range lanes {
+			count += int(l)
+		}
+	}
+	return count + countEqualPlain(x[n:], bits)
+}
+
+func elect(dst []float32, x [][]float32, weight []float64, normalize bool) {
+	w := make([]float32, len(weight))
+	for i := range w {
+		w[i] = float32(weight[i])
+	}
+	n := 0
+	if hasAVX2 {
+		n = len(dst) &^ 7
+		zero := archsimd.BroadcastFloat32x8(0)
+		for i := 0; i < n; i += 8 {
+			sum := load(x[0], i)
+			for _, v := range x[1:] {
+				sum = sum.Add(load(v, i))
+			}
+			positive, negative := sum.GreaterEqual(zero), sum.Less(zero)
+			num, den := zero, zero
+			for m, v := range x {
+				e := load(v, i)
+				agrees := e.Greater(zero).And(positive).Or(e.Less(zero).And(negative))
+				num = num.Add(e.Masked(agrees))
+				den = den.Add(archsimd.BroadcastFloat32x8(w[m]).Masked(agrees))
+			}
+			if normalize {
+				num = num.Div(den).Merge(num, den.NotEqual(zero))
+			}
+			store(num, dst, i)
+		}
+		archsimd.ClearAVXUpperBits()
+	}
+	electPlain(dst, x, w, normalize, n)
+}
+
+func sumMagnitudes(x []float32) float64 {
+	if !hasAVX2 || len(x)%8 != 0 {
+		return sumMagnitudesPlain(x)
+	}
+	low, high := archsimd.BroadcastFloat64x4(0), archsimd.BroadcastFloat64x4(0)
+	mask := archsimd.BroadcastUint32x8(magnitude)
+	for i := 0; i < len(x); i += 8 {
+		v := load(x, i).AsUint32x8().And(mask).AsFloat32x8()
+		low = low.Add(v.GetLo().ConvertToFloat64())
+		high = high.Add(v.GetHi().ConvertToFloat64())
+	}
+	var s [4]float64
+	low.Add(high).Store(&s)
+	archsimd.ClearAVXUpperBits()
+	return (s[0] + s[2]) + (s[1] + s[3])
+}
+
+// countUpper looks closer only where one of eight values has the upper half.
+func countUpper(h *histogram, x []float32, upper uint32) {
+	n := 0
+	if hasAVX2 {
+		n = len(x) &^ 7
+		mask, same := archsimd.BroadcastUint32x8(magnitude&^0xffff), archsimd.BroadcastInt32x8(int32(upper<<16))
+		for i := 0; i < n; i += 8 {
+			if load(x, i).AsUint32x8().And(mask).AsInt32x8().Equal(same).ToBits() != 0 {
+				countUpperPlain(h, x[i:i+8], upper)
+			}
+		}
+		archsimd.ClearAVXUpperBits()
+	}
+	countUpperPlain(h, x[n:], upper)
+}

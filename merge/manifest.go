@@ -1,0 +1,318 @@
+package merge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ballast-ml/ballast/format/hf"
+	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// Manifest says what a merged model was made of and what its files must be. Two runs of one merge write the same.
+type Manifest struct {
+	SchemaVersion int               `json:"schema_version"`
+	Method        string            `json:"method"`
+	Seed          uint64            `json:"seed"`
+	Recipe        json.RawMessage   `json:"recipe"`
+	Versions      map[string]string `json:"versions"`
+	Inputs        []InputFile       `json:"inputs"`
+	Outputs       []OutputFile      `json:"outputs"`
+	Tensors       int               `json:"tensors"`
+}
+
+// InputFile is a file that was read.
+type InputFile struct {
+	Model  string `json:"model"`
+	File   string `json:"file"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// OutputFile is a file that was written, its name relative to the manifest.
+type OutputFile struct {
+	File   string `json:"file"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// finish writes what goes with the tensors and moves all of it into place.
+func (e *execution) finish() (*Result, error) {
+	p := e.p
+	for _, in := range p.Inputs {
+		if stamp, _, err := stampOf(in.files); err != nil || stamp != in.stamp {
+			return nil, &fault.Input{File: in.Path, Err: errors.New("it has changed while it was merged"), Mend: "merge again"}
+		}
+	}
+	recipe, err := json.Marshal(p.Recipe)
+	if err != nil {
+		return nil, err
+	}
+	m := Manifest{SchemaVersion: 1, Method: p.Method.Name, Seed: p.Seed, Recipe: recipe, Versions: p.options.Versions, Inputs: e.inputs, Tensors: len(p.tensors)}
+	if m.Versions == nil {
+		m.Versions = map[string]string{}
+	}
+	for i, f := range p.Files {
+		m.Outputs = append(m.Outputs, OutputFile{File: f.Name, Bytes: f.Bytes, SHA256: e.sums[i]})
+	}
+	if !p.single() {
+		others, err := p.companions(e.work)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range others {
+			sum, size, err := hashFile(e.ctx, filepath.Join(e.work, name), make([]byte, copyBuffer))
+			if err != nil {
+				return nil, err
+			}
+			m.Outputs = append(m.Outputs, OutputFile{File: name, Bytes: size, SHA256: sum})
+		}
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	text = append(text, '\n')
+	manifest := filepath.Join(e.work, ManifestFile)
+	if p.single() {
+		manifest = manifestOf(p.Out)
+	}
+	if err := writeWhole(manifest, text); err != nil {
+		return nil, err
+	}
+	if err := p.place(e.work); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(e.journal.path); err != nil {
+		return nil, fmt.Errorf("merge: %w", err)
+	}
+	notes := append(slices.Clone(p.Notes), e.notes...)
+	return &Result{Manifest: m, Resumed: e.resumed, Saturated: int(e.saturated.Load()), Notes: notes}, nil
+}
+
+func writeWhole(path string, text []byte) error {
+	return durable.WriteFile(path, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// manifestOf is the manifest of a single file: beside it, by its name.
+func manifestOf(file string) string {
+	return strings.TrimSuffix(file, ".safetensors") + "." + ManifestFile
+}
+
+// place moves the output to where it belongs.
+func (p *Plan) place(work string) error {
+	if p.single() {
+		if err := os.Rename(filepath.Join(work, p.Files[0].Name), p.Out); err != nil {
+			return fmt.Errorf("merge: %w", err)
+		}
+		if err := errors.Join(os.RemoveAll(work), durable.SyncDir(filepath.Dir(p.Out))); err != nil {
+			return fmt.Errorf("merge: %w", err)
+		}
+		return nil
+	}
+	return durable.ReplaceDir(p.Out, work)
+}
+
+// companions writes the index, the recipe, and the config and tokenizer of the reference model, and returns their names.
+func (p *Plan) companions(work string) (names []string, err error) {
+	add := func(name string, text []byte) error {
+		names = append(names, name)
+		return writeWhole(filepath.Join(work, name), text)
+	}
+	if len(p.Files) > 1 {
+		total, index := int64(0), map[string]string{}
+		for _, t := range p.tensors {
+			total += t.bytes
+			index[t.name] = p.Files[t.file].Name
+		}
+		text, err := json.MarshalIndent(map[string]any{"metadata": map[string]any{"total_size": total}, "weight_map": index}, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		if err := add("model.safetensors.index.json", append(text, '\n')); err != nil {
+			return nil, err
+		}
+	}
+	recipe, err := json.MarshalIndent(p.resolved(), "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := add(RecipeFile, append(recipe, '\n')); err != nil {
+		return nil, err
+	}
+	from, err := hf.Companions(p.copied)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range from {
+		if name == hf.CardFile {
+			continue // it describes another model
+		}
+		dir := p.copied
+		if p.vocab != nil && len(hf.Tokenizer([]string{name})) > 0 {
+			dir = p.vocab.tokenizer
+		}
+		text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // the other tokenizer does without
+		}
+		if err != nil {
+			return nil, fmt.Errorf("merge: %w", err)
+		}
+		if name == "tokenizer.json" && p.vocab != nil {
+			if text, err = p.vocab.withTokens(text); err != nil {
+				return nil, &fault.Input{File: filepath.Join(dir, name), Err: err}
+			}
+		}
+		if name == hf.ConfigFile {
+			if text, err = p.config(text); err != nil {
+				return nil, &fault.Input{File: filepath.Join(p.copied, name), Err: err}
+			}
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(work, name)), 0o755); err != nil {
+			return nil, fmt.Errorf("merge: %w", err)
+		}
+		if err := add(name, text); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// resolved is the recipe with what options have set.
+func (p *Plan) resolved() Recipe {
+	r := p.Recipe
+	if p.options.DType != "" {
+		r.OutDType = p.options.DType
+	}
+	return r
+}
+
+// config is a config.json with what the merge has changed: type, layers, tokens.
+func (p *Plan) config(text []byte) ([]byte, error) {
+	var config map[string]any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&config); err != nil {
+		return nil, err
+	}
+	before := maps.Clone(config)
+	words := map[string]string{"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+	for _, key := range []string{"torch_dtype", "dtype"} {
+		if word, ok := config[key].(string); ok {
+			if now, ok := words[p.tensors[0].typ]; ok && word != now {
+				config[key] = now
+			}
+		}
+	}
+	if p.layers > 0 {
+		for _, key := range []string{"num_hidden_layers", "n_layer", "num_layers", "n_layers"} {
+			if _, ok := config[key]; ok {
+				config[key] = json.Number(fmt.Sprint(p.layers))
+			}
+		}
+	}
+	if _, ok := config["tie_word_embeddings"]; p.untied && (ok || config["model_type"] != nil) {
+		config["tie_word_embeddings"] = false
+	}
+	if rows := p.rows(); rows > 0 {
+		if _, ok := config["vocab_size"]; ok {
+			config["vocab_size"] = json.Number(fmt.Sprint(rows))
+		}
+	}
+	if maps.EqualFunc(before, config, func(a, b any) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
+		return text, nil
+	}
+	out, err := json.MarshalIndent(config, "", "  ")
+	return append(out, '\n'), err
+}
+
+// rows is the number of rows of the merged embeddings, 0 without any.
+func (p *Plan) rows() int {
+	for _, t := range p.tensors {
+		if isVocabulary(t.name) && len(t.shape) == 2 {
+			return t.shape[0]
+		}
+	}
+	return 0
+}
+
+// Verification is what Verify found of a file.
+type Verification struct {
+	File   string `json:"file"`
+	Role   string `json:"role"`   // output or input
+	Status string `json:"status"` // ok, missing, or what differs
+}
+
+// OK tells whether a file is as the manifest says. An input that is not here any more is no fault.
+func (v Verification) OK() bool {
+	return v.Status == "ok" || v.Role == "input" && v.Status == "missing"
+}
+
+// Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. With inputs the files that were
+// merged are compared too, where they still are.
+func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verification, error) {
+	var m Manifest
+	file := path
+	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
+		file = filepath.Join(path, ManifestFile)
+	} else if strings.HasSuffix(path, ".safetensors") {
+		file = manifestOf(path)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return m, nil, &fault.Input{File: path, Err: fmt.Errorf("it has no manifest: %w", err), Mend: "name the output of ballast merge"}
+	}
+	if err := strict.Decode(text, &m); err != nil {
+		return m, nil, &fault.Input{File: file, Err: err}
+	}
+	if m.SchemaVersion != 1 {
+		return m, nil, &fault.Input{File: file, Field: "schema_version", Err: fmt.Errorf("it is %d, this version knows 1", m.SchemaVersion), Mend: "use the version that wrote it"}
+	}
+	var list []Verification
+	buffer := make([]byte, copyBuffer)
+	check := func(role, shown, path string, bytes int64, sum string) error {
+		v := Verification{File: shown, Role: role, Status: "ok"}
+		switch got, size, err := hashFile(ctx, path, buffer); {
+		case errors.Is(err, os.ErrNotExist):
+			v.Status = "missing"
+		case err != nil:
+			return err
+		case size != bytes:
+			v.Status = fmt.Sprintf("%d bytes, want %d", size, bytes)
+		case got != sum:
+			v.Status = fmt.Sprintf("sha256 %s, want %s", got, sum)
+		}
+		list = append(list, v)
+		return nil
+	}
+	for _, o := range m.Outputs {
+		if !filepath.IsLocal(filepath.FromSlash(o.File)) {
+			return m, nil, &fault.Input{File: file, Field: "outputs", Err: fmt.Errorf("%q lies outside its folder", o.File), Mend: "do not trust it"}
+		}
+		if err := check("output", o.File, filepath.Join(filepath.Dir(file), filepath.FromSlash(o.File)), o.Bytes, o.SHA256); err != nil {
+			return m, nil, err
+		}
+	}
+	if inputs {
+		for _, in := range m.Inputs {
+			if err := check("input", in.File, in.File, in.Bytes, in.SHA256); err != nil {
+				return m, nil, err
+			}
+		}
+	}
+	return m, list, nil
+}

@@ -1,0 +1,244 @@
+package merge
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+
+	"github.com/ballast-ml/ballast/format/safetensors"
+	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// A signature file is a safetensors file. Under signature/NAME lie the values, F32, or the codes of a quantized tensor, U8, packed
+// without gaps, the lowest bits first; under norms/NAME the norms that replace a model's. The metadata signatureKey holds a
+// signatureHeader.
+const (
+	signatureKey     = "ballast.signature"
+	signatureVersion = 1
+	signaturePrefix  = "signature/"
+	replacedPrefix   = "norms/"
+	maxSignatureFile = 1 << 31
+)
+
+type signatureHeader struct {
+	SchemaVersion int               `json:"schema_version"`
+	ID            string            `json:"id"`
+	Name          string            `json:"name,omitempty"`
+	Norms         string            `json:"norms"`
+	Quantizer     string            `json:"quantizer"`
+	Levels        int               `json:"levels,omitempty"`
+	Model         int               `json:"model_values,omitempty"`
+	Tensors       []signatureEntry  `json:"tensors"` // in order
+	Replaced      []string          `json:"replaced,omitempty"`
+	Metadata      map[string]string `json:"metadata,omitempty"`
+}
+
+type signatureEntry struct {
+	Name    string  `json:"name"`
+	Shape   []int   `json:"shape"`
+	Removed float64 `json:"removed"`
+	Low     float64 `json:"low,omitempty"`
+	High    float64 `json:"high,omitempty"`
+	Zeros   bool    `json:"zeros,omitempty"`
+}
+
+// WriteTo writes the signature as a file's bytes.
+func (s Signature) WriteTo(w io.Writer) (int64, error) {
+	h := signatureHeader{
+		SchemaVersion: signatureVersion, ID: s.ID, Name: s.Name, Norms: s.Norms, Quantizer: s.Quantizer, Levels: s.Levels, Model: s.Model,
+		Tensors: []signatureEntry{}, Metadata: s.Metadata,
+	}
+	var list []safetensors.Tensor
+	for i, t := range s.Tensors {
+		e := signatureEntry{Name: t.Name, Shape: append([]int{}, t.Shape...)}
+		if i < len(s.Removed) {
+			e.Removed = s.Removed[i]
+		}
+		if s.packed == nil {
+			list = append(list, safetensors.FromFloat32s(signaturePrefix+t.Name, t.Shape, t.Values))
+		} else {
+			p := s.packed[i]
+			e.Low, e.High, e.Zeros = p.low, p.high, p.zeros
+			list = append(list, safetensors.Tensor{Name: signaturePrefix + t.Name, DType: safetensors.U8, Shape: []int{len(p.data)}, Data: p.data})
+		}
+		h.Tensors = append(h.Tensors, e)
+	}
+	for _, t := range s.Replaced {
+		h.Replaced = append(h.Replaced, t.Name)
+		list = append(list, safetensors.FromFloat32s(replacedPrefix+t.Name, t.Shape, t.Values))
+	}
+	text, err := json.Marshal(h)
+	if err != nil {
+		return 0, fmt.Errorf("merge: signature: %w", err)
+	}
+	count := &countingWriter{w: w}
+	err = safetensors.Write(count, list, map[string]string{signatureKey: string(text)})
+	return count.n, err
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// Save writes the signature to a file, whole or not at all.
+func (s Signature) Save(path string) error {
+	return durable.WriteFile(path, func(w io.Writer) error {
+		_, err := s.WriteTo(w)
+		return err
+	})
+}
+
+// PackedSize is the number of bytes of the values in a file, without names.
+func (s Signature) PackedSize() int64 {
+	var n int64
+	for i, t := range s.Tensors {
+		if s.packed == nil {
+			n += 4 * int64(len(t.Values))
+			continue
+		}
+		n += int64(len(s.packed[i].data))
+	}
+	return n + 4*int64(s.Replaced.Size())
+}
+
+// LoadSignature reads a signature file.
+func LoadSignature(path string) (Signature, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Signature{}, &fault.Input{File: path, Err: err, Mend: `write one with "ballast signature extract"`}
+	}
+	if info.Size() > maxSignatureFile {
+		return Signature{}, &fault.Input{File: path, Err: fmt.Errorf("%d bytes are no signature", info.Size()), Mend: "extract fewer layers"}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Signature{}, &fault.Input{File: path, Err: err}
+	}
+	return ParseSignature(path, data)
+}
+
+// ParseSignature reads a signature from a file's bytes; name is for messages.
+func ParseSignature(name string, data []byte) (Signature, error) {
+	file, err := safetensors.Parse(data)
+	if err != nil {
+		return Signature{}, fmt.Errorf("%s: %w", name, err)
+	}
+	bad := func(field, format string, args ...any) (Signature, error) {
+		return Signature{}, &fault.Input{File: name, Field: field, Err: fmt.Errorf(format, args...), Mend: "extract the signature again"}
+	}
+	text, ok := file.Metadata()[signatureKey]
+	if !ok {
+		return Signature{}, &fault.Input{File: name, Err: errors.New("this safetensors file is no signature"), Mend: `write one with "ballast signature extract"`}
+	}
+	var h signatureHeader
+	if err := strict.Decode([]byte(text), &h); err != nil {
+		return bad(signatureKey, "%w", err)
+	}
+	switch {
+	case h.SchemaVersion != signatureVersion:
+		return bad("schema_version", "it is %d, this build reads %d", h.SchemaVersion, signatureVersion)
+	case !slices.Contains(Quantizers(), h.Quantizer):
+		return bad("quantizer", "there is no %q", h.Quantizer)
+	case h.Quantizer != QuantizeNone && (h.Levels < 2 || h.Levels > maxLevels), h.Quantizer == QuantizeNone && h.Levels != 0:
+		return bad("levels", "they are %d", h.Levels)
+	case (RobustSignature{Layers: "all", Norms: h.Norms}).Validate() != nil:
+		return bad("norms", "there is no %q", h.Norms)
+	case len(h.Tensors) == 0:
+		return bad("tensors", "there is none")
+	case len(h.Tensors)+len(h.Replaced) != len(file.Names()):
+		return bad("tensors", "the header names %d, the file holds %d", len(h.Tensors)+len(h.Replaced), len(file.Names()))
+	}
+	s := Signature{Name: h.Name, Norms: h.Norms, Quantizer: h.Quantizer, Levels: h.Levels, Model: h.Model, Metadata: maps.Clone(h.Metadata)}
+	for _, e := range h.Tensors {
+		t, p, err := readSignatureTensor(file, h, e)
+		if err != nil {
+			return bad(e.Name, "%w", err)
+		}
+		s.Tensors, s.Removed = append(s.Tensors, t), append(s.Removed, e.Removed)
+		if h.Quantizer != QuantizeNone {
+			s.packed = append(s.packed, p)
+		}
+	}
+	for _, tensor := range h.Replaced {
+		info, ok := file.Info(replacedPrefix + tensor)
+		if !ok || info.DType != safetensors.F32 {
+			return bad(tensor, "the norm is missing, or no F32")
+		}
+		values, err := file.Float32s(replacedPrefix + tensor)
+		if err != nil {
+			return bad(tensor, "%w", err)
+		}
+		s.Replaced = append(s.Replaced, Tensor{Name: tensor, Shape: info.Shape, Values: slices.Clone(values)})
+	}
+	if err := errors.Join(s.Tensors.Finite(name), s.Replaced.Finite(name)); err != nil {
+		return Signature{}, err
+	}
+	if s.ID = s.contentID(); s.ID != h.ID {
+		return bad("id", "it is %s, the content is that of %s", h.ID, s.ID)
+	}
+	return s, nil
+}
+
+func readSignatureTensor(file *safetensors.File, h signatureHeader, e signatureEntry) (t Tensor, p packedTensor, err error) {
+	info, ok := file.Info(signaturePrefix + e.Name)
+	if !ok {
+		return t, p, errors.New("the header names it, the file has no such tensor")
+	}
+	n := 1
+	for _, d := range e.Shape {
+		if d < 0 || d > 0 && n > math.MaxInt32/d {
+			return t, p, fmt.Errorf("shape is %v", e.Shape)
+		}
+		n *= d
+	}
+	t = Tensor{Name: e.Name, Shape: e.Shape}
+	if h.Quantizer == QuantizeNone {
+		if info.DType != safetensors.F32 || !slices.Equal(info.Shape, e.Shape) {
+			return t, p, fmt.Errorf("it is %s %v, the header says F32 %v", info.DType, info.Shape, e.Shape)
+		}
+		values, err := file.Float32s(signaturePrefix + e.Name)
+		t.Values = slices.Clone(values)
+		return t, p, err
+	}
+	p = packedTensor{low: e.Low, high: e.High, zeros: e.Zeros}
+	_, codes := quantizerSteps(h.Quantizer, h.Levels, p.zeros)
+	width := codeBits(codes)
+	if info.DType != safetensors.U8 || info.Elements != (n*width+7)/8 {
+		return t, p, fmt.Errorf("%s %v does not hold %d codes of %d bits", info.DType, info.Shape, n, width)
+	}
+	if !(p.low <= p.high) || math.IsInf(p.low, 0) || math.IsInf(p.high, 0) {
+		return t, p, fmt.Errorf("its values run from %v to %v", p.low, p.high)
+	}
+	data, err := file.Bytes(signaturePrefix + e.Name)
+	if err != nil {
+		return t, p, err
+	}
+	p.data = bytes.Clone(data)
+	if spare := len(data)*8 - n*width; spare > 0 && data[len(data)-1]>>(8-spare) != 0 {
+		return t, p, errors.New("bits behind the last code are set")
+	}
+	t.Values = make([]float32, n)
+	for j := range t.Values {
+		c := codeAt(data, j, width)
+		if c >= uint32(codes) {
+			return t, p, fmt.Errorf("code %d is %d, there are %d", j, c, codes)
+		}
+		t.Values[j] = float32(p.decode(h.Quantizer, h.Levels, c))
+	}
+	return t, p, nil
+}

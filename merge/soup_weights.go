@@ -1,0 +1,230 @@
+package merge
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// Tensor is a named tensor in memory.
+type Tensor struct {
+	Name   string
+	Shape  []int     // slowest dimension first; empty for a scalar
+	Values []float32 // row-major
+}
+
+// Weights are the tensors of a model in memory, in the order of the model. Soups, signatures and positions are searched for
+// on these, with a score or a loss that takes them; none of them knows what network they belong to.
+type Weights []Tensor
+
+// Find returns the tensor of that name.
+func (w Weights) Find(name string) (Tensor, bool) {
+	i := slices.IndexFunc(w, func(t Tensor) bool { return t.Name == name })
+	if i < 0 {
+		return Tensor{}, false
+	}
+	return w[i], true
+}
+
+// Names returns the names, in order.
+func (w Weights) Names() []string {
+	names := make([]string, len(w))
+	for i, t := range w {
+		names[i] = t.Name
+	}
+	return names
+}
+
+// Size returns the number of values of all tensors.
+func (w Weights) Size() int {
+	n := 0
+	for _, t := range w {
+		n += len(t.Values)
+	}
+	return n
+}
+
+// Clone returns a copy that shares no values.
+func (w Weights) Clone() Weights {
+	c := make(Weights, len(w))
+	for i, t := range w {
+		c[i] = Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Values: slices.Clone(t.Values)}
+	}
+	return c
+}
+
+// ZerosLike returns weights of the same names and shapes with all values 0.
+func (w Weights) ZerosLike() Weights {
+	c := make(Weights, len(w))
+	for i, t := range w {
+		c[i] = Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Values: make([]float32, len(t.Values))}
+	}
+	return c
+}
+
+// Dot returns the inner product of all values, summed in float64. Both must have the same layout.
+func (w Weights) Dot(other Weights) float64 {
+	sum := 0.0
+	for i, t := range w {
+		sum += dotValues(t.Values, other[i].Values)
+	}
+	return sum
+}
+
+// Norm returns the L2 norm of all values.
+func (w Weights) Norm() float64 { return math.Sqrt(w.Dot(w)) }
+
+// Checksum is the SHA-256 over names, shapes and values.
+func (w Weights) Checksum() string {
+	h := sha256.New()
+	var buffer []byte
+	for _, t := range w {
+		buffer = binary.LittleEndian.AppendUint64(buffer[:0], uint64(len(t.Name)))
+		buffer = append(buffer, t.Name...)
+		buffer = binary.LittleEndian.AppendUint64(buffer, uint64(len(t.Shape)))
+		for _, d := range t.Shape {
+			buffer = binary.LittleEndian.AppendUint64(buffer, uint64(d))
+		}
+		h.Write(buffer)
+		for part := range slices.Chunk(t.Values, 1<<14) {
+			buffer = buffer[:0]
+			for _, v := range part {
+				buffer = binary.LittleEndian.AppendUint32(buffer, math.Float32bits(v))
+			}
+			h.Write(buffer)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// SameLayout says where the tensors of model other (called otherName) differ from those of w (called name) in name, order or
+// shape: a *fault.Input, nil if nowhere. Methods that combine weights demand the same layout.
+func (w Weights) SameLayout(name string, other Weights, otherName string) error {
+	names := w.Names()
+	for _, t := range other {
+		if !slices.Contains(names, t.Name) {
+			mend := "merge models of one architecture"
+			if bare, ok := strings.CutPrefix(t.Name, "module."); ok && slices.Contains(names, bare) {
+				mend = "take the prefix module. off its names, which PyTorch's DataParallel puts there"
+			} else if near, ok := strict.Nearest(t.Name, names); ok {
+				mend = fmt.Sprintf("did you mean %q?", near)
+			}
+			return &fault.Input{File: otherName, Field: t.Name, Err: fmt.Errorf("%s has no such tensor", name), Mend: mend}
+		}
+	}
+	otherNames := other.Names()
+	for i, t := range w {
+		o, ok := other.Find(t.Name)
+		switch {
+		case !ok:
+			return &fault.Input{File: otherName, Field: t.Name, Err: fmt.Errorf("the tensor is missing; %s has it with shape %v", name, t.Shape), Mend: "merge models of one architecture"}
+		case !slices.Equal(o.Shape, t.Shape) || len(o.Values) != len(t.Values):
+			return &fault.Input{
+				File: otherName, Field: t.Name, Err: fmt.Errorf("the shape is %v, that of %s is %v", o.Shape, name, t.Shape),
+				Mend: "merge models of one architecture, with as many classes",
+			}
+		case i < len(otherNames) && otherNames[i] != t.Name:
+			return &fault.Input{File: otherName, Field: t.Name, Err: fmt.Errorf("tensor %d is %s, in %s it is %s", i, otherNames[i], name, t.Name), Mend: "bring both into one order"}
+		}
+	}
+	if len(other) != len(w) {
+		return &fault.Input{File: otherName, Err: fmt.Errorf("it has %d tensors, %s has %d", len(other), name, len(w)), Mend: "a name occurs twice; rename it"}
+	}
+	return nil
+}
+
+// Finite says which value of the model called name is NaN or infinite: a *fault.Input, nil if none is.
+func (w Weights) Finite(name string) error {
+	for _, t := range w {
+		for i, v := range t.Values {
+			if v-v != 0 {
+				return &fault.Input{File: name, Field: t.Name, Err: fmt.Errorf("value %d is %v", i, v), Mend: "leave this model out, or train it again"}
+			}
+		}
+	}
+	return nil
+}
+
+// checkShapes says which tensor's values do not fit its shape.
+func (w Weights) checkShapes(name string) error {
+	for _, t := range w {
+		n := 1
+		for _, d := range t.Shape {
+			n *= d
+		}
+		if n != len(t.Values) {
+			return &fault.Input{File: name, Field: t.Name, Err: fmt.Errorf("%d values for shape %v", len(t.Values), t.Shape)}
+		}
+	}
+	return nil
+}
+
+// checkModels checks that models have one layout and finite values. names may be nil.
+func checkModels(who string, models []Weights, names []string) error {
+	if len(models) == 0 {
+		return errors.New("merge: " + who + ": there is no model; give at least one")
+	}
+	for i, m := range models {
+		if err := m.checkShapes(modelName(names, i)); err != nil {
+			return err
+		}
+		if i > 0 {
+			if err := models[0].SameLayout(modelName(names, 0), m, modelName(names, i)); err != nil {
+				return err
+			}
+		}
+		if err := m.Finite(modelName(names, i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func modelName(names []string, i int) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return fmt.Sprintf("model %d", i)
+}
+
+func dotValues(a, b []float32) float64 {
+	var s0, s1, s2, s3 float64
+	n := min(len(a), len(b))
+	i := 0
+	for ; i+4 <= n; i += 4 {
+		s0 += float64(a[i]) * float64(b[i])
+		s1 += float64(a[i+1]) * float64(b[i+1])
+		s2 += float64(a[i+2]) * float64(b[i+2])
+		s3 += float64(a[i+3]) * float64(b[i+3])
+	}
+	for ; i < n; i++ {
+		s0 += float64(a[i]) * float64(b[i])
+	}
+	return s0 + s1 + s2 + s3
+}
+
+// Interpolate returns (1-t) a + t b: the line between two models, WiSE-FT's where a is a pretrained model and b one fine-tuned
+// from it (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903). t may lie outside [0, 1].
+func Interpolate(a, b Weights, t float64) (Weights, error) {
+	if math.IsNaN(t) || math.IsInf(t, 0) {
+		return nil, fmt.Errorf("merge: interpolate: t is %v; 0 is the first model, 1 the second", t)
+	}
+	if err := checkModels("interpolate", []Weights{a, b}, []string{"the first model", "the second model"}); err != nil {
+		return nil, err
+	}
+	out := a.ZerosLike()
+	for i := range out {
+		for j := range out[i].Values {
+			out[i].Values[j] = float32((1-t)*float64(a[i].Values[j]) + t*float64(b[i].Values[j]))
+		}
+	}
+	return out, nil
+}
