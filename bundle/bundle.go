@@ -46,12 +46,6 @@ type Manifest struct {
 	Provenance    Provenance         `json:"provenance"`        // where the weights come from
 }
 
-// Preprocess standardises the last axis of the input: x' = (x - Mean) / Std. Empty means x as it is.
-type Preprocess struct {
-	Mean []float64 `json:"mean"` // [channels], in units of the input ([0,1] for images)
-	Std  []float64 `json:"std"`  // [channels], above 0
-}
-
 // Calibration divides the logits by Temperature; 1 leaves them alone.
 type Calibration struct {
 	Temperature float64 `json:"temperature"`
@@ -101,7 +95,7 @@ func (m Manifest) Validate() error {
 	if err := m.Network.Validate(); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
-	return m.Preprocess.validate(m.InputShape[len(m.InputShape)-1])
+	return m.Preprocess.validate(m.InputShape)
 }
 
 // size returns the number of values of one example.
@@ -128,43 +122,4 @@ func (b *Bundle) Logits(scope *model.Scope, x *Node) *Node {
 		logits = MulScalar(logits, 1/t)
 	}
 	return logits
-}
-
-// Apply standardises x [..., channels] in a graph.
-func (p Preprocess) Apply(x *Node) *Node {
-	if len(p.Mean) == 0 {
-		return x
-	}
-	if got := x.Shape().Dim(-1); got != len(p.Mean) {
-		panic(fmt.Errorf("bundle: preprocessing has %d channels, the input is %s; give the input the shape the manifest names", len(p.Mean), x.Shape()))
-	}
-	shape := make([]int, x.Rank())
-	for i := range shape {
-		shape[i] = 1
-	}
-	shape[len(shape)-1] = len(p.Mean)
-	scale := make([]float64, len(p.Std))
-	for i, s := range p.Std {
-		scale[i] = 1 / s
-	}
-	constant := func(v []float64) *Node {
-		return Reshape(ConstAsDType(x.Graph(), x.DType(), v), shape...)
-	}
-	return Mul(Sub(x, constant(p.Mean)), constant(scale))
-}
-
-func (p Preprocess) validate(channels int) error {
-	if len(p.Mean) == 0 && len(p.Std) == 0 {
-		return nil
-	}
-	if len(p.Mean) != channels || len(p.Std) != channels {
-		return fmt.Errorf("preprocessing has %d means and %d deviations, the input has %d channels; give one of each per channel, or none",
-			len(p.Mean), len(p.Std), channels)
-	}
-	for i, s := range p.Std {
-		if !(s > 0) || math.IsInf(s, 0) || math.IsNaN(p.Mean[i]) || math.IsInf(p.Mean[i], 0) {
-			return fmt.Errorf("preprocessing of channel %d is mean %v, std %v; the mean must be finite and the std above 0", i, p.Mean[i], s)
-		}
-	}
-	return nil
 }

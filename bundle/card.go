@@ -15,6 +15,19 @@ func (m Manifest) card() string {
 	fmt.Fprintf(&b, "# %s\n\n", m.Name)
 	fmt.Fprintf(&b, "A classifier of %v inputs into %d classes: %s.\n\n", m.InputShape, len(m.Labels), strings.Join(m.Labels, ", "))
 	fmt.Fprintf(&b, "Network: `%s`\n\n", network)
+	if p := m.Preprocess; len(p.Crop) > 0 || len(p.Resize) > 0 || p.Channels > 0 {
+		var steps []string
+		if len(p.Crop) > 0 {
+			steps = append(steps, fmt.Sprintf("the middle %d x %d is cut out", p.Crop[0], p.Crop[1]))
+		}
+		if len(p.Resize) > 0 {
+			steps = append(steps, fmt.Sprintf("resized to %d x %d", p.Resize[0], p.Resize[1]))
+		}
+		if p.Channels > 0 {
+			steps = append(steps, fmt.Sprintf("given %d channels", p.Channels))
+		}
+		fmt.Fprintf(&b, "Images are made to fit inside the model: %s.\n\n", strings.Join(steps, ", "))
+	}
 	if len(m.Preprocess.Mean) > 0 {
 		fmt.Fprintf(&b, "Inputs are standardised inside the model, channel by channel, with mean %.4g and standard deviation %.4g: give them raw.\n\n",
 			m.Preprocess.Mean, m.Preprocess.Std)

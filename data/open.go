@@ -63,17 +63,25 @@ func Open(name, part string) (Dataset, error) {
 	return nil, &fault.Usage{Err: errors.New(text)}
 }
 
-// Listed is a data set that goes by a name.
+// Listed is a data set or a trained network that goes by a name.
 type Listed struct {
 	Info
-	Here bool `json:"here"` // on this machine and undamaged
+	Kind  string   `json:"kind"`            // data or model
+	What  string   `json:"what,omitempty"`  // of a model
+	Files []string `json:"files,omitempty"` // of a model
+	Bytes int64    `json:"bytes,omitempty"` // of a model's files
+	Here  bool     `json:"here"`            // on this machine and undamaged
 }
 
-// List is every data set that goes by a name.
+// List is every data set and every trained network that goes by a name.
 func List() []Listed {
 	var list []Listed
 	for _, s := range sets {
-		list = append(list, Listed{s.info, s.here() == nil})
+		list = append(list, Listed{Info: s.info, Kind: "data", Here: s.here() == nil})
+	}
+	for _, m := range models {
+		info := Info{Name: m.Name, Origin: m.Origin, Licence: m.Licence}
+		list = append(list, Listed{Info: info, Kind: "model", What: m.What, Files: m.Files(), Bytes: m.Bytes(), Here: m.Check() == nil})
 	}
 	return list
 }
@@ -89,9 +97,12 @@ func gettable(name string) (*idxSet, error) {
 		return nil, &fault.Usage{Err: errors.New("data: optdigits is in the binary; there is nothing to get")}
 	}
 	known := []string{mnist.info.Name, fashionMNIST.info.Name}
-	text := fmt.Sprintf("data: no data set %q to get; there are %s", name, strings.Join(known, ", "))
+	for _, m := range models {
+		known = append(known, m.Name)
+	}
+	text := fmt.Sprintf("data: nothing is called %q; there are %s", name, strings.Join(known, ", "))
 	if near, ok := strict.Nearest(name, known); ok {
-		text = fmt.Sprintf("data: no data set %q to get; did you mean %q?", name, near)
+		text = fmt.Sprintf("data: nothing is called %q; did you mean %q?", name, near)
 	}
 	return nil, &fault.Usage{Err: errors.New(text)}
 }

@@ -22,7 +22,7 @@ type CNN struct {
 	Activation linear.Activation `json:"activation"` // relu
 }
 
-var _ Network = CNN{}
+var _ Foldable = CNN{}
 
 // NewCNN returns the defaults.
 func NewCNN() CNN {
@@ -52,14 +52,21 @@ func (c CNN) WithClasses(classes int) Network { c.Classes = classes; return c }
 // WithNorm returns the same network with another norm.
 func (c CNN) WithNorm(n norm.Layer) Network { c.Norm = norm.Choice{Layer: n}; return c }
 
+// NormLayer is the norm.
+func (c CNN) NormLayer() norm.Layer { return c.Norm.Layer }
+
+// Folded is the network with its norms folded into the layers before them.
+func (c CNN) Folded() (Network, *linear.Standardization) {
+	return c.WithNorm(norm.Offset{}), nil
+}
+
 // Apply returns logits [batch, classes] for x [batch, height, width, channels].
 func (c CNN) Apply(scope *model.Scope, x *Node) *Node {
 	checkImages("CNN", x)
 	for i, filters := range c.Filters {
 		block := scope.In("block_%d", i+1)
 		x = linear.Conv2D{Filters: filters, Size: 3, Same: true}.Apply(block, x)
-		x = c.Norm.Apply(block.In("norm"), x)
-		x = c.Activation.Apply(x)
+		x = activated(block, c.Norm.Layer, c.Activation, x)
 		if d := x.Shape().Dimensions; d[1] >= 2 && d[2] >= 2 {
 			x = ops.Pool{Window: 2}.Max(x)
 		}
@@ -68,8 +75,7 @@ func (c CNN) Apply(scope *model.Scope, x *Node) *Node {
 	if c.Dense > 0 {
 		layer := scope.In("dense")
 		x = linear.Dense{Units: c.Dense}.Apply(layer, x)
-		x = c.Norm.Apply(layer.In("norm"), x)
-		x = c.Activation.Apply(x)
+		x = activated(layer, c.Norm.Layer, c.Activation, x)
 	}
 	return output(scope, x, c.Classes)
 }

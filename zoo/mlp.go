@@ -21,7 +21,7 @@ type MLP struct {
 	Activation linear.Activation `json:"activation"` // relu
 }
 
-var _ Network = MLP{}
+var _ Foldable = MLP{}
 
 // NewMLP returns the network F1.
 func NewMLP() MLP {
@@ -48,14 +48,21 @@ func (m MLP) WithClasses(classes int) Network { m.Classes = classes; return m }
 // WithNorm returns the same network with another norm.
 func (m MLP) WithNorm(n norm.Layer) Network { m.Norm = norm.Choice{Layer: n}; return m }
 
+// NormLayer is the norm.
+func (m MLP) NormLayer() norm.Layer { return m.Norm.Layer }
+
+// Folded is the network with its norms folded into the layers before them.
+func (m MLP) Folded() (Network, *linear.Standardization) {
+	return m.WithNorm(norm.Offset{}), nil
+}
+
 // Apply returns logits [batch, classes] for x [batch, ...].
 func (m MLP) Apply(scope *model.Scope, x *Node) *Node {
 	x = flatten(x)
 	for i, width := range m.Hidden {
 		layer := scope.In("layer_%d", i+1)
 		x = linear.Dense{Units: width}.Apply(layer, x)
-		x = m.Norm.Apply(layer.In("norm"), x)
-		x = m.Activation.Apply(x)
+		x = activated(layer, m.Norm.Layer, m.Activation, x)
 	}
 	return output(scope, x, m.Classes)
 }

@@ -13,13 +13,14 @@ import (
 )
 
 // ResNet is the residual network for images of 32x32 and smaller, of depth 6n+2: a 3x3 convolution, three stages of n blocks
-// with 16, 32 and 64 times Width filters, the second and third starting with stride 2, the mean over positions, and a dense
+// with Base, 2 Base and 4 Base times Width filters, the second and third starting with stride 2, the mean over positions, and a dense
 // layer. A block is [conv 3x3, norm, activation, conv 3x3, norm] + shortcut, then activation. Convolutions have no bias.
 // Where a block changes the size, shortcut A takes every second pixel and pads the new channels with zeros, B is a 1x1
 // convolution and a norm; A is the paper's for these sizes.
 // Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", arXiv 1512.03385, section 4.2.
 type ResNet struct {
 	Depth      int               `json:"depth"`    // 6n+2: 8, 14, 20, 32, 44, 56, 110
+	Base       int               `json:"base"`     // filters of the first stage; 16
 	Width      int               `json:"width"`    // multiplies the filters; 1
 	Shortcut   string            `json:"shortcut"` // A or B
 	Classes    int               `json:"classes"`  // 10
@@ -27,11 +28,11 @@ type ResNet struct {
 	Activation linear.Activation `json:"activation"`
 }
 
-var _ Network = ResNet{}
+var _ Foldable = ResNet{}
 
 // NewResNet returns the paper's defaults for a depth.
 func NewResNet(depth int) ResNet {
-	return ResNet{Depth: depth, Width: 1, Shortcut: "A", Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}
+	return ResNet{Depth: depth, Base: 16, Width: 1, Shortcut: "A", Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}
 }
 
 // Validate says what is wrong with the options.
@@ -42,6 +43,9 @@ func (r ResNet) Validate() error {
 	}
 	if r.Width < 1 {
 		errs = append(errs, fmt.Errorf("resnet: width is %d; use at least 1", r.Width))
+	}
+	if r.Base < 1 {
+		errs = append(errs, fmt.Errorf("resnet: base is %d; use at least 1 filter", r.Base))
 	}
 	if r.Shortcut != "A" && r.Shortcut != "B" {
 		errs = append(errs, fmt.Errorf("resnet: shortcut is %q; use A (zeros) or B (1x1 convolution)", r.Shortcut))
@@ -58,11 +62,19 @@ func (r ResNet) WithClasses(classes int) Network { r.Classes = classes; return r
 // WithNorm returns the same network with another norm.
 func (r ResNet) WithNorm(n norm.Layer) Network { r.Norm = norm.Choice{Layer: n}; return r }
 
+// NormLayer is the norm.
+func (r ResNet) NormLayer() norm.Layer { return r.Norm.Layer }
+
+// Folded is the network with its norms folded into the layers before them.
+func (r ResNet) Folded() (Network, *linear.Standardization) {
+	return r.WithNorm(norm.Offset{}), nil
+}
+
 // Apply returns logits [batch, classes] for x [batch, height, width, channels].
 func (r ResNet) Apply(scope *model.Scope, x *Node) *Node {
 	checkImages("ResNet", x)
-	x = r.convNorm(scope.In("stem"), x, 16*r.Width, 3, 1)
-	x = r.Activation.Apply(x)
+	stem := scope.In("stem")
+	x = activated(stem, r.Norm.Layer, r.Activation, r.conv(stem, x, r.Base*r.Width, 3, 1))
 	for stage := range 3 {
 		within := scope.In("stage_%d", stage+1)
 		for block := range (r.Depth - 2) / 6 {
@@ -70,16 +82,16 @@ func (r ResNet) Apply(scope *model.Scope, x *Node) *Node {
 			if stage > 0 && block == 0 {
 				stride = 2
 			}
-			x = r.block(within.In("block_%d", block+1), x, 16*r.Width<<stage, stride)
+			x = r.block(within.In("block_%d", block+1), x, r.Base*r.Width<<stage, stride)
 		}
 	}
 	return output(scope, ReduceMean(x, 1, 2), r.Classes)
 }
 
 func (r ResNet) block(scope *model.Scope, x *Node, filters, stride int) *Node {
-	y := r.convNorm(scope.In("conv_1"), x, filters, 3, stride)
-	y = r.Activation.Apply(y)
-	y = r.convNorm(scope.In("conv_2"), y, filters, 3, 1)
+	first, second := scope.In("conv_1"), scope.In("conv_2")
+	y := activated(first, r.Norm.Layer, r.Activation, r.conv(first, x, filters, 3, stride))
+	y = normalised(second, r.Norm.Layer, true, r.conv(second, y, filters, 3, 1))
 	return r.Activation.Apply(Add(y, r.shortcut(scope, x, filters, stride)))
 }
 
@@ -89,7 +101,8 @@ func (r ResNet) shortcut(scope *model.Scope, x *Node, filters, stride int) *Node
 	case stride == 1 && channels == filters:
 		return x
 	case r.Shortcut == "B":
-		return r.convNorm(scope.In("shortcut"), x, filters, 1, stride)
+		shortcut := scope.In("shortcut")
+		return normalised(shortcut, r.Norm.Layer, false, r.conv(shortcut, x, filters, 1, stride))
 	}
 	if stride > 1 {
 		every := AxisRange().Stride(stride)
@@ -98,8 +111,7 @@ func (r ResNet) shortcut(scope *model.Scope, x *Node, filters, stride int) *Node
 	return ops.PadConstant(x, 0, [][2]int{{}, {}, {}, {(filters - channels) / 2, filters - channels - (filters-channels)/2}})
 }
 
-func (r ResNet) convNorm(scope *model.Scope, x *Node, filters, size, stride int) *Node {
+func (ResNet) conv(scope *model.Scope, x *Node, filters, size, stride int) *Node {
 	// The padding is the same on both sides, as in the paper's code, also at stride 2 where "same" would differ.
-	x = linear.Conv2D{Filters: filters, Size: size, Stride: stride, Padding: size / 2, NoBias: true}.Apply(scope, x)
-	return r.Norm.Apply(scope.In("norm"), x)
+	return linear.Conv2D{Filters: filters, Size: size, Stride: stride, Padding: size / 2, NoBias: true}.Apply(scope, x)
 }

@@ -2,10 +2,16 @@
 // passed in. Every network turns x [batch, height, width, channels] into logits [batch, classes]; its last layer is under
 // the scope "output".
 //
-//	network   for                                     parameters (10 classes)
-//	MLP       small inputs and tables                 1.46 M for 28x28x1 with the default 5 x 512
-//	CNN       digits and other small grey images      207,274 for 28x28x1
-//	ResNet    images of 32x32 and smaller             269,722 for ResNet-20 on 32x32x3
+//	network            for                                          parameters (10 classes)
+//	MLP                small inputs and tables                      1.46 M for 28x28x1 with the default 5 x 512
+//	CNN                digits and other small grey images           207,274 for 28x28x1
+//	ConvNet            comparing norms: convolutions alone          16,794 for 28x28x1
+//	ResNet             images of 32x32 and smaller                  269,722 for ResNet-20 on 32x32x3
+//	IBNResNet          data whose appearance will shift             78,042 for the small one on 32x32x3
+//	IBNDenseNet        the same, densely connected                  102,778 for the small one on 32x32x3
+//	RNN                images as sequences of rows                  8,714 for the LN-LSTM of 32 on 28x28x1
+//	DigitNet           weights that others trained on digits        421,642 for 28x28x1
+//	EfficientNetLite   weights that others trained on photographs   4,652,008 with 1,000 classes
 package zoo
 
 import (
@@ -28,6 +34,22 @@ type Network interface {
 	WithNorm(n norm.Layer) Network           // the same network with another norm
 }
 
+// OwnNorms is a network whose norms are part of what it is: WithNorm returns it as it is, and a recipe refuses a norm beside it.
+type OwnNorms interface {
+	Network
+	OwnNorms()
+}
+
+// Foldable is a network each of whose norms stands behind a kernel, in the scope norm of the kernel's.
+type Foldable interface {
+	Network
+	NormLayer() norm.Layer // the norm that all of them are
+
+	// Folded is the network whose norms have become norm.Offset and whose kernels are no longer standardised; standardization says how
+	// they were, nil if they were not.
+	Folded() (plain Network, standardization *linear.Standardization)
+}
+
 // Kind is a network that can be chosen by name.
 type Kind = choice.Kind[Network]
 
@@ -36,7 +58,13 @@ func All() []Kind {
 	return []Kind{
 		{Name: "mlp", New: func() Network { return NewMLP() }},
 		{Name: "cnn", New: func() Network { return NewCNN() }},
+		{Name: "convnet", New: func() Network { return NewConvNet() }},
 		{Name: "resnet", New: func() Network { return NewResNet(20) }},
+		{Name: "ibn-resnet", New: func() Network { return NewIBNResNet() }},
+		{Name: "ibn-densenet", New: func() Network { return NewIBNDenseNet() }},
+		{Name: "rnn", New: func() Network { return NewRNN() }},
+		{Name: "digitnet", New: func() Network { return NewDigitNet() }},
+		{Name: "efficientnet-lite", New: func() Network { return NewEfficientNetLite() }},
 	}
 }
 
@@ -56,6 +84,24 @@ func (c *Choice) UnmarshalJSON(data []byte) (err error) {
 
 // Name returns the name a network has in All, or its Go type.
 func Name(n Network) string { return choice.NameOf(All(), n) }
+
+// activated is the norm under the scope norm, and the activation unless the norm contains one.
+func activated(scope *model.Scope, n norm.Layer, a linear.Activation, x *Node) *Node {
+	x = n.Apply(scope.In("norm"), x)
+	if own, ok := n.(norm.Activated); ok && own.Activates() {
+		return x
+	}
+	return a.Apply(x)
+}
+
+// normalised is the norm under the scope norm without an activation. At the end of a residual branch a norm that contains one
+// starts at 0.
+func normalised(scope *model.Scope, n norm.Layer, branchEnd bool, x *Node) *Node {
+	if own, ok := n.(norm.Activated); ok && own.Activates() {
+		n = own.WithoutActivation(branchEnd)
+	}
+	return n.Apply(scope.In("norm"), x)
+}
 
 // output is the last layer: dense, without a nonlinearity.
 func output(scope *model.Scope, x *Node, classes int) *Node {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/internal/gradcheck"
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
@@ -25,6 +26,14 @@ var small = map[string]zoo.Network{
 	"mlp":    zoo.MLP{Hidden: []int{8, 6}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.GELU},
 	"cnn":    zoo.CNN{Filters: []int{4, 4}, Dense: 8, Classes: 10, Norm: norm.Choice{Layer: norm.NewGhost(2)}, Activation: linear.ReLU},
 	"resnet": zoo.NewResNet(14), // two blocks a stage
+	"ibn-resnet": zoo.IBNResNet{
+		Bottleneck: true, Stem: 4, Planes: []int{4, 4}, Blocks: []int{2, 1}, Config: []string{"b", "a"}, Ratio: 0.5, Classes: 10, Upsample: 12,
+	},
+	"digitnet": zoo.DigitNet{Filters: []int{4, 4}, Depth: 2, Dense: 8, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU},
+	"efficientnet-lite": zoo.EfficientNetLite{
+		Stem: 4, Stages: []zoo.EfficientNetStage{{3, 1, 1, 4, 1}, {5, 2, 2, 6, 2}}, Head: 8, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU6,
+	},
+	"ibn-densenet": zoo.IBNDenseNet{Growth: 5, Layers: []int{4, 2}, Ratio: 0.4, Classes: 10},
 }
 
 // TestForwardBackward: every network, on every image size it takes, gives finite logits, and a gradient that is finite
@@ -43,6 +52,9 @@ func TestForwardBackward(t *testing.T) {
 		b := zoo.NewResNet(8)
 		b.Shortcut = "B"
 		t.Run("resnet B", func(t *testing.T) { forwardBackward(t, e, b, []int{2, 8, 8, 1}) })
+		evonorm := zoo.NewConvNet()
+		evonorm.Norm.Layer, evonorm.Standardize = norm.NewEvoNorm("B0"), "paper"
+		t.Run("convnet evonorm", func(t *testing.T) { forwardBackward(t, e, evonorm, []int{4, 8, 8, 1}) })
 		t.Run("mlp features", func(t *testing.T) { forwardBackward(t, e, small["mlp"], []int{4, 12}) })
 	})
 }
@@ -113,6 +125,20 @@ func TestParameterCounts(t *testing.T) {
 	defer e.Close()
 	b := zoo.NewResNet(20)
 	b.Shortcut = "B"
+	ibn := func(first, second string) zoo.Network {
+		r := zoo.NewIBNResNet()
+		r.Config = []string{first, second, ""}
+		return r
+	}
+	const plainResNet = 27*16 + 2*16 + 2*(16*16*9+2*16) + 16*32*9 + 32*32*9 + 16*32 + 3*2*32 + 32*64*9 + 64*64*9 + 32*64 + 3*2*64 + 650
+	resnet50, err := zoo.NewIBNResNetOfDepth(50, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	densenet121, err := zoo.NewIBNDenseNetOfDepth(121)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name    string
 		network zoo.Network
@@ -124,7 +150,19 @@ func TestParameterCounts(t *testing.T) {
 		{"resnet-44", zoo.NewResNet(44), []int{32, 32, 3}, 658586},
 		{"resnet-56", zoo.NewResNet(56), []int{32, 32, 3}, 853018},
 		{"resnet-20 B", b, []int{32, 32, 3}, 269722 + 16*32 + 2*32 + 32*64 + 2*64},
+		{"digitnet", zoo.NewDigitNet(), []int{28, 28, 1}, 421642},
+		{"digitnet of SVHN", zoo.DigitNet{
+			Filters: []int{32, 64, 128}, Depth: 2, Dense: 256, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU,
+		}, []int{32, 32, 3}, 815018},
+		{"efficientnet-lite0", zoo.NewEfficientNetLite(), []int{32, 32, 3}, 4652008},
 		{"cnn", zoo.NewCNN(), []int{28, 28, 1}, 16*9 + 3*16 + 32*16*9 + 3*32 + 1568*128 + 3*128 + 128*10 + 10},
+		{"convnet", zoo.NewConvNet(), []int{28, 28, 1}, 9*16 + 16*16*9 + 16*32*9 + 32*32*9 + 2*(16+16+32+32) + 330},
+		{"ibn-resnet", ibn("", ""), []int{32, 32, 3}, plainResNet},
+		{"ibn-resnet a", ibn("a", "a"), []int{32, 32, 3}, plainResNet},
+		{"ibn-resnet b", ibn("b", "b"), []int{32, 32, 3}, plainResNet + 2*(16+32)},
+		{"ibn-resnet-50 a", resnet50, []int{64, 64, 3}, 25557032},    // that of the published ResNet-50
+		{"ibn-densenet-121", densenet121, []int{64, 64, 3}, 7978856}, // that of the published DenseNet-121
+		{"rnn", zoo.NewRNN(), []int{28, 28, 1}, 28*128 + 32*128 + 128 + 4*128 + 2*32 + 330},
 		{"mlp", zoo.NewMLP(), []int{28, 28, 1}, 784*512 + 4*512*512 + 5*3*512 + 512*10 + 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -202,6 +240,9 @@ func TestWith(t *testing.T) {
 		if network.OutputClasses() != 3 || kind.New().OutputClasses() != 10 {
 			t.Errorf("%s has %d classes, want 3", kind.Name, network.OutputClasses())
 		}
+		if _, own := network.(zoo.OwnNorms); own {
+			continue
+		}
 		text, err := json.Marshal(zoo.Choice{Network: network})
 		if err != nil || !strings.Contains(string(text), `"norm":{"name":"identity"}`) {
 			t.Errorf("%s: %s (%v)", kind.Name, text, err)
@@ -224,4 +265,59 @@ func ExampleCNN() {
 	fmt.Println(logits.Shape(), store.NumParameters())
 	// Output:
 	// (Float32)[1, 10] 207274
+}
+
+// TestInpaint: the generator gives images in [0,1] and a gradient to every variable, for each norm; the discriminator gives probabilities
+// with kernels of norm 1; sides that do not fit are refused.
+func TestInpaint(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		mask := make([]float32, 2*16*12)
+		for i := range mask {
+			if i%12 > 3 && i%12 < 9 && i/12%16 > 4 && i/12%16 < 11 {
+				mask[i] = 1
+			}
+		}
+		for _, kind := range []string{"region", "instance", "batch"} {
+			generator, discriminator := zoo.NewInpaintGenerator(), zoo.InpaintDiscriminator{Base: 4, Halves: 1}
+			generator.Base, generator.Blocks, generator.Norm, generator.Threshold = 4, 1, kind, 0.5
+			var names []string
+			store := model.NewStore()
+			exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, x, mask *graph.Node) []*graph.Node {
+				store.SetTraining(x.Graph(), true)
+				y := generator.Apply(scope.In("generator"), x, mask)
+				judged := discriminator.Apply(scope.In("discriminator"), y)
+				l := loss.NewInpainting().Generator(y, x, mask, judged)
+				names = nil
+				var values []*graph.Node
+				for v := range store.IterVariables() {
+					if v.Trainable {
+						names, values = append(names, v.Path()), append(values, v.NodeValue(x.Graph()))
+					}
+				}
+				return append([]*graph.Node{y, judged}, graph.Gradient(l, values...)...)
+			})
+			out := exec.MustCall(random(2, 2, 16, 12, 3), tensors.FromFlatDataAndDimensions(mask, 2, 16, 12, 1))
+			for i, o := range out {
+				largest := 0.0
+				for _, v := range tensors.MustCopyFlatData[float32](o) {
+					if v != v || i < 2 && (v < 0 || v > 1) {
+						t.Fatalf("%s: output %d has a %v", kind, i, v)
+					}
+					largest = math.Max(largest, math.Abs(float64(v)))
+				}
+				if i > 1 && largest == 0 {
+					t.Errorf("%s: no gradient reaches %s", kind, names[i-2])
+				}
+			}
+			if want := []int{2, 16, 12, 3}; fmt.Sprint(out[0].Shape().Dimensions) != fmt.Sprint(want) {
+				t.Errorf("%s: the image is %s, want %v", kind, out[0].Shape(), want)
+			}
+		}
+		message := gradcheck.Panics(e.Backend, func(x []*graph.Node) *graph.Node {
+			return zoo.NewInpaintGenerator().Apply(model.NewStore().RootScope(), x[0], x[1])
+		}, gradcheck.Normal(1, 1, 18, 16, 3), gradcheck.Normal(1, 1, 18, 16, 1))
+		if want := "images are 18 x 16; sides must be multiples of 4, at least 12, so crop or resize them"; !strings.Contains(message, want) {
+			t.Errorf("got %q, want %q", message, want)
+		}
+	})
 }

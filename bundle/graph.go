@@ -1,0 +1,85 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ballast-ml/ballast/format/onnx"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/zoo"
+)
+
+// ONNXGraph describes what an ONNX file computes.
+type ONNXGraph struct {
+	Inputs      []GraphValue     `json:"inputs"`
+	Outputs     []GraphValue     `json:"outputs"`
+	Opsets      map[string]int64 `json:"opsets"`      // version of each domain's operators
+	Operators   map[string]int   `json:"operators"`   // nodes of each
+	Unsupported []string         `json:"unsupported"` // operators that cannot be run here
+	Runs        bool             `json:"runs"`        // nothing is known that keeps "ballast run" from running it
+}
+
+// GraphValue is an input or an output. Shape is nil if the file does not say it; a dimension is an int, or a string where it may vary:
+// its name, or "?".
+type GraphValue struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Shape []any  `json:"shape"`
+}
+
+// standardDomain is how people write the domain whose name is empty in files.
+const standardDomain = "ai.onnx"
+
+// graph describes the model of an ONNX file, and says so if it cannot be run.
+func (f *Foreign) graph(m *onnx.Model) {
+	counts, missing := zoo.ONNXOperators(m)
+	g := &ONNXGraph{
+		Inputs: graphValues(m.Graph.Inputs), Outputs: graphValues(m.Graph.Outputs),
+		Opsets: map[string]int64{}, Operators: counts, Unsupported: append([]string{}, missing...), Runs: true,
+	}
+	for domain, version := range m.Opsets {
+		if domain == "" {
+			domain = standardDomain
+		}
+		g.Opsets[domain] = version
+	}
+	f.Graph = g
+	err := zoo.CheckONNX(m)
+	if err == nil {
+		return
+	}
+	g.Runs, f.Missing = false, []string{}
+	for _, op := range missing {
+		f.Missing = append(f.Missing, "operator "+op)
+	}
+	f.Mend = "export the model without them, docs/onnx.md lists the operators that are supported"
+	var bad *fault.Input
+	if errors.As(err, &bad) {
+		f.Missing, f.Mend = []string{fmt.Sprintf("%s: %v", bad.Field, bad.Err)}, bad.Mend
+	}
+}
+
+func graphValues(values []onnx.Value) []GraphValue {
+	out := []GraphValue{}
+	for _, v := range values {
+		g := GraphValue{Name: v.Name, Type: "?"}
+		if v.Type != 0 {
+			g.Type = v.Type.String()
+		}
+		if v.Rank >= 0 {
+			g.Shape = []any{}
+		}
+		for _, d := range v.Dims {
+			switch {
+			case d.Name != "":
+				g.Shape = append(g.Shape, d.Name)
+			case d.Size >= 0:
+				g.Shape = append(g.Shape, d.Size)
+			default:
+				g.Shape = append(g.Shape, "?")
+			}
+		}
+		out = append(out, g)
+	}
+	return out
+}

@@ -1,0 +1,46 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/zoo"
+)
+
+// Import makes a bundle of weights that another framework wrote, for a network that knows their names there. The manifest says all the
+// rest. A tensor that is missing, left over or of another shape is a *fault.Input that names file, tensor and mend.
+func Import(path string, m Manifest) (b *Bundle, err error) {
+	if err := m.Validate(); err != nil {
+		return nil, fmt.Errorf("bundle: import %s: %w", path, err)
+	}
+	network, ok := m.Network.Network.(zoo.Importable)
+	if !ok {
+		return nil, fmt.Errorf("bundle: import %s: it is not known what %s's weights are called in files of other frameworks", path, zoo.Name(m.Network.Network))
+	}
+	file, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	b = &Bundle{Manifest: m, Store: model.NewStore()}
+	// The graph says which variables there are; it is built, not run.
+	e, err := engine.Open(engine.KindGo)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	param.Blank(b.Store, true)
+	if err := b.Declare(e.Backend); err != nil {
+		return nil, fmt.Errorf("bundle: import %s: %w", path, err)
+	}
+	param.Blank(b.Store, false)
+	if err := zoo.Fill(b.Store, "/"+scopeName, file, network.Imports()); err != nil {
+		return nil, err
+	}
+	return b, nil
+}

@@ -1,0 +1,144 @@
+package bundle
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/ballast-ml/ballast/format/hf"
+	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/zoo"
+)
+
+// Inspection is everything that can be said about a model without running it.
+type Inspection struct {
+	Foreign
+	Bundle     *Manifest         `json:"bundle,omitempty"` // set if it is a bundle; Kind is then "bundle"
+	Runs       bool              `json:"runs"`             // "ballast run" takes it
+	Files      []FileSum         `json:"files"`            // that hold the weights
+	Companions []string          `json:"companions"`       // config, tokenizer, card beside them
+	Licence    string            `json:"licence,omitempty"`
+	Metadata   map[string]string `json:"metadata"`
+	List       []weights.Info    `json:"list"` // every tensor, in the order of the data
+}
+
+// FileSum is a file with its checksum.
+type FileSum struct {
+	Path   string `json:"path"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// KindBundle is the kind of Ballast's own models.
+const KindBundle weights.Kind = "bundle"
+
+// Inspect opens a bundle or a model file of any format, reads every file once for its checksum, and describes what it found.
+// progress is told of the bytes read; it may be nil.
+func Inspect(ctx context.Context, path string, progress func(done, total int64)) (*Inspection, error) {
+	in := &Inspection{Companions: []string{}}
+	opened := path
+	if _, err := os.Stat(filepath.Join(path, ManifestFile)); err == nil {
+		b, err := Open(path)
+		if err != nil {
+			return nil, err
+		}
+		in.Bundle = &b.Manifest
+		opened = filepath.Join(path, WeightsFile)
+	}
+	file, err := weights.Open(opened)
+	if err != nil {
+		return nil, notOne(path, err)
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	foreign, err := identify(path, file)
+	if err != nil {
+		return nil, err
+	}
+	in.Foreign, in.Metadata, in.List = *foreign, file.Metadata(), file.Tensors()
+	if in.Graph != nil && in.Graph.Runs {
+		in.Runs, in.Missing = true, []string{}
+	}
+	if in.Bundle != nil {
+		in.Kind, in.Runs = KindBundle, true
+		in.Architecture, in.Because = zoo.Name(in.Bundle.Network.Network), ManifestFile
+		in.Missing, in.Mend = []string{}, ""
+	}
+	in.beside(path)
+	in.Files, err = sums(ctx, weights.Files(file), progress)
+	return in, err
+}
+
+// notOne makes the error for a file of no kind that is known one that the caller may show.
+func notOne(path string, err error) error {
+	var bad interface{ BadInput() bool }
+	if errors.Is(err, os.ErrNotExist) || errors.As(err, &bad) {
+		return err
+	}
+	return &fault.Input{File: path, Err: err}
+}
+
+// beside lists the files of a model's folder. They are extras, so a folder that cannot be read is no failure.
+func (in *Inspection) beside(path string) {
+	dir := filepath.Dir(in.File)
+	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
+		dir = path
+	} else if _, err := os.Stat(filepath.Join(dir, hf.ConfigFile)); err != nil {
+		return
+	}
+	if names, err := hf.Companions(dir); err == nil {
+		in.Companions = append(in.Companions, names...)
+	}
+	if card, err := hf.LoadCard(filepath.Join(dir, hf.CardFile)); err == nil {
+		in.Licence = card.Licence
+	}
+}
+
+// sums reads files for their checksums.
+func sums(ctx context.Context, paths []string, progress func(done, total int64)) ([]FileSum, error) {
+	out := make([]FileSum, len(paths))
+	total, done := int64(0), int64(0)
+	for i, path := range paths {
+		stat, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("bundle: %w", err)
+		}
+		out[i] = FileSum{Path: path, Bytes: stat.Size()}
+		total += stat.Size()
+	}
+	for i, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("bundle: %w", err)
+		}
+		h := sha256.New()
+		buffer := make([]byte, 1<<20)
+		for {
+			n, err := f.Read(buffer)
+			h.Write(buffer[:n])
+			done += int64(n)
+			if progress != nil {
+				progress(done, total)
+			}
+			if err == nil {
+				err = context.Cause(ctx)
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("bundle: %s: %w", path, err), f.Close())
+			}
+		}
+		if err := f.Close(); err != nil {
+			return nil, fmt.Errorf("bundle: %w", err)
+		}
+		out[i].SHA256 = hex.EncodeToString(h.Sum(nil))
+	}
+	return out, nil
+}

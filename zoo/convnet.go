@@ -1,0 +1,98 @@
+package zoo
+
+import (
+	"errors"
+	"fmt"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/nn/linear"
+	"github.com/ballast-ml/ballast/nn/norm"
+)
+
+// ConvNet is a plain convolutional network without dense layers, so that norms of every kind can be put in and compared:
+// x -> for each number of filters [conv 3x3 with its stride, norm, activation] -> mean over positions -> dense to the classes.
+type ConvNet struct {
+	Filters    []int             `json:"filters"`    // of each layer; [16, 16, 32, 32]
+	Strides    []int             `json:"strides"`    // of each layer; [1, 1, 2, 1]
+	Classes    int               `json:"classes"`    // 10
+	Norm       norm.Choice       `json:"norm"`       // batch
+	Activation linear.Activation `json:"activation"` // relu
+
+	// Standardize standardises the kernels of the convolutions: paper, unbiased_var or unbiased_std_plus_eps (see
+	// linear.Standardization); "" leaves them as they are.
+	Standardize string `json:"weight_standardization"`
+}
+
+var _ Foldable = ConvNet{}
+
+// NewConvNet returns the defaults.
+func NewConvNet() ConvNet {
+	return ConvNet{
+		Filters: []int{16, 16, 32, 32}, Strides: []int{1, 1, 2, 1}, Classes: 10,
+		Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU,
+	}
+}
+
+// Validate says what is wrong with the options.
+func (c ConvNet) Validate() error {
+	var errs []error
+	if len(c.Strides) != len(c.Filters) {
+		errs = append(errs, fmt.Errorf("convnet: %d strides for %d layers; give one for each number of filters", len(c.Strides), len(c.Filters)))
+	}
+	for i, n := range c.Filters {
+		if n < 1 {
+			errs = append(errs, fmt.Errorf("convnet: filters.%d is %d; use at least 1", i, n))
+		}
+	}
+	for i, n := range c.Strides {
+		if n < 1 {
+			errs = append(errs, fmt.Errorf("convnet: strides.%d is %d; use at least 1", i, n))
+		}
+	}
+	if c.Standardize != "" {
+		if err := (linear.Standardization{Mode: c.Standardize}).Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("convnet: weight_standardization: %w", err))
+		}
+	}
+	return errors.Join(append(errs, validate("convnet", c.Classes, c.Norm, c.Activation))...)
+}
+
+// OutputClasses is the number of classes.
+func (c ConvNet) OutputClasses() int { return c.Classes }
+
+// WithClasses returns the same network for another number of classes.
+func (c ConvNet) WithClasses(classes int) Network { c.Classes = classes; return c }
+
+// WithNorm returns the same network with another norm.
+func (c ConvNet) WithNorm(n norm.Layer) Network { c.Norm = norm.Choice{Layer: n}; return c }
+
+// NormLayer is the norm.
+func (c ConvNet) NormLayer() norm.Layer { return c.Norm.Layer }
+
+// Folded is the network with its norms folded into the layers before them.
+func (c ConvNet) Folded() (Network, *linear.Standardization) {
+	var s *linear.Standardization
+	if c.Standardize != "" {
+		s = &linear.Standardization{Mode: c.Standardize, Epsilon: linear.NewStandardization().Epsilon}
+		c.Standardize = ""
+	}
+	return c.WithNorm(norm.Offset{}), s
+}
+
+// Apply returns logits [batch, classes] for x [batch, height, width, channels].
+func (c ConvNet) Apply(scope *model.Scope, x *Node) *Node {
+	checkImages("ConvNet", x)
+	for i, filters := range c.Filters {
+		layer := scope.In("layer_%d", i+1)
+		conv := linear.Conv2D{Filters: filters, Size: 3, Stride: c.Strides[i], Padding: 1, NoBias: true}
+		if c.Standardize != "" {
+			s := linear.NewStandardization()
+			s.Mode = c.Standardize
+			conv.Kernel = s.Hook()
+		}
+		x = activated(layer, c.Norm.Layer, c.Activation, conv.Apply(layer, x))
+	}
+	return output(scope, ReduceMean(x, 1, 2), c.Classes)
+}
