@@ -39,8 +39,9 @@ type Comparison struct {
 	Engine        string    `json:"engine"`
 	Seeds         []string  `json:"seeds"`
 	Variants      []Variant `json:"variants"`
-	Pairs         []Pair    `json:"pairs"` // the first variant against each other one
-	Ran           int       `json:"ran"`   // runs made now; the others were there
+	Pairs         []Pair    `json:"pairs"`             // the first variant against each other one
+	Choices       []Choice  `json:"choices,omitempty"` // where the first setting swept has several values: which to use, by the other settings
+	Ran           int       `json:"ran"`               // runs made now; the others were there
 }
 
 // Variant is one way of training.
@@ -90,6 +91,7 @@ func Compare(ctx context.Context, o CompareOptions) (*Comparison, error) {
 		}
 	}
 	c.judge()
+	c.choose()
 	return c, c.write()
 }
 

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -9,6 +10,12 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/train"
 )
+
+//go:embed norms.yaml
+var normsRecipe []byte
+
+// NormsRecipe is the YAML of the recipe that compares norms fairly.
+func NormsRecipe() []byte { return normsRecipe }
 
 // Recipe makes a training recipe: the defaults, what settings say, and the overrides on top (see Apply). The result is
 // checked.

@@ -97,12 +97,25 @@ func (c *Comparison) Text(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, p := range c.Pairs {
-		if _, err := fmt.Fprintf(w, "- %s\n", p.Verdict); err != nil {
+	for _, verdict := range c.verdicts() {
+		if _, err := fmt.Fprintf(w, "- %s\n", verdict); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// verdicts are the answers in words: which value to use, or else how each variant differs from the first.
+func (c *Comparison) verdicts() (lines []string) {
+	for _, choice := range c.Choices {
+		lines = append(lines, choice.Verdict)
+	}
+	if len(lines) == 0 {
+		for _, p := range c.Pairs {
+			lines = append(lines, p.Verdict)
+		}
+	}
+	return lines
 }
 
 // write leaves the comparison beside its runs.
@@ -116,8 +129,8 @@ func (c *Comparison) write() error {
 			fmt.Fprintf(w, "| %s | %.4f | %.4f | %d |\n", v.Name, v.Mean, v.SD, len(v.Values))
 		}
 		fmt.Fprintln(w)
-		for _, p := range c.Pairs {
-			fmt.Fprintf(w, "- %s\n", p.Verdict)
+		for _, verdict := range c.verdicts() {
+			fmt.Fprintf(w, "- %s\n", verdict)
 		}
 		_, err := fmt.Fprint(w, "\n![values of each seed and their means](comparison.png)\n")
 		return err
@@ -130,6 +143,18 @@ func (c *Comparison) write() error {
 
 // plot draws every seed's value as a dot and the mean as a bar with its standard deviation.
 func (c *Comparison) plot(w io.Writer) error {
+	if len(c.Choices) > 1 {
+		p, err := c.choicePlot()
+		if err != nil {
+			return err
+		}
+		png, err := p.WriterTo(vg.Length(8+5*len(c.Choices))*vg.Centimeter, 14*vg.Centimeter, "png")
+		if err != nil {
+			return fmt.Errorf("lab: %w", err)
+		}
+		_, err = png.WriteTo(w)
+		return err
+	}
 	p := plot.New()
 	p.Title.Text, p.Y.Label.Text = c.Metric+" by variant", c.Metric
 	var names []string

@@ -100,3 +100,29 @@ func ExampleReport_Values() {
 	// nll 0.500
 	// brier 0.000
 }
+
+func TestSeveralModels(t *testing.T) {
+	other := example(0.3)
+	other.Model, other.Clean = "other", &report.Clean{Accuracy: 0, Labels: []string{"cat", "dog"}, Confusion: [][]int{{0, 2}, {1, 0}}}
+	s := report.NewSeveral([]report.Report{example(0.2), other})
+	var text, html bytes.Buffer
+	if err := s.Text(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"2 models on digits test, 3 examples", "66.67 %", "0.2000", "0.3000", "right of each class", "50.00 %", "other, accuracy by severity"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in\n%s", want, text.String())
+		}
+	}
+	if err := s.HTML(&html); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(html.String(), `src="data:image/png;base64,`); n != 7 || strings.Contains(html.String(), "<b>model") {
+		t.Errorf("%d pictures, want 7", n)
+	}
+	other.Clean = nil // nothing to compare by class
+	html.Reset()
+	if err := report.NewSeveral([]report.Report{example(0.2), other}).HTML(&html); err != nil || strings.Contains(html.String(), "Which classes") {
+		t.Errorf("%v; the page has classes of one model", err)
+	}
+}

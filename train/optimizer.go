@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
 )
 
 // Optimizer turns gradients into updates. With g the gradient (after clipping), w a variable and lr the scheduled rate:
@@ -55,4 +59,42 @@ func (o Optimizer) Validate() error {
 		check(slices.Contains([]string{"kernel", "affine", "output", "all"}, role), "decay", role, "use kernel, affine, output or all")
 	}
 	return errors.Join(errs...)
+}
+
+// move moves a variable by its gradient, where only is true (nil = everywhere). velocity and second are the variables of its
+// moments, nil where the optimizer has none.
+func (o Optimizer) move(v *model.Variable, gradient *Node, only *tensors.Tensor, rates []*Node, velocity, second *model.Variable) {
+	rate := rates[columnRate]
+	g := rate.Graph()
+	w := v.NodeValue(g)
+	decay := o.WeightDecay > 0 && o.decays(v)
+	var direction *Node
+	switch o.Name {
+	case "adamw":
+		m := Add(MulScalar(velocity.NodeValue(g), o.Beta1), MulScalar(gradient, 1-o.Beta1))
+		u := Add(MulScalar(second.NodeValue(g), o.Beta2), MulScalar(Square(gradient), 1-o.Beta2))
+		velocity.SetNodeValue(m)
+		second.SetNodeValue(u)
+		direction = Div(Mul(m, rates[columnFirst]), AddScalar(Sqrt(Mul(u, rates[columnSecond])), o.Epsilon))
+		if decay {
+			w = Sub(w, Mul(MulScalar(w, o.WeightDecay), rate))
+		}
+	default:
+		if decay {
+			gradient = Add(gradient, MulScalar(w, o.WeightDecay))
+		}
+		direction = gradient
+		if o.Momentum > 0 {
+			direction = Add(MulScalar(velocity.NodeValue(g), o.Momentum), gradient)
+			velocity.SetNodeValue(direction)
+			if o.Nesterov {
+				direction = Add(gradient, MulScalar(direction, o.Momentum))
+			}
+		}
+	}
+	w = Sub(w, Mul(direction, rate))
+	if only != nil {
+		w = Where(ConstTensor(g, only), w, v.NodeValue(g))
+	}
+	v.SetNodeValue(w)
 }

@@ -31,8 +31,13 @@ type Recipe struct {
 	Seed      uint64 `json:"seed"`       // of everything random: weights, order, noise
 	Epochs    int    `json:"epochs"`     // passes over the data; 5
 	Steps     int    `json:"steps"`      // updates in all; above 0 it decides instead of epochs
+	Examples  int    `json:"examples"`   // examples seen in all, whatever the batch size; above 0 it decides instead of epochs, and steps instead of it
 	BatchSize int    `json:"batch_size"` // examples an update; 64
 	DropLast  bool   `json:"drop_last"`  // leave out the last, smaller batch of an epoch; true
+
+	Freeze     Freeze `json:"freeze"`      // what is trained
+	NormInit   string `json:"norm_init"`   // first scales and offsets of norms: fixed (1, 0), oneone (1, 1), uniform (U(0,1), 0) or positivenegative (U(-1,1), 0); "" = the norm's own
+	KernelInit string `json:"kernel_init"` // first kernels: binary, uniform or orthogonal; "" = the layer's own, He normal
 
 	Optimizer  Optimizer  `json:"optimizer"`
 	Schedule   Schedule   `json:"schedule"`
@@ -109,6 +114,7 @@ func NewRecipe() Recipe {
 		Epochs:        5,
 		BatchSize:     64,
 		DropLast:      true,
+		Freeze:        Freeze{Train: []string{"all"}},
 		Optimizer:     NewOptimizer(),
 		Schedule:      NewSchedule(),
 		Accumulate:    1,
@@ -147,7 +153,8 @@ func (r Recipe) Validate() error {
 	check(r.Preprocess == "standardize" || r.Preprocess == "none", "preprocess", r.Preprocess, "use standardize or none")
 	check(r.LabelNoise.Kind == "symmetric" || r.LabelNoise.Kind == "pair", "label_noise.kind", r.LabelNoise.Kind, "use symmetric or pair")
 	check(r.LabelNoise.Rate >= 0 && r.LabelNoise.Rate <= 1, "label_noise.rate", r.LabelNoise.Rate, "use a share from 0 to 1")
-	check(r.Epochs >= 1 || r.Steps > 0, "epochs", r.Epochs, "use at least 1, or set steps")
+	check(r.Epochs >= 1 || r.Steps > 0 || r.Examples > 0, "epochs", r.Epochs, "use at least 1, or set steps or examples")
+	check(r.Examples == 0 || r.Examples >= r.BatchSize, "examples", r.Examples, "use 0 to count by epochs, or at least one batch")
 	check(r.Steps >= 0, "steps", r.Steps, "use 0 to count by epochs")
 	check(r.Steps <= math.MaxInt32, "steps", r.Steps, "at most 2147483647 updates")
 	check(r.BatchSize >= 1, "batch_size", r.BatchSize, "use at least 1")
@@ -170,6 +177,11 @@ func (r Recipe) Validate() error {
 	check(r.Checkpoint.KeepLast >= 1, "checkpoint.keep_last", r.Checkpoint.KeepLast, "keep at least 1")
 	check(r.LogEvery >= 1, "log_every", r.LogEvery, "use at least 1")
 	check(r.EvaluateEvery >= 0, "evaluate_every", r.EvaluateEvery, "use 0 for never")
+	check(r.NormInit == "" || normInits[r.NormInit] != nil, "norm_init", r.NormInit, "use fixed, oneone, uniform or positivenegative")
+	check(r.KernelInit == "" || kernelInits[r.KernelInit] != nil, "kernel_init", r.KernelInit, "use binary, uniform or orthogonal")
+	if err := r.Freeze.Validate(); err != nil {
+		errs = append(errs, err)
+	}
 	if err := r.Optimizer.Validate(); err != nil {
 		errs = append(errs, err)
 	}
@@ -189,6 +201,9 @@ func (r Recipe) network() (zoo.Choice, error) {
 	}
 	n := r.Network.Network
 	if r.Norm != nil && r.Norm.Layer != nil {
+		if _, own := n.(zoo.OwnNorms); own {
+			return zoo.Choice{}, fmt.Errorf("recipe: norm is %s, but network %s has norms of its own; leave norm out, or take another network", norm.Name(r.Norm.Layer), zoo.Name(n))
+		}
 		n = n.WithNorm(r.Norm.Layer)
 	}
 	if err := n.Validate(); err != nil {

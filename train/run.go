@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
 // Options is what a run needs besides its recipe. But for the data and their weights nothing in it changes the numbers
@@ -120,6 +121,7 @@ func (l *loop) open(ctx context.Context) (err error) {
 	if l.trained, err = l.manifest(ctx); err != nil {
 		return err
 	}
+	l.warn()
 	if l.plan, err = l.recipe.plan(l.material.train.set.Len()); err != nil {
 		return err
 	}
@@ -131,6 +133,21 @@ func (l *loop) open(ctx context.Context) (err error) {
 		return err
 	}
 	return l.compile(ctx, b)
+}
+
+// warn passes on what networks and norms find odd about their options.
+func (l *loop) warn() {
+	type warner interface{ Warning() string }
+	network := l.trained.Network.Network
+	candidates := []any{network}
+	if f, ok := network.(zoo.Foldable); ok {
+		candidates = append(candidates, f.NormLayer())
+	}
+	for _, c := range candidates {
+		if w, ok := c.(warner); ok && w.Warning() != "" {
+			l.options.Remark(w.Warning())
+		}
+	}
 }
 
 // manifest describes the model that is about to be trained.

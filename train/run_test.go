@@ -107,6 +107,31 @@ func elaborate(steps int) train.Recipe {
 	return r
 }
 
+// partly trains the norms and one weight of each unit.
+func partly(steps int) train.Recipe {
+	r := elaborate(steps)
+	r.Freeze, r.NormInit = train.Freeze{Train: []string{"bn"}, RandomPerChannel: 1, Seed: 5}, "uniform"
+	return r
+}
+
+func normed(steps int, n norm.Layer) train.Recipe {
+	r := small(steps)
+	r.Norm = &norm.Choice{Layer: n}
+	return r
+}
+
+func shortPower() norm.Layer {
+	n := norm.NewPower("running")
+	n.Warmup = 25
+	return n
+}
+
+func shortUnified() norm.Layer {
+	n := norm.NewUnified()
+	n.Warmup, n.Floor, n.Filter = 15, 20, true
+	return n
+}
+
 func TestSameSeedSameBitsOtherSeedOthers(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		r := elaborate(30)
@@ -123,7 +148,10 @@ func TestSameSeedSameBitsOtherSeedOthers(t *testing.T) {
 
 func TestResumeIsBitForBit(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
-		for name, r := range map[string]train.Recipe{"plain": small(40), "elaborate": elaborate(47)} {
+		for name, r := range map[string]train.Recipe{
+			"plain": small(40), "elaborate": elaborate(47), "frozen": partly(30),
+			"in the warm-up of power norm": normed(40, shortPower()), "in the warm-up of unified norm": normed(40, shortUnified()),
+		} {
 			t.Run(name, func(t *testing.T) {
 				whole := journal{}
 				want := run(t, r, train.Options{Engine: e, Sink: whole})
@@ -365,5 +393,19 @@ func wantError(t *testing.T, err error, text string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), text) {
 		t.Errorf("error is %v; want one that says %q", err, text)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	e, err := engine.Open(engine.KindGo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	r := normed(2, norm.Estimated{Rate: 0, Epsilon: 1e-5})
+	var remarks []string
+	run(t, r, train.Options{Engine: e, Remark: func(s string) { remarks = append(remarks, s) }})
+	if len(remarks) != 1 || !strings.Contains(remarks[0], "update_rate is 0") {
+		t.Errorf("remarks %q", remarks)
 	}
 }

@@ -84,8 +84,11 @@ func (r Recipe) plan(examples int) (plan, error) {
 		}
 	}
 	p.steps = p.epochs * p.stepsPerEpoch
-	if r.Steps > 0 { // counted in updates, which regime adaptation keeps anyway
+	if r.Steps > 0 || r.Examples > 0 { // counted in updates, which regime adaptation keeps anyway
 		p.steps = r.Steps
+		if r.Steps == 0 {
+			p.steps = r.Examples / r.BatchSize
+		}
 		p.epochs = (p.steps + p.stepsPerEpoch - 1) / p.stepsPerEpoch
 	}
 	if p.steps > math.MaxInt32 {

@@ -35,6 +35,7 @@ type state struct {
 	store     *model.Store
 	model     []*model.Variable // everything under /model, in the order of creation
 	trainable []*model.Variable
+	only      []*tensors.Tensor // of each trainable, where it is trained; nil = everywhere
 	monitored []*model.Variable // whose distance is watched
 	step      *model.Variable
 	micro     *model.Variable
@@ -68,6 +69,17 @@ func newState(r Recipe, b *bundle.Bundle, backend model.Backend) (*state, error)
 	}
 	if len(s.trainable) == 0 {
 		return nil, fmt.Errorf("train: the network has no trainable variable")
+	}
+	if err := redraw(r, s.store, s.trainable); err != nil {
+		return nil, err
+	}
+	selected, err := r.Freeze.Select(s.trainable)
+	if err != nil {
+		return nil, err
+	}
+	s.trainable = nil
+	for _, t := range selected {
+		s.trainable, s.only = append(s.trainable, t.Variable), append(s.only, t.Only)
 	}
 	if r.Distance.Points > 0 {
 		s.monitored = s.trainable

@@ -98,7 +98,13 @@ func (s step) gradients(scope *model.Scope, inputs []*Node) (*Node, []*Node) {
 		values[i] = v.NodeValue(g)
 	}
 	// Each device has its examples' share of the loss, and the sum is that of the batch.
-	all := ops.SumAcross(append(Gradient(objective, values...), report)...)
+	gradients := Gradient(objective, values...)
+	for i, only := range s.state.only {
+		if only != nil {
+			gradients[i] = Where(ConstTensor(g, only), gradients[i], ZerosLike(gradients[i]))
+		}
+	}
+	all := ops.SumAcross(append(gradients, report)...)
 	return all[len(values)], all[:len(values)]
 }
 
@@ -126,39 +132,8 @@ func (s step) rates(inputs []*Node, done *Node) []*Node {
 
 // optimize moves every trainable variable; see Optimizer for the formulas.
 func (s step) optimize(gradients, rates []*Node) {
-	o := s.recipe.Optimizer
-	rate := rates[columnRate]
-	g := rate.Graph()
 	for i, v := range s.state.trainable {
-		w, gradient := v.NodeValue(g), gradients[i]
-		decay := o.WeightDecay > 0 && o.decays(v)
-		var direction *Node
-		switch o.Name {
-		case "adamw":
-			first, second := s.state.beside(velocityScope, v), s.state.beside(secondScope, v)
-			m := Add(MulScalar(first.NodeValue(g), o.Beta1), MulScalar(gradient, 1-o.Beta1))
-			u := Add(MulScalar(second.NodeValue(g), o.Beta2), MulScalar(Square(gradient), 1-o.Beta2))
-			first.SetNodeValue(m)
-			second.SetNodeValue(u)
-			direction = Div(Mul(m, rates[columnFirst]), AddScalar(Sqrt(Mul(u, rates[columnSecond])), o.Epsilon))
-			if decay {
-				w = Sub(w, Mul(MulScalar(w, o.WeightDecay), rate))
-			}
-		default:
-			if decay {
-				gradient = Add(gradient, MulScalar(w, o.WeightDecay))
-			}
-			direction = gradient
-			if o.Momentum > 0 {
-				velocity := s.state.beside(velocityScope, v)
-				direction = Add(MulScalar(velocity.NodeValue(g), o.Momentum), gradient)
-				velocity.SetNodeValue(direction)
-				if o.Nesterov {
-					direction = Add(gradient, MulScalar(direction, o.Momentum))
-				}
-			}
-		}
-		v.SetNodeValue(Sub(w, Mul(direction, rate)))
+		s.recipe.Optimizer.move(v, gradients[i], s.state.only[i], rates, s.state.beside(velocityScope, v), s.state.beside(secondScope, v))
 	}
 }
 

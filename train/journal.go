@@ -1,0 +1,90 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// Journal is what a procedure with a loop of its own needs to go on, with the same numbers, after it was cut short: its configuration, what it
+// measured so far, and every variable.
+//
+//	run.json              Config, History, the name of the file of variables
+//	state-N.safetensors   the variables after N updates
+//
+// Both are written whole or not at all, run.json last; a crash at any moment leaves a state that can be gone on from.
+type Journal[C, P any] struct {
+	Config  C      `json:"config"`
+	History []P    `json:"history"`
+	State   string `json:"state"`
+}
+
+// Save writes the journal and the variables after updates into dir, and removes the state before; "" saves nothing.
+func (j *Journal[C, P]) Save(dir string, updates int, variables []*model.Variable) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	j.State = fmt.Sprintf("state-%d.safetensors", updates)
+	if err := bundle.WriteTensors(filepath.Join(dir, j.State), variables); err != nil {
+		return err
+	}
+	if err := durable.WriteFile(filepath.Join(dir, "run.json"), func(w io.Writer) error { return json.NewEncoder(w).Encode(j) }); err != nil {
+		return err
+	}
+	old, err := filepath.Glob(filepath.Join(dir, "state-*.safetensors"))
+	if err != nil {
+		return err
+	}
+	for _, path := range old {
+		if filepath.Base(path) != j.State {
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("train: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Load reads what Save wrote, and the variables; a folder without a journal, and "", leave the journal as it is. goesOn says whether
+// the run that dir holds may be gone on with.
+func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn func(saved Journal[C, P]) error) error {
+	if dir == "" {
+		return nil
+	}
+	path := filepath.Join(dir, "run.json")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	var saved Journal[C, P]
+	if err := strict.Decode(text, &saved); err != nil {
+		return fmt.Errorf("train: %s: %w", path, err)
+	}
+	if err := goesOn(saved); err != nil {
+		return fmt.Errorf("%s: %w; use another folder, or remove this one", dir, err)
+	}
+	if filepath.Base(saved.State) != saved.State {
+		return fmt.Errorf("train: %s: state is %q; it must be a file of the same folder", path, saved.State)
+	}
+	if err := bundle.ReadTensors(filepath.Join(dir, saved.State), variables); err != nil {
+		return err
+	}
+	j.History, j.State = saved.History, saved.State
+	return nil
+}
