@@ -19,12 +19,12 @@ endif
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo +dirty)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: demo test build setup lint bench fuzz clean
+.PHONY: demo test testdata build setup lint bench fuzz clean
 
 demo: setup ## train, audit, mend, audit again
 	bin/ballast demo
 
-test: setup ## every test, on every engine that is here
+test: setup testdata ## every test, on every engine that is here
 	go test -timeout 20m ./...
 
 build: ## the command, in bin/
@@ -42,14 +42,34 @@ lint: $(GOLANGCI) ## formatting, vet and the linters
 $(GOLANGCI):
 	GOBIN=$(dir $(GOLANGCI)) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
+ONNX_TESTDATA := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ballast-onnx-testdata-1.12.0-2
+ONNX_SHA256   := 7dc0912e02f79ece102331411a751b091bc0e191c9fb1287f8cdfbe5530f6027
+
+testdata: ## the models of ONNX's own tests, from Debian, where they can be had
+	@test -d $(ONNX_TESTDATA)/share || { tmp=$$(mktemp -d) && cd $$tmp && \
+		curl -fsSLO http://deb.debian.org/debian/pool/main/o/onnx/libonnx-testdata_1.12.0-2_all.deb && \
+		echo "$(ONNX_SHA256)  libonnx-testdata_1.12.0-2_all.deb" | sha256sum -c --quiet && \
+		dpkg-deb -x libonnx-testdata_1.12.0-2_all.deb out && mkdir -p $(ONNX_TESTDATA) && cp -r out/usr/share $(ONNX_TESTDATA)/ && rm -rf $$tmp; } || \
+		echo "make: no models of ONNX's tests here: the test of their coverage is left out" >&2
+
 bench: setup ## benchmarks: checked first, timed after
 	go test -run '^$$' -bench . -benchtime 1s ./...
 
 fuzz: ## every reader, FUZZTIME each
 	go test ./format/safetensors -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
 	go test ./format/npy -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
+	go test ./format/npy -run '^$$' -fuzz '^FuzzArchive$$' -fuzztime $(FUZZTIME)
 	go test ./format/tfevents -run '^$$' -fuzz '^FuzzReader$$' -fuzztime $(FUZZTIME)
+	go test ./format/gguf -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
+	go test ./format/gguf -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME)
+	go test ./format/pytorch -run '^$$' -fuzz '^FuzzReader$$' -fuzztime $(FUZZTIME)
+	go test ./format/tfjs -run '^$$' -fuzz '^FuzzManifest$$' -fuzztime $(FUZZTIME)
+	go test ./format/hf -run '^$$' -fuzz '^FuzzConfig$$' -fuzztime $(FUZZTIME)
+	go test ./format/hf -run '^$$' -fuzz '^FuzzCard$$' -fuzztime $(FUZZTIME)
+	go test ./format/wordpiece -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
 	go test ./data -run '^$$' -fuzz '^FuzzIDX$$' -fuzztime $(FUZZTIME)
+	go test ./merge -run '^$$' -fuzz '^FuzzParseSignature$$' -fuzztime $(FUZZTIME)
+	go test ./format/onnx -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
 
 clean:
 	rm -rf bin

@@ -15,7 +15,7 @@ import (
 )
 
 // Suites are the names of the suites, in the order in which they run; limits come first since the others stand beside them.
-var Suites = []string{"limits", "ops", "norm", "train", "data"}
+var Suites = []string{"limits", "ops", "norm", "train", "data", "merge"}
 
 // Line is one thing to measure.
 type Line struct {
@@ -29,9 +29,21 @@ type Line struct {
 	Limit string
 	Least float64
 
+	// Base names another line of the suite that this one is set beside, run in turns with it, so that a load on the machine
+	// slows both; "" where there is none. Most is what the line should take at most.
+	Base string
+	Most Most
+
 	// open prepares the work. The check runs once, before anything is timed.
 	open func(env *Env) (Case, error)
 	once bool // a run cannot be repeated for long: three of them do
+}
+
+// Most is what a line should take at most, each 0 where nothing is asked.
+type Most struct {
+	OfLimit float64 `json:"of_limit,omitempty"`
+	OfBase  float64 `json:"of_base,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
 }
 
 // Case is a line made ready to run.
@@ -61,27 +73,28 @@ type Options struct {
 
 // Lines is every line, in order.
 func Lines() []Line {
-	return slices.Concat(limits(), operations(), norms(), training(), dataLines())
+	return slices.Concat(limits(), operations(), norms(), training(), dataLines(), mergeLines())
 }
 
-// Run measures the chosen lines. The limits that chosen lines need are measured too.
+// Run measures the chosen lines. The limits and the bases that chosen lines need are measured too.
 func Run(ctx context.Context, o Options) (*File, error) {
-	var chosen []Line
+	lines := Lines()
+	named := map[string]Line{}
 	needed := map[string]bool{}
-	for _, l := range Lines() {
+	var chosen []Line
+	for _, l := range lines {
+		named[l.Suite+" "+l.Name] = l
 		if slices.Contains(o.Suites, l.Suite) && (o.Only == nil || o.Only(l.Suite+" "+l.Name)) {
 			chosen = append(chosen, l)
-			needed[l.Limit] = true
+			needed["limits "+l.Limit], needed[l.Suite+" "+l.Base] = true, true
 		}
 	}
 	if len(chosen) == 0 {
 		return nil, errors.New(`bench: nothing to measure; see "ballast bench --list"`)
 	}
-	for _, l := range limits() {
-		if needed[l.Name] && !slices.ContainsFunc(chosen, func(c Line) bool { return c.Suite == l.Suite && c.Name == l.Name }) {
-			chosen = append([]Line{l}, chosen...)
-		}
-	}
+	chosen = slices.DeleteFunc(lines, func(l Line) bool {
+		return !needed[l.Suite+" "+l.Name] && !slices.ContainsFunc(chosen, func(c Line) bool { return c.Suite == l.Suite && c.Name == l.Name })
+	})
 	slices.SortStableFunc(chosen, func(a, b Line) int { return slices.Index(Suites, a.Suite) - slices.Index(Suites, b.Suite) })
 	file := newFile(o.Engine)
 	env := &Env{Engine: o.Engine, Dir: o.Dir, Quick: o.Quick}
@@ -90,7 +103,7 @@ func Run(ctx context.Context, o Options) (*File, error) {
 		if o.Progress != nil {
 			o.Progress(i, len(chosen), l.Suite+" "+l.Name)
 		}
-		r, err := measure(ctx, env, l)
+		r, err := measure(ctx, env, l, named[l.Suite+" "+l.Base])
 		if err != nil {
 			return nil, fmt.Errorf("bench: %s %s: %w", l.Suite, l.Name, err)
 		}
@@ -109,8 +122,8 @@ func Run(ctx context.Context, o Options) (*File, error) {
 	return file, nil
 }
 
-// measure checks a line and times it: runs for two seconds, and at least 20 of them.
-func measure(ctx context.Context, env *Env, l Line) (Result, error) {
+// measure checks a line and times it: runs for two seconds, and at least 20 of them, each after one of the base if there is one.
+func measure(ctx context.Context, env *Env, l, base Line) (Result, error) {
 	c, err := l.open(env)
 	if err != nil {
 		return Result{}, err
@@ -123,6 +136,17 @@ func measure(ctx context.Context, env *Env, l Line) (Result, error) {
 			return Result{}, fmt.Errorf("it computes the wrong thing, so it was not timed: %w", err)
 		}
 	}
+	beside := func() error { return nil }
+	if base.open != nil { // its own line has checked it
+		b, err := base.open(env)
+		if err != nil {
+			return Result{}, err
+		}
+		if b.Close != nil {
+			defer b.Close()
+		}
+		beside = b.Run
+	}
 	least, span := 20, 2*time.Second
 	switch {
 	case env.Quick:
@@ -131,24 +155,32 @@ func measure(ctx context.Context, env *Env, l Line) (Result, error) {
 		least, span = 3, 0
 	default:
 		for range 3 { // caches, clocks and allocators settle
-			if err := c.Run(); err != nil {
+			if err := errors.Join(beside(), c.Run()); err != nil {
 				return Result{}, err
 			}
 		}
 	}
-	var times []float64
+	var times, ratios []float64
 	for began := time.Now(); len(times) < least || time.Since(began) < span && len(times) < 10_000; {
 		if err := ctx.Err(); err != nil {
 			return Result{}, context.Cause(ctx)
+		}
+		before := time.Now()
+		if err := beside(); err != nil {
+			return Result{}, err
 		}
 		start := time.Now()
 		if err := c.Run(); err != nil {
 			return Result{}, err
 		}
 		times = append(times, time.Since(start).Seconds())
+		ratios = append(ratios, float64(time.Since(start))/float64(start.Sub(before)))
 	}
 	r := summary(times)
-	r.Suite, r.Name = l.Suite, l.Name
+	r.Suite, r.Name, r.Most = l.Suite, l.Name, l.Most
+	if base.open != nil {
+		r.Base, r.OfBase = base.Name, summary(ratios).Seconds
+	}
 	if l.Work > 0 {
 		r.Rate, r.Unit = l.Work/r.Seconds, l.What+"/s"
 	}

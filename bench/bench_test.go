@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
@@ -27,7 +28,7 @@ func TestSummary(t *testing.T) {
 // TestChecks opens small lines of every suite, checks them and runs them.
 func TestChecks(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
-		only := regexp.MustCompile(`4 kB|call of|3x3x64, |softmax of|identity of \[4096|batch of \[4096.*forward$|AdamW|optdigits`)
+		only := regexp.MustCompile(`4 kB|call of|3x3x64, |softmax of|identity of \[4096.*forward$|AdamW|optdigits`)
 		if e.Kind == engine.KindGo {
 			only = regexp.MustCompile(`4 kB|call of|1x1x64, forward|optdigits with contrast`)
 		}
@@ -64,8 +65,32 @@ func TestWrongIsNotTimed(t *testing.T) {
 	l := Line{Suite: "ops", Name: "wrong", open: func(*Env) (Case, error) {
 		return Case{Check: func() error { return errors.New("1 is not 2") }, Run: func() error { t.Error("it ran"); return nil }}, nil
 	}}
-	if _, err := measure(t.Context(), &Env{}, l); err == nil || !strings.Contains(err.Error(), "1 is not 2") {
+	if _, err := measure(t.Context(), &Env{}, l, Line{}); err == nil || !strings.Contains(err.Error(), "1 is not 2") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestBase: a line with a base is run in turns with it, and says so where it takes more than it should.
+func TestBase(t *testing.T) {
+	calls := ""
+	line := func(name string, wait time.Duration) Line {
+		return Line{Suite: "ops", Name: name, open: func(*Env) (Case, error) {
+			return Case{Run: func() error { calls += name; time.Sleep(wait); return nil }}, nil
+		}}
+	}
+	l := line("b", 6*time.Millisecond)
+	l.Base, l.Most.OfBase = "a", 1.5
+	r, err := measure(t.Context(), &Env{Quick: true}, l, line("a", 2*time.Millisecond))
+	if err != nil || calls != "abab" || r.Base != "a" || !(r.OfBase > 1.5) {
+		t.Fatalf("%v, runs %s, %+v", err, calls, r)
+	}
+	var b bytes.Buffer
+	if err := (&File{Lines: []Result{r}}).Table(&b); err != nil || !strings.Contains(b.String(), "x a, should take at most 1.5") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+	r.OfBase = 1.4
+	if got := r.Missed(); got != "" {
+		t.Error(got)
 	}
 }
 

@@ -50,7 +50,23 @@ type Result struct {
 	Unit      string       `json:"unit,omitempty"` // of the rate
 	Limit     string       `json:"limit,omitempty"`
 	OfLimit   float64      `json:"of_limit,omitempty"` // time over the time that the limit allows; 1 is the best possible
+	Base      string       `json:"base,omitempty"`
+	OfBase    float64      `json:"of_base,omitempty"` // median of the ratios to the base, run in turns
+	Most      Most         `json:"most,omitzero"`
 	Peers     []PeerResult `json:"peers,omitempty"`
+}
+
+// Missed says what a line should take at most and how much it takes, "" where it does not.
+func (r Result) Missed() string {
+	for _, m := range []struct {
+		got, most float64
+		of        string
+	}{{r.OfLimit, r.Most.OfLimit, " x the limit"}, {r.OfBase, r.Most.OfBase, " x " + r.Base}, {r.Seconds, r.Most.Seconds, " s"}} {
+		if m.most > 0 && m.got > m.most {
+			return fmt.Sprintf("takes %.3g%s, should take at most %.3g", m.got, m.of, m.most)
+		}
+	}
+	return ""
 }
 
 // PeerResult is the time of another program for the same work on this machine.
@@ -137,22 +153,33 @@ func decode(path string, into any) error {
 func (f *File) Table(w io.Writer) error {
 	fmt.Fprintf(w, "%s, %d cores; engine %s; %s\n\n", f.Machine.CPU, f.Machine.Cores, f.Engine.Kind, f.Date)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "suite\tline\tmedian\tquartiles\trate\tof the limit\tof a peer")
+	fmt.Fprintln(t, "suite\tline\tmedian\tquartiles\trate\tof the limit\tof its base\tof a peer")
 	for _, l := range f.Lines {
-		rate, limit := "", ""
+		rate, limit, base := "", "", ""
 		if l.Rate > 0 {
 			rate = scaled(l.Rate) + l.Unit
 		}
 		if l.OfLimit > 0 {
 			limit = fmt.Sprintf("%.2f x %s", l.OfLimit, l.Limit)
 		}
+		if l.OfBase > 0 {
+			base = fmt.Sprintf("%.2f", l.OfBase)
+		}
 		var peers []string
 		for _, p := range l.Peers {
 			peers = append(peers, fmt.Sprintf("%.2f x %s", p.Ratio, p.Variant))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s to %s\t%s\t%s\t%s\n", l.Suite, l.Name, seconds(l.Seconds), seconds(l.Quartile1), seconds(l.Quartile3), rate, limit, strings.Join(peers, ", "))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s to %s\t%s\t%s\t%s\t%s\n", l.Suite, l.Name, seconds(l.Seconds), seconds(l.Quartile1), seconds(l.Quartile3), rate, limit, base, strings.Join(peers, ", "))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, l := range f.Lines {
+		if missed := l.Missed(); missed != "" {
+			fmt.Fprintf(w, "\n%s %s %s\n", l.Suite, l.Name, missed)
+		}
+	}
+	return nil
 }
 
 func seconds(s float64) string {

@@ -1,18 +1,22 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"math"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/train"
+	"github.com/ballast-ml/ballast/train/grok"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -20,10 +24,19 @@ import (
 func training() []Line {
 	cnn := func(env *Env) *stepper { return classifier(env, zoo.NewCNN(), 64, 28, 28, 1) }
 	resnet := func(env *Env) *stepper { return classifier(env, zoo.NewResNet(20), 128, 32, 32, 3) }
+	frozen := func(env *Env) *stepper {
+		s := resnet(env)
+		s.policies = []string{string(train.GroupNorm)}
+		return s
+	}
+	const resnetStep = "step of ResNet-20, batch 128"
+	norms := stepLine(resnetStep+", norms trained alone", 0, frozen)
+	norms.What, norms.Base, norms.Most.OfBase = "", resnetStep, 0.75
 	const rows, width = 8 * 256, 256
 	return []Line{
 		stepLine("step of the small CNN, batch 64", 3*2*(64*28*28*9*16+64*14*14*9*16*32+64*1568*128+64*1280), cnn),
-		stepLine("step of ResNet-20, batch 128", 3*2*128*40.5e6, resnet),
+		stepLine(resnetStep, 3*2*128*40.5e6, resnet),
+		norms,
 		stepLine("step of a transformer stack, 4 layers", 3*4*(2*rows*width*(3+1+4+4)*width+2*2*8*8*256*256*32), transformer),
 		{Suite: "train", Name: "layer norm of 4096x1024, forward and backward", Limit: limitCopy, Least: 4 * 5 * 4096 * 1024, open: func(env *Env) (Case, error) {
 			return gradientCase(env, func(in []*graph.Node) *graph.Node {
@@ -37,17 +50,44 @@ func training() []Line {
 			// What takes time is the first step of a new program.
 			return Case{Close: s.close, Run: func() error { return s.fresh() }}, nil
 		}},
+		{Suite: "train", Name: "grokking, 300 updates", once: true, Most: Most{Seconds: 20}, open: func(env *Env) (Case, error) {
+			config := grok.NewConfig()
+			config.Decay = 15
+			if env.Quick {
+				config.P, config.Steps = 11, 10
+			}
+			var test float64
+			run := func() error {
+				r, err := grok.Run(context.Background(), config, grok.Options{Engine: env.Engine})
+				if err != nil {
+					return err
+				}
+				defer r.Close()
+				test = r.Final.Test
+				return nil
+			}
+			return Case{Run: run, Check: func() error {
+				if err := run(); err != nil {
+					return err
+				}
+				if !env.Quick && test < 0.9 {
+					return fmt.Errorf("it has not generalised: %.2f of the other pairs are right", test)
+				}
+				return nil
+			}}, nil
+		}},
 	}
 }
 
 // stepper trains a network on one batch.
 type stepper struct {
-	env   *Env
-	build func(scope *model.Scope, in []*graph.Node) *graph.Node // the loss
-	args  []any
-	store *model.Store
-	exec  *model.Exec
-	rate  float64
+	env      *Env
+	build    func(scope *model.Scope, in []*graph.Node) *graph.Node // the loss
+	policies []string                                               // what is trained, as train.Freeze says it; nil = all
+	args     []any
+	store    *model.Store
+	exec     *model.Exec
+	rate     float64
 }
 
 func classifier(env *Env, network zoo.Network, batch, height, width, channels int) *stepper {
@@ -93,11 +133,24 @@ func (s *stepper) program(store *model.Store, rate float64) (*model.Exec, error)
 		scope.Store().SetTraining(g, true)
 		l := s.build(scope, in)
 		var trained []*model.Variable
-		var values []*graph.Node
 		for v := range scope.Store().IterVariables() {
 			if v.Trainable && v.InUseByGraph(g) {
-				trained, values = append(trained, v), append(values, v.NodeValue(g))
+				trained = append(trained, v)
 			}
+		}
+		if s.policies != nil {
+			selected, err := train.Freeze{Train: s.policies}.Select(trained)
+			if err != nil {
+				Panicf("bench: %v", err)
+			}
+			trained = nil
+			for _, t := range selected {
+				trained = append(trained, t.Variable)
+			}
+		}
+		var values []*graph.Node
+		for _, v := range trained {
+			values = append(values, v.NodeValue(g))
 		}
 		square := graph.ScalarZero(g, l.DType())
 		for i, gradient := range graph.Gradient(l, values...) {

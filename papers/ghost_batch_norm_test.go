@@ -152,15 +152,7 @@ func goldenNoise(t golden.T, e *engine.Engine, c *golden.Case) {
 			w = graph.ReduceSum(w, 0)
 			perExample := graph.ReduceSum(graph.Mul(g, graph.BroadcastToDims(graph.ExpandAxes(w, 0), g.Shape().Dimensions...)), -1)
 			return graph.Gradient(loss.Mean(perExample, z), w)[0]
-		}).MustCall(tensor(grads), tensors.FromFlatDataAndDimensions(narrow(z), len(z)))
+		}).MustCall(tensor(grads), tensors.FromFlatDataAndDimensions(narrowed(z), len(z)))
 		got(c, name, out[0])
 	}
-}
-
-func narrow(v []float64) []float32 {
-	out := make([]float32, len(v))
-	for i, x := range v {
-		out[i] = float32(x)
-	}
-	return out
 }

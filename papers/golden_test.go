@@ -19,8 +19,28 @@ import (
 
 // TestGolden runs every case of testdata/golden, or of the folder BALLAST_GOLDEN names, on every engine.
 func TestGolden(t *testing.T) {
-	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
-		golden.Run(t, "testdata/golden", slices.Concat(ghostBatchNormCases(e), layerNormCases(e), temperatureCases(), formatCases(), toolingCases()))
+	golden.Run(t, "testdata/golden", func(t *testing.T, run func(*testing.T, []golden.Kind)) {
+		enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+			run(t, slices.Concat(
+				batchChannelNormCases(e), batchnormOnlyCases(e), evonormCases(e), ghostBatchNormCases(e), grokkingCases(e), ibnNetCases(e), regionNormCases(e), layerNormCases(e), layerNormRecurrentCases(e), powerNormCases(e), temperatureCases(), unifiedNormCases(e),
+				formatCases(), ggufCases(), roundingCases(), onnxCases(e), toolingCases(),
+				soupCases(), signatureCases(), positionCases(), mergeCases(),
+			))
+		})
+	})
+}
+
+// TestOptions runs the cases of testdata/options: what the cards of normalisation state and no case of testdata/golden shows, such as
+// other axes, ranks, masks, counters and missing inputs.
+func TestOptions(t *testing.T) {
+	t.Setenv(golden.EnvFolder, "")
+	golden.Run(t, "testdata/options", func(t *testing.T, run func(*testing.T, []golden.Kind)) {
+		enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+			run(t, slices.Concat(
+				batchChannelNormCases(e), batchnormOnlyCases(e), evonormCases(e), grokkingCases(e), ibnNetCases(e), layerNormCases(e),
+				layerNormRecurrentCases(e), powerNormCases(e), regionNormCases(e), unifiedNormCases(e),
+			))
+		})
 	})
 }
 
@@ -57,18 +77,15 @@ func trained(layer norm.Layer) func(scope *model.Scope, x, w *graph.Node) []*gra
 func layerNormCases(e *engine.Engine) []golden.Kind {
 	return []golden.Kind{{
 		Name: "layer normalisation", Slugs: []string{"layer-norm"},
-		Match: func(c *golden.Case) bool { return c.Has("params.axes", "inputs.x", "weights.gain", "weights.bias") },
+		Match: func(c *golden.Case) bool { return c.Has("params.axes", "inputs.x", "inputs.w") },
 		Run: func(_ golden.T, c *golden.Case) {
 			layer := norm.NewLayerNorm()
+			layer.NoScale, layer.NoOffset = !c.Has("weights.gain"), !c.Has("weights.bias")
 			c.Params(&layer)
-			store := model.NewStore()
-			store.RootScope().VariableWithValue("scale", tensor(c.Tensor("weights.gain")))
-			store.RootScope().VariableWithValue("offset", tensor(c.Tensor("weights.bias")))
+			l := newLayerUnderTest(e, layer, map[string]string{"gain": "/scale", "bias": "/offset"}, c)
 			x := c.Tensor("inputs.x")
-			out := model.MustNewExec(e.Backend, store, trained(layer)).MustCall(tensor(x), tensor(c.Tensor("inputs.w")))
-			for i, name := range []string{"y", "grad_x", "grad_gain", "grad_bias"} {
-				got(c, name, out[i])
-			}
+			l.trainOn(tensor(x), tensor(c.Tensor("inputs.w")), nil, "")
+			l.infer(tensor(x), nil)
 			moments := graph.MustNewExec(e.Backend, func(x *graph.Node) (mean, variance *graph.Node) {
 				return ops.Moments(x, layer.Axes, nil)
 			}).MustCall(tensor(x))

@@ -5,13 +5,17 @@
 package papers
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
 	"gonum.org/v1/gonum/stat"
 
+	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/train"
 )
 
 // Paper is one published method.
@@ -21,11 +25,12 @@ type Paper struct {
 	Authors   string      `json:"authors"`
 	Year      int         `json:"year"`
 	ArXiv     string      `json:"arxiv"`
-	Summary   string      `json:"summary"`   // what a user gets, in one sentence
-	Symbols   []string    `json:"symbols"`   // where it lives
-	Recipe    []byte      `json:"-"`         // YAML, the base of every arm
-	Claims    []Claim     `json:"claims"`    // what is measured again
-	Published []Published `json:"published"` // the paper's own figures
+	Summary   string      `json:"summary"`           // what a user gets, in one sentence
+	Symbols   []string    `json:"symbols"`           // where it lives
+	Recipe    []byte      `json:"-"`                 // YAML, the base of every arm; what is under "experiments" belongs to the claims that own their procedure
+	Claims    []Claim     `json:"claims"`            // what is measured again
+	Published []Published `json:"published"`         // the paper's own figures
+	Figures   []Figure    `json:"figures,omitempty"` // pictures of what was measured
 }
 
 // Claim is one statement of a paper at a size that can be measured in minutes.
@@ -35,6 +40,15 @@ type Claim struct {
 	Seeds     int    `json:"seeds"` // least number of seeds for a verdict
 	Arms      []Arm  `json:"arms"`
 
+	// Parity says that the claim is that arms are no worse than others, which it is where all measure the same.
+	Parity bool `json:"parity,omitempty"`
+
+	// Experiment, if not nil, measures an arm in place of training by the recipe.
+	Experiment Experiment `json:"-"`
+
+	// After, if not nil, measures more on what an arm has trained by the recipe.
+	After func(ctx context.Context, at Place, trained *train.Result) (map[string]float64, error) `json:"-"`
+
 	// Check turns what was measured into the inequalities that the claim consists of.
 	Check func(m Measured) []Inequality `json:"-"`
 }
@@ -43,6 +57,32 @@ type Claim struct {
 type Arm struct {
 	Name      string   `json:"name"`
 	Overrides []string `json:"overrides"`
+}
+
+// Place is where an arm is measured.
+type Place struct {
+	Engine *engine.Engine
+	Seed   uint64
+	Dir    string // a folder of the arm's and the seed's own, for what long work leaves to go on from
+}
+
+// Experiment measures one arm with one seed by a procedure of its own. settings are the recipe's under experiments.<claim>, with the
+// overrides of the arm.
+type Experiment func(ctx context.Context, at Place, settings map[string]any) (map[string]float64, error)
+
+// experiment is the Experiment of a procedure whose settings are a struct; an unknown setting is an error.
+func experiment[S any](defaults S, run func(ctx context.Context, at Place, s S) (map[string]float64, error)) Experiment {
+	return func(ctx context.Context, at Place, settings map[string]any) (map[string]float64, error) {
+		text, err := json.Marshal(settings)
+		if err != nil {
+			return nil, err
+		}
+		s := defaults
+		if err := strict.Decode(text, &s); err != nil {
+			return nil, err
+		}
+		return run(ctx, at, s)
+	}
 }
 
 // Published is a figure printed in the paper, shown beside ours and never compared by code: the sizes differ.
@@ -58,23 +98,36 @@ type Measured map[string]map[string][]float64
 func (m Measured) Mean(arm, metric string) float64 {
 	values, ok := m[arm][metric]
 	if !ok || len(values) == 0 {
-		panic(fmt.Sprintf("papers: claim reads %s of arm %s, which was not measured", metric, arm))
+		panic(notMeasured{arm, metric})
 	}
 	return stat.Mean(values, nil)
 }
 
-// Inequality is Left >= Right or, if Strict, Left > Right.
+// notMeasured is what Mean panics with.
+type notMeasured struct{ arm, metric string }
+
+func (n notMeasured) Error() string {
+	return fmt.Sprintf("papers: claim reads %s of arm %s, which was not measured", n.metric, n.arm)
+}
+
+// Inequality is Left >= Right; if Strict, Left > Right; if AtMost, Left <= Right.
 type Inequality struct {
 	Text   string  `json:"text"`
 	Left   float64 `json:"left"`
 	Right  float64 `json:"right"`
 	Strict bool    `json:"strict,omitempty"`
+	AtMost bool    `json:"at_most,omitempty"`
 	Holds  bool    `json:"holds"`
 }
 
 // AtLeast is the inequality left >= right.
 func AtLeast(text string, left, right float64) Inequality {
 	return Inequality{Text: text, Left: left, Right: right, Holds: left >= right}
+}
+
+// AtMost is the inequality left <= right.
+func AtMost(text string, left, right float64) Inequality {
+	return Inequality{Text: text, Left: left, Right: right, AtMost: true, Holds: left <= right}
 }
 
 // Above is the inequality left > right.

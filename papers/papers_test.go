@@ -1,13 +1,13 @@
 package papers
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ballast-ml/ballast/engine"
-	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/lab"
 )
 
@@ -21,24 +21,64 @@ func TestEveryPaperIsWhole(t *testing.T) {
 		if p.Slug == "" || p.Title == "" || p.Authors == "" || p.ArXiv == "" || p.Year == 0 || p.Summary == "" || len(p.Symbols) == 0 || len(p.Claims) == 0 {
 			t.Errorf("%s: something is missing: %+v", p.Slug, p)
 		}
-		base, err := strict.YAML(p.Recipe)
+		base, experiments, err := p.recipe()
 		if err != nil {
 			t.Fatalf("%s: %v", p.Slug, err)
 		}
 		for _, c := range p.Claims {
-			measured := Measured{}
 			for _, arm := range c.Arms {
-				if _, err := lab.Recipe(base, arm.Overrides...); err != nil {
+				if c.Experiment != nil {
+					_, err = lab.Apply(experiments[c.Name], nil, arm.Overrides)
+				} else {
+					_, err = lab.Recipe(base, arm.Overrides...)
+				}
+				if err != nil {
 					t.Errorf("%s: %s: %s: %v", p.Slug, c.Name, arm.Name, err)
 				}
-				measured[arm.Name] = map[string][]float64{"accuracy": {0.5}, "log_r2": {0.5}, "sqrt_r2": {0.5}}
 			}
-			// Where every arm measures the same, no claim of a difference may hold.
-			if judge(c, measured).Held {
+			// Where every arm measures the same, no claim of a difference may hold, and one of parity must fail when some arm is worse.
+			same := judgeAll(t, c, func(string) float64 { return 0.5 }).Held
+			worse := false
+			for _, arm := range c.Arms {
+				worse = worse || !judgeAll(t, c, func(name string) float64 {
+					if name == arm.Name {
+						return 5
+					}
+					return 0.5
+				}).Held
+			}
+			if same != c.Parity || c.Parity && !worse {
 				t.Errorf("%s: %s holds whatever is measured", p.Slug, c.Name)
 			}
 		}
 	}
+}
+
+// judgeAll is the verdict where every metric that the claim reads of an arm has one value, in arms that the claim has.
+func judgeAll(t *testing.T, c Claim, value func(arm string) float64) (result ClaimResult) {
+	measured := Measured{}
+	for _, arm := range c.Arms {
+		measured[arm.Name] = map[string][]float64{}
+	}
+	for missing := true; missing; {
+		missing = false
+		func() {
+			defer func() {
+				switch p := recover().(type) {
+				case nil:
+				case notMeasured:
+					if measured[p.arm] == nil {
+						t.Fatalf("%s: %v: there is no such arm", c.Name, p)
+					}
+					measured[p.arm][p.metric], missing = []float64{value(p.arm)}, true
+				default:
+					panic(p)
+				}
+			}()
+			result = judge(c, measured)
+		}()
+	}
+	return result
 }
 
 func TestGhostBatchNormClaims(t *testing.T) {
@@ -93,6 +133,11 @@ func TestReproduceGoesOn(t *testing.T) {
 	if err != nil || !slices.Equal(first.Claims[0].Arms[0].Metrics["nll"].Values, again.Claims[0].Arms[0].Metrics["nll"].Values) {
 		t.Errorf("%+v, %v; first %+v", again, err, first)
 	}
+	o.Dir, o.Workers = t.TempDir(), 2
+	together, err := Reproduce(t.Context(), p, o)
+	if err != nil || !slices.Equal(first.Claims[0].Arms[0].Metrics["nll"].Values, together.Claims[0].Arms[0].Metrics["nll"].Values) {
+		t.Errorf("two runs at once: %+v, %v; first %+v", together, err, first)
+	}
 
 	path := filepath.Join(t.TempDir(), "ledger.json")
 	book, err := ReadLedger(path)
@@ -139,5 +184,21 @@ func TestTheLedgerOfThisBuild(t *testing.T) {
 				t.Errorf("%s: claim %s: the verdict does not follow from the numbers", e.Slug, c.Name)
 			}
 		}
+	}
+}
+
+// TestTheDocumentOfThisLedger: docs/papers.md is what the ledger says.
+func TestTheDocumentOfThisLedger(t *testing.T) {
+	book, err := EmbeddedLedger()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	if err := Markdown(&want, book); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../docs/papers.md")
+	if err != nil || string(got) != want.String() {
+		t.Errorf("docs/papers.md is not what the ledger says (%v): write it again with ballast papers --markdown > docs/papers.md", err)
 	}
 }

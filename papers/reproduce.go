@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ballast-ml/ballast/engine"
@@ -21,9 +23,10 @@ import (
 
 // Options say how a paper's claims are measured.
 type Options struct {
-	Engine *engine.Engine
-	Seeds  []uint64 // one run of every arm a seed
-	Dir    string   // where runs live; a run found complete there is not repeated, one cut short goes on
+	Engine  *engine.Engine
+	Seeds   []uint64 // one run of every arm a seed
+	Dir     string   // where runs live; a run found complete there is not repeated, one cut short goes on
+	Workers int      // runs made at the same time; 0 counts as 1. The numbers do not depend on it
 
 	// Progress, if not nil, is told of every run: its number, how many there are, its name, and its metrics when done.
 	Progress func(done, runs int, name string, metrics map[string]float64)
@@ -32,11 +35,11 @@ type Options struct {
 // Reproduce measures every claim of a paper and returns the entry for the ledger. Date, machine, version and commit are
 // the caller's to fill in. It returns an error if there are fewer seeds than a claim demands, or if a run fails.
 func Reproduce(ctx context.Context, p Paper, o Options) (Entry, error) {
-	base, err := strict.YAML(p.Recipe)
+	base, experiments, err := p.recipe()
 	if err != nil {
-		return Entry{}, fmt.Errorf("papers: %s: recipe: %w", p.Slug, err)
+		return Entry{}, err
 	}
-	runs, done := 0, 0
+	runs := 0
 	for _, c := range p.Claims {
 		if len(o.Seeds) < c.Seeds {
 			return Entry{}, fmt.Errorf("papers: %s: claim %s needs %d seeds, got %d; give more with --seeds", p.Slug, c.Name, c.Seeds, len(o.Seeds))
@@ -45,29 +48,67 @@ func Reproduce(ctx context.Context, p Paper, o Options) (Entry, error) {
 	}
 	entry := Entry{Slug: p.Slug, Seeds: o.Seeds, Engine: o.Engine.Kind}
 	start := time.Now()
+	results, err := measureAll(ctx, p, o, base, experiments, runs)
+	if err != nil {
+		return Entry{}, err
+	}
 	for _, c := range p.Claims {
 		measured := Measured{}
 		for _, arm := range c.Arms {
 			measured[arm.Name] = map[string][]float64{}
-			for _, seed := range o.Seeds {
-				name := fmt.Sprintf("%s/%s/seed-%d", c.Name, arm.Name, seed)
-				metrics, err := runArm(ctx, base, arm, seed, filepath.Join(o.Dir, p.Slug, o.Engine.Kind, name), o.Engine)
-				if err != nil {
-					return Entry{}, fmt.Errorf("papers: %s: %s: %w", p.Slug, name, err)
-				}
-				for metric, value := range metrics {
+			for range o.Seeds {
+				for metric, value := range results[0] {
 					measured[arm.Name][metric] = append(measured[arm.Name][metric], value)
 				}
-				done++
-				if o.Progress != nil {
-					o.Progress(done, runs, name, metrics)
-				}
+				results = results[1:]
 			}
 		}
 		entry.Claims = append(entry.Claims, judge(c, measured))
 	}
 	entry.Seconds = time.Since(start).Seconds()
 	return entry, nil
+}
+
+// measureAll makes every run, Workers at a time, and returns what each measured, by claim, arm and seed. The first run that fails stops the others.
+func measureAll(ctx context.Context, p Paper, o Options, base map[string]any, experiments map[string]map[string]any, runs int) ([]map[string]float64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	results := make([]map[string]float64, runs)
+	free := make(chan struct{}, max(1, o.Workers))
+	var wait sync.WaitGroup
+	var mutex sync.Mutex // of done and Progress
+	i, done := 0, 0
+	for _, c := range p.Claims {
+		for _, arm := range c.Arms {
+			for _, seed := range o.Seeds {
+				at := i
+				i++
+				free <- struct{}{}
+				wait.Go(func() {
+					defer func() { <-free }()
+					if ctx.Err() != nil {
+						return
+					}
+					name := fmt.Sprintf("%s/%s/seed-%d", c.Name, arm.Name, seed)
+					place := Place{Engine: o.Engine, Seed: seed, Dir: filepath.Join(o.Dir, p.Slug, o.Engine.Kind, name)}
+					metrics, err := runArm(ctx, c, arm, place, base, experiments[c.Name])
+					if err != nil {
+						cancel(fmt.Errorf("papers: %s: %s: %w", p.Slug, name, err))
+						return
+					}
+					results[at] = metrics
+					mutex.Lock()
+					defer mutex.Unlock()
+					done++
+					if o.Progress != nil {
+						o.Progress(done, runs, name, metrics)
+					}
+				})
+			}
+		}
+	}
+	wait.Wait()
+	return results, context.Cause(ctx)
 }
 
 // judge holds what was measured against the claim.
@@ -92,31 +133,78 @@ type runResult struct {
 	Metrics map[string]float64 `json:"metrics"`
 }
 
-// runArm trains one arm with one seed, or reads what an earlier call measured with the very same configuration.
-func runArm(ctx context.Context, base map[string]any, arm Arm, seed uint64, dir string, e *engine.Engine) (map[string]float64, error) {
-	recipe, err := lab.Recipe(base, append(slices.Clone(arm.Overrides), fmt.Sprintf("seed=%d", seed))...)
+// recipe is what the paper's YAML holds: the training recipe, and the settings of each claim that owns its procedure.
+func (p Paper) recipe() (base map[string]any, experiments map[string]map[string]any, err error) {
+	if base, err = strict.YAML(p.Recipe); err != nil {
+		return nil, nil, fmt.Errorf("papers: %s: recipe: %w", p.Slug, err)
+	}
+	experiments = map[string]map[string]any{}
+	sections, _ := base["experiments"].(map[string]any)
+	delete(base, "experiments")
+	for name, section := range sections {
+		settings, ok := section.(map[string]any)
+		if !ok {
+			return nil, nil, fmt.Errorf("papers: %s: recipe: experiments.%s is not a mapping", p.Slug, name)
+		}
+		experiments[name] = settings
+	}
+	return base, experiments, nil
+}
+
+// runArm measures one arm with one seed, or reads what an earlier call measured with the very same configuration.
+func runArm(ctx context.Context, c Claim, arm Arm, at Place, base, settings map[string]any) (map[string]float64, error) {
+	var config any
+	var measure func() (map[string]float64, error)
+	if c.Experiment != nil {
+		settings, err := lab.Apply(settings, nil, arm.Overrides)
+		if err != nil {
+			return nil, err
+		}
+		config = map[string]any{"settings": settings, "seed": at.Seed}
+		measure = func() (map[string]float64, error) { return c.Experiment(ctx, at, settings) }
+	} else {
+		recipe, err := lab.Recipe(base, append(slices.Clone(arm.Overrides), fmt.Sprintf("seed=%d", at.Seed))...)
+		if err != nil {
+			return nil, err
+		}
+		config = recipe
+		measure = func() (map[string]float64, error) {
+			result, err := train.Run(ctx, recipe, train.Options{Engine: at.Engine, Dir: at.Dir, Resume: true})
+			if err != nil {
+				return nil, err
+			}
+			metrics := maps.Clone(result.Metrics)
+			if c.After != nil {
+				more, err := c.After(ctx, at, result)
+				if err != nil {
+					return nil, err
+				}
+				maps.Copy(metrics, more)
+			}
+			return metrics, nil
+		}
+	}
+	text, err := json.Marshal(config)
 	if err != nil {
 		return nil, err
 	}
-	config, err := json.Marshal(recipe)
-	if err != nil {
-		return nil, err
-	}
-	resultFile := filepath.Join(dir, "result.json")
+	resultFile := filepath.Join(at.Dir, "result.json")
 	if data, err := os.ReadFile(resultFile); err == nil {
 		var r runResult
-		if json.Unmarshal(data, &r) == nil && string(r.Config) == string(config) {
+		if json.Unmarshal(data, &r) == nil && string(r.Config) == string(text) {
 			return r.Metrics, nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	result, err := train.Run(ctx, recipe, train.Options{Engine: e, Dir: dir, Resume: true})
+	if err := os.MkdirAll(at.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	metrics, err := measure()
 	if err != nil {
 		return nil, err
 	}
-	metrics := result.Metrics
 	return metrics, durable.WriteFile(resultFile, func(w io.Writer) error {
-		return json.NewEncoder(w).Encode(runResult{Config: config, Metrics: metrics})
+		return json.NewEncoder(w).Encode(runResult{Config: text, Metrics: metrics})
 	})
 }

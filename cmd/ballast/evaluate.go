@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -26,14 +28,17 @@ type evaluateFlags struct {
 func newEvaluate(a *app) *cobra.Command {
 	f := evaluateFlags{}
 	cmd := &cobra.Command{
-		Use:   "evaluate [MODEL]",
-		Short: "Audit a model: accuracy, calibration, shifted inputs",
+		Use:   "evaluate [MODEL...]",
+		Short: "Audit models: accuracy, calibration, shifted inputs",
 		Long: `Evaluate audits a model on a data set, or the saved outputs of any framework's model: logits [examples, classes] and
-labels [examples] as .npy files. --require turns the audit into a test: exit code 4 when a threshold is not met.`,
+labels [examples] as .npy files. Several models are audited on the same data and shown side by side. --require turns the audit
+into a test: exit code 4 when a threshold is not met, by any of the models. A MODEL is a folder, or a network that "ballast data
+get" has fetched, such as digit-nets/mnist.`,
 		Example: `  ballast evaluate runs/model/model --data mnist --html audit.html
   ballast evaluate runs/model/model --data mnist --require 'acc>=0.98,ece<=0.02,shift.contrast.3.acc>=0.5'
+  ballast evaluate digit-nets/mnist digit-nets/usps digit-nets/svhn --data mnist --html digits.html
   ballast evaluate --logits logits.npy --labels labels.npy --json | jq .calibration.ece`,
-		Args: usageArgs(cobra.MaximumNArgs(1)),
+		Args: usageArgs(cobra.ArbitraryArgs),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "", `data set (see "ballast data list")`)
@@ -49,60 +54,117 @@ labels [examples] as .npy files. --require turns the audit into a test: exit cod
 		if err != nil {
 			return err
 		}
-		r, err := a.audit(c.Context(), args, f)
+		reports, err := a.audits(c.Context(), args, f)
 		if err != nil {
 			return err
 		}
+		var found any = reports[0]
+		var page audited = reports[0]
+		if len(reports) > 1 {
+			several := report.NewSeveral(reports)
+			found, page = several, several
+		}
 		if f.html != "" {
-			if err := report.WriteHTML(f.html, r); err != nil {
+			if err := report.WriteHTML(f.html, page); err != nil {
 				return err
 			}
 			a.remark("report: %s", f.html)
 		}
 		if a.json {
-			err = a.printJSON(r)
+			err = a.printJSON(found)
 		} else {
-			err = r.Text(a.out)
+			err = page.Text(a.out)
 		}
 		if err != nil {
 			return err
 		}
-		return evaluate.Require(r, requirements)
+		return requireAll(reports, requirements)
 	}
 	return cmd
 }
 
-// audit measures what the flags name: saved outputs, or a model on data.
-func (a *app) audit(ctx context.Context, args []string, f evaluateFlags) (report.Report, error) {
+// audited is what can be shown of one model or several.
+type audited interface {
+	Text(w io.Writer) error
+	HTML(w io.Writer) error
+}
+
+// requireAll holds every report against the requirements.
+func requireAll(reports []report.Report, requirements []evaluate.Requirement) error {
+	unmet := &fault.Unmet{}
+	for _, r := range reports {
+		err := evaluate.Require(r, requirements)
+		var one *fault.Unmet
+		if !errors.As(err, &one) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if len(reports) == 1 {
+			return err
+		}
+		for _, what := range one.What {
+			unmet.What = append(unmet.What, r.Model+": "+what)
+		}
+	}
+	if len(unmet.What) > 0 {
+		return unmet
+	}
+	return nil
+}
+
+// audits measures what the flags name: saved outputs, or models on data.
+func (a *app) audits(ctx context.Context, args []string, f evaluateFlags) ([]report.Report, error) {
 	progress, done := a.counter("evaluate")
 	defer done()
 	o := evaluate.Options{Suites: f.suites, Seed: a.seed, Bins: f.bins, Progress: progress}
 	if f.logits != "" || f.labels != "" {
 		if f.logits == "" || f.labels == "" || len(args) > 0 {
-			return report.Report{}, &fault.Usage{Err: fmt.Errorf("give --logits and --labels together, without MODEL")}
+			return nil, &fault.Usage{Err: fmt.Errorf("give --logits and --labels together, without MODEL")}
 		}
 		saved, err := evaluate.OpenSaved(f.logits, f.labels)
 		if err != nil {
-			return report.Report{}, err
+			return nil, err
 		}
 		defer saved.Close() //nolint:errcheck // a mapping that was only read
-		return saved.Report(o)
+		r, err := saved.Report(o)
+		return []report.Report{r}, err
 	}
 	if len(args) == 0 || f.data == "" {
-		return report.Report{}, &fault.Usage{Err: fmt.Errorf("give MODEL and --data, or --logits and --labels")}
+		return nil, &fault.Usage{Err: fmt.Errorf("give MODEL and --data, or --logits and --labels")}
 	}
-	b, err := bundle.Open(args[0])
-	if err != nil {
-		return report.Report{}, err
+	bundles := make([]*bundle.Bundle, len(args))
+	for i, name := range args {
+		path, err := data.ModelPath(name)
+		if err != nil {
+			return nil, err
+		}
+		if bundles[i], err = bundle.Open(path); err != nil {
+			return nil, err
+		}
 	}
 	ds, err := data.Open(f.data, f.part)
 	if err != nil {
-		return report.Report{}, err
+		return nil, err
 	}
 	e, err := a.openEngine()
 	if err != nil {
-		return report.Report{}, err
+		return nil, err
 	}
 	defer e.Close()
-	return evaluate.Bundle(ctx, b, ds, e, o)
+	reports := make([]report.Report, len(bundles))
+	named := map[string]int{}
+	for i, b := range bundles {
+		if reports[i], err = evaluate.Bundle(ctx, b, ds, e, o); err != nil {
+			return nil, err
+		}
+		named[reports[i].Model]++
+	}
+	for i := range reports {
+		if named[reports[i].Model] > 1 { // runs of one recipe have one name
+			reports[i].Model = args[i]
+		}
+	}
+	return reports, nil
 }

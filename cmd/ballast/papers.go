@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -11,21 +12,33 @@ import (
 )
 
 func newPapers(a *app) *cobra.Command {
-	var recipe bool
+	var (
+		recipe, markdown bool
+		figures          string
+	)
 	cmd := &cobra.Command{
 		Use:   "papers [SLUG]",
 		Short: "List the papers, or show one: what it gives, its claims, what was measured",
 		Example: `  ballast papers
   ballast papers ghost-batch-norm
-  ballast papers ghost-batch-norm --recipe > my-recipe.yaml`,
+  ballast papers ghost-batch-norm --recipe > my-recipe.yaml
+  ballast papers --figures docs/papers`,
 		Args:              usageArgs(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: completeSlugs,
 	}
 	cmd.Flags().BoolVar(&recipe, "recipe", false, "print the recipe of the paper as YAML")
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the catalogue with all evidence as Markdown, which docs/papers.md is")
+	cmd.Flags().StringVar(&figures, "figures", "", "draw what was measured into DIR/SLUG, of the paper or of all")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		ledger, err := papers.EmbeddedLedger()
 		if err != nil {
 			return err
+		}
+		if figures != "" {
+			return a.drawPapers(args, ledger, figures)
+		}
+		if markdown {
+			return papers.Markdown(a.out, ledger)
 		}
 		if len(args) == 0 {
 			return a.listPapers(ledger)
@@ -41,6 +54,37 @@ func newPapers(a *app) *cobra.Command {
 		return a.showPaper(p, ledger)
 	}
 	return cmd
+}
+
+// drawPapers draws the figures of the papers named, or of all, that were measured.
+func (a *app) drawPapers(slugs []string, ledger papers.Ledger, dir string) error {
+	list := papers.List()
+	if len(slugs) > 0 {
+		p, err := papers.Find(slugs[0])
+		if err != nil {
+			return err
+		}
+		list = []papers.Paper{p}
+	}
+	drawn := []string{}
+	for _, p := range list {
+		e, ok := ledger.Entry(p.Slug)
+		if !ok {
+			continue
+		}
+		paths, err := papers.WriteFigures(p, e, filepath.Join(dir, p.Slug))
+		if err != nil {
+			return err
+		}
+		drawn = append(drawn, paths...)
+	}
+	if a.json {
+		return a.printJSON(drawn)
+	}
+	for _, path := range drawn {
+		fmt.Fprintln(a.out, path)
+	}
+	return nil
 }
 
 // paperRow is one paper in the JSON catalogue.

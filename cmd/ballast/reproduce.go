@@ -21,6 +21,7 @@ import (
 func newReproduce(a *app) *cobra.Command {
 	var (
 		seeds       int
+		workers     int
 		dir, ledger string
 	)
 	cmd := &cobra.Command{
@@ -35,6 +36,7 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 		ValidArgsFunction: completeSlugs,
 	}
 	cmd.Flags().IntVar(&seeds, "seeds", 5, "number of seeds, counted from --seed")
+	cmd.Flags().IntVar(&workers, "workers", 1, "runs made at the same time; more help where there are many cores")
 	cmd.Flags().StringVar(&dir, "out", filepath.Join("runs", "reproduce"), "folder of the runs")
 	cmd.Flags().StringVar(&ledger, "ledger", "", "ledger file (default papers/ledger.json in the repository, else ledger.json in the data folder)")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
@@ -56,7 +58,7 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 			return err
 		}
 		defer e.Close()
-		o := papers.Options{Engine: e, Dir: dir, Progress: func(done, runs int, name string, metrics map[string]float64) {
+		o := papers.Options{Engine: e, Dir: dir, Workers: workers, Progress: func(done, runs int, name string, metrics map[string]float64) {
 			a.remark("%3d/%d  %-42s %s", done, runs, name, headline(metrics))
 		}}
 		for i := range seeds {
@@ -73,6 +75,13 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 			return err
 		}
 		a.remark("ledger: %s", ledger)
+		figures, err := papers.WriteFigures(p, entry, filepath.Join(dir, p.Slug, "figures"))
+		if err != nil {
+			return err
+		}
+		for _, path := range figures {
+			a.remark("figure: %s", path)
+		}
 		if a.json {
 			err = a.printJSON(entry)
 		} else {
@@ -107,13 +116,13 @@ func printEntry(w io.Writer, e papers.Entry) {
 			if !q.Holds {
 				mark = "NO"
 			}
-			fmt.Fprintf(w, "    %-34s %8.4f  %8.4f  %s\n", q.Text, q.Left, q.Right, mark)
+			fmt.Fprintf(w, "    %-44s %9.4g  %9.4g  %s\n", q.Text, q.Left, q.Right, mark)
 		}
 		for _, arm := range c.Arms {
 			fmt.Fprintf(w, "  %-14s", arm.Name)
 			for _, metric := range slices.Sorted(maps.Keys(arm.Metrics)) {
 				s := arm.Metrics[metric]
-				fmt.Fprintf(w, "  %s %.4f (sd %.4f)", metric, s.Mean, s.SD)
+				fmt.Fprintf(w, "  %s %.4g (sd %.2g)", metric, s.Mean, s.SD)
 			}
 			fmt.Fprintln(w)
 		}
@@ -121,12 +130,17 @@ func printEntry(w io.Writer, e papers.Entry) {
 	fmt.Fprintf(w, "\nSeeds %v, engine %s, %s, %s, commit %s, %s, %.0f s\n", e.Seeds, e.Engine, e.Machine, e.Version, e.Commit, e.Date.Format(time.DateOnly), e.Seconds)
 }
 
-// headline is the one or two numbers of a run that are worth a line.
+// headline is the few numbers of a run that are worth a line: those with names everybody knows, or else the first ones.
 func headline(metrics map[string]float64) string {
 	var parts []string
 	for _, name := range []string{"accuracy", "nll", "log_r2", "sqrt_r2"} {
 		if v, ok := metrics[name]; ok {
 			parts = append(parts, fmt.Sprintf("%s %.4f", name, v))
+		}
+	}
+	if len(parts) == 0 {
+		for _, name := range slices.Sorted(maps.Keys(metrics))[:min(4, len(metrics))] {
+			parts = append(parts, fmt.Sprintf("%s %.4g", name, metrics[name]))
 		}
 	}
 	return strings.Join(parts, "  ")

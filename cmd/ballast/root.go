@@ -48,7 +48,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no remarks on standard error")
 	root.AddCommand(
-		newDemo(a), newTrain(a), newEvaluate(a), newCalibrate(a), newCompare(a),
+		newDemo(a), newTrain(a), newInpaint(a), newEvaluate(a), newCalibrate(a), newConvert(a), newMerge(a), newVerify(a), newSoup(a), newSignature(a), newInspect(a), newRun(a), newCompare(a),
 		newReproduce(a), newPapers(a), newData(a), newEngine(a), newBench(a), newVersion(a),
 	)
 	return root

@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("BALLAST_ENGINE", "go")
 			e.Setenv("BALLAST_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("HOME", e.WorkDir)
-			return badFiles(e.WorkDir)
+			return errors.Join(badFiles(e.WorkDir), modelFiles(e.WorkDir), imageFiles(e.WorkDir), mergeFiles(e.WorkDir), graphFiles(e.WorkDir))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
@@ -44,6 +44,22 @@ func badFiles(dir string) error {
 		npy.WriteFile(filepath.Join(dir, "logits.npy"), []int{2, 2}, []float32{1, 2, 3, 4}),
 		npy.WriteFile(filepath.Join(dir, "labels.npy"), []int{2}, []int64{0, 7}),
 		os.WriteFile(filepath.Join(dir, "overlap.safetensors"), overlap, 0o644),
+	)
+}
+
+// imageFiles writes 24 grey pictures of 16 x 16 with slopes of different brightness.
+func imageFiles(dir string) error {
+	const n, side = 24, 16
+	pixels, labels := make([]float32, 0, n*side*side), make([]int64, n)
+	for i := range n {
+		labels[i] = int64(i % 2)
+		for p := range side * side {
+			pixels = append(pixels, float32(i)/n/2+float32(p/side)/side/2)
+		}
+	}
+	return errors.Join(
+		npy.WriteFile(filepath.Join(dir, "slopes.npy"), []int{n, side, side, 1}, pixels),
+		npy.WriteFile(filepath.Join(dir, "slope_labels.npy"), []int{n}, labels),
 	)
 }
 

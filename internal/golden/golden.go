@@ -56,9 +56,10 @@ type Case struct {
 	paramsRan bool
 }
 
-// Run runs every case under root, or under the folder that BALLAST_GOLDEN names, with the one kind that matches it, and logs
-// the number of cases of each slug. For several engines, call it once for each.
-func Run(t *testing.T, root string, kinds []Kind) {
+// Run runs every case under root, or under the folder that BALLAST_GOLDEN names, as subtests slug/engine/case: for each slug,
+// each calls its argument once an engine, with the kinds of that engine. A case runs with the one kind that matches it. The
+// number of cases of each slug is logged.
+func Run(t *testing.T, root string, each func(t *testing.T, run func(t *testing.T, kinds []Kind))) {
 	t.Helper()
 	if other := os.Getenv(EnvFolder); other != "" {
 		root = other
@@ -68,12 +69,14 @@ func Run(t *testing.T, root string, kinds []Kind) {
 		t.Fatal(err)
 	}
 	for _, slug := range slices.Sorted(keys(cases)) {
-		for _, path := range cases[slug] {
-			t.Run(slug+"/"+strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) {
-				runFile(t, slug, path, kinds)
+		t.Run(slug, func(t *testing.T) {
+			each(t, func(t *testing.T, kinds []Kind) {
+				for _, path := range cases[slug] {
+					t.Run(strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) { runFile(t, slug, path, kinds) })
+				}
+				t.Logf("%s: %d cases", slug, len(cases[slug]))
 			})
-		}
-		t.Logf("%s: %d cases", slug, len(cases[slug]))
+		})
 	}
 }
 
@@ -140,6 +143,12 @@ func runFile(t T, slug, path string, kinds []Kind) {
 		t.Fatalf("%s: %d kinds of case match its keys %v: %v; exactly one must", path, len(matching), c.Keys(), names)
 		return
 	}
+	// Graph code panics: that is the failure of this case, not the end of all others.
+	defer func() {
+		if r := recover(); r != nil {
+			t.Errorf("%s: panic: %v", path, r)
+		}
+	}()
 	matching[0].Run(t, c)
 	c.finish()
 }

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/convert"
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/internal/fault"
+)
+
+// convertFlags are the flags of "ballast convert".
+type convertFlags struct {
+	foldNorms  bool
+	data, part string
+	out        string
+	examples   int
+	format     formatFlags
+}
+
+func newConvert(a *app) *cobra.Command {
+	f := convertFlags{}
+	cmd := &cobra.Command{
+		Use:   "convert MODEL --to FORMAT --out PATH",
+		Short: "Write a model in another format or type, or without its norms",
+		Long: `Convert writes a copy of a model. With --to, the tensors of a model file of any kind (safetensors, shards, GGUF, npz, PyTorch,
+TensorFlow.js, ONNX, a bundle's weights) are written as safetensors, sharded, gguf or npz, and with --type in another type.
+Values are rounded to the nearest and to even between two; finite ones that become infinite are counted. Metadata go along, and when
+--out is a folder, so do config, tokenizer and card. With --check both are read again, and the largest difference of each tensor is held
+against what its type may make of it: exit code 4 when one is beyond; a bundle is also run with either's weights. Memory stays small
+whatever the size of the model. The output appears whole or not at all.
+
+With --fold-norms, normalisation that is a scale and an offset at inference (batch,
+ghost, estimated, unified, and power without group scaling) is folded into the layers before it, and standardised kernels become
+plain ones; the copy is run beside the model on a batch, and the largest difference is reported.`,
+		Example: `  ballast convert model/ --to gguf --type Q8_0 --out model.gguf --check
+  ballast convert checkpoint.pth --to safetensors --type F16 --out checkpoint.safetensors
+  ballast convert model.gguf --to sharded --max-shard 2000000000 --out model/
+  ballast convert runs/model/model --fold-norms --out runs/model/folded
+  ballast convert runs/model/model --fold-norms --data mnist --out runs/model/folded --json`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.foldNorms, "fold-norms", false, "fold normalisation into the layers before it")
+	flags.StringVar(&f.data, "data", "", "data set whose first examples the two models are compared on (default: random numbers)")
+	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all")
+	flags.StringVar(&f.out, "out", "", "where to write the copy: a folder, or with --to a file with the format's ending")
+	flags.StringVar(&f.format.To, "to", "", "format to write: safetensors, sharded, gguf or npz")
+	flags.StringVar(&f.format.Type, "type", "", "type of the weights: F64, F32, F16, BF16; for gguf also Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K (default as they are)")
+	flags.Int64Var(&f.format.MaxShard, "max-shard", 0, "bytes of tensors a shard, with --to sharded (default 5 GB)")
+	flags.BoolVar(&f.format.Compress, "compress", false, "deflate the arrays, with --to npz")
+	flags.BoolVar(&f.format.KeepNames, "keep-names", false, "keep the names of a llama's tensors between GGUF and Hugging Face")
+	flags.BoolVar(&f.format.check, "check", false, "read model and copy again and compare them, with --to")
+	flags.IntVar(&f.examples, "examples", 64, "examples to compare the two models on")
+	cmd.RunE = func(c *cobra.Command, args []string) error {
+		path, err := data.ModelPath(args[0])
+		if err != nil {
+			return err
+		}
+		if f.format.To != "" {
+			if f.foldNorms {
+				return &fault.Usage{Err: fmt.Errorf("give --to or --fold-norms, not both")}
+			}
+			if f.examples < 1 {
+				return &fault.Usage{Err: fmt.Errorf("give at least 1 of --examples")}
+			}
+			return a.convertFormat(c.Context(), path, f)
+		}
+		if !f.foldNorms || f.out == "" || f.examples < 1 {
+			return &fault.Usage{Err: fmt.Errorf("give --to and --out; or --fold-norms, --out, and at least 1 of --examples")}
+		}
+		b, err := bundle.Open(path)
+		if err != nil {
+			return err
+		}
+		folded, report, err := convert.FoldNorms(b)
+		if err != nil {
+			return &fault.Input{File: args[0], Err: err}
+		}
+		x, n, err := f.inputs(b, a.seed)
+		if err != nil {
+			return err
+		}
+		e, err := a.openEngine()
+		if err != nil {
+			return err
+		}
+		defer e.Close()
+		if err := report.Compare(e, b, folded, x, n); err != nil {
+			return err
+		}
+		if err := folded.Save(f.out); err != nil {
+			return err
+		}
+		a.remark("written: %s", f.out)
+		if a.json {
+			return a.printJSON(report)
+		}
+		_, err = fmt.Fprintf(a.out, "%d norms folded, %d kernels standardised for good\nlargest change of a logit %.3g, largest logit %.3g, on %d examples\n",
+			len(report.Norms), len(report.Standardized), report.LargestChange, report.LargestLogit, report.ExamplesTested)
+		return err
+	}
+	return cmd
+}
+
+// inputs are the examples to compare on.
+func (f convertFlags) inputs(b *bundle.Bundle, seed uint64) (x []float32, n int, err error) {
+	size := 1
+	for _, d := range b.Manifest.InputShape {
+		size *= d
+	}
+	if f.data == "" {
+		r := rand.New(rand.NewPCG(seed, 1))
+		x = make([]float32, f.examples*size)
+		for i := range x {
+			x[i] = r.Float32()
+		}
+		return x, f.examples, nil
+	}
+	ds, err := data.Open(f.data, f.part)
+	if err != nil {
+		return nil, 0, err
+	}
+	if ds.Info().Size() != size {
+		return nil, 0, fmt.Errorf("convert: examples of %s have shape %v, the model takes %v", f.data, ds.Info().Shape, b.Manifest.InputShape)
+	}
+	n = min(f.examples, ds.Len())
+	x = make([]float32, n*size)
+	for i := range n {
+		if err := ds.Read(i, x[i*size:(i+1)*size]); err != nil {
+			return nil, 0, err
+		}
+	}
+	return x, n, nil
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/convert"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/merge"
+)
+
+// mergeFlags are the flags of "ballast merge".
+type mergeFlags struct {
+	out, memory, shard, dtype, missing string
+	threads                            int
+	dryRun, overwrite, saturate        bool
+	verify                             bool
+
+	method, base string // the short form
+	weights      []float64
+	t            float64
+	quantize     string
+}
+
+func newMerge(a *app) *cobra.Command {
+	f := mergeFlags{}
+	var names []string
+	for _, c := range merge.Methods() {
+		names = append(names, fmt.Sprintf("  %-17s %s", c.Name, c.About))
+	}
+	cmd := &cobra.Command{
+		Use:   "merge RECIPE.yaml --out FOLDER",
+		Short: "Merge models, larger than memory, into one",
+		Long: `Merge makes one model of several, tensor by tensor, in as much memory as --memory says and however large they are. Models are
+safetensors files or folders of them, GGUF, PyTorch, npz, or what "ballast train" has written. No engine is needed.
+
+A recipe names models, merge_method, base_model, parameters, dtype, slices and tokenizer_source as users of other tools know them
+(docs/merge.md). Simple merges need none: name two models or more and a --method.
+
+` + strings.Join(names, "\n") + `
+
+A merge that was stopped or ran out of disk goes on where it was when the same command is run again, and writes the same bytes. The
+output carries a manifest with the checksums of all it was made of; "ballast verify" compares them.`,
+		Example: `  ballast merge recipe.yaml --out merged
+  ballast merge recipe.yaml --out merged --memory 256M --dry-run
+  ballast merge a b --method linear --weight 0.3,0.7 --out merged
+  ballast merge base tuned --method slerp --t 0.5 --out merged.safetensors`,
+		Args: usageArgs(cobra.MinimumNArgs(1)),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.out, "out", "", "where to write the model: a folder, or a file that ends in .safetensors or .gguf")
+	flags.StringVar(&f.memory, "memory", "1G", "memory to use at most, such as 256M or 4G")
+	flags.StringVar(&f.shard, "shard-size", "5GB", "bytes of tensors in a file of a folder")
+	flags.StringVar(&f.dtype, "dtype", "", "type of the output, in place of the recipe's: float32, float16 or bfloat16")
+	flags.IntVar(&f.threads, "threads", 0, "cores that work (default all)")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, say what it would take, and stop")
+	flags.BoolVar(&f.overwrite, "overwrite", false, "replace an output that is there, once the new one is whole")
+	flags.BoolVar(&f.saturate, "saturate", false, "values too large for the type of the output become its largest; else they are an error")
+	flags.StringVar(&f.missing, "allow-missing", "", "tensors that not all models have: union merges those there are, intersection leaves them out")
+	flags.BoolVar(&f.verify, "verify", false, "read the output back and compare it with its checksums")
+	flags.StringVar(&f.method, "method", "", "short form: the method; the arguments are the models")
+	flags.StringVar(&f.base, "base", "", "short form: the base model")
+	flags.Float64SliceVar(&f.weights, "weight", nil, "short form: weights of the models, in their order (default 1 each)")
+	flags.Float64Var(&f.t, "t", 0.5, "short form: where between two models, from 0 to 1")
+	flags.StringVar(&f.quantize, "gguf-type", "", "type of the tensors of a .gguf output: F16, BF16, F32, Q8_0, Q4_K, ...")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, a, args) }
+	cmd.AddCommand(newMergeDiff(a))
+	return cmd
+}
+
+func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
+	if f.out == "" {
+		return &fault.Usage{Err: errors.New("give --out, a folder or a file that ends in .safetensors or .gguf")}
+	}
+	recipe, dir, err := f.recipe(args)
+	if err != nil {
+		return err
+	}
+	memory, err := byteSize("--memory", f.memory)
+	if err != nil {
+		return err
+	}
+	shard, err := byteSize("--shard-size", f.shard)
+	if err != nil {
+		return err
+	}
+	o := merge.Options{
+		Out: f.out, RecipeDir: dir, Memory: memory, ShardSize: shard, DType: f.dtype, Threads: f.threads, Seed: a.seed, Overwrite: f.overwrite,
+		AllowMissing: f.missing, Saturate: f.saturate, Versions: bundle.Versions(),
+	}
+	gguf := strings.HasSuffix(f.out, ".gguf")
+	if gguf { // merged beside it first
+		o.Out = filepath.Join(filepath.Dir(f.out), "."+filepath.Base(f.out)+".merged")
+		o.Overwrite = true
+		if _, err := os.Stat(f.out); err == nil && !f.overwrite {
+			return &fault.Input{File: f.out, Err: errors.New("it is already there"), Mend: "choose another output, or give --overwrite"}
+		}
+	}
+	plan, err := merge.NewPlan(recipe, o)
+	if err != nil {
+		return err
+	}
+	defer plan.Close()
+	if f.dryRun {
+		return a.mergeDryRun(plan, gguf)
+	}
+	for _, n := range plan.Notes {
+		a.remark("note: %s", n)
+	}
+	debug.SetMemoryLimit(plan.Memory)
+	began := time.Now()
+	result, err := plan.Execute(cmd.Context(), a.mergeProgress(began))
+	if err != nil {
+		return err
+	}
+	for _, n := range result.Notes[len(plan.Notes):] {
+		a.remark("note: %s", n)
+	}
+	if result.Saturated > 0 {
+		a.remark("note: %d values were too large for the type of the output and became its largest", result.Saturated)
+	}
+	if f.verify {
+		if err := a.verifyMerged(cmd, o.Out, false, nil); err != nil {
+			return err
+		}
+	}
+	if gguf {
+		if _, err := convert.Format(cmd.Context(), o.Out, f.out, convert.Options{To: convert.ToGGUF, Type: f.quantize}); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(o.Out); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.printJSON(result)
+	}
+	resumed := ""
+	if result.Resumed > 0 {
+		resumed = fmt.Sprintf(", %d of them by an earlier run", result.Resumed)
+	}
+	_, err = fmt.Fprintf(a.out, "%s: %d tensors%s by %s in %s\n", f.out, result.Tensors, resumed, result.Method, time.Since(began).Round(time.Millisecond))
+	return err
+}
+
+// recipe reads the recipe, or makes one of the short form.
+func (f mergeFlags) recipe(args []string) (r merge.Recipe, dir string, err error) {
+	if f.method == "" {
+		if len(args) != 1 {
+			return r, "", &fault.Usage{Err: fmt.Errorf("%d arguments; give one recipe, or models and a --method", len(args))}
+		}
+		text, err := os.ReadFile(args[0])
+		if err != nil {
+			return r, "", &fault.Input{File: args[0], Err: err, Mend: "name a recipe, or models and a --method"}
+		}
+		r, err = merge.ParseRecipe(args[0], text)
+		return r, filepath.Dir(args[0]), err
+	}
+	choice, err := merge.FindMethod(f.method)
+	if err != nil {
+		return r, "", &fault.Usage{Err: err}
+	}
+	if f.weights != nil && len(f.weights) != len(args) {
+		return r, "", &fault.Usage{Err: fmt.Errorf("--weight: %d weights for %d models; give each model one", len(f.weights), len(args))}
+	}
+	r = merge.Recipe{Method: f.method, BaseModel: merge.Ref(f.base), Parameters: merge.Parameters{}}
+	for _, name := range choice.Parameters() {
+		if name == "t" {
+			r.Parameters["t"] = merge.Number(f.t)
+		}
+	}
+	for i, path := range args {
+		s := merge.Source{Model: merge.Ref(path), Parameters: merge.Parameters{"weight": merge.Number(1)}}
+		if f.weights != nil {
+			s.Parameters["weight"] = merge.Number(f.weights[i])
+		}
+		if !choice.Has("weight") {
+			if f.weights != nil {
+				return r, "", &fault.Usage{Err: fmt.Errorf("--weight: %s has none", f.method)}
+			}
+			s.Parameters = nil
+		}
+		r.Models = append(r.Models, s)
+	}
+	return r, "", nil
+}
+
+// byteSize reads sizes such as 256M, 5GB and 1GiB. Powers of 1024 have no B or an i; those of 1000 end in B.
+func byteSize(flag, text string) (int64, error) {
+	units := map[string]float64{
+		"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40,
+		"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+	}
+	digits := strings.TrimRight(text, "kKmMgGtTiIbB")
+	unit, ok := units[strings.ToUpper(text[len(digits):])]
+	number, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+	if err != nil || !ok || !(number > 0) || number*unit > 1<<60 {
+		return 0, &fault.Usage{Err: fmt.Errorf("%s: %q is no size; give one such as 256M or 5GB", flag, text)}
+	}
+	return int64(number * unit), nil
+}
+
+// mergeProgress shows bytes and time left once two seconds have passed.
+func (a *app) mergeProgress(began time.Time) func(merge.Progress) {
+	if a.quiet {
+		return nil
+	}
+	terminal, isTerminal := a.terminal()
+	last := began
+	return func(p merge.Progress) {
+		now := time.Now()
+		every := lineEvery
+		if isTerminal {
+			every = 200 * time.Millisecond
+		}
+		if now.Sub(began) < 2*time.Second || last != began && now.Sub(last) < every {
+			return
+		}
+		last = now
+		left := time.Duration(0)
+		if done := p.Done - p.Resumed; done > 0 {
+			left = time.Duration(float64(now.Sub(began)) / float64(done) * float64(p.Total-p.Done))
+		}
+		line := fmt.Sprintf("merge: %.2f of %.2f GB, %s left", float64(p.Done)/1e9, float64(p.Total)/1e9, left.Round(time.Second))
+		if isTerminal {
+			fmt.Fprintf(terminal, "\r\x1b[K%s", line)
+			if p.Done == p.Total {
+				fmt.Fprint(terminal, "\r\x1b[K")
+			}
+			return
+		}
+		a.remark("%s", line)
+	}
+}
+
+// mergeDryRun prints the plan and what the disk has left.
+func (a *app) mergeDryRun(plan *merge.Plan, gguf bool) error {
+	estimate, err := plan.Estimate()
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(struct {
+			*merge.Plan
+			merge.Estimate
+		}{plan, estimate})
+	}
+	if err := plan.Describe(a.out); err != nil {
+		return err
+	}
+	free := "unknown"
+	if estimate.Free > 0 {
+		free = fmt.Sprintf("%d bytes", estimate.Free)
+	}
+	_, err = fmt.Fprintf(a.out, "free:    %s\ntime:    about %s\n", free, time.Duration(estimate.Seconds*float64(time.Second)).Round(time.Second/10))
+	if gguf && err == nil {
+		_, err = fmt.Fprintln(a.out, "note: the GGUF file is encoded from the merged tensors, which need their room until then")
+	}
+	return err
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ballast-ml/ballast/merge"
+)
+
+func newMergeDiff(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "diff MODEL OTHER",
+		Short: "Compare two models tensor by tensor",
+		Long: `Diff reads two models side by side, of any format and however large, and says of each tensor how far apart the two are: the largest and
+the mean of |x - y|, and the cosine of the flattened tensors. Tensors that one of them lacks, or that have other shapes, are named.`,
+		Example: `  ballast merge diff base tuned
+  ballast merge diff base tuned.gguf --json`,
+		Args: usageArgs(cobra.ExactArgs(2)),
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		d, err := merge.Diff(cmd.Context(), args[0], args[1])
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(d)
+		}
+		fmt.Fprintf(a.out, "%d of %d tensors are the same\n", d.Equal, len(d.Tensors))
+		list := slices.Clone(d.Tensors)
+		slices.SortStableFunc(list, func(x, y merge.TensorDiff) int {
+			switch {
+			case x.Cosine < y.Cosine:
+				return -1
+			case x.Cosine > y.Cosine:
+				return 1
+			}
+			return 0
+		})
+		w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+		if d.Equal < len(list) {
+			fmt.Fprintf(w, "tensor\ttypes\tlargest difference\tmean\tcosine\n")
+		}
+		for _, t := range list {
+			if t.Largest > 0 {
+				fmt.Fprintf(w, "%s\t%s and %s\t%.4g\t%.4g\t%.6f\n", t.Name, t.Type, t.OtherType, t.Largest, t.Mean, t.Cosine)
+			}
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		for _, part := range []struct {
+			what  string
+			names []string
+		}{{"other shapes", d.Shapes}, {"only in " + args[0], d.First}, {"only in " + args[1], d.Second}} {
+			for _, name := range part.names {
+				fmt.Fprintf(a.out, "%s: %s\n", part.what, name)
+			}
+		}
+		return nil
+	}
+	return cmd
+}
