@@ -236,9 +236,11 @@ func TestChoice(t *testing.T) {
 // TestWith: the copies differ in what was asked for alone.
 func TestWith(t *testing.T) {
 	for _, kind := range zoo.All() {
-		network := kind.New().WithClasses(3).WithNorm(norm.Identity{})
-		if network.OutputClasses() != 3 || kind.New().OutputClasses() != 10 {
-			t.Errorf("%s has %d classes, want 3", kind.Name, network.OutputClasses())
+		original := kind.New()
+		classes := original.OutputClasses()
+		network := original.WithClasses(3).WithNorm(norm.Identity{})
+		if network.OutputClasses() != 3 || original.OutputClasses() != classes {
+			t.Errorf("%s: the copy has %d classes, want 3; the original %d, want %d", kind.Name, network.OutputClasses(), original.OutputClasses(), classes)
 		}
 		if _, own := network.(zoo.OwnNorms); own {
 			continue
