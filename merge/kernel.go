@@ -53,11 +53,13 @@ func sumMagnitudesPlain(x []float32) float64 {
 	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 }
 
+// less is all bits where a < b, else none: what a branch, guessed wrong half of the time, would take longer for.
+func less(a, b uint32) uint32 { return uint32((int64(a) - int64(b)) >> 63) }
+
 func clearBelowPlain(x []float32, bits uint32) {
 	for i, v := range x {
-		if math.Float32bits(v)&magnitude < bits {
-			x[i] = 0
-		}
+		b := math.Float32bits(v)
+		x[i] = math.Float32frombits(b &^ less(b&magnitude, bits))
 	}
 }
 
@@ -78,12 +80,13 @@ func electPlain(dst []float32, x [][]float32, w []float32, normalize bool, from 
 		for _, v := range x[1:] {
 			sum += v[i]
 		}
+		negative := less(1<<31, math.Float32bits(sum)) & (1 << 31)
 		var num, den float32
 		for m, v := range x {
-			if e := v[i]; e > 0 && sum >= 0 || e < 0 && sum < 0 {
-				num += e
-				den += w[m]
-			}
+			e := math.Float32bits(v[i])
+			agrees := less((e^negative)-1, magnitude) // above 0 once the elected sign is taken off
+			num += math.Float32frombits(e & agrees)
+			den += math.Float32frombits(math.Float32bits(w[m]) & agrees)
 		}
 		if normalize && den != 0 {
 			num /= den

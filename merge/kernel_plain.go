@@ -19,3 +19,5 @@ func elect(dst []float32, x [][]float32, weight []float64, normalize bool) {
 func sumMagnitudes(x []float32) float64 { return sumMagnitudesPlain(x) }
 
 func countUpper(h *histogram, x []float32, upper uint32) { countUpperPlain(h, x, upper) }
+
+func dropPairs(x []float32, first uint64, limit uint32) { dropPairsPlain(x, first, limit) }

@@ -3,6 +3,8 @@
 package merge
 
 import (
+	"math"
+	"math/bits"
 	"simd/archsimd"
 )
 
@@ -138,18 +140,49 @@ func sumMagnitudes(x []float32) float64 {
 	return (s[0] + s[2]) + (s[1] + s[3])
 }
 
-// countUpper looks closer only where one of eight values has the upper half.
+// countUpper looks closer only at those of eight values that have the upper half.
 func countUpper(h *histogram, x []float32, upper uint32) {
 	n := 0
 	if hasAVX2 {
 		n = len(x) &^ 7
 		mask, same := archsimd.BroadcastUint32x8(magnitude&^0xffff), archsimd.BroadcastInt32x8(int32(upper<<16))
 		for i := 0; i < n; i += 8 {
-			if load(x, i).AsUint32x8().And(mask).AsInt32x8().Equal(same).ToBits() != 0 {
-				countUpperPlain(h, x[i:i+8], upper)
+			eight := x[i : i+8 : i+8]
+			for found := load(eight, 0).AsUint32x8().And(mask).AsInt32x8().Equal(same).ToBits(); found != 0; found &= found - 1 {
+				m := math.Float32bits(eight[bits.TrailingZeros8(found)&7])
+				h[m>>15&1][m&0x7fff]++
 			}
 		}
 		archsimd.ClearAVXUpperBits()
 	}
 	countUpperPlain(h, x[n:], upper)
+}
+
+// dropPairs mixes four draws of two values at a time. The product of 64 bits is made of three of 32.
+func dropPairs(x []float32, first uint64, limit uint32) {
+	n := 0
+	if hasAVX2 {
+		n = len(x) &^ 7
+		product := func(x, low, high archsimd.Uint64x4) archsimd.Uint64x4 {
+			l, h := x.AsUint32x8(), x.ShiftAllRight(32).AsUint32x8()
+			cross := h.MulEvenWiden(low.AsUint32x8()).Add(l.MulEvenWiden(high.AsUint32x8()))
+			return l.MulEvenWiden(low.AsUint32x8()).Add(cross.ShiftAllLeft(32))
+		}
+		a, aHigh := archsimd.BroadcastUint64x4(mixFirst), archsimd.BroadcastUint64x4(mixFirst>>32)
+		b, bHigh := archsimd.BroadcastUint64x4(mixSecond), archsimd.BroadcastUint64x4(mixSecond>>32)
+		step := uint64(golden)
+		at := archsimd.LoadUint64x4(&[4]uint64{first, first + step, first + 2*step, first + 3*step})
+		next := archsimd.BroadcastUint64x4(4 * step)
+		sign := archsimd.BroadcastUint32x8(1 << 31) // signed comparisons of numbers without a sign
+		most := archsimd.BroadcastUint32x8(limit).Xor(sign).AsInt32x8()
+		for i := 0; i < n; i += 8 {
+			m := product(at.Xor(at.ShiftAllRight(30)), a, aHigh)
+			m = product(m.Xor(m.ShiftAllRight(27)), b, bHigh)
+			m = m.Xor(m.ShiftAllRight(31))
+			store(load(x, i).Masked(most.Greater(m.AsUint32x8().Xor(sign).AsInt32x8())), x, i)
+			at = at.Add(next)
+		}
+		archsimd.ClearAVXUpperBits()
+	}
+	dropPairsPlain(x[n:], first+uint64(n/2)*golden, limit)
 }

@@ -49,6 +49,20 @@ func TestKernels(t *testing.T) {
 		clearBelow(a, math.Float32bits(0.5))
 		clearBelowPlain(b, math.Float32bits(0.5))
 		same("clearBelow", n, a, b)
+		for _, limit := range []uint32{0, 1, 1 << 31, 3 << 30, math.MaxUint32} {
+			copy(a, x)
+			copy(b, x)
+			first := r.Uint64()
+			dropPairs(a[:n&^1], first, limit)
+			dropPairsPlain(b[:n&^1], first, limit)
+			same("dropPairs", n, a, b)
+		}
+		p, q := new(histogram), new(histogram)
+		countUpper(p, x, math.Float32bits(0.5)>>16)
+		countUpperPlain(q, x, math.Float32bits(0.5)>>16)
+		if *p != *q {
+			t.Errorf("countUpper of %d values differs", n)
+		}
 		for _, normalize := range []bool{false, true} {
 			z := [][]float32{x, y, draw(n)}
 			elect(a, z, []float64{1, 0.5, -0.25}, normalize)

@@ -114,29 +114,34 @@ func decodeBF16Plain(dst []float32, raw []byte) {
 	}
 }
 
-// roundBF16 is Round for BF16: four values at a time where all are finite and stay so.
+// roundBF16 is Round for BF16: several values at a time where all are finite and stay so.
 func roundBF16(dst []byte, values []float32) (overflowed int) {
-	n := 0
-	if allFinite(values) {
-		n = len(values) &^ 3
-		bad := uint32(0)
-		round := func(v float32) uint32 {
-			b := math.Float32bits(v)
-			b += 0x7fff + b>>16&1
-			bad |= b&0x7f800000 + 0x00800000
-			return b
-		}
-		for i := 0; i < n; i += 4 {
-			v := values[i : i+4 : i+4]
-			low := round(v[0])>>16 | round(v[1])&0xffff0000
-			high := round(v[2])>>16 | round(v[3])&0xffff0000
-			binary.LittleEndian.PutUint64(dst[2*i:], uint64(low)|uint64(high)<<32)
-		}
-		if bad&0x80000000 != 0 {
-			n = 0 // some overflowed: they are counted one by one
-		}
-	}
+	n := roundFiniteBF16(dst, values)
 	return roundBF16Plain(dst[2*n:], values[n:])
+}
+
+// roundFiniteBF16Plain rounds four values at a time and returns how many of the first are done: none where one of them is not finite, or does
+// not stay so. Such values are counted one by one.
+func roundFiniteBF16Plain(dst []byte, values []float32) int {
+	n := len(values) &^ 3
+	bad := uint32(0)
+	round := func(v float32) uint32 {
+		b := math.Float32bits(v)
+		bad |= b&0x7f800000 + 0x00800000
+		b += 0x7fff + b>>16&1
+		bad |= b&0x7f800000 + 0x00800000
+		return b
+	}
+	for i := 0; i < n; i += 4 {
+		v := values[i : i+4 : i+4]
+		low := round(v[0])>>16 | round(v[1])&0xffff0000
+		high := round(v[2])>>16 | round(v[3])&0xffff0000
+		binary.LittleEndian.PutUint64(dst[2*i:], uint64(low)|uint64(high)<<32)
+	}
+	if bad&0x80000000 != 0 {
+		return 0
+	}
+	return n
 }
 
 // roundBF16Plain is Round for BF16.

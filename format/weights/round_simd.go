@@ -46,3 +46,30 @@ func allFinite(x []float32) bool {
 	}
 	return allFinitePlain(x)
 }
+
+func roundFiniteBF16(dst []byte, values []float32) int {
+	n := len(values) &^ 7
+	if !hasAVX2 || n == 0 {
+		return roundFiniteBF16Plain(dst, values)
+	}
+	_ = dst[2*n-1]
+	exponent, one := archsimd.BroadcastUint32x8(0x7f800000), archsimd.BroadcastUint32x8(0x00800000)
+	half, odd := archsimd.BroadcastUint32x8(0x7fff), archsimd.BroadcastUint32x8(1)
+	bad := archsimd.BroadcastUint32x8(0)
+	for i := 0; i < n; i += 8 {
+		v := archsimd.LoadFloat32x8((*[8]float32)(values[i : i+8])).AsUint32x8()
+		rounded := v.Add(half).Add(v.ShiftAllRight(16).And(odd))
+		bad = bad.Or(v.And(exponent).Add(one)).Or(rounded.And(exponent).Add(one))
+		upper := rounded.ShiftAllRight(16).AsInt32x8()
+		upper.GetLo().SaturateToUint16Concat(upper.GetHi()).Store((*[8]uint16)(unsafe.Pointer(&dst[2*i])))
+	}
+	var lanes [8]uint32
+	bad.Store(&lanes)
+	archsimd.ClearAVXUpperBits()
+	for _, l := range lanes {
+		if l&0x80000000 != 0 {
+			return 0
+		}
+	}
+	return n
+}

@@ -28,6 +28,10 @@ func TestLoops(t *testing.T) {
 			if p, q := roundBF16(a, values), roundBF16Plain(b, values); p != q || string(a) != string(b) {
 				t.Errorf("roundBF16 of %v differs: %d and %d overflow", values, p, q)
 			}
+			if p, q := roundFiniteBF16(a, values), roundFiniteBF16Plain(b, values); p&^7 != q&^7 || string(a[:2*p]) != string(b[:2*p]) {
+				t.Errorf("of %v %d and %d are rounded", values, p, q)
+			}
+			roundBF16Plain(a, values)
 			x, y := make([]float32, n), make([]float32, n)
 			decodeBF16(x, a)
 			decodeBF16Plain(y, a)
