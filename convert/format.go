@@ -35,9 +35,10 @@ type Options struct {
 	// type that fits.
 	Type string `json:"type,omitempty"`
 
-	MaxShard  int64 `json:"max_shard,omitempty"`  // bytes of tensor data a shard, for "sharded"; 0 means 5 GB
-	Compress  bool  `json:"compress,omitempty"`   // deflate the arrays of an npz file
-	KeepNames bool  `json:"keep_names,omitempty"` // do not translate the names of a llama between GGUF and Hugging Face
+	MaxShard  int64  `json:"max_shard,omitempty"`  // bytes of tensor data a shard, for "sharded"; 0 means 5 GB
+	Name      string `json:"name,omitempty"`       // general.name of a GGUF file; "" means the name of the input's folder
+	Compress  bool   `json:"compress,omitempty"`   // deflate the arrays of an npz file
+	KeepNames bool   `json:"keep_names,omitempty"` // do not translate the names of a llama between GGUF and Hugging Face
 
 	Progress func(done, total int64) `json:"-"` // bytes read; may be nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/format/gguf"
+	"github.com/ballast-ml/ballast/format/weights"
 )
 
 // block is how a type of GGUF keeps its elements.
@@ -39,31 +40,12 @@ func encodeBlocks(t string, dst []byte, values []float32) (int, error) {
 }
 
 // carryFromGGUF writes the keys of the input as text, those apart that came from text.
-func (p *plan) carryFromGGUF() (map[string]string, error) {
-	f, err := gguf.Open(p.file.Path())
-	if err != nil {
-		return nil, err
+func (p *plan) carryFromGGUF() map[string]string {
+	meta, left := weights.CarriedMetadata(p.file)
+	for _, key := range left {
+		p.remark("key %s is not UTF-8 and stays behind", key)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
-	meta := map[string]string{}
-	for key, v := range f.All() {
-		if key == alignmentKey {
-			continue
-		}
-		if name, ours := strings.CutPrefix(key, carryTensors); ours {
-			if text, ok := v.(string); ok {
-				meta[name] = text
-				continue
-			}
-		}
-		text, ok := carry(v)
-		if !ok {
-			p.remark("key %s is not UTF-8 and stays behind", key)
-			continue
-		}
-		meta[carryGGUF+key] = text
-	}
-	return meta, nil
+	return meta
 }
 
 // alignmentKey is the writer's own.

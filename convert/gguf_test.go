@@ -3,7 +3,6 @@ package convert
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,26 +13,6 @@ import (
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
 )
-
-// Values of GGUF go through text and come back with their types.
-func TestCarry(t *testing.T) {
-	for _, v := range []any{uint8(7), int8(-7), uint16(7), int16(-7), uint32(7), int32(-7), uint64(math.MaxUint64), int64(math.MinInt64), float32(0.1), 0.1, true, "a \"b\" é\x00",
-		math.Inf(-1), float32(math.Inf(1)), []uint8{1}, []int8{-1}, []uint16{1}, []int16{-1}, []uint32{1}, []int32{1, -2}, []uint64{1}, []int64{-1}, []float32{0.1, 2}, []float64{0.1}, []bool{true, false},
-		[]string{"a", ""}, []string{}} {
-		text, ok := carry(v)
-		if got := uncarry(text); !ok || !reflect.DeepEqual(got, v) {
-			t.Errorf("%T %v becomes %s and %T %v", v, v, text, got, got)
-		}
-	}
-	if text, ok := carry("\xff"); ok {
-		t.Errorf("what is not UTF-8 is carried as %s", text)
-	}
-	for _, text := range []string{"", "x", `{"type":"u8","value":300}`, `{"type":"array of u8","value":[1,"x"]}`, `{"type":"array of array","value":[]}`, `{"type":"u32","value":-1}`} {
-		if v := uncarry(text); v != nil {
-			t.Errorf("%s is %v", text, v)
-		}
-	}
-}
 
 // planned for GGUF, a folder's tensors have these types.
 func TestTypesForGGUF(t *testing.T) {
@@ -111,7 +90,7 @@ func planFor(t *testing.T, path string, o Options) *plan {
 func TestKeysForGGUF(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "small-llama")
 	write := func(name, text string) error { return os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644) }
-	carried, ok := carry([]string{"x"})
+	carried, ok := weights.Carry([]string{"x"})
 	err := errors.Join(os.Mkdir(dir, 0o755),
 		safetensors.WriteFile(filepath.Join(dir, "model.safetensors"), []safetensors.Tensor{safetensors.FromFloat32s("a", []int{1}, []float32{1})},
 			map[string]string{"format": "pt", "gguf.general.tags": carried, "note": "n"}),

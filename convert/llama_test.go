@@ -35,7 +35,7 @@ func TestLlamaRows(t *testing.T) {
 
 // Every name of a llama goes to GGUF's and back; others stay.
 func TestLlamaNames(t *testing.T) {
-	to, from := llama{heads: 4, keyValueHeads: 2, toGGUF: true}, llama{heads: 4, keyValueHeads: 2}
+	to, from := llama{weights.Llama{Heads: 4, KeyValueHeads: 2}, true}, llama{weights.Llama{Heads: 4, KeyValueHeads: 2}, false}
 	for theirs, want := range map[string]string{
 		"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight", "lm_head.weight": "output.weight",
 		"model.layers.7.self_attn.q_proj.weight": "blk.7.attn_q.weight", "model.layers.7.self_attn.k_proj.bias": "blk.7.attn_k.bias",

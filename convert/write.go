@@ -96,7 +96,7 @@ func (p *plan) safetensorsMeta() (map[string]string, error) {
 func (p *plan) carried() (map[string]string, error) {
 	meta := map[string]string{}
 	if p.result.From == weights.GGUF {
-		return p.carryFromGGUF()
+		return p.carryFromGGUF(), nil
 	}
 	prefix := ""
 	switch p.result.From {

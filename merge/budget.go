@@ -19,7 +19,7 @@ type budget struct {
 const (
 	// Taken by the program, its stacks, file tables, and what is not worth counting.
 	programMemory = 40 << 20
-	copyBuffer    = 1 << 20
+	copyBuffer    = 256 << 10
 )
 
 // plan deals the memory: blocks of the workers, blocks that wait to be written, and what is left keeps inputs from being read twice.
@@ -61,7 +61,7 @@ func (p *Plan) plan() error {
 	slot := int64(b.block) * int64(b.widest)
 	b.slots = 4 * b.workers
 	need := func() int64 {
-		return programMemory + int64(b.workers)*worker() + int64(b.slots)*slot + int64(p.options.Threads+1)*copyBuffer
+		return programMemory + int64(b.workers)*worker() + int64(b.slots)*slot + int64(len(p.Inputs)+1)*copyBuffer
 	}
 	for need() > p.options.Memory && b.workers > 1 {
 		b.workers--

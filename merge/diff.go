@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/fault"
 )
@@ -43,7 +44,12 @@ func Diff(ctx context.Context, first, second string) (ModelDiff, error) {
 	if err != nil {
 		return d, err
 	}
-	defer b.file.Close() //nolint:errcheck // it was only read
+	defer b.file.Close()                //nolint:errcheck // it was only read
+	for _, in := range []*Input{a, b} { // a llama of GGUF beside one of Hugging Face
+		if view, ok := weights.AsTransformers(in.file); ok && hf.Guess(a.names).Style != hf.Guess(b.names).Style {
+			in.see(view)
+		}
+	}
 	for _, info := range b.file.Tensors() {
 		if _, ok := a.file.Info(info.Name); !ok {
 			d.Second = append(d.Second, info.Name)

@@ -96,6 +96,7 @@ type execution struct {
 	inputs    []InputFile
 
 	cache   []byte
+	paces   map[*Input]*pace
 	results chan result
 	slots   chan []byte
 
@@ -150,6 +151,15 @@ func (e *execution) run() error {
 		e.slots <- make([]byte, b.block*b.widest)
 	}
 	e.cache = make([]byte, b.cache)
+	e.paces = map[*Input]*pace{}
+	for _, in := range e.p.Inputs {
+		e.paces[in] = newPace()
+	}
+	for _, t := range e.p.tensors[:done] {
+		for _, r := range t.all() {
+			e.paces[r.in].merged += r.info.Bytes
+		}
+	}
 	var background, workers sync.WaitGroup
 	background.Go(e.hashInputs)
 	background.Go(func() { e.fail(e.write()) })
@@ -163,6 +173,9 @@ func (e *execution) run() error {
 		})
 	}
 	e.fail(e.dispatch(jobs))
+	for _, p := range e.paces {
+		p.end()
+	}
 	close(jobs)
 	workers.Wait()
 	close(e.results)
@@ -224,6 +237,9 @@ func (e *execution) dispatch(jobs chan<- func(*worker)) error {
 			step := int64(BlockElements * 4)
 			for at := int64(0); at < max(1, t.bytes); at += step {
 				n := min(step, t.bytes-at)
+				for _, r := range t.all() {
+					e.paces[r.in].merge(n)
+				}
 				if err := emit(i, int(n), at+n == t.bytes, &merging, func(_ *worker, dst []byte) error { return t.copyBytes(dst, at) }); err != nil {
 					return err
 				}
@@ -241,6 +257,9 @@ func (e *execution) dispatch(jobs chan<- func(*worker)) error {
 		for pass := range merger.Passes() {
 			var scanning sync.WaitGroup
 			for k := range blocks {
+				if pass == 0 {
+					e.keepPace(src, k)
+				}
 				scanning.Add(1)
 				err := send(func(w *worker) {
 					defer scanning.Done()
@@ -272,6 +291,9 @@ func (e *execution) dispatch(jobs chan<- func(*worker)) error {
 		}
 		width := t.width()
 		for k := range blocks {
+			if merger.Passes() == 0 {
+				e.keepPace(src, k)
+			}
 			from, to := k*length, min((k+1)*length, n)
 			err := emit(i, (to-from)*width, k == blocks-1, &merging, func(w *worker, dst []byte) error {
 				b, err := w.load(src, k, merger.Passes() == 0)
@@ -383,6 +405,14 @@ func (e *execution) source(t *planned, merger Merger, n, length int) *source {
 	s.cached = s.cached && total <= int64(len(e.cache))
 	s.cache = e.cache
 	return s
+}
+
+// keepPace tells the hashing of the models that a block is going to be read.
+func (e *execution) keepPace(s *source, k int) {
+	share := float64(min(s.length, s.n-k*s.length)) / float64(s.n)
+	for _, r := range s.readers {
+		e.paces[r.in].merge(int64(share * float64(r.info.Bytes)))
+	}
 }
 
 // worker is the buffers of a goroutine.
@@ -672,21 +702,24 @@ func (o *outputWriter) close() {
 	}
 }
 
-// hashInputs hashes the files of the models while they are merged, several at a time.
+// hashInputs hashes the files of the models while they are merged, each model beside its merging.
 func (e *execution) hashInputs() {
+	var wait sync.WaitGroup
 	for _, in := range e.p.Inputs {
 		for _, path := range in.files {
 			e.inputs = append(e.inputs, InputFile{Model: in.Model, File: path})
 		}
 	}
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range e.p.options.Threads {
+	rest := e.inputs
+	for _, in := range e.p.Inputs {
+		files, pace := rest[:len(in.files)], e.paces[in]
+		rest = rest[len(in.files):]
 		wait.Go(func() {
+			defer pace.end()
 			buffer := make([]byte, copyBuffer)
-			for i := next.Add(1) - 1; i < int64(len(e.inputs)); i = next.Add(1) - 1 {
-				file, err := &e.inputs[i], error(nil)
-				if file.SHA256, file.Bytes, err = hashFile(e.ctx, file.File, buffer); err != nil {
+			for i := range files {
+				var err error
+				if files[i].SHA256, files[i].Bytes, err = hashFile(e.ctx, files[i].File, buffer, pace.hash); err != nil {
 					if e.ctx.Err() == nil {
 						e.fail(err)
 					}
@@ -698,7 +731,8 @@ func (e *execution) hashInputs() {
 	wait.Wait()
 }
 
-func hashFile(ctx context.Context, path string, buffer []byte) (sum string, bytes int64, err error) {
+// hashFile returns the SHA-256 of a file, and its size. It calls read, if there is one, with the bytes of each piece.
+func hashFile(ctx context.Context, path string, buffer []byte, read func(bytes int64)) (sum string, bytes int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", 0, fmt.Errorf("merge: %w", err)
@@ -709,6 +743,9 @@ func hashFile(ctx context.Context, path string, buffer []byte) (sum string, byte
 		n, err := f.Read(buffer)
 		h.Write(buffer[:n])
 		bytes += int64(n)
+		if read != nil {
+			read(int64(n))
+		}
 		if errors.Is(err, io.EOF) {
 			return hex.EncodeToString(h.Sum(nil)), bytes, nil
 		}

@@ -28,6 +28,7 @@ type Manifest struct {
 	Versions      map[string]string `json:"versions"`
 	Inputs        []InputFile       `json:"inputs"`
 	Outputs       []OutputFile      `json:"outputs"`
+	Encoding      string            `json:"encoding,omitempty"` // of an output that was encoded after the merge: "gguf Q8_0"
 	Tensors       int               `json:"tensors"`
 }
 
@@ -71,7 +72,7 @@ func (e *execution) finish() (*Result, error) {
 			return nil, err
 		}
 		for _, name := range others {
-			sum, size, err := hashFile(e.ctx, filepath.Join(e.work, name), make([]byte, copyBuffer))
+			sum, size, err := hashFile(e.ctx, filepath.Join(e.work, name), make([]byte, copyBuffer), nil)
 			if err != nil {
 				return nil, err
 			}
@@ -105,6 +106,20 @@ func writeWhole(path string, text []byte) error {
 		_, err := w.Write(text)
 		return err
 	})
+}
+
+// Encoded writes the manifest of a merged model beside a file that it was encoded into after the merge, in which encoding it was, and returns it.
+func (m Manifest) Encoded(ctx context.Context, file, encoding string) (Manifest, error) {
+	sum, size, err := hashFile(ctx, file, make([]byte, copyBuffer), nil)
+	if err != nil {
+		return m, err
+	}
+	m.Outputs, m.Encoding = []OutputFile{{File: filepath.Base(file), Bytes: size, SHA256: sum}}, encoding
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return m, err
+	}
+	return m, writeWhole(manifestOf(file), append(text, '\n'))
 }
 
 // manifestOf is the manifest of a single file: beside it, by its name.
@@ -269,7 +284,7 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 	file := path
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
 		file = filepath.Join(path, ManifestFile)
-	} else if strings.HasSuffix(path, ".safetensors") {
+	} else if !strings.HasSuffix(path, ManifestFile) {
 		file = manifestOf(path)
 	}
 	text, err := os.ReadFile(file)
@@ -286,7 +301,7 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 	buffer := make([]byte, copyBuffer)
 	check := func(role, shown, path string, bytes int64, sum string) error {
 		v := Verification{File: shown, Role: role, Status: "ok"}
-		switch got, size, err := hashFile(ctx, path, buffer); {
+		switch got, size, err := hashFile(ctx, path, buffer, nil); {
 		case errors.Is(err, os.ErrNotExist):
 			v.Status = "missing"
 		case err != nil:

@@ -50,7 +50,18 @@ func openInput(ref Ref, recipeDir string) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &Input{Model: string(ref), Path: f.Path(), Kind: f.Kind(), file: f, files: weights.Files(f)}
+	in := &Input{Model: string(ref), Path: f.Path(), Kind: f.Kind(), files: weights.Files(f)}
+	in.see(f)
+	in.stamp, in.Bytes, err = stampOf(in.files)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return in, nil
+}
+
+// see takes the tensors of a model from a file, or a view of it.
+func (in *Input) see(f weights.File) {
+	in.file, in.names, in.Layers = f, nil, 0
 	for _, t := range f.Tensors() {
 		in.names = append(in.names, t.Name)
 		if layer, ok := layerOf(t.Name); ok {
@@ -58,11 +69,6 @@ func openInput(ref Ref, recipeDir string) (*Input, error) {
 		}
 	}
 	in.Tensors = len(in.names)
-	in.stamp, in.Bytes, err = stampOf(in.files)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return in, nil
 }
 
 // stampOf is the sizes and times of files.

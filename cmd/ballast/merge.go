@@ -134,7 +134,11 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 		}
 	}
 	if gguf {
-		if _, err := convert.Format(cmd.Context(), o.Out, f.out, convert.Options{To: convert.ToGGUF, Type: f.quantize}); err != nil {
+		name := strings.TrimSuffix(filepath.Base(f.out), ".gguf")
+		if _, err := convert.Format(cmd.Context(), o.Out, f.out, convert.Options{To: convert.ToGGUF, Type: f.quantize, Name: name}); err != nil {
+			return err
+		}
+		if result.Manifest, err = result.Encoded(cmd.Context(), f.out, strings.TrimSpace("gguf "+f.quantize)); err != nil {
 			return err
 		}
 		if err := os.RemoveAll(o.Out); err != nil {

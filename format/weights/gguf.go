@@ -24,6 +24,9 @@ func openGGUF(path string) (File, error) {
 
 // AsGGUF gives the file behind one of kind GGUF, with its typed metadata; ok is false for other kinds.
 func AsGGUF(f File) (file *gguf.File, ok bool) {
+	if v, ok := f.(*llamaView); ok {
+		f = v.File
+	}
 	g, ok := f.(*ggufFile)
 	if !ok {
 		return nil, false
