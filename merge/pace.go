@@ -2,11 +2,12 @@ package merge
 
 import "sync"
 
-// paceWindow is how far the merging and the hashing of a model may be apart, in bytes.
+// paceWindow is how far ahead of its merging a model may be hashed, in bytes.
 const paceWindow = 32 << 20
 
-// pace keeps the two that read a model, merging and hashing, near each other, so that the second finds in the page cache what the first has
-// read: models larger than the memory come from the disk once. Each counts its bytes and waits where it is too far ahead.
+// pace keeps the two that read a model near each other: hashing goes first, in one stream of large pieces as disks like it, and merging finds
+// in the page cache what it reads here and there. Models larger than the memory come from the disk once. Each counts its bytes and waits
+// where it would be too far ahead.
 type pace struct {
 	mu             sync.Mutex
 	moved          *sync.Cond
@@ -21,17 +22,17 @@ func newPace() *pace {
 }
 
 // merge counts bytes that are going to be merged.
-func (p *pace) merge(bytes int64) { p.advance(&p.merged, &p.hashed, bytes) }
+func (p *pace) merge(bytes int64) { p.advance(&p.merged, &p.hashed, bytes, 0) }
 
 // hash counts bytes that are hashed.
-func (p *pace) hash(bytes int64) { p.advance(&p.hashed, &p.merged, bytes) }
+func (p *pace) hash(bytes int64) { p.advance(&p.hashed, &p.merged, bytes, paceWindow) }
 
-func (p *pace) advance(own, other *int64, bytes int64) {
+func (p *pace) advance(own, other *int64, bytes, ahead int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	*own += bytes
 	p.moved.Broadcast()
-	for !p.over && *own > *other+paceWindow {
+	for !p.over && *own > *other+ahead {
 		p.moved.Wait()
 	}
 }
