@@ -1,6 +1,15 @@
 package merge
 
-import "sync"
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
 
 // paceWindow is how far ahead of its merging a model may be hashed, in bytes.
 const paceWindow = 32 << 20
@@ -42,4 +51,60 @@ func (p *pace) end() {
 	p.over = true
 	p.mu.Unlock()
 	p.moved.Broadcast()
+}
+
+// hashInputs hashes the files of the models while they are merged, each model beside its merging.
+func (e *execution) hashInputs() {
+	var wait sync.WaitGroup
+	for _, in := range e.p.Inputs {
+		for _, path := range in.files {
+			e.inputs = append(e.inputs, InputFile{Model: in.Model, File: path})
+		}
+	}
+	rest := e.inputs
+	for _, in := range e.p.Inputs {
+		files, pace := rest[:len(in.files)], e.paces[in]
+		rest = rest[len(in.files):]
+		wait.Go(func() {
+			defer pace.end()
+			buffer := make([]byte, copyBuffer)
+			for i := range files {
+				var err error
+				if files[i].SHA256, files[i].Bytes, err = hashFile(e.ctx, files[i].File, buffer, pace.hash); err != nil {
+					if e.ctx.Err() == nil {
+						e.fail(err)
+					}
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// hashFile returns the SHA-256 of a file, and its size. It calls read, if there is one, with the bytes of each piece.
+func hashFile(ctx context.Context, path string, buffer []byte, read func(bytes int64)) (sum string, bytes int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, fmt.Errorf("merge: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	for {
+		n, err := f.Read(buffer)
+		h.Write(buffer[:n])
+		bytes += int64(n)
+		if read != nil {
+			read(int64(n))
+		}
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(h.Sum(nil)), bytes, nil
+		}
+		if err != nil {
+			return "", 0, fmt.Errorf("merge: %s: %w", path, err)
+		}
+		if ctx.Err() != nil {
+			return "", 0, context.Cause(ctx)
+		}
+	}
 }
