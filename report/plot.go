@@ -174,7 +174,8 @@ func newPlot(title, x, y string) *plot.Plot {
 // render draws a picture of the given size in centimetres at twice the resolution of a screen.
 func render(p *plot.Plot, width, height vg.Length) ([]byte, error) {
 	c := vgimg.NewWith(vgimg.UseWH(width*vg.Centimeter, height*vg.Centimeter), vgimg.UseDPI(192))
-	p.Draw(draw.New(c))
+	// A margin, so that the dots and the legend at the right edge are whole.
+	p.Draw(draw.Crop(draw.New(c), vg.Points(4), -vg.Points(12), vg.Points(4), -vg.Points(4)))
 	var b bytes.Buffer
 	if _, err := (vgimg.PngCanvas{Canvas: c}).WriteTo(&b); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
