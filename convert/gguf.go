@@ -48,9 +48,6 @@ func (p *plan) carryFromGGUF() map[string]string {
 	return meta
 }
 
-// alignmentKey is the writer's own.
-const alignmentKey = "general.alignment"
-
 // keepKeys copies the keys of an input that is GGUF itself.
 func (p *plan) keepKeys(keys map[string]any) error {
 	f, err := gguf.Open(p.file.Path())

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ballast-ml/ballast/format/gguf"
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
 )
@@ -44,7 +45,7 @@ func (p *plan) ggufKeys() (map[string]any, error) {
 			keys[weights.CarriedTensors+key] = text
 		}
 	}
-	delete(keys, alignmentKey)
+	delete(keys, gguf.AlignmentKey)
 	mostly := p.mostly()
 	delete(keys, "general.file_type")
 	if n, ok := fileTypes[mostly]; ok {

@@ -47,9 +47,7 @@ func (p *Plan) carry(meta map[string]string) {
 		case !ok, name == "general.name", name == "general.file_type", name == "general.quantization_version":
 		case p.vocab != nil && strings.HasPrefix(name, "tokenizer."): // the merged one has other tokens
 		case p.layers > 0 && strings.HasSuffix(name, ".block_count"):
-			if meta[key], ok = weights.Carry(uint32(p.layers)); !ok {
-				delete(meta, key)
-			}
+			meta[key], _ = weights.Carry(uint32(p.layers)) // numbers can always be
 		default:
 			meta[key] = text
 		}

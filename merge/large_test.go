@@ -29,11 +29,10 @@ func TestLarge(t *testing.T) {
 	shape := llama{layers: 20, hidden: 2048, inner: 5632, vocabulary: 32000, dtype: safetensors.BF16, shard: 500_000_000}
 	base, tuned := filepath.Join(dir, "base"), filepath.Join(dir, "tuned")
 	recipe := func(method string) merge.Recipe {
-		r := merge.Recipe{
+		return merge.Recipe{
 			Method: method, BaseModel: merge.Ref(base), Models: []merge.Source{{Model: merge.Ref(base)}, {Model: merge.Ref(tuned)}},
 			Parameters: merge.Parameters{"weight": merge.Number(0.5), "density": merge.Number(0.5), "t": merge.Number(0.4)},
 		}
-		return r
 	}
 	if method := os.Getenv("BALLAST_TEST_LARGE_METHOD"); method != "" {
 		p, err := merge.NewPlan(recipe(method), merge.Options{Out: filepath.Join(dir, method), Memory: 256 << 20, Seed: 1, Overwrite: true})

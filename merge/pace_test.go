@@ -3,6 +3,7 @@ package merge
 import (
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestPace: neither runs away from the other, both come to their ends, in whatever steps.
@@ -49,7 +50,12 @@ func TestPaceIdle(t *testing.T) {
 		p.hash(1)
 		close(done)
 	}()
-	p.merge(0)
+	for hashed := int64(0); hashed <= paceWindow; { // it counts before it waits
+		p.mu.Lock()
+		hashed = p.hashed
+		p.mu.Unlock()
+	}
+	time.Sleep(20 * time.Millisecond)
 	select {
 	case <-done:
 		t.Error("hashing went on")

@@ -75,7 +75,7 @@ func seeds(tb testing.TB) [][]byte {
 		elements, size := typ.Block()
 		tensors = append(tensors, Tensor{Name: typ.String(), Type: typ, Shape: []int{2, elements}, Data: bytes.Repeat([]byte{0x39}, 2*size)})
 	}
-	return append(out, written(tb, allValues, tensors...), written(tb, []KeyValue{{alignmentKey, uint32(64)}}, tensors[:3]...),
+	return append(out, written(tb, allValues, tensors...), written(tb, []KeyValue{{AlignmentKey, uint32(64)}}, tensors[:3]...),
 		file(2, 1, 0).tensor("w", []uint64{1}, 0, 0).data(4), file(3, 1, 0).tensor("w", []uint64{0, 7}, 0, 0))
 }
 
@@ -123,7 +123,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		for i := range metadata {
-			if metadata[i].Key == alignmentKey { // the writer wants its usual type
+			if metadata[i].Key == AlignmentKey { // the writer wants its usual type
 				metadata[i].Value = uint32(file.Alignment())
 			}
 		}

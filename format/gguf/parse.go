@@ -9,6 +9,9 @@ import (
 	"unsafe"
 )
 
+// AlignmentKey is the key of the alignment of tensors, which the writer sets.
+const AlignmentKey = "general.alignment"
+
 // The least and most of the format.
 const (
 	magic            = "GGUF"
@@ -19,7 +22,6 @@ const (
 	maxDims          = 4
 	smallestValue    = 8 + 4 + 1     // bytes: an empty key, a type, a value of one byte
 	smallestTensor   = 8 + 4 + 4 + 8 // bytes: an empty name, no dimensions, a type, an offset
-	alignmentKey     = "general.alignment"
 )
 
 func u32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
@@ -181,14 +183,14 @@ func (s *scanner) version() error {
 // align finds the alignment among the metadata.
 func (f *File) align() error {
 	f.alignment = defaultAlignment
-	i, ok := f.byKey[alignmentKey]
+	i, ok := f.byKey[AlignmentKey]
 	if !ok {
 		return nil
 	}
-	n, err := f.Int(alignmentKey)
+	n, err := f.Int(AlignmentKey)
 	if err != nil || n < 1 || n > maxAlignment || n&(n-1) != 0 {
-		v, _ := f.Value(alignmentKey)
-		return &Error{File: f.path, Key: alignmentKey, Field: "value", Offset: f.values[i].at, Kind: ErrAlignment, Text: fmt.Sprintf("%v (%T)", v, v), Mend: mendRewrite}
+		v, _ := f.Value(AlignmentKey)
+		return &Error{File: f.path, Key: AlignmentKey, Field: "value", Offset: f.values[i].at, Kind: ErrAlignment, Text: fmt.Sprintf("%v (%T)", v, v), Mend: mendRewrite}
 	}
 	f.alignment = n
 	return nil

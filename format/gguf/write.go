@@ -102,12 +102,12 @@ func FileSize(metadata []KeyValue, tensors []Tensor) (int64, error) {
 
 func alignmentOf(metadata []KeyValue) (int64, error) {
 	for _, kv := range metadata {
-		if kv.Key != alignmentKey {
+		if kv.Key != AlignmentKey {
 			continue
 		}
 		n, ok := kv.Value.(uint32)
 		if !ok || n == 0 || n > maxAlignment || n&(n-1) != 0 {
-			return 0, &Error{Key: alignmentKey, Field: "value", Offset: -1, Kind: ErrWrite, Text: fmt.Sprintf("%v (%T)", kv.Value, kv.Value), Mend: "give a uint32, a power of two up to 1 MiB"}
+			return 0, &Error{Key: AlignmentKey, Field: "value", Offset: -1, Kind: ErrWrite, Text: fmt.Sprintf("%v (%T)", kv.Value, kv.Value), Mend: "give a uint32, a power of two up to 1 MiB"}
 		}
 		return int64(n), nil
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ballast-ml/ballast/format/gguf"
 )
 
 // CarriedGGUF and CarriedTensors begin the keys under which one format's metadata stand in the other's.
@@ -217,9 +219,6 @@ func orNil(v any, err error) any {
 	return v
 }
 
-// alignmentKey is the GGUF writer's own.
-const alignmentKey = "general.alignment"
-
 // CarriedMetadata is the metadata of a model as safetensors keeps them: the keys of a GGUF file behind CarriedGGUF, those apart that came from
 // there; the metadata of any other file as they are. left are keys whose texts are not UTF-8.
 func CarriedMetadata(f File) (meta map[string]string, left []string) {
@@ -229,7 +228,7 @@ func CarriedMetadata(f File) (meta map[string]string, left []string) {
 	}
 	meta = map[string]string{}
 	for key, v := range file.All() {
-		if key == alignmentKey {
+		if key == gguf.AlignmentKey {
 			continue
 		}
 		if name, ours := strings.CutPrefix(key, CarriedTensors); ours {
