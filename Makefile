@@ -19,7 +19,7 @@ endif
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo +dirty)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: demo test testdata build setup lint bench fuzz clean
+.PHONY: demo test testdata build setup lint bench fuzz gallery clean
 
 demo: setup ## train, audit, mend, audit again
 	bin/ballast demo
@@ -70,6 +70,9 @@ fuzz: ## every reader, FUZZTIME each
 	go test ./data -run '^$$' -fuzz '^FuzzIDX$$' -fuzztime $(FUZZTIME)
 	go test ./merge -run '^$$' -fuzz '^FuzzParseSignature$$' -fuzztime $(FUZZTIME)
 	go test ./format/onnx -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
+
+gallery: setup ## every hostile input against the real command, on every engine that is here
+	BALLAST_GALLERY=all go test ./cmd/ballast -run '^TestGallery$$' -timeout 30m -v
 
 clean:
 	rm -rf bin

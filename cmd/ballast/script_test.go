@@ -14,6 +14,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		limitAddressSpace()
+		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	}
 	testscript.Main(m, map[string]func(){
 		"ballast": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
 	})

@@ -1,0 +1,6 @@
+package main
+
+// galleryONNX are ONNX graphs.
+func galleryONNX() []hostile {
+	return nil
+}

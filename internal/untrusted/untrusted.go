@@ -1,0 +1,213 @@
+// Package untrusted opens what strangers wrote: files that may be pipes, links out of their folder or larger than they say, and
+// sizes whose product no machine can hold.
+package untrusted
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ballast-ml/ballast/internal/memory"
+)
+
+// Error says why a path is not read. It counts as bad input.
+type Error struct {
+	Path string
+	Text string // what it is
+	Fix  string // what to do
+}
+
+// Error returns "PATH: what it is; fix".
+func (e *Error) Error() string { return e.Path + ": " + e.Text + "; " + e.Fix }
+
+// BadInput reports that the file is at fault.
+func (e *Error) BadInput() bool { return true }
+
+// Open opens a regular file for reading. A pipe, device, socket or folder is an *Error, and opening never waits: it is asked what
+// it is without waiting for a writer.
+func Open(path string) (*os.File, error) { return open(path, 0) }
+
+// OpenNoLink is Open for files of a folder that others may have filled: the last part of path must not be a link.
+func OpenNoLink(path string) (*os.File, error) {
+	if err := NoLink(path); err != nil {
+		return nil, err
+	}
+	return open(path, noFollow)
+}
+
+func open(path string, flags int) (*os.File, error) {
+	// A stat first: opening some devices acts on them. The second one asks the file that was opened, in case it was exchanged.
+	stat, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := regular(path, stat); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking|flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	if stat, err = f.Stat(); err == nil {
+		err = regular(path, stat)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func regular(path string, stat fs.FileInfo) error {
+	if mode := stat.Mode(); !mode.IsRegular() {
+		return &Error{path, "it is " + Kind(mode) + ", not a file", "name a regular file"}
+	}
+	return nil
+}
+
+// Kind names what a path is: "a folder", "a pipe", "a link", "a device", "a socket", "a file".
+func Kind(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a folder"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case mode&fs.ModeSymlink != 0:
+		return "a link"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	case mode.IsRegular():
+		return "a file"
+	}
+	return "no regular file"
+}
+
+// NoLink returns an *Error if path itself is a link. A path that is missing is fine.
+func NoLink(path string) error {
+	if stat, err := os.Lstat(path); err == nil && stat.Mode()&fs.ModeSymlink != 0 {
+		return &Error{path, "it is a link", "put the file itself there"}
+	}
+	return nil
+}
+
+// ReadFile returns the content of a regular file of at most most bytes.
+func ReadFile(path string, most int64) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return read(f, path, most)
+}
+
+// ReadFileNoLink is ReadFile for a path whose last part must not be a link.
+func ReadFileNoLink(path string, most int64) ([]byte, error) {
+	f, err := OpenNoLink(path)
+	if err != nil {
+		return nil, err
+	}
+	return read(f, path, most)
+}
+
+func read(f *os.File, path string, most int64) (content []byte, err error) {
+	defer func() { err = errors.Join(err, f.Close()) }()
+	stat, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if stat.Size() > most {
+		return nil, tooLarge(path, most)
+	}
+	// Files of /proc and files that grow say less than they hold.
+	if content, err = io.ReadAll(io.LimitReader(f, most+1)); err == nil && int64(len(content)) > most {
+		err = tooLarge(path, most)
+	}
+	return content, err
+}
+
+func tooLarge(path string, most int64) error {
+	return &Error{path, "it is larger than " + memory.Size(most), "files of this kind are smaller: name the right one"}
+}
+
+// Inside checks that name, a path of slashes from a file of dir, stays in dir, its links followed, and returns the path. The blobs of
+// a Hugging Face cache count as inside: there dir is <model>/snapshots/<revision> and its files are links to <model>/blobs. A file that
+// is missing is fine: opening it says so.
+func Inside(dir, name string) (string, error) {
+	local := filepath.FromSlash(name)
+	path := filepath.Join(dir, local)
+	if !filepath.IsLocal(local) {
+		return "", &Error{name, "it leads out of " + dir, "name files of the same folder"}
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return path, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", err
+	}
+	if root, err = filepath.Abs(root); err != nil {
+		return "", err
+	}
+	if target, err = filepath.Abs(target); err != nil {
+		return "", err
+	}
+	if within(root, target) {
+		return path, nil
+	}
+	if snapshots := filepath.Dir(root); filepath.Base(snapshots) == "snapshots" && filepath.Dir(target) == filepath.Join(filepath.Dir(snapshots), "blobs") {
+		return path, nil
+	}
+	return "", &Error{path, "it is a link to " + target + ", outside its folder", "put the file itself there"}
+}
+
+func within(root, target string) bool {
+	rel, err := filepath.Rel(root, target)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// Product multiplies sizes that a file gave. ok is false if one is negative or the product exceeds most.
+func Product(most int, sizes ...int) (product int, ok bool) {
+	product = 1
+	zero := false
+	for _, s := range sizes {
+		if s < 0 {
+			return 0, false
+		}
+		zero = zero || s == 0
+	}
+	if zero {
+		return 0, true
+	}
+	for _, s := range sizes {
+		high, low := bits.Mul64(uint64(product), uint64(s))
+		if high != 0 || low > uint64(max(0, most)) {
+			return 0, false
+		}
+		product = int(low)
+	}
+	return product, product <= most
+}
+
+// Bytes is the memory that an array of width bytes an element takes, or an error: what names the array, and an *Error says that its
+// sides are negative or their product beyond 2^47 bytes, which no file means; a *memory.Error that the machine has less.
+func Bytes(what string, width int, sides ...int) (int64, error) {
+	const most = 1 << 47
+	bytes, ok := Product(most, append([]int{width}, sides...)...)
+	if !ok {
+		return 0, &Error{what, fmt.Sprintf("no array has the shape %v", sides), "correct the sizes"}
+	}
+	return int64(bytes), memory.Need(what, int64(bytes))
+}
+
+// MaxElements is more than any array in memory holds; products of sizes from files are held against it first.
+const MaxElements = math.MaxInt64 >> 16
