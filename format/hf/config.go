@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // ConfigFile is the name of a config in a model's folder.
@@ -19,6 +20,9 @@ const ConfigFile = "config.json"
 
 // maxConfig bounds a config.json; the largest known, with 21,000 labels twice, has 1.5 MB.
 const maxConfig = 4 << 20
+
+// maxConfigValues bounds the values in a config.json; 21,000 labels twice are 42,000.
+const maxConfigValues = 200_000
 
 // Config is a config.json.
 type Config struct {
@@ -37,7 +41,8 @@ type Config struct {
 	Keys map[string]json.RawMessage `json:"-"` // everything in the file, as it stands
 }
 
-// LoadConfig reads a config.json, or that of a folder.
+// LoadConfig reads a config.json, or that of a folder. The file may be a link within its folder or into the blobs of a Hugging Face
+// cache; one that leads elsewhere is an error, since folders come from strangers.
 func LoadConfig(path string) (*Config, error) {
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
 		path = filepath.Join(path, ConfigFile)
@@ -53,19 +58,15 @@ func LoadConfig(path string) (*Config, error) {
 	return c, err
 }
 
-// read reads a file of at most most bytes.
+// read reads a file of at most most bytes that does not lead out of its folder by a link.
 func read(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
+	dir, name := filepath.Split(path)
+	if _, err := untrusted.Inside(cmp.Or(dir, "."), name); err != nil {
 		return nil, fmt.Errorf("hf: %w", err)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	data, err := untrusted.ReadFile(path, most)
 	if err != nil {
-		return nil, fmt.Errorf("hf: %s: %w", path, err)
-	}
-	if int64(len(data)) > most {
-		return nil, &Error{File: path, Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", most), Mend: mendDownload}
+		return nil, fmt.Errorf("hf: %w", err)
 	}
 	return data, nil
 }
@@ -74,6 +75,9 @@ func read(path string, most int64) ([]byte, error) {
 func ParseConfig(data []byte) (*Config, error) {
 	if len(data) > maxConfig {
 		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxConfig), Mend: mendDownload}
+	}
+	if err := untrusted.CheckJSON(ConfigFile, data, maxConfigValues); err != nil {
+		return nil, &Error{Kind: ErrLimit, Err: err, Mend: mendDownload}
 	}
 	c := &Config{}
 	d := json.NewDecoder(bytes.NewReader(data))
