@@ -20,14 +20,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Error says what is wrong with a tokenizer file and what mends it.
@@ -41,7 +42,7 @@ type Error struct {
 // Error puts the parts into one line.
 func (e *Error) Error() string {
 	var parts []string
-	for _, part := range []string{"wordpiece", e.File, e.Field, e.Text} {
+	for _, part := range []string{"wordpiece", printable.Line(e.File), e.Field, e.Text} {
 		if part != "" {
 			parts = append(parts, part)
 		}
@@ -57,6 +58,16 @@ const (
 	mendFile = "the file is damaged: get it again"
 	maxFile  = 64 << 20
 )
+
+// The most values in a tokenizer.json of any size, and then one for so many bytes: a token and its number take 12 bytes or more, and
+// the largest vocabulary of this kind, LaBSE's, has 501,153 of them.
+const (
+	fewValues     = 250_000
+	bytesPerValue = 8
+)
+
+// maxTokens bounds the special tokens: there are a hundred or so. Each text is searched for each of them.
+const maxTokens = 10_000
 
 // Tokenizer is a WordPiece tokenizer. Its methods may be called from several goroutines at once.
 type Tokenizer struct {
@@ -132,14 +143,9 @@ type piece struct {
 
 // Open reads a tokenizer.json of at most 64 MB.
 func Open(path string) (*Tokenizer, error) {
-	f, err := os.Open(path)
+	data, err := untrusted.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("wordpiece: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("wordpiece: %s: %w", path, err)
 	}
 	t, err := Parse(data)
 	if typed := new(Error); errors.As(err, &typed) {
@@ -152,6 +158,9 @@ func Open(path string) (*Tokenizer, error) {
 func Parse(data []byte) (*Tokenizer, error) {
 	if len(data) > maxFile {
 		return nil, &Error{Text: fmt.Sprintf("%d bytes, at most %d are read", len(data), maxFile), Mend: mendKind}
+	}
+	if err := untrusted.CheckJSON("tokenizer.json", data, max(fewValues, len(data)/bytesPerValue)); err != nil {
+		return nil, &Error{Text: err.Error(), Mend: mendFile}
 	}
 	var f file
 	if err := json.Unmarshal(data, &f); err != nil {
@@ -187,6 +196,9 @@ func Parse(data []byte) (*Tokenizer, error) {
 
 // complete looks up the special tokens and checks the numbers.
 func (t *Tokenizer) complete(f *file) error {
+	if n := max(len(f.Added), len(f.Post.Single), len(f.Post.Tokens)); n > maxTokens {
+		return &Error{Text: fmt.Sprintf("%d special tokens, at most %d are read", n, maxTokens), Mend: mendKind}
+	}
 	most := 4 * (len(t.vocabulary) + len(f.Added) + 1) // numbers may have gaps, but not without end
 	for word, id := range t.vocabulary {
 		if id < 0 || id > most {

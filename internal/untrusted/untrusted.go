@@ -49,6 +49,9 @@ func open(path string, flags int) (*os.File, error) {
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, &Error{path, "its links lead in a circle", "put the file itself there"}
 	}
+	if errors.Is(err, fs.ErrNotExist) && NoLink(path) != nil {
+		return nil, &Error{path, "it is a link to nothing", "put the file itself there"}
+	}
 	if err != nil {
 		return nil, err
 	}

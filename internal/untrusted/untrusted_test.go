@@ -26,12 +26,16 @@ func TestOpenRefuses(t *testing.T) {
 	if err := os.Symlink("circle", circle); err != nil {
 		t.Fatal(err)
 	}
+	dangling := filepath.Join(dir, "dangling")
+	if err := os.Symlink("none", dangling); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		path string
 		open func(string) (*os.File, error)
 		want string
 	}{
-		{dir, untrusted.Open, "it is a folder"}, {circle, untrusted.Open, "in a circle"},
+		{dir, untrusted.Open, "it is a folder"}, {circle, untrusted.Open, "in a circle"}, {dangling, untrusted.Open, "a link to nothing"},
 		{os.DevNull, untrusted.Open, "it is a device"},
 		{link, untrusted.OpenNoLink, "it is a link"},
 		{file, untrusted.Open, ""}, {link, untrusted.Open, ""}, {file, untrusted.OpenNoLink, ""},
