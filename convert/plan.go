@@ -87,6 +87,12 @@ func newPlan(f weights.File, in string, o Options) (*plan, error) {
 	if stat, err := os.Stat(in); err == nil && stat.IsDir() {
 		p.dir = in
 	}
+	if p.dir == in || exists(filepath.Join(p.dir, hf.ConfigFile)) {
+		// Before anything is written: a folder may hold links to files that are not its own.
+		if _, err := hf.Companions(p.dir); err != nil {
+			return nil, err
+		}
+	}
 	if path := filepath.Join(p.dir, hf.ConfigFile); exists(path) {
 		var err error
 		if p.config, err = hf.LoadConfig(path); err != nil {

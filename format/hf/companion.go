@@ -61,6 +61,32 @@ func Companions(dir string) ([]string, error) {
 	return out, nil
 }
 
+// maxCompanion bounds the companions that are read as a whole; the largest tokenizer.json has 35 MB.
+const maxCompanion = 128 << 20
+
+// ReadCompanion returns the content of a file that Companions may list, of at most 128 MB (4 MB for config.json). It refuses links that
+// lead out of the folder, as Companions does; where the file is missing, the error is fs.ErrNotExist.
+func ReadCompanion(dir, name string) ([]byte, error) {
+	path, err := untrusted.Inside(dir, name)
+	if err != nil {
+		return nil, fmt.Errorf("hf: %w", err)
+	}
+	most := int64(maxCompanion)
+	if name == ConfigFile {
+		most = maxConfig
+	}
+	text, err := untrusted.ReadFile(path, most)
+	if err != nil {
+		return nil, fmt.Errorf("hf: %w", err)
+	}
+	if name == ConfigFile {
+		if err := untrusted.CheckJSON(path, text, maxConfigValues); err != nil {
+			return nil, fmt.Errorf("hf: %w", err)
+		}
+	}
+	return text, nil
+}
+
 // isCompanion reports whether a folder has a file of that name.
 func isCompanion(dir, name string) (bool, error) {
 	path, err := untrusted.Inside(dir, name)

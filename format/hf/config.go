@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -82,7 +83,7 @@ func ParseConfig(data []byte) (*Config, error) {
 	c := &Config{}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(&c.Keys); err != nil {
-		return nil, &Error{Kind: ErrConfig, Err: err, Mend: mendDownload}
+		return nil, &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Mend: mendDownload}
 	}
 	if c.Keys == nil {
 		return nil, &Error{Kind: ErrConfig, Text: "it is null, want an object", Mend: mendDownload}
@@ -133,7 +134,7 @@ func (c *Config) into(fields map[string]any) error {
 			continue
 		}
 		if err := json.Unmarshal(raw, fields[key]); err != nil {
-			return &Error{Field: key, Kind: ErrConfig, Text: cut(string(raw)), Err: err, Mend: "correct the value"}
+			return &Error{Field: key, Kind: ErrConfig, Text: cut(string(raw)), Err: untrusted.JSONError(err), Mend: "correct the value"}
 		}
 	}
 	return nil
@@ -148,10 +149,11 @@ func (c *Config) fill(family any) error {
 	if err == nil {
 		return nil
 	}
-	out := &Error{Kind: ErrConfig, Err: err, Mend: "correct the value"}
+	out := &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Mend: "correct the value"}
 	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
 		out.Field, out.Err = wrong.Field, nil
-		out.Text = fmt.Sprintf("got a %s, want %s", wrong.Value, wrong.Type)
+		kind, _, _ := strings.Cut(wrong.Value, " ") // what follows "number" is the number, however long
+		out.Text = fmt.Sprintf("got a %s, want %s", kind, wrong.Type)
 	}
 	return out
 }

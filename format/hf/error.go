@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Kinds of errors, for errors.Is.
@@ -29,7 +31,7 @@ func (e *Error) Error() string {
 	b.WriteString("hf: ")
 	for _, part := range []string{e.File, e.Field} {
 		if part != "" {
-			b.WriteString(part + ": ")
+			b.WriteString(printable.Line(part) + ": ")
 		}
 	}
 	b.WriteString(e.Kind.Error())

@@ -1,6 +1,21 @@
 package untrusted
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ballast-ml/ballast/internal/printable"
+)
+
+// JSONError shortens an error of encoding/json, which may hold a number of a million digits, to a length that fits a message.
+func JSONError(err error) error {
+	const most = 200
+	if err == nil || len(err.Error()) <= most {
+		return err
+	}
+	return errors.New(printable.Line(strings.ToValidUTF8(err.Error()[:most], "")) + "...")
+}
 
 // CheckJSON counts the values of a JSON text at all depths, in one pass and before anything is allocated for them, and refuses a
 // text of more than most: "{}," takes three bytes in a file and may take a hundred times that once decoded. path names the text.
