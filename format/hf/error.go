@@ -36,10 +36,10 @@ func (e *Error) Error() string {
 	}
 	b.WriteString(e.Kind.Error())
 	if e.Text != "" {
-		b.WriteString(": " + e.Text)
+		b.WriteString(": " + printable.Line(e.Text))
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		b.WriteString(": " + printable.Line(e.Err.Error()))
 	}
 	if e.Mend != "" {
 		b.WriteString("; " + e.Mend)

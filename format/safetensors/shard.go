@@ -120,7 +120,7 @@ func (m *Sharded) parseIndex(text string, o Options) (total int64, err error) {
 	seen := map[string]bool{}
 	err = s.object(func(key string, at int) error {
 		if seen[key] {
-			return m.fault(ErrDuplicate, "", key, at, "", mendRewrite)
+			return m.fault(ErrDuplicate, "", "index", at, "key "+quote(key), mendRewrite)
 		}
 		seen[key] = true
 		switch key {
@@ -179,7 +179,7 @@ func (m *Sharded) totalSize(s *scanner) (total int64, err error) {
 	seen := map[string]bool{}
 	err = s.object(func(key string, at int) error {
 		if seen[key] {
-			return m.fault(ErrDuplicate, "", "metadata."+key, at, "", mendRewrite)
+			return m.fault(ErrDuplicate, "", "metadata", at, "key "+quote(key), mendRewrite)
 		}
 		seen[key] = true
 		s.space()

@@ -91,7 +91,7 @@ type Error struct {
 
 // Error puts the parts into one line.
 func (e *Error) Error() string {
-	return fmt.Sprintf("weights: %s: %v: %s; %s", printable.Line(e.File), e.Kind, e.Text, e.Mend)
+	return fmt.Sprintf("weights: %s: %v: %s; %s", printable.Line(e.File), e.Kind, printable.Line(e.Text), e.Mend)
 }
 
 // Unwrap lets errors.Is see the kind.

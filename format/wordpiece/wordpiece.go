@@ -42,9 +42,9 @@ type Error struct {
 // Error puts the parts into one line.
 func (e *Error) Error() string {
 	var parts []string
-	for _, part := range []string{"wordpiece", printable.Line(e.File), e.Field, e.Text} {
+	for _, part := range []string{"wordpiece", e.File, e.Field, e.Text} {
 		if part != "" {
-			parts = append(parts, part)
+			parts = append(parts, printable.Line(part))
 		}
 	}
 	return strings.Join(parts, ": ") + "; " + e.Mend

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Error says why a path is not read. It counts as bad input.
@@ -25,8 +26,8 @@ type Error struct {
 	Fix  string // what to do
 }
 
-// Error returns "PATH: what it is; fix".
-func (e *Error) Error() string { return e.Path + ": " + e.Text + "; " + e.Fix }
+// Error returns "PATH: what it is; fix", with what would act on a terminal escaped.
+func (e *Error) Error() string { return printable.Line(e.Path+": "+e.Text) + "; " + e.Fix }
 
 // BadInput reports that the file is at fault.
 func (e *Error) BadInput() bool { return true }
@@ -53,14 +54,14 @@ func open(path string, flags int) (*os.File, error) {
 		return nil, &Error{path, "it is a link to nothing", "put the file itself there"}
 	}
 	if err != nil {
-		return nil, err
+		return nil, printed(err)
 	}
 	if err := regular(path, stat); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking|flags, 0)
 	if err != nil {
-		return nil, err
+		return nil, printed(err)
 	}
 	if stat, err = f.Stat(); err == nil {
 		err = regular(path, stat)
@@ -69,6 +70,14 @@ func open(path string, flags int) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// printed makes the path in an error of the system one that may be shown.
+func printed(err error) error {
+	if at := new(fs.PathError); errors.As(err, &at) {
+		at.Path = printable.Line(at.Path)
+	}
+	return err
 }
 
 func regular(path string, stat fs.FileInfo) error {
