@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -17,8 +18,8 @@ import (
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
-// fewTensors is how many tensors are listed unasked.
-const fewTensors = 40
+// fewTensors and fewKeys are how many tensors and entries of the metadata are listed unasked.
+const fewTensors, fewKeys = 40, 500
 
 func newInspect(a *app) *cobra.Command {
 	pattern := ""
@@ -39,6 +40,8 @@ checkpoints (without running anything in them), TensorFlow.js models and NumPy a
 		if err != nil {
 			return err
 		}
+		// A file of many small entries makes many small objects. Collecting early keeps the peak near what is used.
+		defer debug.SetGCPercent(debug.SetGCPercent(20))
 		show, done := a.bytesCounter("checksum")
 		in, err := bundle.Inspect(c.Context(), path, show)
 		done()
@@ -111,7 +114,11 @@ func printInspection(out io.Writer, in *bundle.Inspection, total int, asked bool
 	} else {
 		fmt.Fprintf(w, "runs\tno, missing: %s\n", strings.Join(in.Missing, ", "))
 	}
-	for _, key := range slices.Sorted(maps.Keys(in.Metadata)) {
+	for i, key := range slices.Sorted(maps.Keys(in.Metadata)) {
+		if i == fewKeys {
+			fmt.Fprintf(w, "metadata\t... and %d more; --json shows all\n", len(in.Metadata)-fewKeys)
+			break
+		}
 		fmt.Fprintf(w, "metadata\t%s = %s\n", brief(key), brief(in.Metadata[key]))
 	}
 	if err := w.Flush(); err != nil {

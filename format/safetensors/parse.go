@@ -18,7 +18,7 @@ import (
 // Limits bounds what a file may ask for. A field that is 0 takes the value given here.
 type Limits struct {
 	MaxHeader   int64 // bytes of the header; 100,000,000, as in the reference
-	MaxTensors  int   // tensors in one file; 2,000,000
+	MaxTensors  int   // tensors in one file or index; 2,000,000
 	MaxMetadata int   // entries of __metadata__; 100,000
 	MaxIndex    int64 // bytes of the index of a sharded model; 100,000,000
 }

@@ -23,7 +23,7 @@ const MaxRecord = 1 << 30
 
 // maxValues bounds the values of one event, of which each takes two bytes in the file and a hundred times that in memory. Writers put
 // a few into an event, a thousand at most.
-const maxValues = 50_000
+const maxValues = 10_000
 
 // maxTags is how many tags are kept as one string each. A file has a few hundred; those beyond are read all the same.
 const maxTags = 10_000

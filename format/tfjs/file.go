@@ -107,7 +107,7 @@ func Open(path string) (*File, error) {
 // read reads a manifest of the given size; open gives a shard and its size.
 func (f *File) read(manifest io.Reader, size int64, open func(name string) (io.ReaderAt, int64, error)) error {
 	f.meta, f.byName = map[string]string{}, map[string]*weight{}
-	p := &parser{file: f, budget: 40<<20 + 3*size, seen: map[string]bool{}}
+	p := &parser{file: f, budget: 16<<20 + 2*size, seen: map[string]bool{}}
 	if err := p.manifest(manifest); err != nil {
 		return err
 	}

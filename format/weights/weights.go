@@ -100,6 +100,14 @@ func (e *Error) Unwrap() error { return e.Kind }
 // BadInput tells whether the file is at fault, not the caller.
 func (e *Error) BadInput() bool { return true }
 
+// How many tensors and entries of metadata a file may have. An entry takes a few times its bytes in a file while a model is looked at,
+// so files of nothing but small entries are refused.
+const (
+	maxTensors = 500_000 // the largest models have 200,000, in all their shards
+	maxStacked = 1 << 16 // GGUF stacks experts into one tensor: the largest models have 3,000
+	maxKeys    = 20_000  // models have a hundred
+)
+
 // Open opens a model file, or a folder with one. What is in a folder is looked for in this order: an index of shards,
 // model.safetensors, an index of checkpoints, the only file of a kind that is known.
 func Open(path string) (File, error) {
