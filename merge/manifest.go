@@ -17,6 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Manifest says what a merged model was made of and what its files must be. Two runs of one merge write the same.
@@ -277,6 +278,9 @@ func (v Verification) OK() bool {
 	return v.Status == "ok" || v.Role == "input" && v.Status == "missing"
 }
 
+// maxManifest bounds a manifest; one of a thousand files has 200 kB.
+const maxManifest = 16 << 20
+
 // Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. With inputs the files that were
 // merged are compared too, where they still are.
 func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verification, error) {
@@ -287,7 +291,7 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 	} else if !strings.HasSuffix(path, ManifestFile) {
 		file = manifestOf(path)
 	}
-	text, err := os.ReadFile(file)
+	text, err := untrusted.ReadFile(file, maxManifest)
 	if err != nil {
 		return m, nil, &fault.Input{File: path, Err: fmt.Errorf("it has no manifest: %w", err), Mend: "name the output of ballast merge"}
 	}
@@ -318,7 +322,11 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 		if !filepath.IsLocal(filepath.FromSlash(o.File)) {
 			return m, nil, &fault.Input{File: file, Field: "outputs", Err: fmt.Errorf("%q lies outside its folder", o.File), Mend: "do not trust it"}
 		}
-		if err := check("output", o.File, filepath.Join(filepath.Dir(file), filepath.FromSlash(o.File)), o.Bytes, o.SHA256); err != nil {
+		path, err := untrusted.Inside(filepath.Dir(file), o.File)
+		if err != nil {
+			return m, nil, &fault.Input{File: file, Field: "outputs", Err: err}
+		}
+		if err := check("output", o.File, path, o.Bytes, o.SHA256); err != nil {
 			return m, nil, err
 		}
 	}

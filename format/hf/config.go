@@ -45,7 +45,7 @@ type Config struct {
 // LoadConfig reads a config.json, or that of a folder. The file may be a link within its folder or into the blobs of a Hugging Face
 // cache; one that leads elsewhere is an error, since folders come from strangers.
 func LoadConfig(path string) (*Config, error) {
-	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
+	if stat, err := os.Stat(path); err == nil && stat.IsDir() && filepath.Base(path) != ConfigFile {
 		path = filepath.Join(path, ConfigFile)
 	}
 	data, err := read(path, maxConfig)

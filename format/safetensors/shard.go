@@ -78,12 +78,8 @@ func (m *Sharded) Files() []string {
 
 // findIndex returns the index of a folder, or the file itself.
 func findIndex(path string) (string, error) {
-	stat, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("safetensors: %w", err)
-	}
-	if !stat.IsDir() {
-		return path, nil
+	if stat, err := os.Stat(path); err != nil || !stat.IsDir() {
+		return path, nil // reading it says what is wrong
 	}
 	usual := filepath.Join(path, indexName)
 	if _, err := os.Stat(usual); err == nil {

@@ -159,10 +159,7 @@ func openers() map[Kind]func(path string) (File, error) {
 // find returns the kind of a file, or of the file that stands for a folder, and its path.
 func find(path string) (Kind, string, error) {
 	stat, err := os.Stat(path)
-	if err != nil {
-		return "", "", fmt.Errorf("weights: %w", err)
-	}
-	if !stat.IsDir() {
+	if err != nil || !stat.IsDir() {
 		kind, err := sniff(path)
 		return kind, path, err
 	}
@@ -185,16 +182,21 @@ func find(path string) (Kind, string, error) {
 	}
 	var found []string
 	var kind Kind
+	var refused error
 	for _, entry := range entries {
 		// A link counts where it stays in the folder, or leads to the blobs of a Hugging Face cache.
 		if link := entry.Type()&fs.ModeSymlink != 0; !link && !entry.Type().IsRegular() {
 			continue
 		} else if _, err := untrusted.Inside(path, entry.Name()); link && err != nil {
+			refused = fmt.Errorf("weights: %w", err)
 			continue
 		}
 		if k, err := sniff(filepath.Join(path, entry.Name())); err == nil {
 			kind, found = k, append(found, entry.Name())
 		}
+	}
+	if len(found) == 0 && refused != nil {
+		return "", "", refused
 	}
 	if len(found) != 1 {
 		return "", "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %s", len(found), some(found)), Mend: "name one of them"}
