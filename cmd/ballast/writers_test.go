@@ -122,8 +122,8 @@ func child(dir string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// place makes a folder with the inputs of the writers and a new out/.
-func place(t *testing.T) string {
+// outputPlace makes a folder with the inputs of the writers and a new out/.
+func outputPlace(t *testing.T) string {
 	t.Helper()
 	from, err := writerFiles()
 	if err != nil {
@@ -178,7 +178,7 @@ func contents(t *testing.T, dir, varies string) map[string]string {
 // reference runs a writer undisturbed and returns what it writes and how long it takes.
 func (w writer) reference(t *testing.T) (want map[string]string, took time.Duration) {
 	t.Helper()
-	dir := place(t)
+	dir := outputPlace(t)
 	began := time.Now()
 	if text, err := child(dir, w.args...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", w.args, err, text)
@@ -227,7 +227,7 @@ func TestTwoAtOnce(t *testing.T) {
 			want, took := w.reference(t)
 			met := 0
 			for round := range rounds(1, 20) {
-				dir := place(t)
+				dir := outputPlace(t)
 				var outputs [2]bytes.Buffer
 				var both [2]*exec.Cmd
 				for i := range both {
@@ -275,7 +275,7 @@ func TestKilledWriters(t *testing.T) {
 			want, took := w.reference(t)
 			inTime := 0
 			for round := range rounds(2, 50) {
-				dir := place(t)
+				dir := outputPlace(t)
 				cmd := child(dir, w.args...)
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
