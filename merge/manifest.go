@@ -180,7 +180,7 @@ func (p *Plan) companions(work string) (names []string, err error) {
 		if p.vocab != nil && len(hf.Tokenizer([]string{name})) > 0 {
 			dir = p.vocab.tokenizer
 		}
-		text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+		text, err := hf.ReadCompanion(dir, name)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // the other tokenizer does without
 		}

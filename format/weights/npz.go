@@ -10,6 +10,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/format/pytorch"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
@@ -32,20 +33,28 @@ func openNPZ(path string) (File, error) {
 		return nil, err
 	}
 	f := &npzFile{a, path, a.Names(), map[string]string{}}
-	const most = 16 << 20
-	if m := a.Array(MetadataArray); m != nil && m.DType == npy.Uint8 && len(m.Shape) == 1 && m.Len() <= most {
+	if m := a.Array(MetadataArray); m != nil && m.DType == npy.Uint8 && len(m.Shape) == 1 && m.Len() <= mostMetadata {
 		text := make([]byte, m.Len())
 		if err := m.ReadRaw(text, 0); err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
 		meta := map[string]string{}
-		if json.Unmarshal(text, &meta) == nil { // else it is an array like others
+		if untrusted.CheckJSON(path, text, mostKeys) == nil && json.Unmarshal(text, &meta) == nil { // else it is an array like others
 			f.meta = meta
 			f.names = slices.DeleteFunc(f.names, func(name string) bool { return name == MetadataArray })
 		}
 	}
 	return f, nil
 }
+
+const (
+	// mostMetadata is room for the vocabulary and merges of a tokenizer, which GGUF keeps in its metadata. Packed, it may take a
+	// thousandth of that in the file.
+	mostMetadata = 8 << 20
+
+	// mostKeys is more than any model has: GGUF files have some 30, the others fewer.
+	mostKeys = 1 << 15
+)
 
 func (f *npzFile) Kind() Kind   { return NPZ }
 func (f *npzFile) Path() string { return f.path }

@@ -15,14 +15,15 @@ package weights
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/ballast-ml/ballast/format/pytorch"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -90,7 +91,7 @@ type Error struct {
 
 // Error puts the parts into one line.
 func (e *Error) Error() string {
-	return fmt.Sprintf("weights: %s: %v: %s; %s", e.File, e.Kind, e.Text, e.Mend)
+	return fmt.Sprintf("weights: %s: %v: %s; %s", printable.Line(e.File), e.Kind, printable.Line(e.Text), e.Mend)
 }
 
 // Unwrap lets errors.Is see the kind.
@@ -125,17 +126,6 @@ func Files(f File) []string {
 		return append([]string{t.path}, t.Shards()...)
 	}
 	return []string{f.Path()}
-}
-
-// Verify compares the checksums that a file's container holds, the CRC-32 of each entry of an archive (npz, and pytorch as it is written
-// since 1.6), with the data: it reads what was not read yet. The error names the entry that is damaged. Other formats have none.
-func Verify(ctx context.Context, f File) error {
-	if v, ok := f.(interface {
-		Verify(ctx context.Context) error
-	}); ok {
-		return v.Verify(ctx)
-	}
-	return nil
 }
 
 // Detect says what Open would open a path as.
@@ -173,13 +163,13 @@ func find(path string) (Kind, string, error) {
 		return "", "", fmt.Errorf("weights: %s: %w", path, err)
 	}
 	if len(indexes) == 1 {
-		return Sharded, indexes[0], nil
+		return inside(Sharded, path, filepath.Base(indexes[0]))
 	}
-	if usual := filepath.Join(path, "model.safetensors"); exists(usual) {
-		return Safetensors, usual, nil
+	if usual := "model.safetensors"; exists(filepath.Join(path, usual)) {
+		return inside(Safetensors, path, usual)
 	}
-	if usual := filepath.Join(path, pytorch.IndexFile); exists(usual) {
-		return PyTorch, usual, nil
+	if usual := pytorch.IndexFile; exists(filepath.Join(path, usual)) {
+		return inside(PyTorch, path, usual)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -188,7 +178,10 @@ func find(path string) (Kind, string, error) {
 	var found []string
 	var kind Kind
 	for _, entry := range entries {
-		if !entry.Type().IsRegular() {
+		// A link counts where it stays in the folder, or leads to the blobs of a Hugging Face cache.
+		if link := entry.Type()&fs.ModeSymlink != 0; !link && !entry.Type().IsRegular() {
+			continue
+		} else if _, err := untrusted.Inside(path, entry.Name()); link && err != nil {
 			continue
 		}
 		if k, err := sniff(filepath.Join(path, entry.Name())); err == nil {
@@ -196,9 +189,19 @@ func find(path string) (Kind, string, error) {
 		}
 	}
 	if len(found) != 1 {
-		return "", "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %v", len(found), found), Mend: "name one of them"}
+		return "", "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %s", len(found), some(found)), Mend: "name one of them"}
 	}
 	return kind, filepath.Join(path, found[0]), nil
+}
+
+// some lists the first names of files.
+func some(names []string) string {
+	const most = 20
+	text := fmt.Sprintf("%q", names[:min(len(names), most)])
+	if len(names) > most {
+		text += fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return text
 }
 
 // head is how much of a file is looked at to tell its kind.
@@ -248,8 +251,19 @@ var sniffers = []struct {
 	{ONNX, isONNX},
 }
 
+// inside is the file of a folder, unless it is a link that leads out of it: a folder may come from a stranger. One who means what the
+// link leads to can name that.
+func inside(kind Kind, dir, name string) (Kind, string, error) {
+	path, err := untrusted.Inside(dir, name)
+	if err != nil {
+		return "", "", fmt.Errorf("weights: %w", err)
+	}
+	return kind, path, nil
+}
+
+// exists reports whether something of that name is there, be it a link to nothing.
 func exists(path string) bool {
-	_, err := os.Stat(path)
+	_, err := os.Lstat(path)
 	return err == nil
 }
 
