@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/ballast-ml/ballast/format/npy"
@@ -33,7 +34,7 @@ func openNPZ(path string) (File, error) {
 		return nil, err
 	}
 	f := &npzFile{a, path, a.Names(), map[string]string{}}
-	if m := a.Array(MetadataArray); m != nil && m.DType == npy.Uint8 && len(m.Shape) == 1 && m.Len() <= mostMetadata {
+	if m := a.Array(MetadataArray); m != nil && m.DType == npy.Uint8 && len(m.Shape) == 1 && int64(m.Len()) <= mostMetadata(path) {
 		text := make([]byte, m.Len())
 		if err := m.ReadRaw(text, 0); err != nil {
 			return nil, errors.Join(err, a.Close())
@@ -47,14 +48,19 @@ func openNPZ(path string) (File, error) {
 	return f, nil
 }
 
-const (
-	// mostMetadata is room for the vocabulary and merges of a tokenizer, which GGUF keeps in its metadata. Packed, it may take a
-	// thousandth of that in the file.
-	mostMetadata = 8 << 20
+// mostKeys is more keys than any model's metadata has: GGUF files have some 30, the others fewer.
+const mostKeys = 1 << 15
 
-	// mostKeys is more than any model has: GGUF files have some 30, the others fewer.
-	mostKeys = 1 << 15
-)
+// mostMetadata is room for the vocabulary and the merges of a tokenizer, which GGUF keeps in its metadata: some 10 MB. Packed they may
+// take a thousandth of that, so that small files may hold less.
+func mostMetadata(path string) int64 {
+	const room, most = 4 << 20, 32 << 20
+	stat, err := os.Stat(path)
+	if err != nil {
+		return room
+	}
+	return min(room+2*stat.Size(), most)
+}
 
 func (f *npzFile) Kind() Kind   { return NPZ }
 func (f *npzFile) Path() string { return f.path }
