@@ -185,21 +185,19 @@ func (p *plan) tokenizerKeys(keys map[string]any) {
 		p.remark("%s is no byte-pair tokenizer, so it is not in the GGUF file", file)
 		return
 	}
-	size := 0
+	last := 0
 	for _, id := range vocab {
-		size = max(size, id+1)
+		last = max(last, id)
 	}
 	for _, a := range t.Added {
-		size = max(size, a.ID+1)
+		last = max(last, a.ID)
 	}
-	if size > 4*(len(vocab)+len(t.Added)) { // gaps no vocabulary has
-		p.remark("%s numbers its tokens up to %d, so it is not in the GGUF file", file, size)
+	if last >= 4*(len(vocab)+len(t.Added)) { // gaps no vocabulary has
+		p.remark("%s numbers its tokens up to %d, so it is not in the GGUF file", file, last)
 		return
 	}
+	size := last + 1
 	tokens, types := make([]string, size), make([]int32, size)
-	for i := range tokens {
-		tokens[i], types[i] = fmt.Sprintf("[PAD%d]", i), tokenOwn
-	}
 	for token, id := range vocab {
 		if id >= 0 {
 			tokens[id], types[id] = token, tokenNormal
@@ -212,6 +210,11 @@ func (p *plan) tokenizerKeys(keys map[string]any) {
 		tokens[a.ID], types[a.ID] = a.Content, tokenOwn
 		if a.Special {
 			types[a.ID] = tokenControl
+		}
+	}
+	for i := range tokens {
+		if types[i] == 0 {
+			tokens[i], types[i] = fmt.Sprintf("[PAD%d]", i), tokenOwn
 		}
 	}
 	if t.Model.Merges.odd {
