@@ -198,6 +198,9 @@ func (m *machine) popMark() ([]any, error) {
 	return out, nil
 }
 
+// release counts what popMark gave as free again: its items have been taken into a container.
+func (m *machine) release(items []any) { *m.budget += 16 * int64(len(items)) }
+
 func (m *machine) put(key int64) error {
 	v, err := m.top()
 	if err != nil {
@@ -504,6 +507,7 @@ func (m *machine) container(op byte) error {
 			if err := m.fill(d, items); err != nil {
 				return err
 			}
+			m.release(items)
 			return m.push(d)
 		}
 		return m.push(&list{items: items})
@@ -544,6 +548,9 @@ func (m *machine) add(op byte) error {
 	into, err := m.top()
 	if err != nil {
 		return err
+	}
+	if op == 'e' || op == 'u' || op == 0x90 {
+		defer m.release(items)
 	}
 	switch into := into.(type) {
 	case *list:

@@ -22,6 +22,9 @@ const IndexFile = "pytorch_model.bin.index.json"
 // maxIndex bounds an index.
 const maxIndex = 16 << 20
 
+// maxValues bounds the values of an index: the largest models have some 100,000 tensors.
+const maxValues = 1 << 19
+
 // Sharded is a model in several checkpoints, which an index names:
 //
 //	{"metadata": {"total_size": 12}, "weight_map": {"tensor": "pytorch_model-00001-of-00002.bin", ...}}
@@ -68,6 +71,9 @@ func OpenSharded(index string, opts ...Options) (*Sharded, error) {
 func readIndex(path string) (map[string]string, error) {
 	data, err := untrusted.ReadFile(path, maxIndex)
 	if err != nil {
+		return nil, fmt.Errorf("pytorch: %w", err)
+	}
+	if err := untrusted.CheckJSON(path, data, maxValues); err != nil {
 		return nil, fmt.Errorf("pytorch: %w", err)
 	}
 	weightMap, err := parseIndex(data)

@@ -50,7 +50,8 @@ func openPyTorch(path string) (File, error) {
 		return nil, fmt.Errorf("weights: %w", err)
 	}
 	var tensors pytorchTensors
-	if isPyTorchIndex(first[:n], 0) {
+	// The name may have told it to be an index, whose first bytes need not name a shard.
+	if bytes.HasPrefix(bytes.TrimLeft(first[:n], " \t\r\n"), []byte("{")) {
 		tensors, err = pytorch.OpenSharded(path)
 	} else {
 		tensors, err = pytorch.Open(path)
