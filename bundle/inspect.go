@@ -73,8 +73,10 @@ func Inspect(ctx context.Context, path string, progress func(done, total int64))
 	if err := in.beside(path); err != nil {
 		return nil, err
 	}
-	in.Files, err = sums(ctx, weights.Files(file), progress)
-	return in, err
+	if in.Files, err = sums(ctx, weights.Files(file), progress); err != nil {
+		return nil, err
+	}
+	return in, weights.Verify(ctx, file)
 }
 
 // notOne makes the error for a file of no kind that is known one that the caller may show.
