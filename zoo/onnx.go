@@ -274,33 +274,35 @@ func (o *ONNX) inputList() string {
 	return strings.Join(names, ", ")
 }
 
-// CheckInput says why an input of a type and shape is not what the model declares, nil if it is. ONNX.Run does; callers that read
-// the input from a file may want to know before they do. No shape means any.
-func (o *ONNX) CheckInput(v onnx.Value, dtype dtypes.DType, dims []int) error {
-	wrong := func(format string, args ...any) error {
-		return &fault.Input{File: o.Model.Path, Field: "input " + v.Name, Err: fmt.Errorf(format, args...), Mend: "give " + o.inputList() + " as the model declares them"}
+// CheckShape says why an input of a shape is not what the model declares; nil if it is. Run asks it; callers that read the input
+// from a file may want to know before they do. An input without a declared rank may have any shape.
+func (o *ONNX) CheckShape(v onnx.Value, dims []int) error {
+	if v.Rank < 0 || v.Name == "" {
+		return nil
 	}
-	if want, ok := onnxTypes[v.Type]; ok && want != dtype {
-		return wrong("it is %s, the model takes %s", dtype, want)
+	if len(dims) != v.Rank {
+		return o.wrongInput(v, "its shape is %v, the model takes %d dimensions", dims, v.Rank)
 	}
-	if v.Rank >= 0 {
-		if len(dims) != v.Rank {
-			return wrong("its shape is %v, the model takes %d dimensions", dims, v.Rank)
-		}
-		for i, d := range v.Dims {
-			if d.Name == "" && d.Size > 0 && d.Size != dims[i] {
-				return wrong("its shape is %v, the model takes %d in place %d", dims, d.Size, i)
-			}
+	for i, d := range v.Dims {
+		if d.Name == "" && d.Size > 0 && d.Size != dims[i] {
+			return o.wrongInput(v, "its shape is %v, the model takes %d in place %d", dims, d.Size, i)
 		}
 	}
 	return nil
 }
 
+func (o *ONNX) wrongInput(v onnx.Value, format string, args ...any) error {
+	return &fault.Input{File: o.Model.Path, Field: "input " + v.Name, Err: fmt.Errorf(format, args...), Mend: "give " + o.inputList() + " as the model declares them"}
+}
+
 func (o *ONNX) checkInput(v onnx.Value, x *tensors.Tensor) error {
 	if x == nil {
-		return &fault.Input{File: o.Model.Path, Field: "input " + v.Name, Err: errors.New("it is missing"), Mend: "give " + o.inputList() + " as the model declares them"}
+		return o.wrongInput(v, "it is missing")
 	}
-	return o.CheckInput(v, x.DType(), x.Shape().Dimensions)
+	if want, ok := onnxTypes[v.Type]; ok && want != x.DType() {
+		return o.wrongInput(v, "it is %s, the model takes %s", x.DType(), want)
+	}
+	return o.CheckShape(v, x.Shape().Dimensions)
 }
 
 func (o *ONNX) run(ctx context.Context, e compute.Backend, inputs map[string]*tensors.Tensor) (outputs map[string]*tensors.Tensor, need []string, err error) {

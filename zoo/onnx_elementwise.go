@@ -377,7 +377,11 @@ func quantizeLinear(c *onnxCall) *node {
 	if zero != nil {
 		d = zero.DType()
 	}
-	return quantize(ops.Widen(c.x(0)), c.x(1), zero, d, c.int("axis", 1))
+	x := c.x(0)
+	if !x.DType().IsFloat() { // integers have no steps between them, and no quotient by 0
+		x = graph.ConvertDType(x, dtypes.Float32)
+	}
+	return quantize(ops.Widen(x), c.x(1), zero, d, c.int("axis", 1))
 }
 
 func dequantizeLinear(c *onnxCall) *node {
@@ -391,10 +395,10 @@ func dequantizeLinear(c *onnxCall) *node {
 
 func dynamicQuantize(c *onnxCall) []*node {
 	x := c.x(0)
+	need(x.DType().IsFloat() && x.Shape().Size() > 0, "its input is %s, want floats", x.Shape())
 	zero := scalar(x, 0)
 	high, low := graph.Max(graph.ReduceAllMax(x), zero), graph.Min(graph.ReduceAllMin(x), zero)
 	scale := times(graph.Sub(high, low), 1.0/255)
-	need(x.Shape().Size() > 0, "its input of shape %v is empty", x.Shape().Dimensions)
 	point := graph.ConvertDType(hard(ops.Round(graph.Div(graph.Neg(low), scale)), 0, 255), dtypes.Uint8)
 	return []*node{quantize(x, scale, point, dtypes.Uint8, 0), scale, point}
 }

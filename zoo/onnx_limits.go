@@ -65,10 +65,19 @@ func need(ok bool, format string, args ...any) {
 // room is the one way from sizes that a graph gives to a shape: it refuses sizes below zero, beyond what any array has, and beyond
 // the memory limit.
 func room(d dtypes.DType, dims ...int) shapes.Shape {
-	if _, err := untrusted.Bytes("its value of shape "+dimsText(dims), max(1, d.Size()), dims...); err != nil {
+	if _, err := bytesOf(d, dims); err != nil {
 		panic(err)
 	}
 	return shapes.Make(d, dims...)
+}
+
+func bytesOf(d dtypes.DType, dims []int) (int64, error) {
+	bytes, err := untrusted.Bytes("a value of shape "+dimsText(dims), max(1, d.Size()), dims...)
+	var wrong *untrusted.Error
+	if errors.As(err, &wrong) {
+		err = fmt.Errorf("a value of shape %s, which no array has", dimsText(dims))
+	}
+	return bytes, err
 }
 
 func dimsText(dims []int) string {
@@ -140,7 +149,7 @@ func nodeBytes(x *graph.Node) int64 {
 		return 0 // its outputs are nodes too
 	}
 	s := x.Shape()
-	bytes, err := untrusted.Bytes("a value of shape "+dimsText(s.Dimensions), max(1, s.DType.Size()), s.Dimensions...)
+	bytes, err := bytesOf(s.DType, s.Dimensions)
 	if err != nil {
 		panic(err)
 	}

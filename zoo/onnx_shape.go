@@ -813,6 +813,7 @@ func loopOp(c *onnxCall) []*onnxValue {
 	body := c.body("body", min(2, 2*len(state))+len(state), 1+len(state))
 	b, held := c.build, c.build.held
 	scans := make([]onnxRows, len(body.Outputs)-1-len(state))
+	before := 0
 	for i := 0; i < trips; i++ {
 		if on.known == nil {
 			b.need = on.from
@@ -834,6 +835,12 @@ func loopOp(c *onnxCall) []*onnxValue {
 			values[body.Inputs[2+j].Name] = v
 		}
 		out := branch(c, body, values)
+		// A condition that is passed on does not end the loop, and every round builds what the second did.
+		if now := len(c.g.Nodes()); i == 1 && out[0] == on && has(trips, now-before) {
+			c.parts((now - before) * (trips - 2))
+		} else {
+			before = now
+		}
 		on = out[0]
 		copy(state, out[1:1+len(state)])
 		for j, v := range out[1+len(state):] {
@@ -852,6 +859,9 @@ func loopOp(c *onnxCall) []*onnxValue {
 	}
 	return state
 }
+
+// has reports whether a loop has a number of rounds, and builds nodes in each.
+func has(trips, nodes int) bool { return trips < math.MaxInt/mostNodes && nodes > 0 }
 
 // keep is hold for a value that may be part of the program.
 func (b *onnxBuild) keep(v *onnxValue) {
