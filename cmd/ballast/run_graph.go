@@ -43,7 +43,10 @@ func (a *app) runGraph(ctx context.Context, path string, arrays map[string]*npy.
 		if name == "" {
 			return nil, &fault.Usage{Err: fmt.Errorf("the graph has %d inputs, %s; give each as NAME=FILE.npy", len(graph.Inputs()), inputNames(graph))}
 		}
-		if inputs[name], err = graphInput(graph, array, declared); err != nil {
+		if err := graph.CheckShape(declared, array.Shape); err != nil { // before it is read
+			return nil, err
+		}
+		if inputs[name], err = graphInput(array, declared.Type); err != nil {
 			return nil, fmt.Errorf("input %s: %w", printable.Line(name), err)
 		}
 	}
@@ -88,17 +91,13 @@ func inputNames(graph *zoo.ONNX) string {
 
 // graphInput makes a tensor of an array. Numbers are given in the type that the graph declares where it is float32 or int64: arrays of
 // other programs come as float64 and int32 as well.
-//
-// An array of another shape than the graph declares is not read, nor is one that memory cannot hold.
-func graphInput(graph *zoo.ONNX, array *npy.Array, declared onnx.Value) (*tensors.Tensor, error) {
-	if err := graph.CheckShape(declared, array.Shape); err != nil {
-		return nil, err
-	}
+// An array that memory cannot hold is not read.
+func graphInput(array *npy.Array, declared onnx.DataType) (*tensors.Tensor, error) {
 	const most = 2 * 8 // the numbers as they are read, and as the engine has them, in at most 8 bytes each
 	if _, err := untrusted.Bytes("the array", most, array.Shape...); err != nil {
 		return nil, err
 	}
-	switch declared.Type {
+	switch declared {
 	case onnx.Float:
 		v, err := array.Float32s()
 		if err != nil {

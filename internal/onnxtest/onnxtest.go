@@ -15,8 +15,10 @@ import (
 // The types of elements that Value and Tensor take, as ONNX numbers them.
 const (
 	Float   = 1
+	Uint8   = 2
 	Int64   = 7
 	String  = 8
+	Bool    = 9
 	Float16 = 10
 )
 
