@@ -35,8 +35,9 @@ const (
 	mostFoldWork = 1 << 34
 
 	// mostNodes bounds a program's nodes as the engine counts them, a few for each of the model's. The largest models have some
-	// ten thousand; recurrent networks and loops, which are unrolled, as many for a thousand steps. XLA takes minutes for this many.
-	mostNodes = 1 << 18
+	// ten thousand; an LSTM and a loop, which are unrolled, have 20 or so for each step, which leaves 3,000 steps. XLA takes half a
+	// minute and 1 GB to compile as many, and four times as many take it 9 GB.
+	mostNodes = 1 << 16
 
 	// mostConstantBytes bounds the constants in a program, which a compiler copies several times. Weights are no constants but
 	// arguments; what remains are tables such as those of Resize, 32 MB for enlarging 2,000 pixels to 4,000.
