@@ -17,7 +17,6 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/internal/fault"
@@ -185,7 +184,7 @@ func (a *app) progress() (show func(train.Progress), done func()) {
 	if a.quiet {
 		return nil, func() {}
 	}
-	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := a.terminal(); ok {
 		var bar *progressbar.ProgressBar
 		return func(p train.Progress) {
 				if bar == nil {
