@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/train"
 )
@@ -43,8 +43,8 @@ func newTrain(a *app) *cobra.Command {
 		Short: "Train a network from a recipe",
 		Long: `Train a network as a recipe says and write the model, checkpoints and measurements into a folder.
 
-Without a recipe the defaults are trained; key=value changes one setting. Ctrl-C saves a checkpoint and exits with 130;
---resume goes on bit for bit, also after a crash.`,
+Without a recipe the defaults are trained; key=value changes one setting. Ctrl-C, SIGTERM and SIGHUP finish the present update,
+save a checkpoint and exit with 130, 143 and 129; a second one ends at once. --resume goes on bit for bit, also after a crash.`,
 		Example: `  ballast train --print-recipe > recipe.yaml
   ballast train recipe.yaml epochs=3 optimizer.lr=0.05
   ballast train --data mnist network=cnn norm='{name: ghost, ghost_size: 32}' --out runs/mnist
@@ -135,13 +135,16 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 	return nil
 }
 
+// mostRecipe bounds a recipe, which is some kilobytes; one with all its overrides and comments is far smaller.
+const mostRecipe = 4 << 20
+
 // readRecipe reads the recipe, if a file is named, and puts the overrides on top.
 func readRecipe(args []string, dataName string) (train.Recipe, error) {
 	settings := map[string]any{}
 	file := ""
 	if len(args) > 0 && !strings.Contains(args[0], "=") {
 		file, args = args[0], args[1:]
-		text, err := os.ReadFile(file)
+		text, err := untrusted.ReadFile(file, mostRecipe)
 		if err != nil {
 			return train.Recipe{}, &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
 		}
