@@ -84,7 +84,8 @@ func (s *stopper) watch() {
 		case <-s.done:
 			return
 		case received := <-s.signals:
-			if by := (stoppedBy{received}); !s.begin(by, by.code()) {
+			// That of processor time comes again each second.
+			if by := (stoppedBy{received}); !s.begin(by, by.code()) && received != processorTime {
 				s.end(by.Error(), by.code())
 			}
 		}
