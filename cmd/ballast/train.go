@@ -19,6 +19,7 @@ import (
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/lab"
@@ -131,7 +132,7 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 	for _, name := range slices.Sorted(maps.Keys(report.Metrics)) {
 		fmt.Fprintf(a.out, "  %-20s %.6g\n", name, report.Metrics[name])
 	}
-	fmt.Fprintln(a.out, "model:", model)
+	fmt.Fprintln(a.out, "model:", printable.Line(model))
 	return nil
 }
 
