@@ -15,7 +15,7 @@ import (
 
 const (
 	// grace is how long a verb may take to end once it was told to, so that all are gone within two seconds.
-	grace = 1500 * time.Millisecond
+	grace = 1200 * time.Millisecond
 	// patience is how long a verb may take that ends by itself: the present update of a training, and its save on a slow disk.
 	patience = 10 * time.Minute
 	// lastWords is how long a line may take on a standard error that nobody reads.
