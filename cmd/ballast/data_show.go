@@ -7,17 +7,16 @@ import (
 	"image/png"
 	"io"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // showFlags are the flags of "ballast data show".
@@ -113,11 +112,15 @@ func (a *app) showExamples(ds data.Dataset, f showFlags) error {
 		if list = append(list, s); a.json {
 			continue
 		}
-		draw := letters
-		if f, ok := a.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-			draw = halfBlocks
+		if _, err := fmt.Fprintf(a.out, "%s %d: %s\n", printable.Line(info.Name), i, printable.Line(s.Class)); err != nil {
+			return err
 		}
-		if _, err := fmt.Fprintf(a.out, "%s %d: %s\n%s", info.Name, i, s.Class, draw(x, info.Shape)); err != nil {
+		// Colours are control characters, which standard output escapes where they come from a file.
+		canvas, draw := a.out, letters
+		if f, ok := a.outTerminal(); ok {
+			canvas, draw = f, halfBlocks
+		}
+		if _, err := io.WriteString(canvas, draw(x, info.Shape)); err != nil {
 			return err
 		}
 	}

@@ -126,6 +126,9 @@ func (h hostile) check(t *testing.T, engine string) {
 			break
 		}
 	}
+	if strings.Contains("\n"+result.text, "\nFORGED") {
+		t.Errorf("a line break in a name begins a line:\n%s", cut(result.text))
+	}
 	if len(result.text) > 1<<20 {
 		t.Errorf("it printed %d bytes", len(result.text))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/metric"
 )
 
@@ -88,7 +89,7 @@ the units of its data set, and gives logits and probabilities [n, classes]. An O
 			return a.printJSON(outputs)
 		}
 		for _, o := range outputs {
-			fmt.Fprintf(a.out, "%s %s %v\n", o.Name, o.DType, o.Shape)
+			fmt.Fprintf(a.out, "%s %s %v\n", printable.Line(o.Name), o.DType, o.Shape)
 		}
 		return nil
 	}
