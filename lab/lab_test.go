@@ -72,7 +72,7 @@ func TestRunFolder(t *testing.T) {
 	if err := run.Finish(nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lab.Start(o); err == nil || !strings.Contains(err.Error(), "use --resume") {
+	if _, err := lab.Start(o); err == nil || !strings.Contains(err.Error(), "resume it with --resume") {
 		t.Errorf("a used folder gave %v", err)
 	}
 

@@ -115,7 +115,7 @@ func (r *Run) open(o StartOptions) error {
 	old, err := untrusted.ReadFileNoLink(metaFile, mostMeta)
 	switch {
 	case err == nil && !o.Resume:
-		return fmt.Errorf("lab: %s has a run in it; use --resume to go on with it, or choose another folder", o.Dir)
+		return &fault.Usage{Err: fmt.Errorf("lab: %s has a run in it; resume it with --resume, begin anew with --overwrite, or name another folder", o.Dir)}
 	case err == nil:
 		if err := json.Unmarshal(old, &r.meta); err != nil {
 			return &fault.Input{File: metaFile, Err: err, Mend: "remove the file or choose another folder"}

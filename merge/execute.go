@@ -88,12 +88,22 @@ func (p *Plan) free() error {
 	if err == nil && stream {
 		err = &fault.Usage{Err: fmt.Errorf("merge: %s is a pipe or a device, and a merge goes back in what it wrote; name a file", p.Out)}
 	}
-	if manifest := manifestOf(p.Out); err == nil && exists(manifest) {
-		if _, bad := readManifest(manifest); bad != nil {
-			err = &fault.Usage{Err: fmt.Errorf("merge: %s, the place of the manifest, holds something else; move it away, or name another output", manifest)}
-		}
+	if err == nil {
+		err = CheckManifest(p.Out)
 	}
 	return err
+}
+
+// CheckManifest refuses an output file if something else stands where its manifest belongs.
+func CheckManifest(out string) error {
+	manifest := manifestOf(out)
+	if _, err := os.Lstat(manifest); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err := readManifest(manifest); err != nil {
+		return &fault.Usage{Err: fmt.Errorf("merge: %s, the place of the manifest, holds something else; move it away, or name another output", manifest)}
+	}
+	return nil
 }
 
 // placed reports whether an earlier run of this plan had put its output into place when it was killed, and returns its manifest.

@@ -115,18 +115,19 @@ func writeWhole(path string, text []byte) error {
 	})
 }
 
-// Encoded writes the manifest of a merged model beside a file that it was encoded into after the merge, in which encoding it was, and returns it.
-func (m Manifest) Encoded(ctx context.Context, file, encoding string) (Manifest, error) {
+// Encoded writes the manifest of a merged model that was encoded into file after the merge, in which encoding it was, and returns it.
+// The file may still be on its way to out, beside which the manifest is written: so there is no moment without one.
+func (m Manifest) Encoded(ctx context.Context, file, out, encoding string) (Manifest, error) {
 	sum, size, err := hashFile(ctx, file, make([]byte, copyBuffer), nil)
 	if err != nil {
 		return m, err
 	}
-	m.Outputs, m.Encoding = []OutputFile{{File: filepath.Base(file), Bytes: size, SHA256: sum}}, encoding
+	m.Outputs, m.Encoding = []OutputFile{{File: filepath.Base(out), Bytes: size, SHA256: sum}}, encoding
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return m, err
 	}
-	return m, writeWhole(manifestOf(file), append(text, '\n'))
+	return m, writeWhole(manifestOf(out), append(text, '\n'))
 }
 
 // manifestOf is the manifest of a single file: beside it, by its name.

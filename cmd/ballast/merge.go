@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -102,9 +103,9 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 		Out: f.out, RecipeDir: dir, Memory: memory, ShardSize: shard, DType: f.dtype, Threads: f.threads, Seed: a.seed, Overwrite: f.overwrite,
 		AllowMissing: f.missing, Saturate: f.saturate, Versions: bundle.Versions(),
 	}
-	gguf := strings.HasSuffix(f.out, ".gguf")
+	gguf, stage := strings.HasSuffix(f.out, ".gguf"), durable.Beside(f.out, durable.StageSuffix)
 	if gguf { // merged beside it first
-		o.Out = durable.Beside(f.out, durable.StageSuffix)
+		o.Out = filepath.Join(stage, "merged")
 		o.Overwrite = true
 		if !f.dryRun {
 			release, err := claimFile(f.out, f.overwrite)()
@@ -112,6 +113,9 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 				return err
 			}
 			defer func() { _ = release() }() // the lock ends with the process at the latest
+			if err := merge.CheckManifest(f.out); err != nil {
+				return err
+			}
 		}
 	}
 	plan, err := merge.NewPlan(recipe, o)
@@ -143,14 +147,7 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 		}
 	}
 	if gguf {
-		name := strings.TrimSuffix(filepath.Base(f.out), ".gguf")
-		if _, err := convert.Format(cmd.Context(), o.Out, f.out, convert.Options{To: convert.ToGGUF, Type: f.quantize, Name: name}); err != nil {
-			return err
-		}
-		if result.Manifest, err = result.Encoded(cmd.Context(), f.out, strings.TrimSpace("gguf "+f.quantize)); err != nil {
-			return err
-		}
-		if err := os.RemoveAll(o.Out); err != nil {
+		if result.Manifest, err = f.encode(cmd.Context(), result.Manifest, stage); err != nil {
 			return err
 		}
 	}
@@ -163,6 +160,23 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	}
 	_, err = fmt.Fprintf(a.out, "%s: %d tensors%s by %s in %s\n", f.out, result.Tensors, resumed, result.Method, time.Since(began).Round(time.Millisecond))
 	return err
+}
+
+// encode makes the GGUF file of a merge in the folder stage and moves it into place, after its manifest.
+func (f mergeFlags) encode(ctx context.Context, m merge.Manifest, stage string) (merge.Manifest, error) {
+	encoded := filepath.Join(stage, "model.gguf")
+	name := strings.TrimSuffix(filepath.Base(f.out), ".gguf")
+	if _, err := convert.Format(ctx, filepath.Join(stage, "merged"), encoded, convert.Options{To: convert.ToGGUF, Type: f.quantize, Name: name}); err != nil {
+		return m, err
+	}
+	m, err := m.Encoded(ctx, encoded, f.out, strings.TrimSpace("gguf "+f.quantize))
+	if err != nil {
+		return m, err
+	}
+	if err := os.Rename(encoded, f.out); err != nil {
+		return m, err
+	}
+	return m, errors.Join(durable.SyncDir(filepath.Dir(f.out)), os.RemoveAll(stage))
 }
 
 // recipe reads the recipe, or makes one of the short form.

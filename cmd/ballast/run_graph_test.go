@@ -69,7 +69,7 @@ func TestRunGraph(t *testing.T) {
 		if code := run("inspect", model); code != 0 || !bytes.Contains(out.Bytes(), []byte("kind          onnx")) || !bytes.Contains(out.Bytes(), []byte("runs          yes")) {
 			t.Errorf("%s: %d %s%s", name, code, out.String(), errs.String())
 		}
-		if code := run("run", model, "--input", "z="+x, "--output", y, "--engine", "go"); code != exitBadInput {
+		if code := run("run", model, "--input", "z="+x, "--output", y, "--overwrite", "--engine", "go"); code != exitBadInput {
 			t.Errorf("%s: exit code %d: %s", name, code, errs.String())
 		}
 	}

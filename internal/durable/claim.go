@@ -27,7 +27,7 @@ const (
 	WorkSuffix    = ".ballast-work"
 	JournalSuffix = ".ballast-journal"
 
-	// StageSuffix is that of a whole output that another is made of.
+	// StageSuffix is that of a folder in which an output file is made in several steps. It goes when the file is found whole.
 	StageSuffix = ".ballast-stage"
 )
 
@@ -90,7 +90,7 @@ func ClaimFile(path string, allowed Permit) (c *Claim, stream bool, err error) {
 	}
 	// Under the lock: the process that held it may have just written the file, and what a killed one left goes either way.
 	if _, err = allowed.file(path); err != nil {
-		return nil, false, errors.Join(err, c.Release())
+		return nil, false, errors.Join(err, os.RemoveAll(Beside(path, StageSuffix)), c.Release())
 	}
 	return c, false, nil
 }
@@ -173,7 +173,7 @@ func (c *Claim) Release() error {
 		return nil
 	}
 	defer c.forget()
-	err := errors.Join(os.RemoveAll(Beside(c.path, temporarySuffix)), os.RemoveAll(Beside(c.path, StageSuffix)), dropLock(c.lock))
+	err := errors.Join(os.RemoveAll(Beside(c.path, temporarySuffix)), dropLock(c.lock))
 	removeEmpty(c.made)
 	return err
 }
