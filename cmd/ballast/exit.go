@@ -89,12 +89,16 @@ func exitCode(ctx context.Context, a *app, err error) int {
 
 // codeOf is the exit code of an error. A resource that ran out comes first: what else is wrong may be its doing.
 func codeOf(err error) int {
+	var (
+		usage *fault.Usage
+		unmet *fault.Unmet
+	)
 	switch {
 	case exhausted(err):
 		return exitExhausted
-	case some(err, func(e error) bool { _, ok := e.(*fault.Usage); return ok }), isCobraUsage(err):
+	case errors.As(err, &usage), isCobraUsage(err):
 		return exitUsage
-	case some(err, func(e error) bool { _, ok := e.(*fault.Unmet); return ok }):
+	case errors.As(err, &unmet):
 		return exitUnmet
 	case some(err, func(e error) bool { bad, ok := e.(interface{ BadInput() bool }); return ok && bad.BadInput() }):
 		return exitBadInput
@@ -111,7 +115,7 @@ func some(err error, is func(error) bool) bool {
 	if is(err) {
 		return true
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
 	case interface{ Unwrap() error }:
 		return some(e.Unwrap(), is)
 	case interface{ Unwrap() []error }:
@@ -136,7 +140,7 @@ func exhausted(err error) bool {
 		if out, ok := e.(interface{ Exhausted() bool }); ok && out.Exhausted() {
 			return true
 		}
-		switch e {
+		switch e { //nolint:errorlint // some has unwrapped it
 		case syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE:
 			return true
 		}

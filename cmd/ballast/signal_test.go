@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -231,5 +230,5 @@ func (h held) end(t *testing.T, signals []syscall.Signal) {
 	if h.after != nil && len(signals) == 1 {
 		h.after(t, dir)
 	}
-	t.Log(fmt.Sprintf("gone after %v", took.Round(time.Millisecond)))
+	t.Logf("gone after %v", took.Round(time.Millisecond))
 }

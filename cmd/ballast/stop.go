@@ -144,7 +144,7 @@ func (s *stopper) end(why string, code int) {
 	for _, cleanup := range s.cleanups {
 		cleanup()
 	}
-	os.Exit(code)
+	os.Exit(code) //nolint:forbidigo // the verb does not come to an end
 }
 
 // say writes a line to standard error, which may be a pipe that is full.
