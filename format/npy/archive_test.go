@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,6 +15,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/ballast-ml/ballast/internal/memory"
 )
 
 // member makes a member of values.
@@ -193,4 +196,93 @@ func ExampleWriteArchive() {
 	values, err := a.Array("bias").Float32s()
 	fmt.Println(a.Names(), values, err)
 	// Output: [bias] [1 2] <nil>
+}
+
+// A bit of a value that is flipped is noticed by every way to read the array, and the entry is named.
+func TestArchiveChecksum(t *testing.T) {
+	values := []float32{1, 2, 3, 4}
+	for _, compressed := range []bool{false, true} {
+		var b bytes.Buffer
+		if err := WriteArchive(&b, []Member{member("good", []int{4}, values), member("bad", []int{2, 2}, values)}, compressed); err != nil {
+			t.Fatal(err)
+		}
+		data := b.Bytes()
+		// The checksum itself, in the list and behind the data: packed data would often not unpack at all.
+		behind, list := bytes.LastIndex(data, []byte("PK\x07\x08"))+4, bytes.LastIndex(data, []byte("PK\x01\x02"))+16
+		data[behind] ^= 1
+		data[list] ^= 1
+		a, err := parseArchive(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := a.Array("good").Float32s(); err != nil || !slices.Equal(got, values) {
+			t.Errorf("got %v, %v", got, err)
+		}
+		_, err1 := a.Array("bad").Float32s()
+		for _, err := range []error{err1, a.Array("bad").ReadRaw(make([]byte, 16), 0), a.Verify(t.Context())} {
+			if !errors.Is(err, ErrChecksum) || !strings.Contains(err.Error(), `"bad.npy": data are damaged`) {
+				t.Errorf("compressed %v: got %v", compressed, err)
+			}
+		}
+	}
+}
+
+// An array by columns that is packed is unpacked once for all its stretches, within the memory limit.
+func TestArchiveColumns(t *testing.T) {
+	const rows, columns = 300, 400
+	columnwise, want := make([]byte, 4*rows*columns), make([]float32, rows*columns)
+	for r := range rows {
+		for c := range columns {
+			want[r*columns+c] = float32(r*columns + c)
+			binary.LittleEndian.PutUint32(columnwise[4*(c*rows+r):], math.Float32bits(want[r*columns+c]))
+		}
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create("a.npy")
+	if err == nil {
+		_, err = w.Write(file(dict("<f4", "True", "(300, 400)"), columnwise...))
+	}
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r := &countedReads{Reader: bytes.NewReader(b.Bytes())}
+	a, err := NewArchive(r, int64(b.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := make([]float32, columns)
+	for i := range rows {
+		if err := a.Array("a").ReadFloat32s(row, i*columns); err != nil || !slices.Equal(row, want[i*columns:(i+1)*columns]) {
+			t.Fatalf("row %d: %v", i, err)
+		}
+	}
+	if most := int64(4 * b.Len()); r.bytes > most {
+		t.Errorf("%d bytes were read of an archive of %d", r.bytes, b.Len())
+	}
+	memory.SetLimit(1000)
+	defer memory.SetLimit(0)
+	if a, err = parseArchive(b.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	var missing *memory.Error
+	if err := a.Array("a").ReadFloat32s(row, 0); !errors.As(err, &missing) || !strings.Contains(err.Error(), "a.npy") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := a.Array("a").Float32s(); !errors.As(err, &missing) || missing.Need != 4*rows*columns {
+		t.Errorf("got %v", err)
+	}
+}
+
+// countedReads counts what is read.
+type countedReads struct {
+	*bytes.Reader
+	bytes int64
+}
+
+// ReadAt reads and counts.
+func (c *countedReads) ReadAt(p []byte, at int64) (int, error) {
+	n, err := c.Reader.ReadAt(p, at)
+	c.bytes += int64(n)
+	return n, err
 }

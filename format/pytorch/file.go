@@ -99,7 +99,7 @@ func (f *File) open(opts []Options) error {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 64<<20 + 64*min(f.size, math.MaxInt64>>8)
 	}
-	f.budget = 24<<20 + 3*f.size // what the machine may allocate, leaving room for the program and for what it does not count
+	f.budget = 20<<20 + 3*f.size // what the machine may allocate, leaving room for the program and for what it does not count
 	v, err := f.read()
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/ballast-ml/ballast/internal/memory"
 )
 
 // The files of testdata were written by Python's own pickle, in every protocol and both layouts, from one object: a state
@@ -420,6 +423,104 @@ func TestAllocation(t *testing.T) {
 		if most := uint64(64<<20 + 4*len(file)); spent > most {
 			t.Errorf("%s: %d bytes for a file of %d, at most %d", name, spent, len(file), most)
 		}
+	}
+}
+
+// A damaged entry is named by every way to read it; what is damaged elsewhere is found by Verify.
+func TestChecksum(t *testing.T) {
+	pickle := p{0x80, 2}.op('}').str("w").tensor("FloatStorage", "0", 4, 0, []int64{2, 2}, []int64{2, 1}).op('s').
+		str("t").tensor("FloatStorage", "0", 4, 0, []int64{2, 2}, []int64{1, 2}).op('s', '.')
+	good := archive(t, pickle, map[string][]byte{"0": bytes.Repeat([]byte{7}, 16), "unused": bytes.Repeat([]byte{9}, 16)})
+	read := func(file []byte, tensor string) error {
+		f, err := parse(file)
+		if err != nil {
+			return err
+		}
+		if tensor == "" {
+			return f.Verify(t.Context())
+		}
+		_, err = f.Float32s(tensor)
+		return err
+	}
+	for name, c := range map[string]struct {
+		flip    byte   // the first of these bytes
+		tensors string // whose reading must notice
+		part    string
+	}{
+		"storage": {7, "w t ", "model/data/0"}, "unused": {9, " ", "model/data/unused"}, "pickle": {'}', "w", "model/data.pkl"},
+	} {
+		damaged := bytes.Clone(good)
+		at := bytes.Index(damaged, bytes.Repeat([]byte{c.flip}, 16))
+		if name == "pickle" {
+			at = bytes.IndexByte(damaged, 'w')
+		}
+		damaged[at] ^= 2
+		for _, tensor := range strings.Split(c.tensors, " ") {
+			err := read(damaged, tensor)
+			var typed *Error
+			if !errors.Is(err, ErrChecksum) || !errors.As(err, &typed) || typed.Part != c.part || !typed.BadInput() {
+				t.Errorf("%s, tensor %q: got %v", name, tensor, err)
+			}
+		}
+	}
+	// torch.save leaves all of them out when it is told to.
+	absent := bytes.Clone(good)
+	for at := 0; at+46 < len(absent); at++ {
+		switch string(absent[at : at+4]) {
+		case "PK\x07\x08":
+			clear(absent[at+4 : at+8])
+		case "PK\x01\x02":
+			clear(absent[at+16 : at+20])
+		}
+	}
+	for _, tensor := range []string{"w", "t", ""} {
+		if err := read(absent, tensor); err != nil {
+			t.Errorf("without checksums: %v", err)
+		}
+	}
+}
+
+// Views of one storage may show far more than the file holds, up to a bound; layers that share weights are far below it.
+func TestViews(t *testing.T) {
+	views := func(n int) p {
+		b := p{0x80, 2}.op('}').str("0").tensor("FloatStorage", "k", 4, 0, []int64{1 << 20}, []int64{0}).op('q', 1, 's')
+		for i := range n - 1 {
+			b = b.str(fmt.Sprint(i+1)).op('h', 1, 's')
+		}
+		return b.op('.')
+	}
+	storage := map[string][]byte{"k": make([]byte, 16)}
+	if f, err := parse(archive(t, views(12), storage)); err != nil || len(f.Names()) != 12 {
+		t.Errorf("12 views: %v", err)
+	}
+	many := archive(t, views(100), storage)
+	if _, err := parse(many); !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), `tensor "16": limit exceeded`) {
+		t.Errorf("100 views: %v", err)
+	}
+	if f, err := parse(many, Options{MaxBytes: 1 << 30}); err != nil || len(f.Names()) != 100 {
+		t.Errorf("100 views that are trusted: %v", err)
+	}
+	memory.SetLimit(1 << 20)
+	defer memory.SetLimit(0)
+	f, err := parse(archive(t, views(1), storage))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var missing *memory.Error
+	if _, err := f.Float32s("0"); !errors.As(err, &missing) || missing.Need != 4<<20 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Numbers of memory may come in any order, as no pickler gives them.
+func TestMemory(t *testing.T) {
+	b := p{0x80, 2}.op('}', '(').str("far").int(1).op('r', 9, 0, 0, 0x80).str("first").int(2).op('q', 0).
+		str("third").int(3).op('q', 2).str("second").int(4).op('q', 1).str("again").op('h', 2).str("and").op('j', 9, 0, 0, 0x80).
+		str("over").int(5).op('q', 2).str("last").op('h', 2, 'u', '.')
+	f, err := parse(archive(t, b, nil))
+	want := map[string]string{"far": "1", "first": "2", "third": "3", "second": "4", "again": "3", "and": "1", "over": "5", "last": "5"}
+	if err != nil || !maps.Equal(f.Metadata(), want) {
+		t.Errorf("got %v, %v", f.Metadata(), err)
 	}
 }
 

@@ -89,7 +89,7 @@ func parseIndex(data []byte) (map[string]string, error) {
 	if err := open(in, "an index"); err != nil {
 		return nil, err
 	}
-	budget := 16<<20 + 2*len(data)
+	budget := 12<<20 + 2*len(data)
 	weightMap, bases := map[string]string(nil), map[string]string{}
 	for in.More() {
 		key, err := text(in)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/ballast-ml/ballast/internal/strided"
 )
 
@@ -46,4 +48,36 @@ func TestGather(t *testing.T) {
 	if err := strided.Gather(nil, 2, []int{0}, []int64{1}, 0, nil); err != nil {
 		t.Error(err)
 	}
+}
+
+// Copy gives what Gather gives, for every size, order and stretch.
+func TestCopyEqualsGather(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.SampledFrom([]int{1, 2, 4, 8, 16}).Draw(t, "size")
+		shape := rapid.SliceOfN(rapid.IntRange(1, 5), 0, 4).Draw(t, "shape")
+		strides, elements, reach := make([]int64, len(shape)), 1, int64(1)
+		for i, dim := range shape {
+			strides[i] = rapid.Int64Range(0, 7).Draw(t, "stride")
+			elements *= dim
+			reach += int64(dim-1) * strides[i]
+		}
+		data := make([]byte, reach*int64(size))
+		for i := range data {
+			data[i] = byte(i * 37)
+		}
+		first := rapid.IntRange(0, elements-1).Draw(t, "first")
+		n := rapid.IntRange(0, elements-first).Draw(t, "n") * size
+		want, got := make([]byte, n), make([]byte, n)
+		fetch := func(raw []byte, at int64) error {
+			copy(raw, data[at:])
+			return nil
+		}
+		if err := strided.Gather(fetch, size, shape, strides, int64(first), want); err != nil {
+			t.Fatal(err)
+		}
+		strided.Copy(data, size, shape, strides, int64(first), got)
+		if !slices.Equal(got, want) {
+			t.Fatalf("%v by %v from %d on: %v, want %v", shape, strides, first, got, want)
+		}
+	})
 }
