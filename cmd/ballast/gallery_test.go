@@ -121,10 +121,18 @@ func (h hostile) check(t *testing.T, engine string) {
 		}
 	}
 	for i, r := range result.text {
-		if r == utf8.RuneError || unicode.Is(unicode.Cf, r) || unicode.IsControl(r) && r != '\n' && r != '\t' {
+		raw := false // a byte that is not UTF-8; the replacement character itself may stand there
+		if r == utf8.RuneError {
+			_, width := utf8.DecodeRuneInString(result.text[i:])
+			raw = width <= 1
+		}
+		if raw || unicode.Is(unicode.Cf, r) || unicode.IsControl(r) && r != '\n' && r != '\t' {
 			t.Errorf("%U came through at byte %d of\n%s", r, i, cut(fmt.Sprintf("%q", result.text)))
 			break
 		}
+	}
+	if strings.Contains("\n"+result.text, "\nFORGED") {
+		t.Errorf("a line break in a name begins a line:\n%s", cut(result.text))
 	}
 	if len(result.text) > 1<<20 {
 		t.Errorf("it printed %d bytes", len(result.text))
