@@ -32,10 +32,10 @@ func inJSON(s string) string {
 func galleryNames() []hostile {
 	var out []hostile
 	add := func(name string, files map[string]text, verbs ...string) {
-		for _, verb := range verbs {
+		for i, verb := range verbs {
 			for _, more := range []string{"", " --json"} {
 				out = append(out, hostile{
-					kind: "escape", name: name + "/" + strings.Fields(verb)[0] + strings.ReplaceAll(more, " --", "-"), files: inFolder(files), run: strings.Fields(verb + more),
+					kind: "escape", name: fmt.Sprintf("%s/%d-%s", name, i+1, strings.Fields(verb)[0]) + strings.ReplaceAll(more, " --", "-"), files: inFolder(files), run: strings.Fields(verb + more),
 					exit: []int{exitOK, exitFailed, exitUsage, exitBadInput, exitUnmet}, writes: true, memory: 1 << 30,
 				})
 			}

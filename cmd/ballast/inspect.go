@@ -112,7 +112,7 @@ func printInspection(out io.Writer, in *bundle.Inspection, total int, asked bool
 	if in.Runs {
 		fmt.Fprintf(w, "runs\tyes\n")
 	} else {
-		fmt.Fprintf(w, "runs\tno, missing: %s\n", strings.Join(in.Missing, ", "))
+		fmt.Fprintf(w, "runs\tno, missing: %s\n", printable.Line(strings.Join(in.Missing, ", ")))
 	}
 	for i, key := range slices.Sorted(maps.Keys(in.Metadata)) {
 		if i == fewKeys {
