@@ -167,7 +167,7 @@ func TestFolderLinks(t *testing.T) {
 			if strings.HasSuffix(name, ".json") && ok { // a blob that is no index
 				ok = false
 			}
-			if (err == nil) != ok || err != nil && !(errors.As(err, &bad) && bad.BadInput()) {
+			if (err == nil) != ok || err != nil && (!errors.As(err, &bad) || !bad.BadInput()) {
 				t.Errorf("%s to %s: got %v", name, target, err)
 			}
 			if err := os.Remove(path); err != nil {
