@@ -3,6 +3,7 @@ package convert
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // model writes a folder as Hugging Face does, with tensors of many types, and returns the path of the weights.
@@ -352,5 +354,54 @@ func TestFormatRefuses(t *testing.T) {
 	_, err := Format(t.Context(), complexFile, filepath.Join(dir, "z.npz"), Options{To: ToNPZ})
 	if err == nil || !strings.Contains(err.Error(), "z: type C64 cannot be written to npz; take it out of the model first") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Companions that lead out of the model's folder are refused before anything is written.
+func TestFormatRefusesLinksOut(t *testing.T) {
+	for _, name := range []string{"LICENSE", "tokenizer.json", "vocab.txt"} {
+		in, dir := filepath.Dir(modelFolder(t)), t.TempDir()
+		secret := filepath.Join(dir, "secret")
+		path := filepath.Join(in, name)
+		if err := errors.Join(os.WriteFile(secret, []byte("secret"), 0o644), os.RemoveAll(path)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(secret, path); err != nil {
+			t.Skip("no links here:", err)
+		}
+		for _, o := range []Options{{To: ToSafetensors}, {To: ToSharded}, {To: ToGGUF}} {
+			out := filepath.Join(dir, "out")
+			_, err := Format(t.Context(), in, out, o)
+			var refused *untrusted.Error
+			if !errors.As(err, &refused) || !strings.Contains(err.Error(), "outside its folder") {
+				t.Errorf("%s to %s: got %v", name, o.To, err)
+			}
+			if _, err := os.Stat(out); err == nil {
+				t.Errorf("%s to %s: something was written", name, o.To)
+			}
+		}
+	}
+}
+
+// A tokenizer that numbers its tokens without end, or holds more than its bytes can mean, stays beside the weights.
+func TestTokenizersLeftOut(t *testing.T) {
+	for name, text := range map[string]string{
+		"last":   `{"model":{"type":"BPE","vocab":{"a":9223372036854775807},"merges":[]}}`,
+		"added":  `{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"added_tokens":[{"id":9223372036854775807,"content":"b"}]}`,
+		"merges": `{"model":{"type":"BPE","vocab":{"a":0},"merges":[["a","b","c"]]}}`,
+		"values": `{"model":{"type":"BPE","vocab":{"a":0},"merges":[` + strings.Repeat(`"",`, 300_000) + `""]}}`,
+	} {
+		in := filepath.Dir(modelFolder(t))
+		if err := os.WriteFile(filepath.Join(in, "tokenizer.json"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Format(t.Context(), in, filepath.Join(t.TempDir(), "m.gguf"), Options{To: ToGGUF})
+		if err != nil || !strings.Contains(strings.Join(r.Remarks, "; "), "so it is not in the GGUF file") {
+			t.Errorf("%s: %v, %v", name, r.Remarks, err)
+		}
+	}
+	var m mergeList
+	if err := json.Unmarshal([]byte(`["a b",["c","d"]]`), &m); err != nil || m.odd || !slices.Equal(m.texts, []string{"a b", "c d"}) {
+		t.Errorf("got %+v, %v", m, err)
 	}
 }

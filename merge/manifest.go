@@ -19,6 +19,7 @@ import (
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -348,7 +349,7 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 		case size != bytes:
 			v.Status = fmt.Sprintf("%d bytes, want %d", size, bytes)
 		case got != sum:
-			v.Status = fmt.Sprintf("sha256 %s, want %s", got, sum)
+			v.Status = fmt.Sprintf("sha256 %s, want %s", got, printable.Line(sum))
 		}
 		list = append(list, v)
 		return nil

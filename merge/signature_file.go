@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 
 	"github.com/ballast-ml/ballast/format/safetensors"
@@ -120,16 +119,9 @@ func (s Signature) PackedSize() int64 {
 
 // LoadSignature reads a signature file.
 func LoadSignature(path string) (Signature, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return Signature{}, &fault.Input{File: path, Err: err, Mend: `write one with "ballast signature extract"`}
-	}
-	if info.Size() > maxSignatureFile {
-		return Signature{}, &fault.Input{File: path, Err: fmt.Errorf("%d bytes are no signature", info.Size()), Mend: "extract fewer layers"}
-	}
 	data, err := untrusted.ReadFile(path, maxSignatureFile)
 	if err != nil {
-		return Signature{}, &fault.Input{File: path, Err: err}
+		return Signature{}, &fault.Input{File: path, Err: err, Mend: `write one with "ballast signature extract"`}
 	}
 	return ParseSignature(path, data)
 }

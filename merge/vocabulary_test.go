@@ -2,6 +2,7 @@ package merge_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -103,5 +104,34 @@ func TestSlices(t *testing.T) {
 	}
 	if !strings.Contains(contents(t, out)["config.json"], `"num_hidden_layers": 4`) {
 		t.Error("the config has another number of layers")
+	}
+}
+
+// Rows and padding that no vocabulary has are refused before room is made for them, and so is a tokenizer that leads out of its folder.
+func TestVocabulariesRefused(t *testing.T) {
+	secret := t.TempDir()
+	put(t, secret, "tokenizer.json", `{"model": {"vocab": {"a": 0}}}`)
+	for name, c := range map[string]struct{ tokens, more, want string }{
+		"row":    {`{"model": {"vocab": {"a": 16000000}}}`, "tokenizer_source: union", "its row is 16000000"},
+		"listed": {`{"model": {"vocab": [["a", -1], "b"]}}`, "tokenizer_source: union", "model.vocab"},
+		"pad":    {`{"model": {"vocab": {"a": 0}}}`, "tokenizer: {source: union, pad_to_multiple_of: 1000000000}", "at most 65536 is possible"},
+		"values": {`{"model": {"vocab": {"a": 0}}, "added_tokens": [` + strings.Repeat("{},", 300_000) + `{}]}`, "tokenizer_source: union", "more than 250000 values"},
+		"link":   {"", "tokenizer_source: union", "outside its folder"},
+	} {
+		dir := t.TempDir()
+		for _, model := range []string{"x", "y"} {
+			at := filepath.Join(dir, model)
+			writeTensors(t, at, []safetensors.Tensor{floats("model.embed_tokens.weight", []int{1, 2}, 1, 2)}, 0)
+			if c.tokens != "" {
+				put(t, at, "tokenizer.json", c.tokens)
+			} else if err := os.Symlink(filepath.Join(secret, "tokenizer.json"), filepath.Join(at, "tokenizer.json")); err != nil {
+				t.Skip("no links here:", err)
+			}
+		}
+		recipe := fmt.Sprintf("merge_method: linear\nmodels:\n- {model: %s/x, parameters: {weight: 1}}\n- {model: %s/y, parameters: {weight: 1}}\n%s", dir, dir, c.more)
+		_, err := run(t, recipe, merge.Options{Out: filepath.Join(dir, "out")})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
 	}
 }

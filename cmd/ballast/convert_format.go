@@ -36,7 +36,7 @@ func (a *app) convertFormat(ctx context.Context, in string, c convertFlags) erro
 	if err != nil {
 		return err
 	}
-	a.remark("written: %s", out)
+	a.remark("written: %s", printable.Line(out))
 	r := converted{Result: result}
 	if f.check {
 		o.Progress, done = a.bytesCounter("check")
@@ -58,7 +58,7 @@ func (a *app) convertFormat(ctx context.Context, in string, c convertFlags) erro
 		err = r.text(a.out)
 	}
 	if err == nil && r.Check != nil && !r.Check.Agrees {
-		return &fault.Unmet{What: []string{fmt.Sprintf("%s differs from %s by more than its types may", out, in)}}
+		return &fault.Unmet{What: []string{fmt.Sprintf("%s differs from %s by more than its types may", printable.Line(out), printable.Line(in))}}
 	}
 	return err
 }

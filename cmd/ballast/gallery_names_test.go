@@ -7,355 +7,313 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image"
-	"image/png"
-	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
-	"sync"
-	"testing"
-	"unicode"
-
-	"github.com/ballast-ml/ballast/format/gguf"
-	"github.com/ballast-ml/ballast/format/npy"
-	"github.com/ballast-ml/ballast/format/safetensors"
-	"github.com/ballast-ml/ballast/internal/onnxtest"
 )
 
-// evil is a name that changes a terminal's title, rings, clears the screen, reverses what follows, and begins a line of its own, which
-// no output may have. It is a line of its own in Markdown and HTML too.
-const evil = "\x1b]0;PWNED\a\x1b[2J\u009b31mred\u202e\nFORGED | <b>[x](javascript:1)`"
+// evil sets a terminal's title, its colour in two ways, turns the direction of text, begins a line of its own and hides a character.
+// evilBytes holds what is not UTF-8 besides.
+const (
+	evil      = "\x1b]0;x\a\x1b[31m\u009b31m\u202e\r\nFORGED\u2066\u200b"
+	evilBytes = evil + "\xff\x9b31m"
+)
 
-// shown is how what is escaped looks: \u001b by us and by JSON, \x1b where an error quotes.
-const shownEscaped = `(u001b|x1b)`
-
-// quoted is text as a string of JSON, which YAML reads too.
-func quoted(text string) string {
-	raw, err := json.Marshal(text)
+// inJSON is a text as JSON writes it; the characters of evil beyond ASCII stay as they are.
+func inJSON(s string) string {
+	b, err := json.Marshal(s)
 	if err != nil {
 		panic(err)
 	}
-	return string(raw)
+	return string(b)
 }
 
-// safetensorsText is a file of a header and as many zeros.
-func safetensorsText(header string, data int) []byte {
-	file := append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...)
-	return append(file, make([]byte, data)...)
-}
-
-// zipOf is an archive of stored entries.
-func zipOf(entries map[string]string) []byte {
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	for _, name := range slices.Sorted(maps.Keys(entries)) {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
-		if err == nil {
-			_, err = w.Write([]byte(entries[name]))
-		}
-		if err != nil {
-			panic(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
-}
-
-// trainedFiles are the manifest and the weights of a small bundle, made once by the command itself.
-var trainedFiles = sync.OnceValues(func() (map[string][]byte, error) {
-	dir, err := os.MkdirTemp("", "ballast-names-*")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)                                                                                     //nolint:errcheck // a temporary folder that stays does no harm
-	cmd := exec.Command(os.Args[0], "train", "-q", "--out", "r", "steps=2", "network={name: mlp, hidden: [4]}") //nolint:gosec // the test itself
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), asCommand+"=1", "BALLAST_ENGINE=go")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
-	}
-	files := map[string][]byte{}
-	for _, name := range []string{"ballast.json", "model.safetensors"} {
-		if files[name], err = os.ReadFile(filepath.Join(dir, "r", "model", name)); err != nil {
-			return nil, err
-		}
-	}
-	return files, nil
-})
-
-// bundleOf writes a bundle whose manifest was changed.
-func bundleOf(name string, change func(manifest map[string]any)) func(dir string) error {
-	return func(dir string) error {
-		files, err := trainedFiles()
-		if err != nil {
-			return err
-		}
-		var manifest map[string]any
-		if err := json.Unmarshal(files["ballast.json"], &manifest); err != nil {
-			return err
-		}
-		change(manifest)
-		text, err := json.Marshal(manifest)
-		return errors.Join(err, put(filepath.Join(dir, name, "ballast.json"), text), put(filepath.Join(dir, name, "model.safetensors"), files["model.safetensors"]))
-	}
-}
-
-// evilManifest has the name in all that a manifest says in words.
-func evilManifest(m map[string]any) {
-	labels, ok := m["labels"].([]any)
-	for i := range labels {
-		labels[i] = evil + fmt.Sprint(i)
-	}
-	if provenance, is := m["provenance"].(map[string]any); is && ok {
-		for _, key := range []string{"data", "data_licence", "engine"} {
-			provenance[key] = evil
-		}
-		provenance["versions"] = map[string]any{evil: evil}
-		provenance["derived"] = []any{evil}
-	}
-	m["name"] = evil
-	m["metrics"] = map[string]any{evil: 0.5}
-}
-
-// galleryNames are every name that a file can carry, with escape sequences in it.
+// galleryNames are every name that a file can carry, with escape sequences in it: the harness itself looks for them in the output.
 func galleryNames() []hostile {
 	var out []hostile
-	anyway := []int{exitOK, exitFailed, exitUsage, exitBadInput, exitUnmet} // what the verb makes of it is not the point here
-	add := func(name string, files func(dir string) error, want string, run ...string) {
-		out = append(out, hostile{kind: "escape", name: name, files: files, run: run, exit: anyway, want: want, writes: true, memory: 1 << 30})
-	}
-	all := func(files ...func(dir string) error) func(dir string) error {
-		return func(dir string) error {
-			var errs []error
-			for _, f := range files {
-				errs = append(errs, f(dir))
+	add := func(name string, files map[string]text, verbs ...string) {
+		for i, verb := range verbs {
+			for _, more := range []string{"", " --json"} {
+				out = append(out, hostile{
+					kind: "escape", name: fmt.Sprintf("%s/%d-%s", name, i+1, strings.Fields(verb)[0]) + strings.ReplaceAll(more, " --", "-"), files: inFolder(files), run: strings.Fields(verb + more),
+					exit: []int{exitOK, exitFailed, exitUsage, exitBadInput, exitUnmet}, writes: true, memory: 1 << 30,
+				})
 			}
-			return errors.Join(errs...)
 		}
 	}
 
-	// Tensors, metadata and types of safetensors, by every verb that names them.
-	named := safetensorsText(fmt.Sprintf(`{"__metadata__":{%s:%s,"licence":%[2]s},%[1]s:{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, quoted(evil), quoted(evil)), 16)
-	other := safetensorsText(fmt.Sprintf(`{%s:{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},%s:{"dtype":"F32","shape":[0],"data_offsets":[16,16]}}`, quoted(evil), quoted(evil+"2")), 16)
-	changed := safetensorsText(fmt.Sprintf(`{%s:{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, quoted(evil)), 12)
-	changed = append(changed, 0, 0, 0x80, 0x3f)
-	models := all(file("m.safetensors", named), file("o.safetensors", other), file("c.safetensors", changed))
-	for name, run := range map[string]string{
-		"inspect": "inspect m.safetensors", "inspect-json": "inspect m.safetensors --json", "inspect-tensors": "inspect m.safetensors --tensors *", "diff": "merge diff m.safetensors c.safetensors",
-		"diff-shapes": "merge diff m.safetensors o.safetensors", "diff-json": "merge diff m.safetensors o.safetensors --json", "merge-shapes": "merge m.safetensors o.safetensors --method linear --out x",
-	} {
-		add("st-"+name, models, shownEscaped, strings.Fields(run)...)
+	q := inJSON(evil)
+	weights := func(path string) []string {
+		return []string{"inspect " + path, "convert " + path + " --to gguf --out out.gguf --check", "merge diff " + path + " o.safetensors", "run " + path + " --input x=x.npy --output y.npz"}
 	}
-	for name, run := range map[string]string{
-		"merge": "merge m.safetensors c.safetensors --method linear --out x", "merge-dry": "merge m.safetensors c.safetensors --method linear --out x --dry-run --json", "convert-npz": "convert m.safetensors --to npz --out x.npz", "convert-check": "convert m.safetensors --to gguf --out x.gguf --check",
-		"signature": "signature inspect m.safetensors", "run": "run m.safetensors --input m.safetensors --output y.npz", "evaluate": "evaluate m.safetensors --data optdigits", "calibrate": "calibrate m.safetensors --data optdigits --out x",
-		"soup": "soup m.safetensors c.safetensors --out s.safetensors", "verify": "verify m.safetensors",
-	} {
-		add("st-"+name, models, "", strings.Fields(run)...)
+	with := func(path string, content text) map[string]text {
+		return map[string]text{path: content, "o.safetensors": smallTensors("w"), "x.npy": smallArray("1, 2, 2, 1", 4)}
 	}
-	for name, header := range map[string]string{
-		"dtype": `{"a":{"dtype":` + quoted(evil) + `,"shape":[4],"data_offsets":[0,16]}}`, "key": `{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],` + quoted(evil) + `:1}}`,
-		"bad-offsets": `{` + quoted(evil) + `:{"dtype":"F32","shape":[4],"data_offsets":[0,99]}}`, "bad-shape": `{` + quoted(evil) + `:{"dtype":"F32","shape":[-4],"data_offsets":[0,16]}}`,
-		"twice": `{` + quoted(evil) + `:{"dtype":"F32","shape":[4],"data_offsets":[0,16]},` + quoted(evil) + `:{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, "json": `{"` + evil + `":1}`,
+	tensor := func(name, dtype, shape, offsets string) text {
+		return rawTensors(16, fmt.Sprintf(`{%s:{"dtype":%s,"shape":%s,"data_offsets":%s}}`, name, dtype, shape, offsets))
+	}
+	const f32, shape, offsets = `"F32"`, "[2,2]", "[0,16]"
+	for name, file := range map[string]text{
+		"st-name":      tensor(q, f32, shape, offsets),
+		"st-dtype":     tensor(`"w"`, q, shape, offsets),
+		"st-bad-shape": tensor(q, f32, "[-1]", offsets),
+		"st-size":      tensor(q, f32, "[3]", offsets),
+		"st-twice":     rawTensors(16, `{`, q, `:{"dtype":"F32","shape":[4],"data_offsets":[0,16]},`, q, `:{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`),
+		"st-overlap":   rawTensors(16, `{`, q, `:{"dtype":"U8","shape":[16],"data_offsets":[0,16]},`, inJSON(evil+"2"), `:{"dtype":"U8","shape":[8],"data_offsets":[8,16]}}`),
+		"st-metadata":  rawTensors(16, `{"__metadata__":{`, q, `:`, q, `},"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`),
+		"st-key-twice": rawTensors(16, `{"__metadata__":{`, q, `:"",`, q, `:""},"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`),
+		"st-carried":   rawTensors(16, `{"__metadata__":{`, inJSON("gguf."+evil), `:`, inJSON(`{"type":"string","value":`+q+`}`), `},"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`),
+		"st-bytes":     rawTensors(16, `{"`, "\xff\x9b", `":{}}`),
+		"st-raw":       as(evilBytes),
+		"st-syntax":    rawTensors(0, `{"w":`, evil, `}`),
+		"st-layer":     tensor(inJSON("model.layers.0.self_attn."+evil), f32, shape, offsets),
 	} {
-		add("st-header-"+name, file("m.safetensors", safetensorsText(header, 16)), "", "inspect", "m.safetensors")
+		add(name, with("m.safetensors", file), weights("m.safetensors")...)
+	}
+	index := func(tensor, shard string) map[string]text {
+		return map[string]text{"d/model.safetensors.index.json": as(`{"metadata":{`, q, `:1},"weight_map":{`, tensor, `:`, shard, `}}`), "d/a.safetensors": smallTensors(evil)}
+	}
+	add("index-tensor", index(q, `"a.safetensors"`), "inspect d")
+	add("index-missing", index(inJSON(evil+"2"), `"a.safetensors"`), "inspect d")
+	add("index-shard", index(`"w"`, q), "inspect d")
+	add("index-path", index(`"w"`, inJSON("../"+evil)), "inspect d")
+	add("index-size", map[string]text{"d/model.safetensors.index.json": as(`{"metadata":{"total_size":`, q, `},"weight_map":{"w":"a.safetensors"}}`), "d/a.safetensors": smallTensors("w")}, "inspect d")
+	add("index-key", map[string]text{"d/model.safetensors.index.json": as(`{`, q, `:1,`, q, `:1,"weight_map":{}}`)}, "inspect d")
+
+	for name, file := range map[string]*ggufBytes{
+		"gguf-tensor":       newGGUF(1, 0).tensor(evil, 0, 4).zeros(100),
+		"gguf-tensor-bytes": newGGUF(1, 0).tensor("\xff"+evil, 0, 4).zeros(100),
+		"gguf-tensor-twice": newGGUF(2, 0).tensor(evil, 0, 4).tensor(evil, 32, 4).zeros(200),
+		"gguf-tensor-bad":   newGGUF(1, 0).tensor(evil, 7, 4).zeros(100),
+		"gguf-key":          newGGUF(1, 1).value(evil, 4).u32(1).tensor("t", 0, 4).zeros(100),
+		"gguf-key-bytes":    newGGUF(1, 1).value(evilBytes, 4).u32(1).tensor("t", 0, 4).zeros(100),
+		"gguf-key-bad":      newGGUF(1, 1).value(evil, 99).zeros(100),
+		"gguf-value":        newGGUF(1, 1).value("general.name", 8).text(evil).tensor("t", 0, 4).zeros(100),
+		"gguf-value-bytes":  newGGUF(1, 1).value("general.name", 8).text(evilBytes).tensor("t", 0, 4).zeros(100),
+		"gguf-architecture": newGGUF(1, 2).value("general.architecture", 8).text(evil).value("general.license", 8).text(evil).tensor("t", 0, 4).zeros(100),
+		"gguf-tokens":       newGGUF(1, 1).array("tokenizer.ggml.tokens", 8, 2).text(evil).text("b").tensor("t", 0, 4).zeros(100),
+		"gguf-alignment":    newGGUF(1, 1).value("general.alignment", 8).text(evil).tensor("t", 0, 4).zeros(100),
+		"gguf-carried":      newGGUF(1, 1).value("safetensors."+evil, 8).text(evil).tensor("t", 0, 4).zeros(100),
+		"gguf-magic":        {[]any{"GGUF", evilBytes}},
+	} {
+		add(name, with("m.gguf", as(file.pieces...)), "inspect m.gguf", "merge diff m.gguf o.safetensors", "convert m.gguf --to safetensors --out out.safetensors")
 	}
 
-	// What lies beside the weights in a folder.
-	plain := safetensorsText(`{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, 16)
-	beside := func(name string, files map[string]string, want string, runs ...string) {
-		writers := []func(dir string) error{file("d/model.safetensors", plain)}
-		for _, path := range slices.Sorted(maps.Keys(files)) {
-			writers = append(writers, file("d/"+path, []byte(files[path])))
-		}
-		for _, run := range runs {
-			add(name+"-"+strings.Fields(run)[0], all(writers...), want, strings.Fields(run)...)
-		}
+	manifest := func(name, dtype, path, more string) map[string]text {
+		return map[string]text{"d/model.json": as(`{`, more, `"weightsManifest":[{"paths":[`, path, `],"weights":[{"name":`, name, `,"dtype":`, dtype, `,"shape":[4]}]}]}`), "d/a.bin": repeated(16, "\x00")}
 	}
-	const convertFolder = "convert d --to gguf --out x.gguf"
-	beside("config-architecture", map[string]string{"config.json": `{"architectures":[` + quoted(evil) + `],"model_type":` + quoted(evil) + `}`}, "", "inspect d", convertFolder, "evaluate d --data optdigits")
-	beside("config-key", map[string]string{"config.json": `{` + quoted(evil) + `:1,"model_type":3}`}, "", "inspect d", convertFolder)
-	beside("config-type", map[string]string{"config.json": `{"model_type":"llama","hidden_size":` + quoted(evil) + `}`}, "", "inspect d", convertFolder)
-	beside("card", map[string]string{"README.md": "---\nlicense: " + quoted(evil) + "\nbase_model: " + quoted(evil) + "\n---\n"}, shownEscaped, "inspect d")
-	beside("card-key", map[string]string{"README.md": "---\n" + quoted(evil) + ": [\n---\n"}, "", "inspect d", convertFolder)
-	beside("tokenizer", map[string]string{"config.json": `{"model_type":"llama"}`, "tokenizer.json": `{"model":{"type":` + quoted(evil) + `}}`}, "", convertFolder)
-	beside("index-file", map[string]string{"model.safetensors.index.json": `{"weight_map":{"a":` + quoted(evil) + `}}`}, "", "inspect d")
-	beside("index-name", map[string]string{"model.safetensors.index.json": `{"weight_map":{` + quoted(evil) + `:"model.safetensors"}}`}, "", "inspect d")
-	beside("file-name", map[string]string{"x\x1b[2J\nFORGED.safetensors": string(plain), "\u202egnp.json": "{}"}, "", "inspect d", "merge d d --method linear --out x")
-
-	// Arrays, archives and pickles.
-	add("npz-member", file("a.npz", zipOf(map[string]string{evil + ".npy": "\x93NUMPY\x01\x00F\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }             \n\x00\x00\x00\x00"})), "", "inspect", "a.npz")
-	add("npz-other", file("a.npz", zipOf(map[string]string{evil: "x", "b.npy": "x"})), "", "inspect", "a.npz")
-	add("npy-descr", all(file("a.npy", []byte("\x93NUMPY\x01\x00\x46\x00{'descr': '\x1b[2J<f4', 'fortran_order': False, 'shape': (1,), '\x1b': 1}      \n")), file("b.npy", nil)), "", "evaluate", "--logits", "a.npy", "--labels", "b.npy")
-	pickle := func(body string) func(dir string) error {
-		return file("m.pth", zipOf(map[string]string{"archive/data.pkl": "\x80\x02" + body, "archive/version": "3\n"}))
-	}
-	text := func(s string) string {
-		return "X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) + s
-	}
-	oneLine := strings.ReplaceAll(evil, "\n", " ")
-	add("pth-global", pickle("c"+oneLine+"\nsystem\n("+text("x")+"tR."), "", "inspect", "m.pth")
-	add("pth-global-merge", pickle("c"+oneLine+"\nsystem\n("+text("x")+"tR."), "", "merge", "m.pth", "m.pth", "--method", "linear", "--out", "x")
-	add("pth-key", pickle("}("+text(evil)+"K\x01u."), "", "inspect", "m.pth")
-	add("pth-convert", pickle("}("+text(evil)+text(evil)+"u."), "", "convert", "m.pth", "--to", "safetensors", "--out", "x.safetensors")
-	add("pth-persistent", pickle("}("+text(evil)+"("+text("storage")+text(evil)+"tQu."), "", "inspect", "m.pth")
-	add("pth-entry", file("m.pth", zipOf(map[string]string{evil + "/data.pkl": "\x80\x02}.", evil + "/data/0": "x"})), "", "inspect", "m.pth")
-
-	// GGUF, ONNX, TensorFlow.js.
-	ggufOf := func(metadata []gguf.KeyValue, name string) func(dir string) error {
-		return func(dir string) error {
-			t, err := gguf.FromFloat32s(name, gguf.F32, []int{4}, make([]float32, 4))
-			if err != nil {
-				return err
-			}
-			return gguf.WriteFile(filepath.Join(dir, "m.gguf"), metadata, []gguf.Tensor{t})
-		}
-	}
-	model := []gguf.KeyValue{{Key: "general.architecture", Value: evil}, {Key: "general.name", Value: evil}, {Key: "general.license", Value: evil}}
-	for _, run := range []string{"inspect m.gguf", "inspect m.gguf --json", "convert m.gguf --to safetensors --out x.safetensors", "merge diff m.gguf m.gguf", "evaluate m.gguf --data optdigits"} {
-		add("gguf-"+strings.ReplaceAll(run, " ", "-"), ggufOf(model, "t"+evil[:20]), "", strings.Fields(run)...)
-	}
-	graph := onnxtest.Model{
-		Opset: 13, Tensors: []onnxtest.Tensor{onnxtest.Floats(evil+"w", []int{3, 2}, 1, 2, 3, 4, 5, 6)},
-		Inputs: []onnxtest.Value{{Name: evil + "x", Type: onnxtest.Float, Shape: []any{evil, 3}}}, Outputs: []onnxtest.Value{{Name: evil + "y", Type: onnxtest.Float, Shape: []any{evil, 2}}},
-		Nodes: []onnxtest.Node{{Op: "MatMul", Name: evil, Inputs: []string{evil + "x", evil + "w"}, Outputs: []string{evil + "y"}}},
-	}
-	strange := graph
-	strange.Nodes = []onnxtest.Node{{Op: evil, Domain: evil, Name: evil, Inputs: []string{evil + "x"}, Outputs: []string{evil + "y"}, Attributes: map[string]any{evil: evil}}}
-	wrong := graph
-	wrong.Nodes = []onnxtest.Node{{Op: "MatMul", Name: evil, Inputs: []string{evil + "x", evil + "none"}, Outputs: []string{evil + "y"}, Attributes: map[string]any{evil: 1}}}
-	input := func(dir string) error {
-		return npy.WriteFile(filepath.Join(dir, "x.npy"), []int{2, 3}, make([]float32, 6))
-	}
-	for name, m := range map[string]onnxtest.Model{"names": graph, "operator": strange, "wrong": wrong} {
-		files := all(file("m.onnx", m.Bytes()), input)
-		add("onnx-"+name, files, shownEscaped, "inspect", "m.onnx")
-		add("onnx-"+name+"-json", files, "", "inspect", "m.onnx", "--json")
-		add("onnx-"+name+"-run", files, "", "run", "m.onnx", "--input", "x.npy", "--output", "y.npz")
-		add("onnx-"+name+"-input", files, "", "run", "m.onnx", "--input", "other=x.npy", "--output", "y.npz")
-		add("onnx-"+name+"-convert", files, "", "convert", "m.onnx", "--to", "safetensors", "--out", "x.safetensors")
-	}
-	for name, manifest := range map[string]string{
-		"name": `{"format":` + quoted(evil) + `,"weightsManifest":[{"paths":["x.bin"],"weights":[{"name":` + quoted(evil) + `,"shape":[1],"dtype":"uint8"}]}]}`,
-		"type": `{"weightsManifest":[{"paths":["x.bin"],"weights":[{"name":"a","shape":[1],"dtype":` + quoted(evil) + `}]}]}`,
-		"path": `{"weightsManifest":[{"paths":[` + quoted(evil) + `],"weights":[{"name":"a","shape":[1],"dtype":"uint8"}]}]}`,
+	for name, files := range map[string]map[string]text{
+		"tfjs-name":  manifest(q, `"float32"`, `"a.bin"`, ""),
+		"tfjs-dtype": manifest(`"w"`, q, `"a.bin"`, ""),
+		"tfjs-path":  manifest(`"w"`, `"float32"`, q, ""),
+		"tfjs-out":   manifest(`"w"`, `"float32"`, inJSON("../"+evil), ""),
+		"tfjs-meta":  manifest(`"w"`, `"float32"`, `"a.bin"`, `"format":`+q+`,`+q+`:`+q+`,`),
+		"tfjs-twice": manifest(`"w"`, `"float32"`, `"a.bin"`, q+`:1,`+q+`:1,`),
+		"tfjs-quant": {"d/model.json": as(`{"weightsManifest":[{"paths":["a.bin"],"weights":[{"name":"w","dtype":"float32","shape":[16],"quantization":{"dtype":`, q, `,"scale":1,"min":0}}]}]}`), "d/a.bin": repeated(16, "\x00")},
 	} {
-		add("tfjs-"+name, all(file("model.json", []byte(manifest)), file("x.bin", []byte{1})), "", "inspect", "model.json")
+		add(name, files, "inspect d/model.json", "convert d/model.json --to npz --out out.npz")
 	}
 
-	// Bundles, by every verb that opens one.
-	bundled := bundleOf("b", evilManifest)
-	for name, run := range map[string]string{
-		"inspect": "inspect b", "inspect-json": "inspect b --json", "evaluate": "evaluate b --data optdigits --suite clean", "evaluate-two": "evaluate b b --data optdigits --suite clean", "evaluate-json": "evaluate b --data optdigits --suite clean --json",
-		"require": "evaluate b --data optdigits --suite clean --require acc>=2", "calibrate": "calibrate b --data optdigits --out c", "convert": "convert b --to gguf --out x.gguf", "soup": "soup b b --out s", "run": "run b --input none.npy --output y.npz",
-	} {
-		add("bundle-"+name, bundled, "", strings.Fields(run)...)
+	config := func(content string) map[string]text {
+		return map[string]text{"d/model.safetensors": smallTensors("w"), "d/config.json": as(content)}
 	}
-	for name, change := range map[string]func(m map[string]any){
-		"key": func(m map[string]any) { m[evil] = 1 }, "network": func(m map[string]any) { m["network"] = map[string]any{"name": evil} },
-		"layer": func(m map[string]any) { m["network"] = map[string]any{"name": "mlp", evil: 1} }, "schema": func(m map[string]any) { m["schema_version"] = evil },
-		"few-labels": func(m map[string]any) { m["labels"] = []any{evil} },
+	for name, files := range map[string]map[string]text{
+		"config-architecture": config(`{"architectures":[` + q + `]}`),
+		"config-type":         config(`{"model_type":` + q + `,"dtype":` + q + `,"transformers_version":` + q + `}`),
+		"config-bytes":        config("{\"model_type\":\"a\xff\x9b\"}"),
+		"config-key":          config(`{` + q + `:` + q + `}`),
+		"config-wrong":        config(`{"model_type":"llama","hidden_act":1,"vocab_size":` + q + `}`),
+		"config-labels":       config(`{"id2label":{"0":` + q + `}}`),
+		"config-layer-type":   config(`{"model_type":"resnet","layer_type":` + q + `}`),
+		"config-syntax":       config(`{"a":` + evilBytes + `}`),
+		"card-licence":        {"d/model.safetensors": smallTensors("w"), "d/README.md": as("---\nlicense: \"" + strings.ReplaceAll(evilBytes, "\n", "") + "\"\ntags:\n- " + strings.ReplaceAll(evilBytes, "\n", "") + "\n---\n")},
+		"licence-name":        {"d/model.safetensors": smallTensors("w"), "d/LICENSE" + evilBytes: as("mit")},
+		"file-names":          {"d/" + evilBytes + ".safetensors": smallTensors("w"), "d/b.safetensors": smallTensors("w")},
+		"tokenizer":           {"d/model.safetensors": smallTensors("w"), "d/tokenizer.json": as(`{"model":{"type":"BPE","vocab":{` + q + `:0},"merges":[` + q + `]},"added_tokens":[{"id":1,"content":` + q + `}]}`)},
 	} {
-		add("bundle-bad-"+name, bundleOf("b", change), "", "evaluate", "b", "--data", "optdigits")
+		add(name, files, "inspect d", "convert d --to gguf --out out.gguf", "convert d --to safetensors --out out")
+	}
+	add("tokenizer-row", map[string]text{"d/model.safetensors": smallTensors("w"), "e/model.safetensors": smallTensors("w"), "d/tokenizer.json": as(`{"model":{"vocab":{`, q, `:-1}}}`), "e/tokenizer.json": as(`{"model":{"vocab":{"a":0}}}`),
+		"r.yaml": as("merge_method: linear\ntokenizer_source: union\nmodels:\n  - model: d\n    parameters: {weight: 1}\n  - model: e\n    parameters: {weight: 1}\n")}, "merge r.yaml --out out")
+
+	for name, file := range map[string]text{"npz-name": zipped(map[string]text{evil + ".npy": smallArray("4", 4)}), "npz-bytes": zipped(map[string]text{evilBytes + ".npy": smallArray("4", 4)}), "npz-bad": zipped(map[string]text{evil + ".npy": as("x")})} {
+		add(name, with("m.npz", file), "inspect m.npz", "convert m.npz --to safetensors --out out.safetensors", "merge diff m.npz o.safetensors")
+	}
+	add("npy-header", map[string]text{"m.npy": npyHeader(`{'descr': '` + evilBytes + `', 'fortran_order': False, 'shape': (4,), }`)}, "inspect m.npy", "evaluate --logits m.npy --labels m.npy")
+	add("npy-key", map[string]text{"m.npy": npyHeader(`{'` + evilBytes + `': 1, 'fortran_order': False, 'shape': (4,), }`)}, "inspect m.npy")
+
+	for name, pickle := range map[string]string{
+		"pth-class":  "\x80\x02c" + strings.ReplaceAll(evilBytes, "\n", "") + "\n" + strings.ReplaceAll(evilBytes, "\n", "") + "\n)R.",
+		"pth-key":    "\x80\x02}X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(evil)))) + evil + "K\x01s.",
+		"pth-string": "\x80\x02X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(evil)))) + evil + ".",
+		"pth-opcode": "\x80\x02\x1b\x9b.",
+	} {
+		add(name, map[string]text{"m.pth": zipped(map[string]text{"archive/data.pkl": as(pickle), "archive/version": as("3\n")})}, "inspect m.pth", "convert m.pth --to safetensors --out out.safetensors")
+		add(name+"-alone", map[string]text{"m.pth": as(pickle)}, "inspect m.pth")
+	}
+	add("pth-entry", map[string]text{"m.pth": zipped(map[string]text{evilBytes + "/data.pkl": as("\x80\x02}."), evilBytes + "/version": as("3\n")})}, "inspect m.pth")
+
+	for name, graph := range onnxNames() {
+		add(name, map[string]text{"m.onnx": as(graph), "x.npy": smallArray("4", 4)}, "inspect m.onnx", "run m.onnx --input x=x.npy --output y.npz", "convert m.onnx --to safetensors --out out.safetensors")
 	}
 
-	// Recipes of trainings, comparisons and merges; results of benchmarks; a ledger; manifests of merges.
+	label := smallBundle("d")
+	label["d/ballast.json"] = as(`{"schema_version":1,"name":`, q, `,"network":{"name":"mlp","hidden":[],"classes":2},"input_shape":[2,2,1],"labels":[`, q, `,"b"],"calibration":{"temperature":1},"provenance":{"data":`, q, `,"derived":[`, q, `]}}`)
+	label["x.npy"], label["y.npy"] = smallArray("2, 2, 2, 1", 8), as("\x93NUMPY\x01\x00\x76\x00", strings.TrimSuffix(fmt.Sprintf("%-117s\n", "{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }"), ""), repeated(16, "\x00"))
+	add("bundle-labels", label, "inspect d", "run d --input x.npy --output y.npz", "evaluate d --data npy:x.npy,y.npy --suite clean --html report.html", "calibrate d --data npy:x.npy,y.npy --out out", "convert d --to gguf --out out.gguf --check")
+	for name, manifest := range map[string]text{
+		"bundle-key":     as(`{"schema_version":1,`, q, `:1}`),
+		"bundle-network": as(`{"schema_version":1,"network":{"name":`, q, `}}`),
+		"bundle-field":   as(`{"schema_version":1,"network":{"name":"mlp",`, q, `:1}}`),
+		"bundle-value":   as(`{"schema_version":`, q, `}`),
+		"bundle-syntax":  as(`{`, evilBytes, `}`),
+	} {
+		files := smallBundle("d")
+		files["d/ballast.json"] = manifest
+		add(name, files, "inspect d", "run d --input x.npy --output y.npz")
+	}
+
+	for name, manifest := range map[string]text{
+		"verify-output":  mergedManifestOf(`"inputs":[],"outputs":[{"file":` + q + `,"bytes":1,"sha256":` + q + `}]`),
+		"verify-input":   mergedManifestOf(`"inputs":[{"model":` + q + `,"file":` + q + `,"bytes":1,"sha256":` + q + `}],"outputs":[]`),
+		"verify-there":   mergedManifestOf(`"inputs":[],"outputs":[{"file":"a","bytes":16,"sha256":` + q + `}]`),
+		"verify-key":     mergedManifestOf(q + `:1`),
+		"verify-method":  mergedManifestOf(`"recipe":{` + q + `:` + q + `},"inputs":[],"outputs":[],"encoding":` + q),
+		"verify-outside": mergedManifestOf(`"inputs":[],"outputs":[{"file":` + inJSON("../"+evil) + `,"bytes":1,"sha256":""}]`),
+	} {
+		add(name, map[string]text{"d/ballast-merge.json": manifest, "d/a": repeated(16, "\x00")}, "verify d", "verify d --inputs")
+	}
+
+	yaml := inJSON(evil) // a quoted text of YAML reads the same escapes
 	for name, recipe := range map[string]string{
-		"key": quoted(evil) + ": 1", "key-below": "optimizer: {" + quoted(evil) + ": 1}", "data": "data: " + quoted(evil), "network": "network: {name: " + quoted(evil) + "}", "norm": "norm: {name: " + quoted(evil) + "}",
-		"optimizer": "optimizer: {name: " + quoted(evil) + "}", "schedule": "schedule: {name: " + quoted(evil) + "}", "number": "epochs: " + quoted(evil), "name": "name: " + quoted(evil) + "\nsteps: 1\nnetwork: {name: mlp, hidden: [4]}",
-		"syntax": "a: [" + oneLine, "anchor": "a: *x" + evil[:9], "augment": "augment: [" + quoted(evil) + "]",
+		"merge-key":    yaml + ": 1\n",
+		"merge-method": "merge_method: " + yaml + "\nmodels: []\n",
+		"merge-model":  "merge_method: linear\nmodels:\n  - model: " + yaml + "\n  - model: o.safetensors\n",
+		"merge-dtype":  "merge_method: linear\ndtype: " + yaml + "\nmodels:\n  - model: o.safetensors\n  - model: p.safetensors\n",
+		"merge-param":  "merge_method: linear\nmodels:\n  - model: o.safetensors\n    parameters: {" + yaml + ": 1}\n  - model: p.safetensors\n",
+		"merge-syntax": evilBytes + ": [",
 	} {
-		add("recipe-"+name, file("r.yaml", []byte(recipe)), "", "train", "r.yaml")
-		if name != "name" {
-			add("recipe-"+name+"-compare", file("r.yaml", []byte(recipe)), "", "compare", "--recipe", "r.yaml", "norm=batch", "seed=1")
-		}
+		add(name, map[string]text{"r.yaml": as(recipe), "o.safetensors": smallTensors("w"), "p.safetensors": smallTensors("w")}, "merge r.yaml --out out")
 	}
+	add("merge-tensors", map[string]text{"o.safetensors": smallTensors(evil), "p.safetensors": smallTensors("w")}, "merge diff o.safetensors p.safetensors",
+		"merge --method linear o.safetensors p.safetensors --out out", "soup o.safetensors p.safetensors --out out")
+	add("merge-shapes", map[string]text{"o.safetensors": tensor(q, f32, "[4]", offsets), "p.safetensors": tensor(q, f32, shape, offsets)}, "merge diff o.safetensors p.safetensors",
+		"merge --method linear o.safetensors p.safetensors --out out", "soup o.safetensors p.safetensors --out out")
+	add("merge-done", map[string]text{"o.safetensors": smallTensors(evil), "p.safetensors": smallTensors(evil)}, "merge --method linear o.safetensors p.safetensors --out out", "merge --method linear o.safetensors p.safetensors --out out --dry-run")
 	for name, recipe := range map[string]string{
-		"key": quoted(evil) + ": 1", "method": "merge_method: " + quoted(evil), "model": "merge_method: linear\nmodels: [{model: " + quoted(evil) + ", parameters: {weight: 1}}]",
-		"parameter": "merge_method: linear\nmodels: [{model: m.safetensors, parameters: {" + quoted(evil) + ": 1}}]", "dtype": "merge_method: linear\ndtype: " + quoted(evil) + "\nmodels: [{model: m.safetensors, parameters: {weight: 1}}]",
-		"base": "merge_method: linear\nbase_model: " + quoted(evil) + "\nmodels: [{model: m.safetensors, parameters: {weight: 1}}]", "filter": "merge_method: linear\nmodels: [{model: m.safetensors, parameters: {weight: [{filter: " + quoted(evil) + ", value: x}]}}]",
-		"tokenizer": "merge_method: linear\ntokenizer_source: " + quoted(evil) + "\nmodels: [{model: m.safetensors, parameters: {weight: 1}}]",
+		"train-key":     yaml + ": 1\n",
+		"train-data":    "data: " + yaml + "\n",
+		"train-network": "network: {name: " + yaml + "}\n",
+		"train-field":   "network: {name: mlp, " + yaml + ": 1}\n",
+		"train-value":   "epochs: " + yaml + "\n",
+		"train-syntax":  evilBytes + ": [",
 	} {
-		add("merge-recipe-"+name, all(file("r.yaml", []byte(recipe)), file("m.safetensors", named)), "", "merge", "r.yaml", "--out", "x")
+		add(name, map[string]text{"r.yaml": as(recipe)}, "train r.yaml --out out", "compare norm=batch,layer --recipe r.yaml --out out2")
 	}
-	results := `{"schema_version": 1, "machine": {"cpu": ` + quoted(evil) + `, "cores": 2, "memory_bytes": 1, "system": "linux"}, "lines": [{"suite": ` + quoted(evil) + `, "name": ` + quoted(evil) + `, "seconds": 1}]}`
-	add("bench", all(file("a.json", []byte(results)), file("b.json", []byte(strings.Replace(results, "cores", evil[:3], 1)))), shownEscaped, "bench", "--compare", "a.json", "a.json")
-	add("bench-key", file("a.json", []byte(`{`+quoted(evil)+`: 1}`)), "", "bench", "--compare", "a.json", "a.json")
-	add("ledger", file("l.json", []byte(`{"schema_version": 2, `+quoted(evil)+`: 1, "entries": [{"slug": `+quoted(evil)+`}]}`)), "", "reproduce", "grokking", "--ledger", "l.json")
-	for name, entry := range map[string]string{"file": `"file": ` + quoted(evil), "digest": `"file": "m.safetensors", "sha256": ` + quoted(evil), "key": `"file": "x", ` + quoted(evil) + `: 1`} {
-		add("verify-"+name, all(file("ballast-merge.json", []byte(`{"schema_version": 1, "method": `+quoted(evil)+`, "seed": 1, "recipe": {}, "versions": {}, "inputs": [], "outputs": [{"bytes": 1, `+entry+`}], "tensors": 0}`)), file("m.safetensors", named)), "", "verify", ".")
-	}
-	add("signature", func(dir string) error {
-		t := safetensors.FromFloat32s(evil, []int{2}, []float32{1, 2})
-		return safetensors.WriteFile(filepath.Join(dir, "s.sig"), []safetensors.Tensor{t}, map[string]string{"ballast.signature": `{"name":` + quoted(evil) + `}`, evil: evil})
-	}, "", "signature", "inspect", "s.sig")
+	add("data-classes", map[string]text{"d/train/" + evilBytes + "/" + evilBytes + ".png": as("x"), "d/train/b/" + evilBytes + ".txt": as("x")}, "data show dir:d --part train")
+	signature := rawTensors(16, `{"__metadata__":{"ballast.signature":`, inJSON(`{"schema_version":1,"name":`+q+`,"norms":`+q+`,"quantizer":`+q+`,`+q+`:1}`), `},"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`)
+	add("signature", map[string]text{"s.sig": signature}, "signature inspect s.sig")
 
-	// Folders of pictures, whose classes are names of folders, and arguments that are names.
-	pictures := func(dir string) error {
-		var b bytes.Buffer
-		err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 8, 8)))
-		for _, class := range []string{"\x1b[2Jred\nFORGED", "\u202edlog"} {
-			for _, name := range []string{"a.png", "\x1b[31m\nFORGED.png"} {
-				err = errors.Join(err, put(filepath.Join(dir, "p", class, name), b.Bytes()))
-			}
-		}
-		return err
-	}
-	add("data-show", pictures, shownEscaped+"|u202e", "data", "show", "dir:p", "--part", "all")
-	add("data-show-json", pictures, "", "data", "show", "dir:p", "--part", "all", "--json")
-	add("data-evaluate", all(pictures, bundled), "", "evaluate", "b", "--data", "dir:p")
-	add("data-broken", all(pictures, file("p/\x1b[2J\nFORGED/broken\x1b.png", []byte("none"))), "", "data", "show", "dir:p", "--part", "all")
-	add("data-archive", file("x.zip", zipOf(map[string]string{evil: "x"})), "", "data", "get", "digit-nets", "--from", "x.zip")
-	for name, run := range map[string][]string{
-		"inspect": {"inspect", evil}, "train": {"train", evil[:3] + "\nFORGED.yaml"}, "setting": {"train", evil + "=1"}, "data": {"data", "show", evil}, "paper": {"papers", evil}, "verb": {evil}, "flag": {"--" + evil},
-		"suite": {"bench", evil}, "evaluate": {"evaluate", evil, "--data", evil}, "get": {"data", "get", evil}, "compare": {"compare", evil + "=1,2"}, "inpaint": {"inpaint", evil + "=1"}, "memory": {"papers", "--memory", evil},
+	// Names that are given on the command line.
+	for verb, args := range map[string][]string{
+		"inspect": {evilBytes}, "convert": {evilBytes, "--to", "gguf", "--out", "out.gguf"}, "convert-to": {"o.safetensors", "--to", evilBytes, "--out", "out"}, "merge": {evilBytes, "--out", "out"},
+		"verify": {evilBytes}, "run": {evilBytes, "--input", "x=x.npy", "--output", "y.npz"}, "evaluate": {evilBytes, "--data", evilBytes}, "calibrate": {evilBytes, "--data", "optdigits", "--out", "out"}, "data": {"show", evilBytes},
+		"train": {evilBytes + "=1", "--out", "out"}, "soup": {evilBytes, evilBytes + "2", "--out", "out"}, "signature": {"inspect", evilBytes}, evilBytes: nil, "engine": {evilBytes}, "papers": {evilBytes}, "reproduce": {evilBytes},
 	} {
-		add("argument-"+name, func(string) error { return nil }, shownEscaped, run...)
+		verb, _, _ = strings.Cut(verb, "-to")
+		name := "argument/" + fmt.Sprintf("%.20q", verb) + fmt.Sprint(len(args))
+		if len(args) > 2 && args[1] == "--to" && args[2] == evilBytes {
+			name += "-format"
+		}
+		out = append(out, hostile{kind: "escape", name: name, files: inFolder(map[string]text{"o.safetensors": smallTensors("w")}), run: append([]string{verb}, args...),
+			exit: []int{exitOK, exitFailed, exitUsage, exitBadInput}, writes: true, memory: 1 << 30})
+	}
+	for name, args := range map[string][]string{
+		"inspect": {"inspect", evilBytes}, "inspect-json": {"inspect", evilBytes, "--json"}, "convert": {"convert", evilBytes, "--to", "gguf", "--out", "out.gguf"}, "diff": {"merge", "diff", evilBytes, "o.safetensors"},
+		"out": {"convert", "o.safetensors", "--to", "gguf", "--out", evilBytes + "2"}, "merge": {"merge", "--method", "linear", evilBytes, "o.safetensors", "--out", "out"}, "soup": {"soup", evilBytes, "o.safetensors", "--out", "out"},
+		"run": {"run", evilBytes, "--input", "x=x.npy", "--output", "y.npz"}, "evaluate": {"evaluate", evilBytes, "--data", "optdigits"}, "verify": {"verify", evilBytes}, "data": {"data", "show", "dir:" + evilBytes},
+	} {
+		out = append(out, hostile{kind: "escape", name: "folder/" + name, files: evilFolder, run: args, exit: []int{exitOK, exitFailed, exitUsage, exitBadInput}, writes: true, memory: 1 << 30})
 	}
 	return out
 }
 
-// TestNamesInWrittenFiles: reports, cards and pages that are made of what files say hold no control character, no mark of direction, no
-// HTML and no link of theirs.
-func TestNamesInWrittenFiles(t *testing.T) {
-	dir := t.TempDir()
-	if err := errors.Join(bundleOf("b", evilManifest)(dir), put(filepath.Join(dir, "r.yaml"), []byte("name: \"n<b>[x](javascript:1)\"\nsteps: 1\nnetwork: {name: mlp, hidden: [4]}\n"))); err != nil {
-		t.Fatal(err)
-	}
-	written := []string{"page.html", "several.html", "c/README.md", "cmp/report.md", "r/model/README.md"}
-	for _, run := range []string{
-		"evaluate b --data optdigits --html page.html", "evaluate b b --data optdigits --html several.html --suite clean", "calibrate b --data optdigits --out c",
-		"compare --recipe r.yaml norm=batch,identity seed=1 --out cmp --metric loss", "train r.yaml --out r",
-	} {
-		if r := runHostile(t, dir, "go", 1<<36, strings.Fields(run)...); r.code != 0 {
-			t.Errorf("ballast %s: exit code %d\n%s", run, r.code, cut(r.text))
-		}
-	}
-	for _, name := range written {
-		content, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		for _, r := range string(content) {
-			if unicode.Is(unicode.Cf, r) || unicode.IsControl(r) && r != '\n' && r != '\t' {
-				t.Errorf("%s holds %U", name, r)
-				break
+// mergedManifestOf is a manifest of a merge with those members.
+func mergedManifestOf(members string) text {
+	return as(`{"schema_version":1,"method":`, inJSON(evil), `,`, members, `}`)
+}
+
+// npyHeader is a .npy file with that header.
+func npyHeader(header string) text {
+	return as("\x93NUMPY\x01\x00", string(binary.LittleEndian.AppendUint16(nil, uint16(len(header)+1))), header, "\n", repeated(16, "\x00"))
+}
+
+// zipped is an archive of files that are stored as they are.
+func zipped(files map[string]text) text {
+	return func() string {
+		var b bytes.Buffer
+		w := zip.NewWriter(&b)
+		for name, content := range files {
+			f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+			if err == nil {
+				_, err = f.Write([]byte(content()))
+			}
+			if err != nil {
+				panic(err)
 			}
 		}
-		live := []string{`(^|[^\\])<b>`, `(?m)^FORGED`}
-		if strings.HasSuffix(name, ".md") { // a page of HTML knows no such links
-			live = append(live, `(^|[^\\])\[x\]`)
+		if err := w.Close(); err != nil {
+			panic(err)
 		}
-		for _, pattern := range live {
-			if found := regexp.MustCompile(pattern).FindString(string(content)); found != "" {
-				t.Errorf("%s holds %q", name, found)
+		return b.String()
+	}
+}
+
+// onnxNames are graphs y = x + w with a name of evil in each place.
+func onnxNames() map[string]string {
+	field := func(id int, content ...string) string {
+		return string(eventField(id, []byte(strings.Join(content, ""))))
+	}
+	number := func(id, v int) string { return string([]byte{byte(id << 3), byte(v)}) }
+	graph := func(set func(place string) string) string {
+		name := func(place, usual string) string {
+			if n := set(place); n != "" {
+				return n
 			}
+			return usual
+		}
+		value := func(id int, name string) string {
+			return field(id, field(1, name), field(2, field(1, number(1, 1), field(2, field(1, number(1, 4)), field(1, field(2, evil))))))
+		}
+		x, y, w := name("input", "x"), name("output", "y"), name("initialiser", "w")
+		tensor := field(5, number(1, 4), number(2, 1), field(8, w), field(9, strings.Repeat("\x00", 16)))
+		if set("external") != "" {
+			tensor = field(5, number(1, 4), number(2, 1), field(8, w), field(13, field(1, "location"), field(2, set("external"))), number(14, 1))
+		}
+		attribute := ""
+		if set("attribute") != "" {
+			attribute = field(5, field(1, set("attribute")), number(3, 1), number(20, 2))
+		}
+		node := field(1, field(1, x), field(1, w), field(2, y), field(3, name("node", "n")), field(4, name("operator", "Add")), attribute, field(7, name("domain", "")))
+		g := field(7, node, field(2, name("graph", "g")), tensor, value(11, x), value(12, y))
+		meta := field(14, field(1, name("meta", "k")), field(2, name("meta", "v")))
+		return number(1, 8) + field(2, name("producer", "p")) + field(3, name("producer", "1")) + g + field(8, field(1, name("opset", "")), number(2, 17)) + field(8, field(1, ""), number(2, 17)) + meta
+	}
+	out := map[string]string{}
+	for _, place := range []string{"input", "output", "initialiser", "external", "attribute", "node", "operator", "domain", "graph", "meta", "producer", "opset"} {
+		for kind, bad := range map[string]string{"": evil, "-bytes": evilBytes} {
+			out["onnx-"+place+kind] = graph(func(p string) string {
+				if p == place {
+					return bad
+				}
+				return ""
+			})
 		}
 	}
+	return out
+}
+
+// evilFolder is a folder of that name, where the system takes such names.
+func evilFolder(dir string) error {
+	return errors.Join(put(filepath.Join(dir, "o.safetensors"), []byte(smallTensors("w")())), os.MkdirAll(filepath.Join(dir, evilBytes), 0o755), put(filepath.Join(dir, evilBytes, "model.safetensors"), []byte(smallTensors("w")())))
 }

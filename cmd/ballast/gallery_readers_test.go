@@ -50,7 +50,7 @@ var readersAlone = map[string]func(path string) error{
 		if err != nil {
 			return err
 		}
-		defer r.Close()
+		defer r.Close() //nolint:errcheck // it was only read
 		for {
 			if _, err := r.Next(); errors.Is(err, io.EOF) {
 				return nil

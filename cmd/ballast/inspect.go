@@ -41,7 +41,7 @@ checkpoints (without running anything in them), TensorFlow.js models and NumPy a
 			return err
 		}
 		// A file of many small entries makes many small objects. Collecting early keeps the peak near what is used.
-		defer debug.SetGCPercent(debug.SetGCPercent(20))
+		defer debug.SetGCPercent(debug.SetGCPercent(10))
 		show, done := a.bytesCounter("checksum")
 		in, err := bundle.Inspect(c.Context(), path, show)
 		done()

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
@@ -411,5 +412,57 @@ func BenchmarkLog10(b *testing.B) {
 	}
 	if err := w.Close(); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// What later sessions take back is the same as when each one goes through all points, as it once did.
+func TestSessionsTakeBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c, want := curves{all: map[string]*curve{}}, map[string][]Point{}
+		for range rapid.IntRange(0, 30).Draw(t, "events") {
+			step := rapid.Int64Range(0, 5).Draw(t, "step")
+			if rapid.Bool().Draw(t, "start") {
+				c.starts = append(c.starts, start{c.values, step})
+				for tag, points := range want {
+					want[tag] = slices.DeleteFunc(points, func(p Point) bool { return p.Step >= step })
+				}
+				continue
+			}
+			tag := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "tag")
+			c.add(tag, Point{Step: step})
+			want[tag] = append(want[tag], Point{Step: step})
+		}
+		if diff := cmp.Diff(want, c.points(), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+// An event of more values than any writer puts into one is refused before they take a hundred times its bytes; tags beyond those that
+// are kept are read all the same.
+func TestManyValuesAndTags(t *testing.T) {
+	value := []byte{0x0a, 0}
+	for n, ok := range map[int]bool{maxValues: true, maxValues + 1: false} {
+		summary := bytes.Repeat(value, n)
+		payload := append(binary.AppendUvarint([]byte{0x2a}, uint64(len(summary))), summary...)
+		_, err := NewReader(bytes.NewReader(appendRecord(nil, payload))).Next()
+		if (err == nil) != ok || !ok && !errors.Is(err, ErrMessage) {
+			t.Errorf("%d values: %v", n, err)
+		}
+	}
+
+	var file []byte
+	for i := range maxTags + 2 {
+		tag := fmt.Sprintf("%05d", i)
+		file = appendRecord(file, append([]byte{0x2a, 9, 0x0a, 7, 0x0a, 5}, tag...))
+	}
+	r := NewReader(bytes.NewReader(file))
+	for i := range maxTags + 2 {
+		if e, err := r.Next(); err != nil || len(e.Values) != 1 || e.Values[0].Tag != fmt.Sprintf("%05d", i) {
+			t.Fatalf("event %d: %+v, %v", i, e, err)
+		}
+	}
+	if len(r.tags) != maxTags {
+		t.Errorf("%d tags are kept, want %d", len(r.tags), maxTags)
 	}
 }

@@ -67,45 +67,54 @@ func carryAny(value any) (text json.RawMessage, typ string, ok bool) {
 	case []string:
 		return carryList(v)
 	}
-	return carryOne(nil, value)
+	text, ok = carryOne(nil, value)
+	return text, carriedType(value), ok
 }
 
 func carryList[T any](list []T) (text json.RawMessage, typ string, ok bool) {
 	if len(list) > maxCarried {
 		return nil, "", false
 	}
-	var zero T
-	_, typ, ok = carryOne(nil, zero)
 	text = append(text, '[')
 	for i, item := range list {
 		if i > 0 {
 			text = append(text, ',')
 		}
-		if text, _, ok = carryOne(text, item); !ok {
+		if text, ok = carryOne(text, item); !ok {
 			return nil, "", false
 		}
 	}
-	return append(text, ']'), "array of " + typ, ok
+	var zero T
+	return append(text, ']'), "array of " + carriedType(zero), true
+}
+
+// carriedType is the type of a single value in GGUF's words: "u8", "i64", "f32", "bool", "string".
+func carriedType(value any) string {
+	typ := fmt.Sprintf("%T", value)
+	for _, word := range [][2]string{{"uint", "u"}, {"int", "i"}, {"float", "f"}} {
+		if bits, ok := strings.CutPrefix(typ, word[0]); ok {
+			return word[1] + bits
+		}
+	}
+	return typ
 }
 
 // carryOne appends a single value.
-func carryOne(to json.RawMessage, value any) (text json.RawMessage, typ string, ok bool) {
+func carryOne(to json.RawMessage, value any) (text json.RawMessage, ok bool) {
 	switch v := value.(type) {
 	case float32:
-		return number(to, float64(v), 32), "f32", true
+		return number(to, float64(v), 32), true
 	case float64:
-		return number(to, v, 64), "f64", true
+		return number(to, v, 64), true
 	case string:
 		raw, err := json.Marshal(v)
-		return append(to, raw...), "string", err == nil && utf8.ValidString(v)
+		return append(to, raw...), err == nil && utf8.ValidString(v)
 	case bool:
-		return strconv.AppendBool(to, v), "bool", true
-	case uint8, uint16, uint32, uint64:
-		return fmt.Append(to, v), strings.Replace(fmt.Sprintf("%T", v), "uint", "u", 1), true
-	case int8, int16, int32, int64:
-		return fmt.Append(to, v), strings.Replace(fmt.Sprintf("%T", v), "int", "i", 1), true
+		return strconv.AppendBool(to, v), true
+	case uint8, uint16, uint32, uint64, int8, int16, int32, int64:
+		return fmt.Append(to, v), true
 	}
-	return to, "", false
+	return to, false
 }
 
 // number appends a float with all its digits; what JSON cannot hold is text.

@@ -3,6 +3,7 @@ package weights
 import (
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -23,5 +24,18 @@ func TestCarry(t *testing.T) {
 		if v := Uncarry(text); v != nil {
 			t.Errorf("%s is %v", text, v)
 		}
+	}
+}
+
+// Arrays longer than any model has are not carried, neither way.
+func TestCarryRefusesLongArrays(t *testing.T) {
+	if _, ok := Carry(make([]uint8, maxCarried)); !ok {
+		t.Error("the longest array is not carried")
+	}
+	if _, ok := Carry(make([]uint8, maxCarried+1)); ok {
+		t.Error("a longer array is carried")
+	}
+	if v := Uncarry(`{"type":"array of u8","value":[` + strings.Repeat("1,", maxCarried) + `1]}`); v != nil {
+		t.Error("a longer array comes back")
 	}
 }

@@ -265,10 +265,18 @@ var sniffers = []struct {
 // link leads to can name that.
 func inside(kind Kind, dir, name string) (Kind, string, error) {
 	path, err := untrusted.Inside(dir, name)
+	if err == nil && !there(path) {
+		err = &untrusted.Error{Path: path, Text: "it is a link to nothing", Fix: "put the file itself there"}
+	}
 	if err != nil {
 		return "", "", fmt.Errorf("weights: %w", err)
 	}
 	return kind, path, nil
+}
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // exists reports whether something of that name is there, be it a link to nothing.

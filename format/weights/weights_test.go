@@ -139,3 +139,40 @@ func TestRound(t *testing.T) {
 		}
 	})
 }
+
+// Links in a folder are followed within it and into the blobs of a Hugging Face cache, whatever the file's name, and nowhere else.
+func TestFolderLinks(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "model", "snapshots", "r1")
+	if err := errors.Join(os.MkdirAll(filepath.Join(root, "model", "blobs"), 0o755), os.MkdirAll(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	tensors := []safetensors.Tensor{safetensors.FromFloat32s("w", []int{1}, []float32{1})}
+	for _, path := range []string{filepath.Join(root, "model", "blobs", "abc"), filepath.Join(root, "weights")} {
+		if err := safetensors.WriteFile(path, tensors, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"model.safetensors", "diffusion_pytorch_model.safetensors", "model.safetensors.index.json", "pytorch_model.bin.index.json"} {
+		for target, ok := range map[string]bool{"../../blobs/abc": true, "../../../weights": false, name: false, "nothing": false} {
+			path := filepath.Join(dir, name)
+			if err := os.Symlink(target, path); err != nil {
+				t.Skip("no links here:", err)
+			}
+			f, err := weights.Open(dir)
+			if err == nil {
+				err = f.Close()
+			}
+			var bad interface{ BadInput() bool }
+			if strings.HasSuffix(name, ".json") && ok { // a blob that is no index
+				ok = false
+			}
+			if (err == nil) != ok || err != nil && (!errors.As(err, &bad) || !bad.BadInput()) {
+				t.Errorf("%s to %s: got %v", name, target, err)
+			}
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/ballast-ml/ballast/format/wordpiece"
 )
 
@@ -120,4 +122,62 @@ func ExampleTokenizer_Encode() {
 	}
 	fmt.Println(tokenizer.Encode("The cats!", 0))
 	// Output: [2 20 22 5 3]
+}
+
+// A text is cut at special tokens as when each is looked for anew behind every one that is found.
+func TestSpecialTokens(t *testing.T) {
+	tokenizer, err := wordpiece.Open("testdata/uncased.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	special := map[string]int{"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}
+	body := func(text string) []int {
+		ids := tokenizer.Encode(text, 0)
+		return ids[1 : len(ids)-1]
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		pieces := rapid.SliceOf(rapid.SampledFrom([]string{"[SEP]", "[PAD]", "[MASK]", "[", "SEP]", "cat", " ", "]"})).Draw(t, "pieces")
+		text := strings.Join(pieces, "")
+		var want []int
+		for rest := text; rest != ""; {
+			at, token := len(rest), ""
+			for name := range special {
+				if i := strings.Index(rest, name); i >= 0 && i < at {
+					at, token = i, name
+				}
+			}
+			want = append(want, body(rest[:at])...)
+			if token != "" {
+				want = append(want, special[token])
+			}
+			rest = rest[at+len(token):]
+		}
+		if got := body(text); !slices.Equal(got, want) {
+			t.Fatalf("%q: %v, want %v", text, got, want)
+		}
+	})
+}
+
+// What would take many times its bytes, or time that grows faster than the text, is refused.
+func TestRefusesBombs(t *testing.T) {
+	data, err := os.ReadFile("testdata/uncased.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := func(n int, item string) string { return strings.TrimSuffix(strings.Repeat(item+",", n), ",") }
+	for want, change := range map[string][2]string{
+		"holds more than 250000 values":           {`"added_tokens": [`, `"added_tokens": [` + many(300_000, "{}") + ","},
+		"at most 10000 are read":                  {`"added_tokens": [`, `"added_tokens": [` + many(11_000, "{}") + ","},
+		"5000, at most 1000 are read":             {`"max_input_chars_per_word": 12`, `"max_input_chars_per_word": 5000`},
+		"... (1000000 bytes), only \"WordPiece\"": {`"type": "WordPiece"`, `"type": "` + strings.Repeat("x", 1_000_000) + `"`},
+	} {
+		text := strings.Replace(string(data), change[0], change[1], 1)
+		if text == string(data) {
+			t.Errorf("nothing changed for %q", want)
+		}
+		var bad *wordpiece.Error
+		if _, err := wordpiece.Parse([]byte(text)); !errors.As(err, &bad) || !strings.Contains(err.Error(), want) || len(err.Error()) > 500 {
+			t.Errorf("got %.300v, want %q", err, want)
+		}
+	}
 }
