@@ -18,6 +18,8 @@ import (
 	"github.com/ballast-ml/ballast/data/corrupt"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // showFlags are the flags of "ballast data show".
@@ -48,8 +50,8 @@ func newDataShow(a *app) *cobra.Command {
 				return err
 			}
 		}
-		if f.index < 0 || f.count < 1 || f.index+f.count > ds.Len() {
-			return &fault.Usage{Err: fmt.Errorf("examples %d to %d are asked for, %s has 0 to %d", f.index, f.index+f.count-1, ds.Info().Name, ds.Len()-1)}
+		if f.index < 0 || f.count < 1 || f.count > ds.Len()-f.index {
+			return &fault.Usage{Err: fmt.Errorf("examples %d to %d are asked for, %s has 0 to %d", f.index, int64(f.index)+int64(f.count)-1, ds.Info().Name, ds.Len()-1)}
 		}
 		if len(ds.Info().Shape) != 3 {
 			return &fault.Usage{Err: fmt.Errorf("%s has examples of shape %v; only images can be shown", ds.Info().Name, ds.Info().Shape)}
@@ -97,6 +99,11 @@ type shown struct {
 func (a *app) showExamples(ds data.Dataset, f showFlags) error {
 	info := ds.Info()
 	list := []shown{}
+	if a.json { // all of them are held
+		if _, err := untrusted.Bytes(fmt.Sprintf("%d examples of %s as JSON", f.count, info.Name), 4, append([]int{f.count}, info.Shape...)...); err != nil {
+			return err
+		}
+	}
 	for i := f.index; i < f.index+f.count; i++ {
 		x := make([]float32, info.Size())
 		if err := ds.Read(i, x); err != nil {
@@ -106,11 +113,15 @@ func (a *app) showExamples(ds data.Dataset, f showFlags) error {
 		if list = append(list, s); a.json {
 			continue
 		}
-		draw := letters
-		if f, ok := a.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-			draw = halfBlocks
+		if _, err := fmt.Fprintf(a.out, "%s %d: %s\n", printable.Line(info.Name), i, printable.Line(s.Class)); err != nil {
+			return err
 		}
-		if _, err := fmt.Fprintf(a.out, "%s %d: %s\n%s", info.Name, i, s.Class, draw(x, info.Shape)); err != nil {
+		// Colours are control sequences, which a.out may escape: they go to the terminal itself.
+		to, draw := a.out, letters
+		if f, ok := terminalOf(a.out); ok {
+			to, draw = f, halfBlocks
+		}
+		if _, err := io.WriteString(to, draw(x, info.Shape)); err != nil {
 			return err
 		}
 	}
@@ -118,6 +129,20 @@ func (a *app) showExamples(ds data.Dataset, f showFlags) error {
 		return a.printJSON(list)
 	}
 	return nil
+}
+
+// terminalOf is the terminal that a writer leads to, through those that escape or count.
+func terminalOf(w io.Writer) (*os.File, bool) {
+	for {
+		if f, ok := w.(*os.File); ok {
+			return f, term.IsTerminal(int(f.Fd()))
+		}
+		outer, ok := w.(interface{ Unwrap() io.Writer })
+		if !ok {
+			return nil, false
+		}
+		w = outer.Unwrap()
+	}
 }
 
 // level is a value as a byte; grey images have the same in every channel.
@@ -169,6 +194,9 @@ func contactSheet(ds data.Dataset, from, count int) (image.Image, error) {
 	columns := int(math.Ceil(math.Sqrt(float64(count))))
 	rows := (count + columns - 1) / columns
 	const gap = 4
+	if _, err := untrusted.Bytes(fmt.Sprintf("a sheet of %d examples", count), 4, columns*(width*zoom+gap)+gap, rows*(height*zoom+gap)+gap); err != nil {
+		return nil, err
+	}
 	sheet := image.NewRGBA(image.Rect(0, 0, columns*(width*zoom+gap)+gap, rows*(height*zoom+gap)+gap))
 	for i := range sheet.Pix {
 		sheet.Pix[i] = 0xff
