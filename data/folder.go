@@ -229,6 +229,8 @@ func (f *folder) decoded(i int, use func(image.Image) error) error {
 	if bytes > largePicture {
 		decodingLarge.Lock()
 		defer decodingLarge.Unlock()
+		// The next one must not be decoded beside what is left of this one. A collection takes far less time than decoding did.
+		defer runtime.GC()
 	}
 	img, _, err := picture.Decode(f.files[i], content)
 	if err != nil {

@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,6 +88,35 @@ func List() []Listed {
 		list = append(list, Listed{Info: info, Kind: "model", What: m.What, Files: m.Files(), Bytes: m.Bytes(), Here: m.Check() == nil, Disk: onDisk(m.Dir)})
 	}
 	return list
+}
+
+// Leftovers lists what was left in the folders of data sets and trained networks by processes that were killed while they got them, and
+// removes it if remove says so. What another process may be writing is kept.
+func Leftovers(remove bool) ([]leftover.Left, error) {
+	folders := map[string]func() (string, error){}
+	for _, s := range sets {
+		folders[s.info.Name] = s.dir
+	}
+	for _, m := range models {
+		folders[m.Name] = m.Dir
+	}
+	var all []leftover.Left
+	for _, name := range slices.Sorted(maps.Keys(folders)) {
+		dir, err := folders[name]()
+		if err != nil || dir == "" {
+			continue
+		}
+		lock, err := lockPath(name)
+		if err != nil {
+			return nil, err
+		}
+		found, err := leftover.Locked(dir, lock, nil, remove)
+		if err != nil {
+			return nil, fmt.Errorf("data: %s: %w", name, err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }
 
 // onDisk is what a folder takes.

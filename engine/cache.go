@@ -153,9 +153,6 @@ func (c *programCache) put(key string, program []byte) {
 	c.trim()
 }
 
-// staleAfter is the age at which an unfinished program was left by a process that was killed: writing one takes seconds.
-const staleAfter = time.Hour
-
 // trim removes what was not used for longest, and what was left unfinished.
 func (c *programCache) trim() {
 	entries, err := os.ReadDir(c.dir)
@@ -170,7 +167,7 @@ func (c *programCache) trim() {
 			continue
 		}
 		if leftover.Is(e.Name()) {
-			if time.Since(info.ModTime()) > staleAfter {
+			if time.Since(info.ModTime()) > leftover.Abandoned {
 				_ = os.Remove(filepath.Join(c.dir, e.Name())) // a cache may keep it
 			}
 			continue

@@ -226,7 +226,7 @@ func TestOneInstallAtATime(t *testing.T) {
 // TestProgramsLeftUnfinished removes those that are old.
 func TestProgramsLeftUnfinished(t *testing.T) {
 	c := &programCache{dir: t.TempDir()}
-	for name, age := range map[string]time.Duration{".tmp-1": 2 * staleAfter, ".tmp-2": time.Minute, "program": 2 * staleAfter} {
+	for name, age := range map[string]time.Duration{".tmp-1": 2 * leftover.Abandoned, ".tmp-2": time.Minute, "program": 2 * leftover.Abandoned} {
 		path := filepath.Join(c.dir, name)
 		then := time.Now().Add(-age)
 		if err := errors.Join(os.WriteFile(path, []byte("x"), 0o644), os.Chtimes(path, then, then)); err != nil {

@@ -102,16 +102,34 @@ func Install(ctx context.Context, o InstallOptions) (Installed, error) {
 	return Installed{Path: target, Version: m.Version, SHA256: m.SHA256}, err
 }
 
-// removeLeftovers removes what installs that were killed left. Unfinished programs belong to processes that compile; see programCache.trim.
+// removeLeftovers removes what installs that were killed left. The caller holds the lock.
 func removeLeftovers(dir string) error {
 	found, err := leftover.Find(dir)
 	errs := []error{err}
 	for _, l := range found {
-		if filepath.Dir(l.Path) != filepath.Join(dir, programsFolder) {
+		if !isProgram(l.Path) {
 			errs = append(errs, os.RemoveAll(l.Path))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isProgram reports whether a path is an unfinished program, which belongs to a process that compiles and not to an install.
+func isProgram(path string) bool { return filepath.Base(filepath.Dir(path)) == programsFolder }
+
+// Leftovers lists what installs and compilations that were killed left in the engine folder, and removes it if remove says so. What another
+// process may be writing is kept.
+func Leftovers(remove bool) ([]leftover.Left, error) {
+	dir, err := Dir()
+	if err != nil {
+		return nil, err
+	}
+	found, err := leftover.Locked(dir, lockPath(dir), isProgram, remove)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	programs, err := leftover.Unlocked(filepath.Join(dir, programsFolder), false, remove)
+	return append(found, programs...), err
 }
 
 // lockPath is the lock of the engine folder.

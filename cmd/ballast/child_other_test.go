@@ -4,9 +4,14 @@ package main
 
 import "os"
 
-const addressSpace = "BALLAST_TEST_ADDRESS_SPACE"
+const (
+	addressSpace = "BALLAST_TEST_ADDRESS_SPACE"
+	peakFile     = "BALLAST_TEST_PEAK"
+)
 
 func limitAddressSpace() {}
 
+func notePeak() {}
+
 // peakOf is 0 where the system does not say.
-func peakOf(*os.ProcessState) int64 { return 0 }
+func peakOf(*os.ProcessState, string) int64 { return 0 }

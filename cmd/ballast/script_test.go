@@ -16,7 +16,9 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		limitAddressSpace()
-		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+		code := run(os.Args[1:], os.Stdout, os.Stderr)
+		notePeak()
+		os.Exit(code)
 	}
 	testscript.Main(m, map[string]func(){
 		"ballast": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },

@@ -4,11 +4,16 @@ package leftover
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
+	"time"
+
+	"github.com/ballast-ml/ballast/internal/lock"
 )
 
 // temporary matches the names that files and folders have while they are written: .NAME.tmp-123456 beside NAME, and .tmp-123456 in the
@@ -20,9 +25,21 @@ func Is(name string) bool { return temporary.MatchString(name) }
 
 // Left is a file or folder that was left.
 type Left struct {
-	Path  string `json:"path"`
-	Bytes int64  `json:"bytes"`
+	Path    string `json:"path"`
+	Bytes   int64  `json:"bytes"`
+	Why     string `json:"why"`     // where it comes from, or why it is kept
+	Kept    bool   `json:"kept"`    // somebody may be writing it
+	Removed bool   `json:"removed"` // it was
+
+	changed time.Time // the newest time of a file in it
 }
+
+// killed is why most are there.
+const killed = "a process that was killed was writing it"
+
+// Abandoned is the age at which what no lock speaks for was left by a process that was killed, and is not being written: every
+// writer of such files writes on within seconds.
+const Abandoned = time.Hour
 
 // Find returns what was left in a folder and the folders in it, in the order of their paths. Links are not followed. A folder
 // that is missing has nothing.
@@ -41,7 +58,7 @@ func Find(dir string) ([]Left, error) {
 		if path == dir || !Is(e.Name()) || !e.IsDir() && !e.Type().IsRegular() {
 			return nil
 		}
-		found = append(found, Left{path, Size(path)})
+		found = append(found, measured(path))
 		if e.IsDir() {
 			return fs.SkipDir
 		}
@@ -54,24 +71,85 @@ func Find(dir string) ([]Left, error) {
 // Remove removes what was left in a folder and the folders in it. Call it while no other process writes there.
 func Remove(dir string) error {
 	found, err := Find(dir)
-	errs := []error{err}
-	for _, l := range found {
-		errs = append(errs, os.RemoveAll(l.Path))
-	}
-	return errors.Join(errs...)
+	return errors.Join(err, removeAll(found))
 }
 
 // Size is the number of bytes of a file, or of all files in a folder; what cannot be read counts as nothing. Links are not followed.
-func Size(path string) int64 {
-	total := int64(0)
+func Size(path string) int64 { return measured(path).Bytes }
+
+func measured(path string) Left {
+	l := Left{Path: path, Why: killed}
 	_ = filepath.WalkDir(path, func(_ string, e fs.DirEntry, err error) error { // an estimate for people
 		if err != nil {
 			return nil //nolint:nilerr // the rest still counts
 		}
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
-			total += info.Size()
+		info, err := e.Info()
+		if err != nil {
+			return nil //nolint:nilerr // the rest still counts
+		}
+		if info.Mode().IsRegular() {
+			l.Bytes += info.Size()
+		}
+		if info.ModTime().After(l.changed) {
+			l.changed = info.ModTime()
 		}
 		return nil
 	})
-	return total
+	return l
+}
+
+// Locked lists what was left in a folder that one process at a time writes, and removes it if remove says so. What is there while another
+// process holds the lock is kept. skip, which may be nil, says what is not looked at.
+func Locked(dir, lockPath string, skip func(path string) bool, remove bool) ([]Left, error) {
+	find := func() ([]Left, error) {
+		found, err := Find(dir)
+		return slices.DeleteFunc(found, func(l Left) bool { return skip != nil && skip(l.Path) }), err
+	}
+	found, err := find()
+	if err != nil || len(found) == 0 {
+		return found, err
+	}
+	held, owner, err := lock.Try(lockPath)
+	if err != nil {
+		return nil, err
+	}
+	if held == nil {
+		for i := range found {
+			found[i].Kept, found[i].Why = true, owner+" is writing there"
+		}
+		return found, nil
+	}
+	if found, err = find(); err == nil && remove { // again: the process that held the lock may have finished since
+		err = removeAll(found)
+	}
+	return found, errors.Join(err, held.Release())
+}
+
+// Unlocked lists what was left in a folder that no lock speaks for, and removes it if remove says so. What has changed within Abandoned is
+// kept. deep looks into the folders in it too.
+func Unlocked(dir string, deep, remove bool) ([]Left, error) {
+	found, err := Find(dir)
+	found = slices.DeleteFunc(found, func(l Left) bool { return !deep && filepath.Dir(l.Path) != filepath.Clean(dir) })
+	for i, l := range found {
+		if since := time.Since(l.changed); since < Abandoned {
+			found[i].Kept, found[i].Why = true, fmt.Sprintf("it changed %v ago and may be being written", max(since, 0).Truncate(time.Second))
+		}
+	}
+	if remove {
+		err = errors.Join(err, removeAll(found))
+	}
+	return found, err
+}
+
+func removeAll(found []Left) error {
+	var errs []error
+	for i, l := range found {
+		if l.Kept {
+			continue
+		}
+		err := os.RemoveAll(l.Path)
+		found[i].Removed = err == nil
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
