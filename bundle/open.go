@@ -19,9 +19,7 @@ import (
 // network. What is wrong with a file is a *fault.Input that names file, place and mend. A model file of another format is a
 // *ForeignError, which says what it is and what is missing for running it.
 func Open(path string) (*Bundle, error) {
-	if err := durable.RecoverDir(path); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return nil, &fault.Input{File: path, Err: err}
-	}
+	path = durable.Current(path)
 	manifestPath := filepath.Join(path, ManifestFile)
 	text, err := os.ReadFile(manifestPath)
 	if err != nil {

@@ -27,9 +27,6 @@ type converted struct {
 // convertFormat writes a model file in another format, and reads both again with --check.
 func (a *app) convertFormat(ctx context.Context, in string, c convertFlags) error {
 	f, out := c.format, c.out
-	if out == "" {
-		return &fault.Usage{Err: fmt.Errorf("give --out, a file or a folder to write")}
-	}
 	o := f.Options
 	var done func()
 	o.Progress, done = a.bytesCounter("convert")
