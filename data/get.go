@@ -76,9 +76,10 @@ func (o GetOptions) alone(ctx context.Context, name, dir string, here func() err
 	switch {
 	case err == nil:
 		defer func() { err = errors.Join(err, held.Release()) }()
-		if err := leftover.Remove(dir); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), leftover.Remove(dir)); err != nil {
 			return false, err
 		}
+		defer durable.Cover(dir)()
 	case wanted || ctx.Err() != nil || here() != nil:
 		return false, err
 	default: // a folder that this user cannot write, and the set is in it

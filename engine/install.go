@@ -74,6 +74,7 @@ func Install(ctx context.Context, o InstallOptions) (Installed, error) {
 		return Installed{}, fmt.Errorf("engine: %w", err)
 	}
 	defer func() { _ = held.Release() }() // the process's end releases it too
+	defer durable.Cover(dir)()
 	if err := removeLeftovers(dir); err != nil {
 		return Installed{}, fmt.Errorf("engine: %w", err)
 	}
@@ -128,7 +129,7 @@ func Leftovers(remove bool) ([]leftover.Left, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	programs, err := leftover.Unlocked(filepath.Join(dir, programsFolder), false, remove)
+	programs, err := leftover.Aged(filepath.Join(dir, programsFolder), false, remove)
 	return append(found, programs...), err
 }
 

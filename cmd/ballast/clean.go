@@ -101,7 +101,7 @@ func leftovers(folders []string, remove bool) ([]leftover.Left, error) {
 		if err != nil {
 			return found, err
 		}
-		here, err := leftover.Unlocked(root, p.deep, remove)
+		here, err := leftover.Outputs(root, p.deep, remove)
 		for _, l := range here {
 			if abs, err := filepath.Abs(l.Path); err == nil && !seen[abs] {
 				seen[abs] = true

@@ -11,14 +11,18 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
+
+	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/lock"
 )
 
-// temporary matches the names that files and folders have while they are written: .NAME.tmp-123456 beside NAME, and .tmp-123456 in the
-// folder of compiled graphs.
-var temporary = regexp.MustCompile(`^\.(.+\.)?tmp-[0-9]+$`)
+// temporary matches the names that files and folders have while they are written: .NAME.tmp-123456 beside NAME for downloads, .tmp-123456
+// in the folder of compiled graphs, and for what package durable writes .NAME.ballast-tmp, with .NAME.ballast-lock.
+var temporary = regexp.MustCompile(`^\.(.+\.)?tmp-[0-9]+$|^\..+\.ballast-(tmp|lock)$`)
 
 // Is reports whether a name is one that Ballast gives to what it has not finished.
 func Is(name string) bool { return temporary.MatchString(name) }
@@ -109,27 +113,38 @@ func Locked(dir, lockPath string, skip func(path string) bool, remove bool) ([]L
 	if err != nil || len(found) == 0 {
 		return found, err
 	}
-	held, owner, err := lock.Try(lockPath)
+	var held *lock.Lock
+	owner := ""
+	if remove {
+		held, owner, err = lock.Try(lockPath)
+	} else {
+		owner = lock.Holder(lockPath)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if held == nil {
+	if owner != "" {
 		for i := range found {
 			found[i].Kept, found[i].Why = true, owner+" is writing there"
 		}
 		return found, nil
 	}
-	if found, err = find(); err == nil && remove { // again: the process that held the lock may have finished since
+	if !remove {
+		return found, nil
+	}
+	if found, err = find(); err == nil { // again: the process that held the lock may have finished since
 		err = removeAll(found)
 	}
 	return found, errors.Join(err, held.Release())
 }
 
-// Unlocked lists what was left in a folder that no lock speaks for, and removes it if remove says so. What has changed within Abandoned is
-// kept. deep looks into the folders in it too.
-func Unlocked(dir string, deep, remove bool) ([]Left, error) {
+// Aged lists what was left in a folder under names that no lock speaks for, and removes it if remove says so. What has changed within
+// Abandoned is kept. deep looks into the folders in it too.
+func Aged(dir string, deep, remove bool) ([]Left, error) {
 	found, err := Find(dir)
-	found = slices.DeleteFunc(found, func(l Left) bool { return !deep && filepath.Dir(l.Path) != filepath.Clean(dir) })
+	found = slices.DeleteFunc(found, func(l Left) bool {
+		return !deep && filepath.Dir(l.Path) != filepath.Clean(dir) || !strings.Contains(filepath.Base(l.Path), "tmp-")
+	})
 	for i, l := range found {
 		if since := time.Since(l.changed); since < Abandoned {
 			found[i].Kept, found[i].Why = true, fmt.Sprintf("it changed %v ago and may be being written", max(since, 0).Truncate(time.Second))
@@ -139,6 +154,64 @@ func Unlocked(dir string, deep, remove bool) ([]Left, error) {
 		err = errors.Join(err, removeAll(found))
 	}
 	return found, err
+}
+
+// Outputs lists what was left beside the outputs of a folder that users name, and removes it if remove says so: what package durable
+// knows, except in folders whose lock a process holds, and Aged. deep looks into the folders in it too.
+func Outputs(dir string, deep, remove bool) ([]Left, error) {
+	var all []Left
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil && path == dir:
+			return err
+		case err != nil || !e.IsDir():
+			return nil //nolint:nilerr // a folder that may not be read
+		case path != dir && !deep, path != dir && Is(e.Name()):
+			return fs.SkipDir
+		}
+		if busy := inUse(path); busy != nil {
+			beside, err := durable.Leftovers(path)
+			for _, l := range beside {
+				all = append(all, Left{Path: l.Path, Bytes: l.Bytes, Why: busy.Error(), Kept: true})
+			}
+			if err != nil {
+				return err
+			}
+			return fs.SkipDir
+		}
+		list := durable.Leftovers
+		if remove {
+			list = durable.RemoveLeftovers
+		}
+		beside, err := list(path)
+		for _, l := range beside {
+			all = append(all, Left{Path: l.Path, Bytes: l.Bytes, Why: l.Why, Removed: remove})
+		}
+		return err
+	})
+	aged, failed := Aged(dir, deep, remove)
+	all = append(all, aged...)
+	sort.Slice(all, func(i, j int) bool { return all[i].Path < all[j].Path })
+	return all, errors.Join(err, failed)
+}
+
+// inUse says which process is writing into a folder: one that holds its lock or that of a folder above it, or trains in it.
+func inUse(dir string) error {
+	if err := durable.InUse(dir); err != nil {
+		return err
+	}
+	training := filepath.Join(dir, "run.lock")
+	if stat, err := os.Lstat(training); err != nil || !stat.Mode().IsRegular() {
+		return nil //nolint:nilerr // nobody trains there
+	}
+	held := flock.New(training, flock.SetFlag(os.O_RDONLY))
+	ok, err := held.TryRLock()
+	if err != nil || !ok {
+		return fmt.Errorf("a process that trains in %s holds its lock", dir)
+	}
+	return held.Unlock()
 }
 
 func removeAll(found []Left) error {

@@ -12,6 +12,7 @@ import (
 func TestNames(t *testing.T) {
 	for name, want := range map[string]bool{
 		".model.safetensors.tmp-123": true, ".package.tmp-1": true, ".tmp-42": true, ".a.tmp-b.tmp-9": true,
+		".model.ballast-tmp": true, ".model.ballast-lock": true, ".ballast-tmp": false, ".model.ballast-old": false, ".model.ballast-work": false,
 		"model.tmp-1": false, ".model.tmp-": false, ".model.tmp-x": false, ".tmp-1x": false, ".model.tmp": false, "x.tmp-1": false, ".config": false, ".": false,
 	} {
 		if leftover.Is(name) != want {

@@ -64,6 +64,23 @@ func Try(path string) (l *Lock, owner string, err error) {
 	return &Lock{file}, "", nil
 }
 
+// Holder says who holds the lock of a path, "" if nobody does. It makes no file and changes none.
+func Holder(path string) string {
+	if stat, err := os.Lstat(path); err != nil || !stat.Mode().IsRegular() {
+		return ""
+	}
+	file := flock.New(path, flock.SetFlag(os.O_RDWR|noFollow))
+	ok, err := file.TryLock()
+	if err != nil {
+		return "" // who may not even open it cannot wait for it
+	}
+	if !ok {
+		return ownerOf(path)
+	}
+	_ = file.Unlock() // closing it is enough
+	return ""
+}
+
 // write puts this process's number into a lock file.
 func write(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC|noFollow, 0)

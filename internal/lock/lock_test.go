@@ -50,6 +50,13 @@ func TestAnotherProcess(t *testing.T) {
 		t.Errorf("got %v, %q, %v, want %q", l, owner, err, want)
 	}
 
+	if got := lock.Holder(path); got != want {
+		t.Errorf("it is held by %q, want %q", got, want)
+	}
+	if got := lock.Holder(path + "-none"); got != "" {
+		t.Errorf("a lock that is not there is held by %q", got)
+	}
+
 	stopped := errors.New("stopped by hand")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	told := 0
