@@ -162,8 +162,7 @@ func TestCredentialsStay(t *testing.T) {
 		told.Store(r.Header.Get("Authorization") + r.Header.Get("Referer"))
 	}))
 	defer second.Close()
-	var first *httptest.Server
-	first = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	first := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, _ := r.BasicAuth(); user != "user" || password != "secret" {
 			t.Errorf("the first host got %q %q", user, password)
 		}
