@@ -16,7 +16,9 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // File is what a run writes.
@@ -138,8 +140,11 @@ func Read(path string) (*File, error) {
 	return &f, nil
 }
 
+// mostFile bounds a file of results: some hundred lines of a thousand bytes.
+const mostFile = 64 << 20
+
 func decode(path string, into any) error {
-	data, err := os.ReadFile(path)
+	data, err := untrusted.ReadFile(path, mostFile)
 	if err != nil {
 		return &fault.Input{File: path, Err: err, Mend: "name a file that is there"}
 	}
@@ -151,32 +156,33 @@ func decode(path string, into any) error {
 
 // Table prints the results for people.
 func (f *File) Table(w io.Writer) error {
-	fmt.Fprintf(w, "%s, %d cores; engine %s; %s\n\n", f.Machine.CPU, f.Machine.Cores, f.Engine.Kind, f.Date)
+	line := printable.Line // the file may be another's
+	fmt.Fprintf(w, "%s, %d cores; engine %s; %s\n\n", line(f.Machine.CPU), f.Machine.Cores, line(f.Engine.Kind), line(fmt.Sprint(f.Date)))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "suite\tline\tmedian\tquartiles\trate\tof the limit\tof its base\tof a peer")
 	for _, l := range f.Lines {
 		rate, limit, base := "", "", ""
 		if l.Rate > 0 {
-			rate = scaled(l.Rate) + l.Unit
+			rate = scaled(l.Rate) + line(l.Unit)
 		}
 		if l.OfLimit > 0 {
-			limit = fmt.Sprintf("%.2f x %s", l.OfLimit, l.Limit)
+			limit = fmt.Sprintf("%.2f x %s", l.OfLimit, line(l.Limit))
 		}
 		if l.OfBase > 0 {
 			base = fmt.Sprintf("%.2f", l.OfBase)
 		}
 		var peers []string
 		for _, p := range l.Peers {
-			peers = append(peers, fmt.Sprintf("%.2f x %s", p.Ratio, p.Variant))
+			peers = append(peers, fmt.Sprintf("%.2f x %s", p.Ratio, line(p.Variant)))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s to %s\t%s\t%s\t%s\t%s\n", l.Suite, l.Name, seconds(l.Seconds), seconds(l.Quartile1), seconds(l.Quartile3), rate, limit, base, strings.Join(peers, ", "))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s to %s\t%s\t%s\t%s\t%s\n", line(l.Suite), line(l.Name), seconds(l.Seconds), seconds(l.Quartile1), seconds(l.Quartile3), rate, limit, base, strings.Join(peers, ", "))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	for _, l := range f.Lines {
 		if missed := l.Missed(); missed != "" {
-			fmt.Fprintf(w, "\n%s %s %s\n", l.Suite, l.Name, missed)
+			fmt.Fprintf(w, "\n%s %s %s\n", line(l.Suite), line(l.Name), line(missed))
 		}
 	}
 	return nil
@@ -264,7 +270,7 @@ func CompareTable(w io.Writer, list []Change) error {
 				verdict = "within the spread"
 			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Suite, c.Name, before, after, ratio, verdict)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", printable.Line(c.Suite), printable.Line(c.Name), before, after, ratio, verdict)
 	}
 	return t.Flush()
 }

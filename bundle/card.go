@@ -6,15 +6,22 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/markdown"
 )
 
-// card is the model card: what the model is, how good, how made, how to use. It says nothing the manifest does not.
+// card is the model card: what the model is, how good, how made, how to use. It says nothing the manifest does not. What stands in the
+// manifest may come from strangers, so it is written as text.
 func (m Manifest) card() string {
 	var b strings.Builder
 	network, _ := json.Marshal(m.Network) // Save has marshalled it before
-	fmt.Fprintf(&b, "# %s\n\n", m.Name)
-	fmt.Fprintf(&b, "A classifier of %v inputs into %d classes: %s.\n\n", m.InputShape, len(m.Labels), strings.Join(m.Labels, ", "))
-	fmt.Fprintf(&b, "Network: `%s`\n\n", network)
+	fmt.Fprintf(&b, "# %s\n\n", markdown.Text(m.Name))
+	labels := make([]string, len(m.Labels))
+	for i, label := range m.Labels {
+		labels[i] = markdown.Text(label)
+	}
+	fmt.Fprintf(&b, "A classifier of %v inputs into %d classes: %s.\n\n", m.InputShape, len(labels), strings.Join(labels, ", "))
+	fmt.Fprintf(&b, "Network: %s\n\n", markdown.Code(string(network)))
 	if p := m.Preprocess; len(p.Crop) > 0 || len(p.Resize) > 0 || p.Channels > 0 {
 		var steps []string
 		if len(p.Crop) > 0 {
@@ -38,7 +45,7 @@ func (m Manifest) card() string {
 	if len(m.Metrics) > 0 {
 		b.WriteString("## Measured\n\n| metric | value |\n| --- | --- |\n")
 		for _, name := range slices.Sorted(maps.Keys(m.Metrics)) {
-			fmt.Fprintf(&b, "| %s | %.6g |\n", name, m.Metrics[name])
+			fmt.Fprintf(&b, "| %s | %.6g |\n", markdown.Text(name), m.Metrics[name])
 		}
 		b.WriteString("\n")
 	}
@@ -46,7 +53,7 @@ func (m Manifest) card() string {
 	b.WriteString("## How it was made\n\n")
 	line := func(what, value string) {
 		if value != "" && value != "0" {
-			fmt.Fprintf(&b, "- %s: %s\n", what, value)
+			fmt.Fprintf(&b, "- %s: %s\n", markdown.Text(what), markdown.Text(value))
 		}
 	}
 	line("data", p.Data)

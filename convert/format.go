@@ -12,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -104,7 +105,7 @@ func Format(ctx context.Context, in, out string, o Options) (Result, error) {
 	p.result.Output = out
 	if folder == "" && p.dir != "" {
 		if names, err := hf.Companions(p.dir); err == nil && len(names) > 0 {
-			p.remark("%s stay in %s; give --out a folder to have them along", strings.Join(names, ", "), p.dir)
+			p.remark("%s stay in %s; give --out a folder to have them along", printable.Line(strings.Join(names, ", ")), printable.Line(p.dir))
 		}
 	}
 	return p.result, nil

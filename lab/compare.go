@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -116,7 +116,7 @@ func runOnce(ctx context.Context, recipe train.Recipe, overrides []string, dir s
 		return nil, false, err
 	}
 	file := filepath.Join(dir, "summary.json")
-	if content, err := os.ReadFile(file); err == nil {
+	if content, err := untrusted.ReadFileNoLink(file, mostMeta); err == nil {
 		var s summary
 		if json.Unmarshal(content, &s) == nil && compact(s.Config) == string(config) {
 			return s.Metrics, false, nil

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"maps"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -21,11 +19,12 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
-	"github.com/gofrs/flock"
 
 	"github.com/ballast-ml/ballast/format/tfevents"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/runlock"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -39,11 +38,17 @@ type StartOptions struct {
 	Resume    bool // take up a folder that has a run in it
 }
 
+// Bounds of what a run folder may hold: meta.json, whose longest part is the command with its overrides, and a line of metrics.jsonl,
+// of some thousand values at most.
+const (
+	mostMeta = 16 << 20
+	mostLine = 1 << 20
+)
+
 // Meta is meta.json: what ran, on what, and how it ended.
 type Meta struct {
 	Command  []string          `json:"command"`
-	Commit   string            `json:"commit,omitempty"` // of the source tree the run was started in
-	Dirty    bool              `json:"dirty,omitempty"`
+	Commit   string            `json:"commit,omitempty"` // checked out where the run was started; files may have been changed since
 	Host     string            `json:"host"`
 	Platform string            `json:"platform"`
 	Cores    int               `json:"cores"`
@@ -71,7 +76,7 @@ type Run struct {
 	Dir string
 
 	meta    Meta
-	lock    *flock.Flock
+	lock    *runlock.Lock
 	metrics *os.File
 	lines   *bufio.Writer
 	events  *tfevents.Writer
@@ -81,43 +86,33 @@ type Run struct {
 var _ train.Sink = (*Run)(nil)
 
 // Start makes a run's folder, or with Resume takes one up. A folder with a run in it is never used again without Resume, and
-// never by two processes at a time.
+// never by two processes at a time. The folder may be another's: a link in the place of one of its files is an error, and what it
+// leads to is not touched.
 func Start(o StartOptions) (*Run, error) {
-	if err := os.MkdirAll(filepath.Join(o.Dir, "artifacts"), 0o755); err != nil {
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
-	r := &Run{Dir: o.Dir, lock: flock.New(filepath.Join(o.Dir, "run.lock")), last: -1}
-	if err := r.take(); err != nil {
-		return nil, err
+	if err := untrusted.FolderNoLink(filepath.Join(o.Dir, "artifacts")); err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
 	}
+	lock, err := runlock.Take(filepath.Join(o.Dir, "run.lock"))
+	var busy *runlock.Busy
+	if errors.As(err, &busy) {
+		return nil, fmt.Errorf("lab: %s is in use by %s; wait for it, or choose another folder", o.Dir, busy.Who())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	r := &Run{Dir: o.Dir, lock: lock, last: -1}
 	if err := r.open(o); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil
 }
 
-// take locks the folder and leaves the process's number in the lock file for others to read.
-func (r *Run) take() error {
-	ok, err := r.lock.TryLock()
-	if err != nil {
-		return fmt.Errorf("lab: lock %s: %w", r.lock.Path(), err)
-	}
-	if !ok {
-		owner := "another process"
-		if pid, err := os.ReadFile(r.lock.Path()); err == nil && len(pid) > 0 {
-			owner = "process " + strings.TrimSpace(string(pid))
-		}
-		return fmt.Errorf("lab: %s is in use by %s; wait for it, or choose another folder", r.Dir, owner)
-	}
-	if err := os.WriteFile(r.lock.Path(), []byte(fmt.Sprintln(os.Getpid())), 0o644); err != nil {
-		return fmt.Errorf("lab: %w", err)
-	}
-	return nil
-}
-
 func (r *Run) open(o StartOptions) error {
 	metaFile := filepath.Join(o.Dir, "meta.json")
-	old, err := os.ReadFile(metaFile)
+	old, err := untrusted.ReadFileNoLink(metaFile, mostMeta)
 	switch {
 	case err == nil && !o.Resume:
 		return fmt.Errorf("lab: %s has a run in it; use --resume to go on with it, or choose another folder", o.Dir)
@@ -143,7 +138,7 @@ func (r *Run) open(o StartOptions) error {
 	if err := r.writeMeta(); err != nil {
 		return err
 	}
-	if r.metrics, err = os.OpenFile(filepath.Join(o.Dir, "metrics.jsonl"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644); err != nil {
+	if r.metrics, err = untrusted.AppendNoLink(filepath.Join(o.Dir, "metrics.jsonl")); err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
 	r.lines = bufio.NewWriter(r.metrics)
@@ -195,27 +190,39 @@ func (r *Run) Rewind(step int) error {
 	if err := r.lines.Flush(); err != nil {
 		return fmt.Errorf("lab: metrics.jsonl: %w", err)
 	}
-	content, err := os.ReadFile(r.metrics.Name())
+	keep, err := r.linesUpTo(step)
 	if err != nil {
-		return fmt.Errorf("lab: %w", err)
+		return fmt.Errorf("lab: metrics.jsonl: %w", err)
 	}
-	keep := 0
-	for rest := content; ; {
-		end := bytes.IndexByte(rest, '\n')
-		var line struct {
-			Step *int `json:"step"`
-		}
-		if end < 0 || json.Unmarshal(rest[:end], &line) != nil || line.Step == nil || *line.Step > step {
-			break
-		}
-		keep += end + 1
-		rest = rest[end+1:]
-	}
-	if err := r.metrics.Truncate(int64(keep)); err != nil {
+	if err := r.metrics.Truncate(keep); err != nil {
 		return fmt.Errorf("lab: metrics.jsonl: %w", err)
 	}
 	r.last = step
 	return r.events.SessionStart(tfevents.Seconds(time.Now()), int64(step)+1)
+}
+
+// linesUpTo is the length of the lines of metrics.jsonl up to a step, whole ones alone.
+func (r *Run) linesUpTo(step int) (keep int64, err error) {
+	if _, err := r.metrics.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	lines := bufio.NewReaderSize(r.metrics, mostLine)
+	for {
+		text, err := lines.ReadSlice('\n')
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, bufio.ErrBufferFull): // cut, or not a line of ours
+			return keep, nil
+		case err != nil:
+			return 0, err
+		}
+		var line struct {
+			Step *int `json:"step"`
+		}
+		if json.Unmarshal(text, &line) != nil || line.Step == nil || *line.Step > step {
+			return keep, nil
+		}
+		keep += int64(len(text))
+	}
 }
 
 // Finish ends the run and gives the folder free. err is what it ended with, nil if it is done.
@@ -243,7 +250,7 @@ func (r *Run) close() error {
 	if r.events != nil {
 		errs = append(errs, r.events.Close())
 	}
-	return errors.Join(append(errs, r.lock.Unlock())...)
+	return errors.Join(append(errs, r.lock.Release())...)
 }
 
 func (r *Run) writeMeta() error {
@@ -265,11 +272,7 @@ func newMeta(o StartOptions) Meta {
 			m.Modules[d.Path] = d.Version
 		}
 	}
-	if head, err := exec.Command("git", "rev-parse", "HEAD").Output(); err == nil {
-		m.Commit = strings.TrimSpace(string(head))
-		status, err := exec.Command("git", "status", "--porcelain").Output()
-		m.Dirty = err == nil && len(status) > 0
-	}
+	m.Commit = commitOf(".")
 	return m
 }
 

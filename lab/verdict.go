@@ -15,6 +15,8 @@ import (
 	"gonum.org/v1/plot/vg"
 
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/markdown"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/report"
 )
 
@@ -90,15 +92,15 @@ func paired(a, b Variant, metric string) Pair {
 // Text writes the table and the verdicts.
 func (c *Comparison) Text(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s\tmean\tsd\tn\tvalues\n", c.Metric)
+	fmt.Fprintf(t, "%s\tmean\tsd\tn\tvalues\n", printable.Line(c.Metric))
 	for _, v := range c.Variants {
-		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%d\t%s\n", v.Name, v.Mean, v.SD, len(v.Values), list(v.Values))
+		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%d\t%s\n", printable.Line(v.Name), v.Mean, v.SD, len(v.Values), list(v.Values))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	for _, verdict := range c.verdicts() {
-		if _, err := fmt.Fprintf(w, "- %s\n", verdict); err != nil {
+		if _, err := fmt.Fprintf(w, "- %s\n", printable.Line(verdict)); err != nil {
 			return err
 		}
 	}
@@ -124,13 +126,14 @@ func (c *Comparison) write() error {
 		return err
 	}
 	err := durable.WriteFile(filepath.Join(c.Dir, "report.md"), func(w io.Writer) error {
-		fmt.Fprintf(w, "# Comparison of %s\n\nSeeds %s, engine %s.\n\n| variant | mean | sd | n |\n| --- | --- | --- | --- |\n", c.Metric, strings.Join(c.Seeds, ", "), c.Engine)
+		fmt.Fprintf(w, "# Comparison of %s\n\nSeeds %s, engine %s.\n\n| variant | mean | sd | n |\n| --- | --- | --- | --- |\n",
+			markdown.Text(c.Metric), markdown.Text(strings.Join(c.Seeds, ", ")), markdown.Text(c.Engine))
 		for _, v := range c.Variants {
-			fmt.Fprintf(w, "| %s | %.4f | %.4f | %d |\n", v.Name, v.Mean, v.SD, len(v.Values))
+			fmt.Fprintf(w, "| %s | %.4f | %.4f | %d |\n", markdown.Text(v.Name), v.Mean, v.SD, len(v.Values))
 		}
 		fmt.Fprintln(w)
 		for _, verdict := range c.verdicts() {
-			fmt.Fprintf(w, "- %s\n", verdict)
+			fmt.Fprintf(w, "- %s\n", markdown.Text(verdict))
 		}
 		_, err := fmt.Fprint(w, "\n![values of each seed and their means](comparison.png)\n")
 		return err

@@ -49,7 +49,9 @@ func (p *Plan) Execute(ctx context.Context, progress func(Progress)) (result *Re
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, claim.Release()) }()
-	defer durable.Cover(e.work)()
+	for _, path := range []string{e.work, e.journal.path, manifestOf(p.Out)} { // they go with the output
+		defer durable.Cover(path)()
+	}
 	if m, placed := e.placed(); placed {
 		return &Result{Manifest: m, Resumed: len(p.tensors), Notes: slices.Clone(p.Notes)}, e.clean()
 	}

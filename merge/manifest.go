@@ -184,7 +184,7 @@ func (p *Plan) companions(work string) (names []string, err error) {
 		if p.vocab != nil && len(hf.Tokenizer([]string{name})) > 0 {
 			dir = p.vocab.tokenizer
 		}
-		text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+		text, err := hf.ReadCompanion(dir, name)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // the other tokenizer does without
 		}
@@ -285,9 +285,6 @@ func Owns(dir string) error {
 	return durable.Only(names...)(dir)
 }
 
-// maxManifest bounds a manifest, in bytes; those of models of a thousand shards take a hundredth of it.
-const maxManifest = 64 << 20
-
 func readManifest(file string) (m Manifest, err error) {
 	text, err := untrusted.ReadFile(file, maxManifest)
 	if err != nil {
@@ -318,6 +315,9 @@ type Verification struct {
 func (v Verification) OK() bool {
 	return v.Status == "ok" || v.Role == "input" && v.Status == "missing"
 }
+
+// maxManifest bounds a manifest; one of a thousand files has 200 kB.
+const maxManifest = 16 << 20
 
 // Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. With inputs the files that were
 // merged are compared too, where they still are.
@@ -356,7 +356,11 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 		if !filepath.IsLocal(filepath.FromSlash(o.File)) {
 			return m, nil, &fault.Input{File: file, Field: "outputs", Err: fmt.Errorf("%q lies outside its folder", o.File), Mend: "do not trust it"}
 		}
-		if err := check("output", o.File, filepath.Join(filepath.Dir(file), filepath.FromSlash(o.File)), o.Bytes, o.SHA256); err != nil {
+		path, err := untrusted.Inside(filepath.Dir(file), o.File)
+		if err != nil {
+			return m, nil, &fault.Input{File: file, Field: "outputs", Err: err}
+		}
+		if err := check("output", o.File, path, o.Bytes, o.SHA256); err != nil {
 			return m, nil, err
 		}
 	}

@@ -14,7 +14,9 @@ import (
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // A signature file is a safetensors file. Under signature/NAME lie the values, F32, or the codes of a quantized tensor, U8, packed
@@ -125,7 +127,7 @@ func LoadSignature(path string) (Signature, error) {
 	if info.Size() > maxSignatureFile {
 		return Signature{}, &fault.Input{File: path, Err: fmt.Errorf("%d bytes are no signature", info.Size()), Mend: "extract fewer layers"}
 	}
-	data, err := os.ReadFile(path)
+	data, err := untrusted.ReadFile(path, maxSignatureFile)
 	if err != nil {
 		return Signature{}, &fault.Input{File: path, Err: err}
 	}
@@ -162,6 +164,18 @@ func ParseSignature(name string, data []byte) (Signature, error) {
 		return bad("tensors", "there is none")
 	case len(h.Tensors)+len(h.Replaced) != len(file.Names()):
 		return bad("tensors", "the header names %d, the file holds %d", len(h.Tensors)+len(h.Replaced), len(file.Names()))
+	}
+	// Codes of one bit become values of 32, and the header may name a tensor twice: the whole is measured before any is made.
+	whole := int64(0)
+	for _, e := range h.Tensors {
+		n, ok := untrusted.Product(math.MaxInt32, e.Shape...)
+		if !ok {
+			return bad(e.Name, "shape is %v", e.Shape)
+		}
+		whole += 4 * int64(n)
+		if err := memory.Need(name, whole); err != nil {
+			return Signature{}, err
+		}
 	}
 	s := Signature{Name: h.Name, Norms: h.Norms, Quantizer: h.Quantizer, Levels: h.Levels, Model: h.Model, Metadata: maps.Clone(h.Metadata)}
 	for _, e := range h.Tensors {

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // vocabulary is the tokens of the output: which row of each model's embeddings a row of the output is.
@@ -71,6 +72,9 @@ func (p *Plan) planVocabulary(l layout) error {
 		}
 		chosen, v.tokenizer = tokens[in], in.dir()
 	}
+	if pad > maxPad {
+		return &fault.Input{Field: "tokenizer.pad_to_multiple_of", Err: fmt.Errorf("it is %d, at most %d is possible", pad, maxPad), Mend: "use 64 or 128"}
+	}
 	v.rows = size0(chosen)
 	if pad > 0 {
 		v.rows = (v.rows + pad - 1) / pad * pad
@@ -110,12 +114,24 @@ type addedToken struct {
 	Content string `json:"content"`
 }
 
+// The most values in a tokenizer.json of any size, and then one for so many bytes. Those of models have ten bytes or more for each.
+const (
+	fewTokens     = 250_000
+	bytesPerToken = 4
+)
+
+// maxPad bounds pad_to_multiple_of; sizes that processors like are multiples of 64 or 128.
+const maxPad = 1 << 16
+
 // readTokens reads the tokens of a tokenizer.json and their rows.
 func readTokens(dir string) (map[string]int, error) {
 	path := filepath.Join(dir, "tokenizer.json")
-	text, err := os.ReadFile(path)
+	text, err := hf.ReadCompanion(dir, "tokenizer.json")
 	if err != nil {
 		return nil, &fault.Input{File: path, Err: err, Mend: "tokens are matched by tokenizer.json: get it, or leave tokenizer_source out"}
+	}
+	if err := untrusted.CheckJSON(path, text, max(fewTokens, len(text)/bytesPerToken)); err != nil {
+		return nil, err
 	}
 	var file struct {
 		Model struct {
@@ -124,32 +140,45 @@ func readTokens(dir string) (map[string]int, error) {
 		Added []addedToken `json:"added_tokens"`
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, &fault.Input{File: path, Err: err, Mend: "get it again"}
+		return nil, &fault.Input{File: path, Err: untrusted.JSONError(err), Mend: "get it again"}
 	}
 	tokens := map[string]int{}
-	if bytes.HasPrefix(file.Model.Vocab, []byte("[")) { // [token, score] in the order of rows
-		var list [][]any
-		if err := json.Unmarshal(file.Model.Vocab, &list); err != nil {
-			return nil, &fault.Input{File: path, Field: "model.vocab", Err: err, Mend: "get it again"}
-		}
-		for row, entry := range list {
-			if len(entry) > 0 {
-				tokens[fmt.Sprint(entry[0])] = row
-			}
-		}
-	} else if err := json.Unmarshal(file.Model.Vocab, &tokens); err != nil {
-		return nil, &fault.Input{File: path, Field: "model.vocab", Err: err, Mend: "get it again"}
+	if bytes.HasPrefix(file.Model.Vocab, []byte("[")) {
+		err = listedTokens(file.Model.Vocab, tokens)
+	} else {
+		err = json.Unmarshal(file.Model.Vocab, &tokens)
+	}
+	if err != nil {
+		return nil, &fault.Input{File: path, Field: "model.vocab", Err: untrusted.JSONError(err), Mend: "get it again"}
 	}
 	for _, t := range file.Added {
 		tokens[t.Content] = t.ID
 	}
-	const most = 1 << 24
+	most := 4*len(tokens) + fewTokens // rows may have gaps, but not without end
 	for token, row := range tokens {
 		if row < 0 || row >= most {
 			return nil, &fault.Input{File: path, Field: token, Err: fmt.Errorf("its row is %d", row), Mend: "get the file again"}
 		}
 	}
 	return tokens, nil
+}
+
+// listedTokens reads a vocabulary that lists [token, score] in the order of rows, one entry after the other.
+func listedTokens(list []byte, tokens map[string]int) error {
+	d := json.NewDecoder(bytes.NewReader(list))
+	if _, err := d.Token(); err != nil {
+		return err
+	}
+	for row := 0; d.More(); row++ {
+		var entry []any
+		if err := d.Decode(&entry); err != nil {
+			return err
+		}
+		if len(entry) > 0 {
+			tokens[fmt.Sprint(entry[0])] = row
+		}
+	}
+	return nil
 }
 
 // apply makes a tensor with a row for each token one with the rows of the output.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // LedgerVersion is the schema_version of ledger.json.
@@ -76,9 +76,12 @@ func (e Entry) Held() bool {
 // EmbeddedLedger is the ledger this build carries.
 func EmbeddedLedger() (Ledger, error) { return decodeLedger("ledger.json", embeddedLedger) }
 
+// mostLedger bounds a ledger file; that of all papers is below a megabyte.
+const mostLedger = 64 << 20
+
 // ReadLedger reads a ledger file; a missing one is empty.
 func ReadLedger(path string) (Ledger, error) {
-	data, err := os.ReadFile(path)
+	data, err := untrusted.ReadFile(path, mostLedger)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Ledger{SchemaVersion: LedgerVersion}, nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/train"
 )
@@ -189,7 +190,7 @@ func runArm(ctx context.Context, c Claim, arm Arm, at Place, base, settings map[
 		return nil, err
 	}
 	resultFile := filepath.Join(at.Dir, "result.json")
-	if data, err := os.ReadFile(resultFile); err == nil {
+	if data, err := untrusted.ReadFileNoLink(resultFile, mostLedger); err == nil {
 		var r runResult
 		if json.Unmarshal(data, &r) == nil && string(r.Config) == string(text) {
 			return r.Metrics, nil

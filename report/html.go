@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 //go:embed report.html
@@ -168,9 +169,44 @@ func (d pageData) write(w io.Writer, reports []Report, captions []string) error 
 		}
 	}
 	var b strings.Builder
-	if err := page.Execute(&b, d); err != nil {
+	if err := page.Execute(&b, d.printable()); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printable is the page with what text from strangers may hold besides letters escaped: a browser obeys marks of direction, and a page is
+// looked at in terminals too. The template escapes what HTML gives a meaning.
+func (d pageData) printable() pageData {
+	line := printable.Line
+	lines := func(list []string) []string {
+		out := make([]string, len(list))
+		for i, text := range list {
+			out[i] = line(text)
+		}
+		return out
+	}
+	rows := func(list []pageRow) []pageRow {
+		out := make([]pageRow, len(list))
+		for i, r := range list {
+			out[i] = pageRow{Name: line(r.Name), Cells: lines(r.Cells), Verdict: r.Verdict}
+		}
+		return out
+	}
+	p := pageData{Title: line(d.Title), Subtitle: line(d.Subtitle), Columns: lines(d.Columns), Rows: rows(d.Rows)}
+	for _, f := range d.Facts {
+		p.Facts = append(p.Facts, [2]string{line(f[0]), line(f[1])})
+	}
+	for _, t := range d.Shifts {
+		p.Shifts = append(p.Shifts, shiftTable{Title: line(t.Title), Heads: t.Heads, Rows: rows(t.Rows)})
+	}
+	for _, row := range d.Pictures {
+		shown := pictureRow{Title: line(row.Title)}
+		for _, one := range row.Pictures {
+			shown.Pictures = append(shown.Pictures, picture{Caption: line(one.Caption), Source: one.Source})
+		}
+		p.Pictures = append(p.Pictures, shown)
+	}
+	return p
 }

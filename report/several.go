@@ -11,6 +11,8 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Several is what audits of several models on the same data found, in the order in which they were named.
@@ -28,11 +30,11 @@ func NewSeveral(reports []Report) Several {
 func (s Several) Text(w io.Writer) error {
 	t := newTable(w)
 	first := s.Reports[0]
-	t.row("%d models on %s, %d examples", len(s.Reports), first.Data, first.Examples)
+	t.row("%d models on %s, %d examples", len(s.Reports), printable.Line(first.Data), first.Examples)
 	t.row("")
 	heads := ""
 	for _, r := range s.Reports {
-		heads += "\t" + r.Model
+		heads += "\t" + printable.Line(r.Model)
 	}
 	t.row("  %s", heads)
 	for _, row := range s.rows() {
@@ -46,7 +48,7 @@ func (s Several) Text(w io.Writer) error {
 			for _, share := range shares {
 				line += fmt.Sprintf("\t%.2f %%", 100*share[c])
 			}
-			t.row("  %s%s", name, line)
+			t.row("  %s%s", printable.Line(name), line)
 		}
 	}
 	for _, r := range s.Reports {
@@ -54,9 +56,9 @@ func (s Several) Text(w io.Writer) error {
 			continue
 		}
 		t.row("")
-		t.row("  %s, accuracy by severity%s", r.Model, severities(r.Shift.Rows))
+		t.row("  %s, accuracy by severity%s", printable.Line(r.Model), severities(r.Shift.Rows))
 		for _, row := range r.Shift.Rows {
-			t.row("  %s%s", row.Name, shares(row.Accuracy))
+			t.row("  %s%s", printable.Line(row.Name), shares(row.Accuracy))
 		}
 	}
 	return t.flush()

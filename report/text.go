@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // titles are what tables call the values.
@@ -17,7 +19,7 @@ var titles = map[string]string{
 // Text writes a report for a terminal.
 func (r Report) Text(w io.Writer) error {
 	t := newTable(w)
-	t.row("%s on %s, %d examples", r.Model, r.Data, r.Examples)
+	t.row("%s on %s, %d examples", printable.Line(r.Model), printable.Line(r.Data), r.Examples)
 	t.row("")
 	for _, v := range r.headline() {
 		t.row("  %s\t%s", title(v.Name), v.format())
@@ -26,7 +28,7 @@ func (r Report) Text(w io.Writer) error {
 		t.row("")
 		t.row("  accuracy by severity%s", severities(r.Shift.Rows))
 		for _, row := range r.Shift.Rows {
-			t.row("  %s%s", row.Name, shares(row.Accuracy))
+			t.row("  %s%s", printable.Line(row.Name), shares(row.Accuracy))
 		}
 	}
 	return t.flush()
@@ -35,8 +37,8 @@ func (r Report) Text(w io.Writer) error {
 // Text writes the before and after table for a terminal.
 func (c Comparison) Text(w io.Writer) error {
 	t := newTable(w)
-	t.row("%s: %s", c.Before.Model, c.What)
-	t.row("measured on %s, %d examples", c.Before.Data, c.Before.Examples)
+	t.row("%s: %s", printable.Line(c.Before.Model), printable.Line(c.What))
+	t.row("measured on %s, %d examples", printable.Line(c.Before.Data), c.Before.Examples)
 	t.row("")
 	t.row("  \tbefore\tafter\tchange\t")
 	after := map[string]Value{}
@@ -54,14 +56,14 @@ func (c Comparison) Text(w io.Writer) error {
 		t.row("")
 		t.row("  accuracy by severity%s", severities(c.Before.Shift.Rows))
 		for i, row := range c.Before.Shift.Rows {
-			t.row("  %s, before%s", row.Name, shares(row.Accuracy))
-			t.row("  %s, after%s", row.Name, shares(c.After.Shift.Rows[i].Accuracy))
+			t.row("  %s, before%s", printable.Line(row.Name), shares(row.Accuracy))
+			t.row("  %s, after%s", printable.Line(row.Name), shares(c.After.Shift.Rows[i].Accuracy))
 		}
 		t.row("")
 		t.row("  ECE by severity%s", severities(c.Before.Shift.Rows))
 		for i, row := range c.Before.Shift.Rows {
-			t.row("  %s, before%s", row.Name, numbers(row.ECE))
-			t.row("  %s, after%s", row.Name, numbers(c.After.Shift.Rows[i].ECE))
+			t.row("  %s, before%s", printable.Line(row.Name), numbers(row.ECE))
+			t.row("  %s, after%s", printable.Line(row.Name), numbers(c.After.Shift.Rows[i].ECE))
 		}
 	}
 	return t.flush()

@@ -15,10 +15,10 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/gofrs/flock"
-
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/runlock"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // The files of a checkpoint, checkpoints/step-00001234: everything the run moves, where it stands, and a checksum of both
@@ -30,6 +30,9 @@ const (
 	sumsFile       = "SHA256SUMS"
 	stepPrefix     = "step-"
 )
+
+// mostState bounds state.json: a recipe, and the measurements of the distance monitor at some 50 bytes each.
+const mostState = 64 << 20
 
 // record is state.json. It holds no clock: two runs of one recipe write the same bytes.
 type record struct {
@@ -59,38 +62,36 @@ var Files = []string{
 // checkpoints is the folder of one run's checkpoints, locked against a second run.
 type checkpoints struct {
 	dir    string
-	lock   *flock.Flock
+	lock   *runlock.Lock
 	policy Checkpoint
 	last   string // newest one written or gone on from, "" = none
 }
 
-// openCheckpoints makes the folder and locks it.
+// openCheckpoints makes the folder and locks it. A link in its place, or in that of the lock, is an error.
 func openCheckpoints(runDir string, policy Checkpoint) (*checkpoints, error) {
 	c := &checkpoints{dir: filepath.Join(runDir, checkpointsDir), policy: policy}
-	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	path := filepath.Join(c.dir, lockFile)
-	c.lock = flock.New(path)
-	locked, err := c.lock.TryLock()
+	if err := untrusted.FolderNoLink(c.dir); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	lock, err := runlock.Take(filepath.Join(c.dir, lockFile))
+	var busy *runlock.Busy
+	if errors.As(err, &busy) {
+		return nil, fmt.Errorf("train: %s: another run (%s) writes here; wait for it or use another folder", runDir, busy.Who())
+	}
 	if err != nil {
-		return nil, fmt.Errorf("train: lock %s: %w", path, err)
+		return nil, fmt.Errorf("train: %w", err)
 	}
-	if !locked {
-		owner, _ := os.ReadFile(path) // only for the message
-		return nil, fmt.Errorf("train: %s: another run (process %s) writes here; wait for it or use another folder",
-			runDir, strings.TrimSpace(string(owner)))
-	}
-	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
-		return nil, errors.Join(fmt.Errorf("train: %w", err), c.close())
-	}
+	c.lock = lock
 	if err := durable.RemoveTemporaries(c.dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("train: %w", err), c.close())
 	}
 	return c, nil
 }
 
-func (c *checkpoints) close() error { return c.lock.Unlock() }
+func (c *checkpoints) close() error { return c.lock.Release() }
 
 // steps lists the checkpoints there are, oldest first.
 func (c *checkpoints) steps() ([]int, error) {
@@ -185,6 +186,10 @@ func (c *checkpoints) newest(remark func(string)) (record, error) {
 			c.last = c.path(n)
 			return r, nil
 		}
+		var not *untrusted.Error
+		if errors.As(err, &not) { // nothing that a run of ours leaves
+			return record{}, fmt.Errorf("train: %w", err)
+		}
 		remark(fmt.Sprintf("checkpoint %s is broken (%v); going back to an older one", c.path(n), err))
 	}
 	return record{}, nil
@@ -193,7 +198,7 @@ func (c *checkpoints) newest(remark func(string)) (record, error) {
 // load checks the sums before it believes a byte.
 func (c *checkpoints) load(step int) (record, error) {
 	path := c.path(step)
-	sums, err := os.ReadFile(filepath.Join(path, sumsFile))
+	sums, err := untrusted.ReadFileNoLink(filepath.Join(path, sumsFile), mostState)
 	if err != nil {
 		return record{}, err
 	}
@@ -206,7 +211,7 @@ func (c *checkpoints) load(step int) (record, error) {
 			return record{}, fmt.Errorf("%s does not match its checksum", name)
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(path, stateFile))
+	text, err := untrusted.ReadFileNoLink(filepath.Join(path, stateFile), mostState)
 	if err != nil {
 		return record{}, err
 	}
@@ -222,7 +227,7 @@ func (c *checkpoints) load(step int) (record, error) {
 }
 
 func fileSum(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := untrusted.OpenNoLink(path)
 	if err != nil {
 		return "", err
 	}

@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Journal is what a procedure with a loop of its own needs to go on, with the same numbers, after it was cut short: its configuration, what it
@@ -27,9 +29,17 @@ type Journal[C, P any] struct {
 	Config  C      `json:"config"`
 	History []P    `json:"history"`
 	State   string `json:"state"`
+
+	ours bool // the folder has a journal, so that states in it are of earlier updates
 }
 
-// Save writes the journal and the variables after updates into dir, and removes the state before; "" saves nothing.
+// mostJournal bounds run.json, whose history is some hundred bytes a measurement.
+const mostJournal = 256 << 20
+
+var stateName = regexp.MustCompile(`^state-[0-9]+\.safetensors$`)
+
+// Save writes the journal and the variables after updates into dir, and removes the
+// states of earlier updates; "" saves nothing.
 func (j *Journal[C, P]) Save(dir string, updates int, variables []*model.Variable) error {
 	if dir == "" {
 		return nil
@@ -44,13 +54,17 @@ func (j *Journal[C, P]) Save(dir string, updates int, variables []*model.Variabl
 	if err := durable.WriteFile(filepath.Join(dir, "run.json"), func(w io.Writer) error { return json.NewEncoder(w).Encode(j) }); err != nil {
 		return err
 	}
-	old, err := filepath.Glob(filepath.Join(dir, "state-*.safetensors"))
-	if err != nil {
-		return err
+	if !j.ours {
+		j.ours = true
+		return nil
 	}
-	for _, path := range old {
-		if filepath.Base(path) != j.State {
-			if err := os.Remove(path); err != nil {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); name != j.State && stateName.MatchString(name) {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
 				return fmt.Errorf("train: %w", err)
 			}
 		}
@@ -65,7 +79,7 @@ func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn fun
 		return nil
 	}
 	path := filepath.Join(dir, "run.json")
-	text, err := os.ReadFile(path)
+	text, err := untrusted.ReadFileNoLink(path, mostJournal)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -79,12 +93,16 @@ func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn fun
 	if err := goesOn(saved); err != nil {
 		return fmt.Errorf("%s: %w; use another folder, or remove this one", dir, err)
 	}
-	if filepath.Base(saved.State) != saved.State {
-		return fmt.Errorf("train: %s: state is %q; it must be a file of the same folder", path, saved.State)
+	if !stateName.MatchString(saved.State) {
+		return fmt.Errorf("train: %s: state is %q; it must be a file state-N.safetensors of the same folder", path, saved.State)
 	}
-	if err := bundle.ReadTensors(filepath.Join(dir, saved.State), variables); err != nil {
+	state := filepath.Join(dir, saved.State)
+	if err := untrusted.NoLink(state); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if err := bundle.ReadTensors(state, variables); err != nil {
 		return err
 	}
-	j.History, j.State = saved.History, saved.State
+	j.History, j.State, j.ours = saved.History, saved.State, true
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/internal/safepoint"
 )
 
 // Diverged is the error of a run whose loss or gradient is not finite.
@@ -81,6 +82,8 @@ func (l *loop) run(ctx context.Context) error {
 		}
 	}
 	started := false
+	release := func() {}
+	defer func() { release() }()
 	for l.step < l.plan.steps {
 		if ctx.Err() != nil {
 			return l.interrupted(ctx)
@@ -96,7 +99,10 @@ func (l *loop) run(ctx context.Context) error {
 		if err := l.advance(context.WithoutCancel(ctx), local); err != nil {
 			return err
 		}
-		l.step++
+		// From the first update on there is something to lose: the run ends by itself, once it has saved.
+		if l.step++; l.step == l.pace.from+1 && l.checkpoints != nil {
+			release = safepoint.Hold(ctx)
+		}
 		if err := l.after(ctx, measureAt); err != nil {
 			if ctx.Err() != nil {
 				return l.interrupted(ctx)

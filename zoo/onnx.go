@@ -1,10 +1,12 @@
 package zoo
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +20,8 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/format/onnx"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -29,12 +33,13 @@ import (
 type ONNX struct {
 	Model *onnx.Model
 
-	opset   int64
-	weights map[string]*tensors.Tensor // of initialisers in the main graph
-	large   []string                   // those that are given to programs as arguments; the others are constants of it
-	mu      sync.Mutex
-	static  map[string]bool // inputs whose values shapes depend on
-	execs   map[string]*onnxProgram
+	opset       int64
+	tensors     map[*onnx.Tensor]*tensors.Tensor // of initialisers and constants, those of subgraphs too
+	large       []*onnx.Tensor                   // those that are given to programs as arguments; the others are constants of it
+	weightBytes int64
+	mu          sync.Mutex
+	static      map[string]bool // inputs whose values shapes depend on
+	execs       map[string]*onnxProgram
 }
 
 // UnsupportedError lists everything of a model that cannot be run.
@@ -44,7 +49,7 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	return strings.TrimPrefix(e.File+": ", ": ") + "onnx: operators that are not supported: " + strings.Join(e.Ops, ", ") + "; export the model without them, docs/onnx.md lists those that are"
+	return strings.TrimPrefix(printable.Line(e.File)+": ", ": ") + "onnx: operators that are not supported: " + printable.Line(strings.Join(e.Ops, ", ")) + "; export the model without them, docs/onnx.md lists those that are"
 }
 
 // BadInput reports that the model is at fault.
@@ -83,21 +88,70 @@ func checkType(file, what string, t onnx.DataType) error {
 
 // NewONNX prepares a model. All operators that are not supported are named in one *UnsupportedError.
 func NewONNX(m *onnx.Model) (*ONNX, error) {
-	o := &ONNX{Model: m, opset: m.Opsets[""], weights: map[string]*tensors.Tensor{}, static: map[string]bool{}, execs: map[string]*onnxProgram{}}
+	o := &ONNX{Model: m, opset: m.Opsets[""], tensors: map[*onnx.Tensor]*tensors.Tensor{}, static: map[string]bool{}, execs: map[string]*onnxProgram{}}
 	if err := CheckONNX(m); err != nil {
 		return nil, err
 	}
-	for _, t := range m.Graph.Initializers {
+	if len(m.Graph.Outputs) == 0 {
+		return nil, &fault.Input{File: m.Path, Field: "graph " + m.Graph.Name, Err: errors.New("it has no outputs"), Mend: "export the model again"}
+	}
+	list := constantsOf(m.Graph, nil)
+	total := int64(0)
+	for _, t := range list {
+		if total += t.RawBytes(); total < 0 {
+			total = math.MaxInt64
+		}
+	}
+	if err := memory.Need(strings.TrimPrefix(m.Path+": the weights", ": "), total); err != nil {
+		return nil, err
+	}
+	for _, t := range list {
 		w, err := onnxTensor(t)
 		if err != nil {
-			return nil, err
+			return nil, inModel(m.Path, err)
 		}
-		o.weights[t.Name] = w
+		o.tensors[t] = w
 		if t.Elements > smallWeight {
-			o.large = append(o.large, t.Name)
+			o.large = append(o.large, t)
+		} else {
+			o.weightBytes += t.RawBytes()
 		}
 	}
 	return o, nil
+}
+
+// inModel names the file in an error of its reader.
+func inModel(file string, err error) error {
+	var e *onnx.Error
+	if errors.As(err, &e) {
+		e.File = file
+	}
+	return err
+}
+
+// constantsOf lists a graph's initialisers and the tensors of its Constant nodes, those of subgraphs too. Where engines have no such
+// elements a tensor is left out, and its node refused if it is reached.
+func constantsOf(g *onnx.Graph, list []*onnx.Tensor) []*onnx.Tensor {
+	for _, t := range g.Initializers {
+		if _, ok := onnxTypes[t.Type]; ok {
+			list = append(list, t)
+		}
+	}
+	for _, n := range g.Nodes {
+		for i := range n.Attributes {
+			a := &n.Attributes[i]
+			if a.Graph != nil {
+				list = constantsOf(a.Graph, list)
+			}
+			if a.Tensor == nil || n.Op != "Constant" {
+				continue
+			}
+			if _, ok := onnxTypes[a.Tensor.Type]; ok {
+				list = append(list, a.Tensor)
+			}
+		}
+	}
+	return list
 }
 
 // ONNXOperators counts the nodes of each operator of a model, those in subgraphs too, and lists the operators that cannot be run. They
@@ -148,22 +202,36 @@ func onnxTensor(t *onnx.Tensor) (*tensors.Tensor, error) {
 	if t.Elements == 0 {
 		return x, nil
 	}
-	err := x.MutableBytes(func(b []byte) { copy(b, t.Raw) })
-	return x, err
+	var read error
+	err := x.MutableBytes(func(b []byte) { read = t.ReadRaw(0, b) })
+	return x, errors.Join(read, err)
 }
 
 var onnxHost = sync.OnceValues(func() (*engine.Engine, error) { return engine.Open(engine.KindGo) })
 
 // Run computes the outputs for inputs by name. Types and ranks must be those of the model.
+//
+// What is wrong with the model, or with the inputs for it, is bad input and names the node; a *memory.Error says that the values
+// the model holds at once exceed the memory limit. Loops are unrolled while the program is built, and refused beyond a million
+// rounds; so are programs of more than 2^16 nodes, and values that grow far beyond what inputs and weights give.
 func (o *ONNX) Run(e compute.Backend, inputs map[string]*tensors.Tensor) (map[string]*tensors.Tensor, error) {
+	return o.RunContext(context.Background(), e, inputs)
+}
+
+// RunContext is Run that gives up between two nodes when ctx ends, with its cause. What an engine has begun it finishes first.
+func (o *ONNX) RunContext(ctx context.Context, e compute.Backend, inputs map[string]*tensors.Tensor) (map[string]*tensors.Tensor, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	names := map[string]bool{}
+	for _, v := range o.Inputs() {
+		names[v.Name] = true
+	}
 	// A name that is not known comes first: with it an input is missing as well, and the name is why.
 	for _, name := range slices.Sorted(maps.Keys(inputs)) {
-		if !slices.Contains(o.inputNames(), name) {
-			mend := "give " + strings.Join(o.inputNames(), ", ")
-			if near, ok := strict.Nearest(name, o.inputNames()); ok {
-				mend += " (did you mean " + near + "?)"
+		if !names[name] {
+			mend := "give " + o.inputList()
+			if near, ok := strict.Nearest(name, slices.Sorted(maps.Keys(names))); ok {
+				mend += " (did you mean " + printable.Line(near) + "?)"
 			}
 			return nil, &fault.Input{File: o.Model.Path, Field: "input " + name, Err: errors.New("the model has none of that name"), Mend: mend}
 		}
@@ -174,7 +242,10 @@ func (o *ONNX) Run(e compute.Backend, inputs map[string]*tensors.Tensor) (map[st
 		}
 	}
 	for {
-		outputs, need, err := o.run(e, inputs)
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		outputs, need, err := o.run(ctx, e, inputs)
 		if len(need) == 0 {
 			return outputs, err
 		}
@@ -190,38 +261,51 @@ func (o *ONNX) Run(e compute.Backend, inputs map[string]*tensors.Tensor) (map[st
 	}
 }
 
-func (o *ONNX) inputNames() (names []string) {
-	for _, v := range o.Inputs() {
-		names = append(names, v.Name)
+// inputList names the model's inputs, the first twenty.
+func (o *ONNX) inputList() string {
+	var names []string
+	for i, v := range o.Inputs() {
+		if i == 20 {
+			names = append(names, fmt.Sprintf("and %d more", len(o.Inputs())-i))
+			break
+		}
+		names = append(names, printable.Line(v.Name))
 	}
-	return names
+	return strings.Join(names, ", ")
 }
 
-func (o *ONNX) checkInput(v onnx.Value, x *tensors.Tensor) error {
-	wrong := func(format string, args ...any) error {
-		return &fault.Input{File: o.Model.Path, Field: "input " + v.Name, Err: fmt.Errorf(format, args...), Mend: "give " + strings.Join(o.inputNames(), ", ") + " as the model declares them"}
+// CheckShape says why an input of a shape is not what the model declares; nil if it is. Run asks it; callers that read the input
+// from a file may want to know before they do. An input without a declared rank may have any shape.
+func (o *ONNX) CheckShape(v onnx.Value, dims []int) error {
+	if v.Rank < 0 || v.Name == "" {
+		return nil
 	}
-	if x == nil {
-		return wrong("it is missing")
+	if len(dims) != v.Rank {
+		return o.wrongInput(v, "its shape is %v, the model takes %d dimensions", dims, v.Rank)
 	}
-	if want, ok := onnxTypes[v.Type]; ok && want != x.DType() {
-		return wrong("it is %s, the model takes %s", x.DType(), want)
-	}
-	if v.Rank >= 0 {
-		dims := x.Shape().Dimensions
-		if len(dims) != v.Rank {
-			return wrong("its shape is %v, the model takes %d dimensions", dims, v.Rank)
-		}
-		for i, d := range v.Dims {
-			if d.Name == "" && d.Size > 0 && d.Size != dims[i] {
-				return wrong("its shape is %v, the model takes %d in place %d", dims, d.Size, i)
-			}
+	for i, d := range v.Dims {
+		if d.Name == "" && d.Size > 0 && d.Size != dims[i] {
+			return o.wrongInput(v, "its shape is %v, the model takes %d in place %d", dims, d.Size, i)
 		}
 	}
 	return nil
 }
 
-func (o *ONNX) run(e compute.Backend, inputs map[string]*tensors.Tensor) (outputs map[string]*tensors.Tensor, need []string, err error) {
+func (o *ONNX) wrongInput(v onnx.Value, format string, args ...any) error {
+	return &fault.Input{File: o.Model.Path, Field: "input " + v.Name, Err: fmt.Errorf(format, args...), Mend: "give " + o.inputList() + " as the model declares them"}
+}
+
+func (o *ONNX) checkInput(v onnx.Value, x *tensors.Tensor) error {
+	if x == nil {
+		return o.wrongInput(v, "it is missing")
+	}
+	if want, ok := onnxTypes[v.Type]; ok && want != x.DType() {
+		return o.wrongInput(v, "it is %s, the model takes %s", x.DType(), want)
+	}
+	return o.CheckShape(v, x.Shape().Dimensions)
+}
+
+func (o *ONNX) run(ctx context.Context, e compute.Backend, inputs map[string]*tensors.Tensor) (outputs map[string]*tensors.Tensor, need []string, err error) {
 	var args []any
 	var names []string
 	key := fmt.Sprintf("%p", e)
@@ -240,8 +324,8 @@ func (o *ONNX) run(e compute.Backend, inputs map[string]*tensors.Tensor) (output
 			}
 		}
 	}
-	for _, name := range o.large {
-		names, args = append(names, name), append(args, o.weights[name])
+	for _, t := range o.large {
+		args = append(args, o.tensors[t])
 	}
 	program := o.execs[key]
 	if program == nil {
@@ -250,12 +334,12 @@ func (o *ONNX) run(e compute.Backend, inputs map[string]*tensors.Tensor) (output
 		build := func(g *graph.Graph, nodes []*graph.Node) []*graph.Node {
 			defer func() {
 				if r := recover(); r != nil {
-					b.failed = r
-					panic(r)
+					b.failed = said(r, nil)
+					panic(b.failed)
 				}
 			}()
-			b.need, b.failed = nil, nil
-			return b.graph(g, names, nodes, fixed)
+			*b = onnxBuild{onnx: o, ctx: b.ctx, main: g, g: g}
+			return b.graph(names, nodes, fixed)
 		}
 		if len(args) == 0 {
 			exec, err = graph.NewExec(e, func(g *graph.Graph) []*graph.Node { return build(g, nil) })
@@ -269,26 +353,23 @@ func (o *ONNX) run(e compute.Backend, inputs map[string]*tensors.Tensor) (output
 		program = &onnxProgram{exec, b}
 	}
 	var results []*tensors.Tensor
+	b := program.build
+	b.ctx = ctx
 	func() {
 		defer func() {
 			if r := recover(); r != nil {
-				err = fmt.Errorf("%v", r)
+				err = said(r, nil)
 			}
 		}()
 		results, err = program.exec.Call(args...)
 	}()
 	if err != nil {
-		b := program.build
 		program.exec.Finalize()
 		delete(o.execs, key)
-		where := ""
-		if b.at != nil {
-			where = b.at.String()
-		}
 		if b.failed != nil { // said plainly; err tells of the engine's programs as well
-			err = fmt.Errorf("%v", b.failed)
+			err = b.failed
 		}
-		return nil, b.need, &fault.Input{File: o.Model.Path, Field: where, Err: err, Mend: "check the shapes of the inputs"}
+		return nil, b.need, o.failure(b.at, err)
 	}
 	if o.execs[key] == nil {
 		if len(o.execs) >= 16 {
@@ -299,11 +380,44 @@ func (o *ONNX) run(e compute.Backend, inputs map[string]*tensors.Tensor) (output
 		}
 		o.execs[key] = program
 	}
+	if len(b.checks) > 0 { // the program is right, so it stays; these inputs may not be
+		if err := b.look(results[len(results)-1]); err != nil {
+			return nil, nil, err
+		}
+	}
 	outputs = map[string]*tensors.Tensor{}
-	for i, v := range o.Outputs() {
+	for i, v := range o.Outputs() { // what the checks gave comes after them
 		outputs[v.Name] = results[i]
 	}
 	return outputs, nil, nil
+}
+
+// failure puts an error at a node. One of the caller's context, or of memory, keeps its kind.
+func (o *ONNX) failure(at *onnx.Node, err error) error {
+	where := ""
+	if at != nil {
+		where = at.String()
+	}
+	var stopped *onnxStopped
+	var short *memory.Error
+	switch {
+	case errors.As(err, &stopped):
+		return stopped.err
+	case errors.As(err, &short):
+		return fmt.Errorf("%s%w", strings.TrimLeft(printable.Line(o.Model.Path)+": "+where+": ", ": "), short)
+	}
+	return &fault.Input{File: o.Model.Path, Field: where, Err: errors.New(said(err, nil).Error()), Mend: "check the shapes of the inputs"}
+}
+
+// look reads what a run's checks gave.
+func (b *onnxBuild) look(ends *tensors.Tensor) error {
+	values := tensorInts(ends)
+	for i, k := range b.checks {
+		if err := k.wrong(int64(values[2*i]), int64(values[2*i+1])); err != nil {
+			return &fault.Input{File: b.onnx.Model.Path, Field: k.node.String(), Err: err}
+		}
+	}
+	return nil
 }
 
 // onnxValue is a value while a graph is built: a node, or a tensor that is known already.
@@ -344,37 +458,67 @@ type onnxProgram struct {
 // onnxBuild builds one program.
 type onnxBuild struct {
 	onnx   *ONNX
-	g      *graph.Graph
+	ctx    context.Context
+	main   *graph.Graph // the program's
+	g      *graph.Graph // main, or that of a node that is computed at once
+	args   map[*onnx.Tensor]*graph.Node
 	at     *onnx.Node
 	need   []string // inputs whose values have to be known
-	failed any
+	failed error
+	checks []onnxCheck
+
+	steps, rounds, folds int
+	held                 int64      // bytes of the values that are known
+	foldWork, work       float64    // numbers that were computed, and those that the program computes
+	constants            int64      // bytes of the program's constants
+	measured             int        // nodes of the program that were counted
+	marks                []onnxMark // whose they are
 }
 
-func (b *onnxBuild) graph(g *graph.Graph, names []string, nodes []*graph.Node, fixed map[string]*tensors.Tensor) []*graph.Node {
-	b.g = g
+func (b *onnxBuild) graph(names []string, nodes []*graph.Node, fixed map[string]*tensors.Tensor) []*graph.Node {
 	s := &onnxScope{values: map[string]*onnxValue{}}
-	for name, w := range b.onnx.weights {
-		s.values[name] = &onnxValue{known: w}
+	b.args = map[*onnx.Tensor]*graph.Node{}
+	for i, t := range b.onnx.large {
+		b.args[t] = nodes[len(names)+i]
+	}
+	for _, t := range b.onnx.Model.Graph.Initializers {
+		s.values[t.Name] = b.tensor(t)
 	}
 	for i, name := range names {
-		v := &onnxValue{node: nodes[i]}
-		if b.onnx.weights[name] == nil {
-			v.from = []string{name}
-		}
-		s.values[name] = v
+		s.values[name] = &onnxValue{node: nodes[i], from: []string{name}}
 	}
 	for name, x := range fixed {
 		s.values[name] = &onnxValue{known: x}
 	}
+	taken := map[*graph.Node]bool{}
+	for _, n := range nodes {
+		taken[n] = true
+	}
 	var out []*graph.Node
 	for _, v := range b.nodes(b.onnx.Model.Graph, s) {
 		n := b.node(v)
-		if slices.Contains(nodes, n) || slices.Contains(out, n) {
+		if taken[n] {
 			n = graph.Identity(n)
 		}
+		taken[n] = true
 		out = append(out, n)
 	}
+	out = append(out, b.watched()...)
+	b.measure(nil)
+	b.fits(out)
 	return out
+}
+
+// tensor is one of the model's as a value.
+func (b *onnxBuild) tensor(t *onnx.Tensor) *onnxValue {
+	w := b.onnx.tensors[t]
+	if w == nil {
+		if err := checkType("", "tensor "+t.Name, t.Type); err != nil {
+			panic(err)
+		}
+		refuse("tensor %q is not a constant of the model", t.Name)
+	}
+	return &onnxValue{known: w, node: b.args[t]}
 }
 
 // node is a value as a node of the graph.
@@ -401,11 +545,13 @@ func constTensor(g *graph.Graph, t *tensors.Tensor) *graph.Node {
 func (b *onnxBuild) nodes(g *onnx.Graph, s *onnxScope) []*onnxValue {
 	for _, n := range g.Nodes {
 		b.at = n
+		b.step()
 		c := &onnxCall{build: b, g: b.g, n: n, scope: s, opset: b.onnx.opset}
-		for _, name := range n.Inputs {
+		for i, name := range n.Inputs {
 			var v *onnxValue
 			if name != "" {
 				v = s.get(name)
+				need(v != nil, "input %d, %q, is an output that the node before does not give here", i, name)
 				c.from = append(c.from, v.from...)
 			}
 			c.in = append(c.in, v)
@@ -417,6 +563,7 @@ func (b *onnxBuild) nodes(g *onnx.Graph, s *onnxScope) []*onnxValue {
 				s.values[n.Outputs[i]] = v
 			}
 		}
+		b.measure(n)
 	}
 	var out []*onnxValue
 	for _, v := range g.Outputs {
@@ -431,7 +578,12 @@ func (b *onnxBuild) nodes(g *onnx.Graph, s *onnxScope) []*onnxValue {
 }
 
 // call computes a node: at once where all that it takes is known and small, else as part of the graph.
-func (b *onnxBuild) call(c *onnxCall) []*onnxValue {
+func (b *onnxBuild) call(c *onnxCall) (out []*onnxValue) {
+	defer func() {
+		if r := recover(); r != nil {
+			panic(said(r, c))
+		}
+	}()
 	op := onnxOps[c.n.Op]
 	if op.values != nil {
 		return op.values(c)
@@ -447,25 +599,41 @@ func (b *onnxBuild) call(c *onnxCall) []*onnxValue {
 		}
 		size += v.known.Shape().Size()
 	}
-	var out []*onnxValue
-	if size > smallWeight {
-		for _, n := range op.nodes(c) {
-			if n == nil {
-				out = append(out, nil)
-				continue
-			}
-			out = append(out, &onnxValue{node: n, from: c.from})
+	if size <= smallWeight {
+		if out, ok := b.fold(c, op); ok {
+			return out
 		}
-		return out
 	}
+	for _, n := range op.nodes(c) {
+		if n == nil {
+			out = append(out, nil)
+			continue
+		}
+		out = append(out, &onnxValue{node: n, from: c.from})
+	}
+	return out
+}
+
+// fold computes a node whose inputs are known, on the Go engine. It declines, and ok is false, if the node would hold too much.
+func (b *onnxBuild) fold(c *onnxCall, op onnxOp) (out []*onnxValue, ok bool) {
+	b.folds++
+	need(b.folds <= mostFolds, "more than %d nodes are computed while the program is built; export the model with shorter loops", mostFolds)
 	host, err := onnxHost()
 	if err != nil {
 		panic(err)
 	}
 	outer := b.g
-	defer func() { b.g = outer }()
+	defer func() { b.g, c.g, c.fold = outer, outer, false }()
 	var places []int
+	large := false
+	var failed error
 	results, err := graph.CallOnceN(host, func(g *graph.Graph) []*graph.Node {
+		defer func() {
+			if r := recover(); r != nil {
+				failed = said(r, c)
+				panic(r)
+			}
+		}()
 		b.g, c.g, c.fold = g, g, true
 		var nodes []*graph.Node
 		for i, n := range op.nodes(c) {
@@ -473,18 +641,42 @@ func (b *onnxBuild) call(c *onnxCall) []*onnxValue {
 				nodes, places = append(nodes, n), append(places, i)
 			}
 		}
+		bytes := int64(0)
+		for _, n := range g.Nodes() {
+			bytes += nodeBytes(n)
+			b.foldWork += nodeWork(n)
+			large = large || bytes > mostFoldBytes
+		}
+		need(large || b.foldWork <= mostFoldWork, "more than %.0e numbers are computed while the program is built; export the model with shorter loops", float64(mostFoldWork))
+		if large {
+			return []*graph.Node{graph.ScalarZero(g, dtypes.Int32)}
+		}
 		return nodes
 	})
-	if err != nil {
+	switch {
+	case failed != nil:
+		panic(failed)
+	case err != nil:
 		panic(err)
+	case large:
+		return nil, false
 	}
 	for i, t := range results {
 		for len(out) < places[i] {
 			out = append(out, nil)
 		}
 		out = append(out, &onnxValue{known: t})
+		b.hold(t)
 	}
-	return out
+	return out, true
+}
+
+// hold counts a value that is known, until release.
+func (b *onnxBuild) hold(t *tensors.Tensor) {
+	b.held += int64(t.Memory())
+	if err := memory.Need("what is computed while the program is built", b.held); err != nil {
+		panic(err)
+	}
 }
 
 // onnxCall is a node with its inputs while it is built.
@@ -528,9 +720,12 @@ func (c *onnxCall) known(i int) *tensors.Tensor {
 		panic(fmt.Errorf("input %d is missing", i))
 	}
 	v := c.in[i]
+	if v.known == nil && len(v.from) == 0 {
+		refuse("input %d, %q, has to be known before the model runs, but holds too much to be computed before", i, c.n.Inputs[i])
+	}
 	if v.known == nil {
 		c.build.need = v.from
-		panic(fmt.Errorf("input %d, %s, has to be known before the model runs, but is computed from %s; export the model with fixed shapes", i, c.n.Inputs[i], strings.Join(v.from, ", ")))
+		panic(fmt.Errorf("input %d, %q, has to be known before the model runs, but is computed from %q; export the model with fixed shapes", i, c.n.Inputs[i], strings.Join(v.from, ", ")))
 	}
 	return v.known
 }
@@ -557,9 +752,24 @@ func tensorInts(t *tensors.Tensor) []int {
 	}
 	out := make([]int, len(v))
 	for i := range v {
+		need(int64(int(v[i])) == v[i], "%d is more than this machine counts to", v[i])
 		out[i] = int(v[i])
 	}
 	return out
+}
+
+// intAt is an input that is one integer.
+func (c *onnxCall) intAt(i int) int {
+	v := c.ints(i)
+	need(len(v) == 1, "input %d holds %d numbers, want one", i, len(v))
+	return v[0]
+}
+
+// floatAt is an input that is one number.
+func (c *onnxCall) floatAt(i int) float64 {
+	v := c.floats(i)
+	need(len(v) == 1, "input %d holds %d numbers, want one", i, len(v))
+	return v[0]
 }
 
 // floats is an input's values.
@@ -571,6 +781,12 @@ func (c *onnxCall) floats(i int) []float64 {
 	}
 	if t.DType() == dtypes.Float64 {
 		return tensors.MustCopyFlatData[float64](t)
+	}
+	if !t.DType().IsFloat() && t.DType() != dtypes.Uint64 { // float32 would round those beyond 2^24
+		for i, v := range tensorInts(t) {
+			out[i] = float64(v)
+		}
+		return out
 	}
 	raw := make([]float32, len(out))
 	var kind onnx.DataType

@@ -10,6 +10,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -21,15 +23,29 @@ type window struct {
 
 func (c *onnxCall) window(size, kernel []int, ceil bool) (w window, out []int) {
 	n := len(size)
+	const most = math.MaxInt32 // of a size, a step or a margin, so that none of the sums below overflows
+	need(n >= 1 && n <= 3 && len(kernel) == n, "a window of %s along %d axes; 1 to 3 are supported", dimsText(kernel), n)
 	fill := func(name string) []int {
 		v := c.list(name)
+		need(len(v) == 0 || len(v) == n, "%s %s for %d axes", name, dimsText(v), n)
 		for len(v) < n {
 			v = append(v, 1)
 		}
+		for _, k := range v {
+			need(k >= 1 && k <= most, "%s %s: each is 1 or more", name, dimsText(v))
+		}
 		return v
+	}
+	for i, k := range kernel {
+		need(k >= 1 && k <= most, "kernel %s: each is 1 or more, and at most %d", dimsText(kernel), most)
+		need(size[i] <= most, "size %d of axis %d, at most %d are supported", size[i], 2+i, most)
 	}
 	w = window{kernel: kernel, strides: fill("strides"), dilations: fill("dilations"), pads: make([][2]int, n)}
 	pads := c.list("pads")
+	need(len(pads) == 0 || len(pads) == 2*n, "pads %s for %d axes", dimsText(pads), n)
+	for _, p := range pads {
+		need(p >= 0 && p <= most, "pads %s: each is 0 or more, and at most %d", dimsText(pads), most)
+	}
 	for i := range n {
 		reach := (kernel[i]-1)*w.dilations[i] + 1
 		switch mode := c.text("auto_pad", "NOTSET"); mode {
@@ -43,10 +59,14 @@ func (c *onnxCall) window(size, kernel []int, ceil bool) (w window, out []int) {
 			if len(pads) == 2*n {
 				w.pads[i] = [2]int{pads[i], pads[i+n]}
 			}
+		case "VALID":
+		default:
+			refuse("auto_pad %q is not known", mode)
 		}
-		room := size[i] + w.pads[i][0] + w.pads[i][1] - reach
-		o := room/w.strides[i] + 1
-		if ceil && room%w.strides[i] != 0 && o*w.strides[i] < size[i]+w.pads[i][0] {
+		left := size[i] + w.pads[i][0] + w.pads[i][1] - reach
+		need(c.n.Op == "ConvTranspose" || left >= 0, "a window of %d does not fit the %d elements of axis %d", reach, size[i]+w.pads[i][0]+w.pads[i][1], 2+i)
+		o := left/w.strides[i] + 1
+		if ceil && left%w.strides[i] != 0 && o*w.strides[i] < size[i]+w.pads[i][0] {
 			o++
 		}
 		out = append(out, o)
@@ -81,14 +101,18 @@ func addBias(y, b *node) *node {
 func conv(c *onnxCall) *node { return addBias(convOf(c, c.x(0), c.x(1)), c.maybe(2)) }
 
 func convOf(c *onnxCall, x, k *node) *node {
-	w, _ := c.window(x.Shape().Dimensions[2:], k.Shape().Dimensions[2:], false)
+	groups := c.int("group", 1)
+	xd, kd := x.Shape().Dimensions, k.Shape().Dimensions
+	need(len(xd) >= 3 && len(kd) == len(xd), "input %v and kernel %v", xd, kd)
+	need(groups >= 1 && xd[1] == kd[1]*groups && kd[0]%groups == 0, "%d groups of input %v and kernel %v", groups, xd, kd)
+	w, out := c.window(x.Shape().Dimensions[2:], k.Shape().Dimensions[2:], false)
 	perm := []int{}
 	for i := 2; i < k.Rank(); i++ {
 		perm = append(perm, i)
 	}
 	k = graph.TransposeAllAxes(k, append(perm, 1, 0)...)
 	x = channelsLast(x)
-	groups := c.int("group", 1)
+	room(x.DType(), append([]int{xd[0], kd[0]}, out...)...)
 	switch x.Rank() {
 	case 3:
 		x = ops.Conv1D{Stride: w.strides[0], Dilation: w.dilations[0], Padding: w.pads[0], Groups: groups}.Apply(x, k)
@@ -105,13 +129,19 @@ func convOf(c *onnxCall, x, k *node) *node {
 // convTranspose spreads the input by the strides and convolves it with the kernel turned around.
 func convTranspose(c *onnxCall) *node {
 	x, k := c.x(0), c.x(1)
+	need(x.Rank() >= 3 && k.Rank() == x.Rank(), "input %v and kernel %v", x.Shape().Dimensions, k.Shape().Dimensions)
 	kd, size := k.Shape().Dimensions, x.Shape().Dimensions[2:]
 	n, groups := len(size), c.int("group", 1)
+	need(groups >= 1 && kd[0]%groups == 0 && x.Shape().Dim(1) == kd[0], "%d groups of input %v and kernel %v", groups, x.Shape().Dimensions, kd)
 	w, _ := c.window(size, kd[2:], false)
 	extra, want := c.list("output_padding"), c.list("output_shape")
 	for len(extra) < n {
 		extra = append(extra, 0)
 	}
+	for _, v := range slices.Concat(extra, want) {
+		need(v >= 0 && v <= math.MaxInt32, "output_padding %s and output_shape %s", dimsText(extra), dimsText(want))
+	}
+	need(want == nil || len(want) >= n, "output_shape %v for %d axes", want, n)
 	mode := c.text("auto_pad", "NOTSET")
 	all := make([][2]int, n+2)
 	for i := range n {
@@ -133,7 +163,11 @@ func convTranspose(c *onnxCall) *node {
 			}
 		}
 		all[2+i] = [2]int{reach - 1 - pads[0], reach - 1 - pads[1] + extra[i]}
+		need(all[2+i][0]+all[2+i][1]+(size[i]-1)*w.strides[i]+1 >= reach, "its pads %v leave nothing of axis %d", pads, 2+i)
 		if s := w.strides[i]; s > 1 {
+			spread := slices.Clone(x.Shape().Dimensions)
+			spread[2+i] *= s
+			room(x.DType(), spread...)
 			x = graph.ExpandAxes(x, 3+i)
 			p := make([][2]int, x.Rank())
 			p[3+i][1] = s - 1
@@ -151,6 +185,11 @@ func convTranspose(c *onnxCall) *node {
 			all[2+i] = [2]int{max(p[0], 0), max(p[1], 0)}
 		}
 	}
+	wide := slices.Clone(x.Shape().Dimensions)
+	for i, p := range all {
+		wide[i] += p[0] + p[1]
+	}
+	room(x.DType(), wide...)
 	x = channelsLast(ops.PadConstant(x, 0, all))
 	// [cin, cout/groups, ...] to [..., cin/groups, cout]
 	k = graph.Reshape(k, append([]int{groups, kd[0] / groups, kd[1]}, kd[2:]...)...)
@@ -177,12 +216,19 @@ func convTranspose(c *onnxCall) *node {
 }
 
 // windows gives, for each place of the window, the elements of x there, after padding with value.
-func windows(x *node, w window, out []int, value float64) []*node {
+func (c *onnxCall) windows(x *node, w window, out []int, value float64) []*node {
+	places, ok := untrusted.Product(mostNodes, w.kernel...)
+	need(ok, "a kernel of %s has more than %d places", dimsText(w.kernel), mostNodes)
+	c.parts(4 * places)
+	room(x.DType(), append(slices.Clone(x.Shape().Dimensions[:2]), out...)...)
 	pads := make([][2]int, x.Rank())
+	wide := slices.Clone(x.Shape().Dimensions)
 	for i, p := range w.pads {
-		need := (out[i]-1)*w.strides[i] + (w.kernel[i]-1)*w.dilations[i] + 1
-		pads[2+i] = [2]int{p[0], max(p[1], need-x.Shape().Dimensions[2+i]-p[0])}
+		reach := (out[i]-1)*w.strides[i] + (w.kernel[i]-1)*w.dilations[i] + 1
+		pads[2+i] = [2]int{p[0], max(p[1], reach-x.Shape().Dimensions[2+i]-p[0])}
+		wide[2+i] += pads[2+i][0] + pads[2+i][1]
 	}
+	room(x.DType(), wide...)
 	x = ops.PadConstant(x, value, pads)
 	parts := []*node{x}
 	for i := range w.kernel {
@@ -198,6 +244,13 @@ func windows(x *node, w window, out []int, value float64) []*node {
 	return parts
 }
 
+// spatial are the sizes after examples and channels.
+func spatial(x *node) []int {
+	need(x.Rank() >= 3, "it takes examples, channels and 1 to 3 axes, got %v", x.Shape().Dimensions)
+	need(x.Shape().Size() > 0, "its input of shape %v is empty", x.Shape().Dimensions)
+	return x.Shape().Dimensions[2:]
+}
+
 func joined(parts []*node, f func(a, b *node) *node) *node {
 	y := parts[0]
 	for _, p := range parts[1:] {
@@ -208,7 +261,7 @@ func joined(parts []*node, f func(a, b *node) *node) *node {
 
 func maxPool(c *onnxCall) []*node {
 	x := c.x(0)
-	size := x.Shape().Dimensions[2:]
+	size := spatial(x)
 	w, out := c.window(size, c.list("kernel_shape"), c.int("ceil_mode", 0) == 1)
 	lowest := math.Inf(-1)
 	switch x.DType() {
@@ -217,12 +270,13 @@ func maxPool(c *onnxCall) []*node {
 	case dtypes.Int8:
 		lowest = -128
 	}
-	parts := windows(x, w, out, lowest)
+	parts := c.windows(x, w, out, lowest)
 	y := joined(parts, graph.Max)
 	if len(c.n.Outputs) < 2 || c.n.Outputs[1] == "" {
 		return []*node{y}
 	}
 	d := x.Shape().Dimensions
+	indexable(d...)
 	places := graph.Reshape(graph.Iota(c.g, shapes.Make(dtypes.Int32, volumeOf(d)), 0), d...)
 	if c.int("storage_order", 0) == 1 {
 		perm := []int{0, 1}
@@ -232,7 +286,7 @@ func maxPool(c *onnxCall) []*node {
 		}
 		places = graph.TransposeAllAxes(graph.Reshape(places, back...), perm...)
 	}
-	at := windows(places, w, out, -1)
+	at := c.windows(places, w, out, -1)
 	best := at[len(at)-1]
 	for i := len(parts) - 1; i >= 0; i-- {
 		best = graph.Where(graph.Equal(parts[i], y), at[i], best)
@@ -242,8 +296,8 @@ func maxPool(c *onnxCall) []*node {
 
 func averagePool(c *onnxCall) *node {
 	x := c.x(0)
-	w, out := c.window(x.Shape().Dimensions[2:], c.list("kernel_shape"), c.int("ceil_mode", 0) == 1)
-	y := joined(windows(x, w, out, 0), graph.Add)
+	w, out := c.window(spatial(x), c.list("kernel_shape"), c.int("ceil_mode", 0) == 1)
+	y := joined(c.windows(x, w, out, 0), graph.Add)
 	ones := graph.OnesLike(x)
 	if c.int("count_include_pad", 0) == 1 {
 		p := make([][2]int, x.Rank())
@@ -251,7 +305,7 @@ func averagePool(c *onnxCall) *node {
 		ones = ops.PadConstant(ones, 1, p)
 		w.pads = make([][2]int, len(w.pads))
 	}
-	return graph.Div(y, joined(windows(ones, w, out, 0), graph.Add))
+	return graph.Div(y, joined(c.windows(ones, w, out, 0), graph.Add))
 }
 
 func lpPool(c *onnxCall) *node {
@@ -259,9 +313,9 @@ func lpPool(c *onnxCall) *node {
 	if a := c.n.Attribute("p"); a != nil && a.Int != 0 {
 		p = float64(a.Int)
 	}
-	w, out := c.window(x.Shape().Dimensions[2:], c.list("kernel_shape"), c.int("ceil_mode", 0) == 1)
+	w, out := c.window(spatial(x), c.list("kernel_shape"), c.int("ceil_mode", 0) == 1)
 	y := graph.Pow(graph.Abs(x), scalar(x, p))
-	y = joined(windows(y, w, out, 0), graph.Add)
+	y = joined(c.windows(y, w, out, 0), graph.Add)
 	return graph.Pow(y, scalar(y, 1/p))
 }
 
@@ -291,6 +345,10 @@ func resize(c *onnxCall) *node {
 			axes = append(axes, i)
 		}
 	}
+	positiveAxes(axes, len(d))
+	for i, a := range axes {
+		axes[i] = axisIn(a, len(d))
+	}
 	for i := range scales {
 		scales[i] = 1
 	}
@@ -302,7 +360,10 @@ func resize(c *onnxCall) *node {
 	if scalesAt == 1 {
 		where = "asymmetric"
 	}
+	need(x.Shape().Size() > 0, "its input of shape %v is empty", d)
+	need(where != "tf_crop_and_resize" || len(roi) == 2*len(axes), "a region of %d numbers for %d axes", len(roi), len(axes))
 	if c.has(sizesAt) && len(c.ints(sizesAt)) > 0 {
+		need(len(c.ints(sizesAt)) == len(axes), "%d sizes for %d axes", len(c.ints(sizesAt)), len(axes))
 		for i, v := range c.ints(sizesAt) {
 			size[axes[i]], scales[axes[i]] = v, float64(v)/float64(d[axes[i]])
 		}
@@ -315,8 +376,10 @@ func resize(c *onnxCall) *node {
 		} else {
 			list = c.floats(scalesAt)
 		}
+		need(len(list) == len(axes), "%d scales for %d axes", len(list), len(axes))
 		for i, v := range list {
 			a := axes[i]
+			need(v > 0 && v <= math.MaxInt32, "scale %v of axis %d", v, a)
 			scales[a] = v
 			size[a] = int(math.Floor(float64(d[a])*v + 1e-6))
 			if where == "tf_crop_and_resize" {
@@ -324,11 +387,18 @@ func resize(c *onnxCall) *node {
 			}
 		}
 	}
+	for axis, n := range size {
+		need(n >= 1 && n <= math.MaxInt32, "size %d of axis %d", n, axis)
+	}
+	room(x.DType(), size...)
 	for axis := range d {
 		if size[axis] == d[axis] && scales[axis] == 1 && where != "tf_crop_and_resize" {
 			continue
 		}
 		n, m := d[axis], size[axis]
+		table, ok := untrusted.Product(mostConstantBytes/4, m, n)
+		need(ok, "axis %d from %d to %d elements takes a table of more than %s; resize by smaller steps", axis, n, m, memory.Size(mostConstantBytes))
+		c.build.work += float64(table)
 		flat := make([]float32, m*n)
 		for i := range m {
 			at := float64(i) / scales[axis]

@@ -3,6 +3,7 @@ package zoo
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -33,6 +34,9 @@ func broadcast(x ...*node) []*node {
 			}
 		}
 	}
+	for _, n := range x {
+		room(n.DType(), dims...)
+	}
 	out := make([]*node, len(x))
 	for i, n := range x {
 		out[i] = expandTo(n, dims)
@@ -49,6 +53,8 @@ func shapesOf(x []*node) (out []string) {
 
 // expandTo broadcasts to dims of at least x's rank.
 func expandTo(x *node, dims []int) *node {
+	need(x.Rank() <= len(dims), "%v does not broadcast to %s", x.Shape().Dimensions, dimsText(dims))
+	room(x.DType(), dims...)
 	if x.Rank() < len(dims) {
 		x = graph.ExpandLeftToRank(x, len(dims))
 	}
@@ -78,6 +84,11 @@ func binary2(f func(a, b *node) *node) onnxOp {
 		return f(p[0], p[1])
 	})
 }
+
+// divide is Div.
+var divide = one(func(c *onnxCall) *node {
+	return binary2(func(a, b *node) *node { return graph.Div(a, c.divisor(b)) }).nodes(c)[0]
+})
 
 func variadic(f func(a, b *node) *node, after func(x *node, n int) *node) onnxOp {
 	return one(func(c *onnxCall) *node {
@@ -109,6 +120,26 @@ func hard(x *node, low, high float64) *node {
 	return graph.Max(graph.Min(x, scalar(x, high)), scalar(x, low))
 }
 
+// divisor is a second input as one may divide by it. Integers have no quotient by 0, of which each engine makes what it will: the
+// run ends with an error.
+func (c *onnxCall) divisor(b *node) *node {
+	if b.DType().IsFloat() {
+		return b
+	}
+	zero := graph.Equal(b, scalar(b, 0))
+	if v := c.in[1]; v.known == nil {
+		c.watch(graph.ConvertDType(zero, dtypes.Int32), func(_, high int64) error {
+			if high == 0 {
+				return nil
+			}
+			return fmt.Errorf("it divides an integer by 0; give inputs without")
+		})
+	} else {
+		need(!slices.Contains(tensorInts(v.known), 0), "it divides an integer by 0; correct input 1, %q", c.n.Inputs[1])
+	}
+	return graph.Where(zero, scalar(b, 1), b)
+}
+
 // modulo has the sign of the divisor, or of the dividend with fmod.
 func modulo(c *onnxCall) *node {
 	p := broadcast(c.x(0), c.x(1))
@@ -119,6 +150,7 @@ func modulo(c *onnxCall) *node {
 		}
 		return ops.Mod(a, b)
 	}
+	b = c.divisor(b)
 	r := graph.Sub(a, graph.Mul(graph.Div(a, b), b))
 	if c.int("fmod", 0) == 1 || a.DType().IsUnsigned() {
 		return r
@@ -302,7 +334,7 @@ func elementwiseOps() map[string]onnxOp {
 			p := broadcast(x, slope)
 			return prelu(p[0], p[1])
 		}),
-		"Add": binary2(graph.Add), "Sub": binary2(graph.Sub), "Mul": binary2(graph.Mul), "Div": binary2(graph.Div),
+		"Add": binary2(graph.Add), "Sub": binary2(graph.Sub), "Mul": binary2(graph.Mul), "Div": divide,
 		"And": binary2(graph.LogicalAnd), "Or": binary2(graph.LogicalOr), "Xor": binary2(graph.LogicalXor),
 		"Equal": binary2(graph.Equal), "Less": binary2(graph.LessThan), "Greater": binary2(graph.GreaterThan), "LessOrEqual": binary2(graph.LessOrEqual), "GreaterOrEqual": binary2(graph.GreaterOrEqual),
 		"Sum": variadic(graph.Add, nil), "Max": variadic(graph.Max, nil), "Min": variadic(graph.Min, nil),
@@ -316,12 +348,14 @@ func elementwiseOps() map[string]onnxOp {
 // along puts a vector along an axis of x, to broadcast.
 func along(v, x *node, axis int) *node {
 	if v.Rank() != 1 || v.Shape().Dimensions[0] == 1 {
+		need(v.Shape().Size() == 1, "%v where one number or one for each element of an axis is wanted", v.Shape().Dimensions)
 		return graph.Reshape(v)
 	}
 	dims := make([]int, x.Rank())
 	for i := range dims {
 		dims[i] = 1
 	}
+	need(axis >= -x.Rank() && axis < x.Rank(), "axis %d of %d", axis, x.Rank())
 	dims[(axis+x.Rank())%x.Rank()] = v.Shape().Dimensions[0]
 	return expandTo(graph.Reshape(v, dims...), x.Shape().Dimensions)
 }
@@ -343,7 +377,11 @@ func quantizeLinear(c *onnxCall) *node {
 	if zero != nil {
 		d = zero.DType()
 	}
-	return quantize(ops.Widen(c.x(0)), c.x(1), zero, d, c.int("axis", 1))
+	x := c.x(0)
+	if !x.DType().IsFloat() { // integers have no steps between them, and no quotient by 0
+		x = graph.ConvertDType(x, dtypes.Float32)
+	}
+	return quantize(ops.Widen(x), c.x(1), zero, d, c.int("axis", 1))
 }
 
 func dequantizeLinear(c *onnxCall) *node {
@@ -357,6 +395,7 @@ func dequantizeLinear(c *onnxCall) *node {
 
 func dynamicQuantize(c *onnxCall) []*node {
 	x := c.x(0)
+	need(x.DType().IsFloat() && x.Shape().Size() > 0, "its input is %s, want floats", x.Shape())
 	zero := scalar(x, 0)
 	high, low := graph.Max(graph.ReduceAllMax(x), zero), graph.Min(graph.ReduceAllMin(x), zero)
 	scale := times(graph.Sub(high, low), 1.0/255)

@@ -2,6 +2,7 @@ package zoo
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -44,6 +45,8 @@ func arg(best func(x *node, axis int, d ...dtypes.DType) *node) onnxOp {
 	return one(func(c *onnxCall) *node {
 		x := c.x(0)
 		axis := axisIn(c.int("axis", 0), x.Rank())
+		n := x.Shape().Dimensions[axis]
+		need(n > 0 && n <= math.MaxInt32, "axis %d has %d elements, of which none is the largest", axis, n)
 		var y *node
 		if c.int("select_last_index", 0) == 1 {
 			y = best(ops.Reverse(x, axis), axis, dtypes.Int32)
@@ -266,6 +269,7 @@ func batchNorm(c *onnxCall) []*node {
 
 // perChannel lays a vector along axis 1, also where it has one element.
 func perChannel(v, x *node) *node {
+	need(x.Rank() >= 2 && (v.Shape().Size() == x.Shape().Dimensions[1] || v.Shape().Size() == 1), "%v for the channels of %v", v.Shape().Dimensions, x.Shape().Dimensions)
 	dims := make([]int, x.Rank())
 	for i := range dims {
 		dims[i] = 1
@@ -305,6 +309,11 @@ func layerNorm(c *onnxCall) []*node {
 
 func lrn(c *onnxCall) *node {
 	x, size := c.x(0), c.int("size", 1)
+	need(x.Rank() >= 2 && size >= 1 && size <= mostNodes, "size %d of %v", size, x.Shape().Dimensions)
+	c.parts(2 * size)
+	wide := slices.Clone(x.Shape().Dimensions)
+	wide[1] += size - 1
+	room(x.DType(), wide...)
 	p := make([][2]int, x.Rank())
 	p[1] = [2]int{(size - 1) / 2, size / 2}
 	s := ops.PadConstant(graph.Mul(x, x), 0, p)
@@ -320,22 +329,54 @@ func topK(c *onnxCall) []*node {
 	x := c.x(0)
 	k := c.int("k", 0)
 	if c.has(1) {
-		k = c.ints(1)[0]
+		k = c.intAt(1)
 	}
 	axis := axisIn(c.int("axis", -1), x.Rank())
+	n := x.Shape().Dimensions[axis]
+	need(k >= 0 && k <= n, "the first %d of axis %d, which has %d elements", k, axis, n)
+	if d := slices.Clone(x.Shape().Dimensions); k == 0 || x.Shape().Size() == 0 {
+		d[axis] = k
+		return []*node{graph.Zeros(c.g, shapes.Make(x.DType(), d...)), graph.Zeros(c.g, shapes.Make(dtypes.Int64, d...))}
+	}
 	order := cutAxis(ops.ArgSort(x, axis, c.int("largest", 1) == 1), axis, 0, k, 1)
 	return []*node{ops.TakeAlongAxis(x, order, axis), graph.ConvertDType(order, dtypes.Int64)}
 }
 
 func cumSum(c *onnxCall) *node {
-	return ops.Cumulative{Axis: c.ints(1)[0], Exclusive: c.int("exclusive", 0) == 1, Reverse: c.int("reverse", 0) == 1}.Sum(c.x(0))
+	return ops.Cumulative{Axis: axisIn(c.intAt(1), c.x(0).Rank()), Exclusive: c.int("exclusive", 0) == 1, Reverse: c.int("reverse", 0) == 1}.Sum(c.x(0))
+}
+
+// classes checks that the targets of a loss are classes, or the number that is ignored.
+func (c *onnxCall) classes(n int) {
+	wrong := func(low, high int64) error {
+		if low >= 0 && high < int64(n) {
+			return nil
+		}
+		return fmt.Errorf("targets from %d to %d of %d classes", low, high, n)
+	}
+	a := c.n.Attribute("ignore_index")
+	if v := c.in[1]; v.known != nil {
+		for _, i := range tensorInts(v.known) {
+			if err := wrong(int64(i), int64(i)); err != nil && (a == nil || int64(i) != a.Int) {
+				panic(err)
+			}
+		}
+		return
+	}
+	target := graph.ConvertDType(c.x(1), dtypes.Int64)
+	if a != nil {
+		target = graph.Where(graph.Equal(target, graph.Const(c.g, a.Int)), graph.ZerosLike(target), target)
+	}
+	c.watch(target, wrong)
 }
 
 // logLoss is the mean of -w[t] logp[t], or its sum, or each.
 func logLoss(c *onnxCall, logp *node) *node {
-	target := graph.ConvertDType(c.x(1), dtypes.Int32)
+	target := graph.ConvertDType(c.x(1), dtypes.Int64)
 	d := logp.Shape().Dimensions
-	hit := graph.Equal(expandTo(graph.ExpandAxes(target, 1), d), graph.Iota(c.g, shapes.Make(dtypes.Int32, d...), 1))
+	need(len(d) >= 2, "it takes examples and classes, got %v", d)
+	c.classes(d[1])
+	hit := graph.Equal(expandTo(graph.ExpandAxes(target, 1), d), graph.Iota(c.g, shapes.Make(dtypes.Int64, d...), 1))
 	pick := func(x *node) *node { return graph.ReduceSum(graph.Where(hit, x, graph.ZerosLike(x)), 1) }
 	w := graph.OnesLike(logp)
 	if v := c.maybe(2); v != nil {
@@ -343,7 +384,7 @@ func logLoss(c *onnxCall, logp *node) *node {
 	}
 	w = pick(w)
 	if a := c.n.Attribute("ignore_index"); a != nil {
-		w = graph.Where(graph.Equal(target, scalar(target, float64(a.Int))), graph.ZerosLike(w), w)
+		w = graph.Where(graph.Equal(target, graph.Const(c.g, a.Int)), graph.ZerosLike(w), w)
 	}
 	y := graph.Neg(graph.Mul(pick(logp), w))
 	switch c.text("reduction", "mean") {
@@ -403,7 +444,7 @@ func reduceOps() map[string]onnxOp {
 		"TopK": many(topK), "CumSum": one(cumSum),
 		"Dropout": many(func(c *onnxCall) []*node {
 			x := c.x(0)
-			if c.has(2) && c.ints(2)[0] != 0 && !(c.has(1) && c.floats(1)[0] == 0) {
+			if c.has(2) && c.intAt(2) != 0 && !(c.has(1) && c.floatAt(1) == 0) {
 				panic(fmt.Errorf("dropout in training draws numbers of its own; export the model for inference"))
 			}
 			return []*node{x, graph.Equal(graph.ZerosLike(x), graph.ZerosLike(x))}

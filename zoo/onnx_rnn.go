@@ -12,6 +12,7 @@ import (
 func recurrent(gates int, defaults []string) onnxOp {
 	return many(func(c *onnxCall) []*node {
 		x, w, r := c.x(0), c.x(1), c.x(2)
+		need(x.Rank() == 3 && w.Rank() == 3 && r.Rank() == 3, "input %v, weights %v and %v: each has three dimensions", x.Shape().Dimensions, w.Shape().Dimensions, r.Shape().Dimensions)
 		batchFirst := c.int("layout", 0) == 1
 		if batchFirst {
 			x = graph.TransposeAllAxes(x, 1, 0, 2)
@@ -20,6 +21,9 @@ func recurrent(gates int, defaults []string) onnxOp {
 		d := x.Shape().Dimensions
 		steps, batch, dirs := d[0], d[1], w.Shape().Dimensions[0]
 		lstm := gates == 4
+		need(hidden >= 1 && dirs >= 1 && dirs <= 2 && steps >= 1 && steps <= mostNodes, "%d steps, %d directions, %d hidden values", steps, dirs, hidden)
+		need(slices.Equal(w.Shape().Dimensions, []int{dirs, gates * hidden, d[2]}) && slices.Equal(r.Shape().Dimensions, []int{dirs, gates * hidden, hidden}),
+			"weights %v and %v for input %v and %d hidden values", w.Shape().Dimensions, r.Shape().Dimensions, d, hidden)
 		state := func(input, dir int) *node {
 			s := c.maybe(input)
 			if s == nil {
@@ -42,6 +46,7 @@ func recurrent(gates int, defaults []string) onnxOp {
 		for dir := range dirs {
 			of := func(t *node) *node { return graph.Squeeze(cutAxis(t, 0, dir, dir+1, 1), 0) }
 			act := func(i int) func(v *node) *node {
+				need(len(names) > 0, "activations is empty")
 				name := names[(dir*len(defaults)+i)%len(names)]
 				f := map[string]func(v *node) *node{"Sigmoid": graph.Sigmoid, "Tanh": graph.Tanh, "Relu": func(v *node) *node { return graph.Max(v, scalar(v, 0)) }}[name]
 				if f == nil {
@@ -83,7 +88,12 @@ func recurrent(gates int, defaults []string) onnxOp {
 			}
 			out := make([]*node, steps)
 			reverse := direction == "reverse" || dir == 1
+			begun := len(c.g.Nodes())
 			for s := range steps {
+				c.build.step()
+				if now := len(c.g.Nodes()); s == 1 { // every step builds what the first did
+					c.parts((now - begun) * (steps*(dirs-dir) - 1))
+				}
 				t := s
 				if reverse {
 					t = steps - 1 - s

@@ -3,6 +3,7 @@ package zoo
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
@@ -10,21 +11,25 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"github.com/ballast-ml/ballast/format/onnx"
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/ops"
 )
 
 func known(t *tensors.Tensor) []*onnxValue { return []*onnxValue{{known: t, from: nil}} }
 
+// positiveAxes are axes counted from 0, in order, each once.
 func positiveAxes(axes []int, rank int) []int {
+	need(len(axes) <= max(rank, 1), "%d axes of %d", len(axes), rank)
 	out := make([]int, len(axes))
 	for i, a := range axes {
-		if a < 0 {
-			a += rank
-		}
-		if a < 0 || a >= rank {
-			panic(fmt.Errorf("axis %d of %d", axes[i], rank))
-		}
 		out[i] = a
+		if a < 0 {
+			out[i] += rank
+		}
+		need(out[i] >= 0 && out[i] < rank, "axis %d of %d", a, rank)
+		need(!slices.Contains(out[:i], out[i]), "axis %d is named twice", a)
 	}
 	slices.Sort(out)
 	return out
@@ -34,21 +39,30 @@ func axisIn(axis, rank int) int { return positiveAxes([]int{axis}, rank)[0] }
 
 func reshape(c *onnxCall) *node {
 	x := c.x(0)
-	want := c.axes("shape", 1)
-	dims := slices.Clone(want)
-	rest, at := 1, -1
+	dims := slices.Clone(c.axes("shape", 1))
+	have := x.Shape().Dimensions
+	open := -1
+	var others []int
 	for i, d := range dims {
 		switch {
-		case d == 0 && c.int("allowzero", 0) == 0:
-			dims[i] = x.Shape().Dimensions[i]
 		case d == -1:
-			at = i
+			need(open < 0, "shape %s: more than one -1", dimsText(dims))
+			open = i
 			continue
+		case d == 0 && c.int("allowzero", 0) == 0:
+			need(i < len(have), "shape %s: place %d is 0, which copies a dimension, and the input has %d", dimsText(dims), i, len(have))
+			dims[i] = have[i]
 		}
-		rest *= dims[i]
+		need(dims[i] >= 0, "shape %s: %d is not a size", dimsText(dims), dims[i])
+		others = append(others, dims[i])
 	}
-	if at >= 0 {
-		dims[at] = x.Shape().Size() / max(rest, 1)
+	size := x.Shape().Size()
+	rest, ok := untrusted.Product(math.MaxInt, others...)
+	if open >= 0 {
+		need(ok && (rest > 0 && size%rest == 0 || rest == 0 && size == 0), "%d elements of %v do not make the shape %s", size, have, dimsText(dims))
+		dims[open] = size / max(rest, 1)
+	} else {
+		need(ok && rest == size, "%d elements of %v do not make the shape %s", size, have, dimsText(dims))
 	}
 	return graph.Reshape(x, dims...)
 }
@@ -70,6 +84,7 @@ func squeeze(c *onnxCall) *node {
 	var dims []int
 	for i, d := range x.Shape().Dimensions {
 		if given && slices.Contains(axes, i) || !given && d == 1 {
+			need(d == 1, "axis %d has %d elements and cannot be left out", i, d)
 			continue
 		}
 		dims = append(dims, d)
@@ -78,6 +93,7 @@ func squeeze(c *onnxCall) *node {
 }
 
 func flattenFrom(x *node, axis int) *node {
+	need(axis >= -x.Rank() && axis <= x.Rank(), "axis %d of %d", axis, x.Rank())
 	if axis < 0 {
 		axis += x.Rank()
 	}
@@ -99,32 +115,44 @@ func permute(c *onnxCall) *node {
 			perm = append(perm, i)
 		}
 	}
+	order := positiveAxes(perm, x.Rank())
+	need(len(order) == x.Rank(), "perm %v of %d dimensions", perm, x.Rank())
 	if x.Rank() == 0 {
 		return x
+	}
+	for i, a := range perm {
+		if a < 0 {
+			perm[i] += x.Rank()
+		}
 	}
 	return graph.TransposeAllAxes(x, perm...)
 }
 
 func concat(c *onnxCall) *node {
+	first := c.x(0)
+	axis := axisIn(c.int("axis", 1), first.Rank())
+	dims := slices.Clone(first.Shape().Dimensions)
 	var parts []*node
 	for i := range c.in {
-		if x := c.x(i); x.Shape().Size() > 0 {
+		x := c.x(i)
+		need(x.Rank() == first.Rank() && x.DType() == first.DType(), "input %d is %s, input 0 %s", i, x.Shape(), first.Shape())
+		for k, d := range x.Shape().Dimensions {
+			need(k == axis || d == dims[k], "input %d is %s, input 0 %s: they differ beside axis %d", i, x.Shape(), first.Shape(), axis)
+		}
+		if i > 0 {
+			dims[axis] += x.Shape().Dimensions[axis]
+		}
+		if x.Shape().Size() > 0 {
 			parts = append(parts, x)
 		}
 	}
-	if len(parts) == 0 {
-		x := c.x(0)
-		dims := slices.Clone(x.Shape().Dimensions)
-		axis := axisIn(c.int("axis", 1), len(dims))
-		for i := range c.in[1:] {
-			dims[axis] += c.x(i + 1).Shape().Dimensions[axis]
-		}
-		return graph.Zeros(x.Graph(), shapes.Make(x.DType(), dims...))
-	}
-	if len(parts) == 1 {
+	switch len(parts) {
+	case 0:
+		return graph.Zeros(first.Graph(), room(first.DType(), dims...))
+	case 1:
 		return parts[0]
 	}
-	return graph.Concatenate(parts, axisIn(c.int("axis", 1), parts[0].Rank()))
+	return graph.Concatenate(parts, axis)
 }
 
 func split(c *onnxCall) []*node {
@@ -133,12 +161,21 @@ func split(c *onnxCall) []*node {
 	sizes := c.axes("split", 1)
 	n := x.Shape().Dimensions[axis]
 	if len(sizes) == 0 {
-		k := len(c.n.Outputs)
+		k := c.int("num_outputs", len(c.n.Outputs))
+		need(k >= 1 && k == len(c.n.Outputs), "%d parts for %d outputs", k, len(c.n.Outputs))
+		part := (n + k - 1) / k
 		for i := range k {
-			part := (n + k - 1) / k
-			sizes = append(sizes, min(part, n-i*part))
+			sizes = append(sizes, max(0, min(part, n-i*part)))
 		}
 	}
+	need(len(sizes) == len(c.n.Outputs), "%d sizes for %d outputs", len(sizes), len(c.n.Outputs))
+	left := n
+	for _, s := range sizes {
+		need(s >= 0 && s <= left, "sizes %s of an axis of %d: they are 0 or more, and their sum is that of the axis", dimsText(sizes), n)
+		left -= s
+	}
+	need(left == 0, "sizes %s of an axis of %d: %d are left over", dimsText(sizes), n, left)
+	c.parts(len(sizes))
 	var out []*node
 	at := 0
 	for _, s := range sizes {
@@ -172,6 +209,12 @@ func slice(c *onnxCall) *node {
 	if c.has(4) {
 		steps = c.ints(4)
 	}
+	need(len(ends) == len(starts) && (axes == nil || len(axes) == len(starts)) && (steps == nil || len(steps) == len(starts)),
+		"%d starts, %d ends, %d axes, %d steps", len(starts), len(ends), len(axes), len(steps))
+	need(len(starts) <= x.Rank(), "%d starts for %d dimensions", len(starts), x.Rank())
+	if axes != nil {
+		positiveAxes(axes, x.Rank())
+	}
 	for i := range starts {
 		axis, step := i, 1
 		if axes != nil {
@@ -181,11 +224,16 @@ func slice(c *onnxCall) *node {
 			step = steps[i]
 		}
 		n := x.Shape().Dimensions[axis]
+		need(step != 0, "step %d of axis %d is 0", i, axis)
+		step = min(max(step, -max(n, 1)), max(n, 1)) // a longer one takes the first element as well
 		limit := func(v, low, high int) int {
 			if v < 0 {
 				v += n
 			}
 			return min(max(v, low), high)
+		}
+		if n == 0 {
+			continue
 		}
 		if step > 0 {
 			x = cutAxis(x, axis, limit(starts[i], 0, n), limit(ends[i], 0, n), step)
@@ -198,11 +246,6 @@ func slice(c *onnxCall) *node {
 		x = cutAxis(ops.Reverse(x, axis), axis, n-1-start, n-1-end, -step)
 	}
 	return x
-}
-
-func wrapIndex(i *node, n int) *node {
-	i = graph.ConvertDType(i, dtypes.Int32)
-	return graph.Where(graph.LessThan(i, scalar(i, 0)), plus(i, float64(n)), i)
 }
 
 func volumeOf(dims []int) int {
@@ -232,11 +275,17 @@ func gather(c *onnxCall) *node {
 		}
 	}
 	rest := append(slices.Clone(d[:axis]), d[axis+1:]...)
+	indexable(d...)
+	places := c.places(1, d[axis])
+	if index.Shape().Size() == 0 || volumeOf(rest) == 0 {
+		return graph.Zeros(c.g, room(x.DType(), slices.Concat(d[:axis], index.Shape().Dimensions, d[axis+1:])...))
+	}
+	room(x.DType(), slices.Concat(d[:axis], index.Shape().Dimensions, d[axis+1:])...)
 	return viaInt(x, func(x *node) *node {
 		if x.Rank() > 1 && axis > 0 {
 			x = graph.TransposeAllAxes(x, perm...)
 		}
-		rows := ops.GatherRows(graph.Reshape(x, d[axis], volumeOf(rest)), graph.Reshape(wrapIndex(index, d[axis]), index.Shape().Size()))
+		rows := ops.GatherRows(graph.Reshape(x, d[axis], volumeOf(rest)), graph.Reshape(places, index.Shape().Size()))
 		id := index.Shape().Dimensions
 		y := graph.Reshape(rows, append(slices.Clone(id), rest...)...)
 		if axis == 0 || y.Rank() < 2 {
@@ -256,17 +305,37 @@ func gather(c *onnxCall) *node {
 	})
 }
 
-// flatIndex is the place of index [..., k] in the first k dimensions of d.
-func flatIndex(index *node, d []int) *node {
-	k := index.Shape().Dimensions[index.Rank()-1]
-	var at *node
+// columns are the parts of an input of indices [..., k] as int32, each in [0, d of its place).
+func (c *onnxCall) columns(input int, d []int) (parts []*node) {
+	index := c.x(input)
+	need(index.Rank() > 0, "the indices are one number, want at least one dimension")
+	axis := index.Rank() - 1
+	k := index.Shape().Dimensions[axis]
+	need(k >= 1 && k <= len(d), "indices of %d parts for %d dimensions", k, len(d))
 	for j := range k {
-		part := wrapIndex(graph.Squeeze(cutAxis(index, index.Rank()-1, j, j+1, 1), -1), d[j])
-		if at == nil {
-			at = part
+		one := *c.in[input]
+		part := &onnxCall{build: c.build, g: c.g, n: c.n, in: []*onnxValue{&one}, fold: c.fold}
+		if one.known != nil {
+			all := tensorInts(one.known)
+			var column []int
+			for i := j; i < len(all); i += k {
+				column = append(column, all[i])
+			}
+			one.known, one.node = onnxInt64s(column, index.Shape().Dimensions[:axis]...), nil
 		} else {
-			at = graph.Add(times(at, float64(d[j])), part)
+			one.node = graph.Squeeze(cutAxis(index, axis, j, j+1, 1), -1)
 		}
+		parts = append(parts, part.places(0, d[j]))
+	}
+	return parts
+}
+
+// flat is the place in d laid flat of the parts of an index.
+func flat(parts []*node, d []int) *node {
+	indexable(d...)
+	at := parts[0]
+	for j, part := range parts[1:] {
+		at = graph.Add(times(at, float64(d[j+1])), part)
 	}
 	return at
 }
@@ -274,60 +343,71 @@ func flatIndex(index *node, d []int) *node {
 func gatherND(c *onnxCall) *node {
 	x, index, batch := c.x(0), c.x(1), c.int("batch_dims", 0)
 	d, id := x.Shape().Dimensions, index.Shape().Dimensions
+	need(batch >= 0 && batch < len(d) && batch < len(id) && slices.Equal(d[:batch], id[:batch]), "batch_dims %d of data %v and indices %v", batch, d, id)
 	b, k := volumeOf(d[:batch]), id[len(id)-1]
+	need(k >= 1 && batch+k <= len(d), "indices of %d parts for %d dimensions", k, len(d)-batch)
+	shape := room(x.DType(), slices.Concat(id[:len(id)-1], d[batch+k:])...)
+	indexable(d...)
+	at := flat(c.columns(1, d[batch:batch+k]), d[batch:batch+k])
+	if shape.Size() == 0 {
+		return graph.Zeros(c.g, shape)
+	}
 	n := volumeOf(d[batch : batch+k])
 	per := volumeOf(id[batch : len(id)-1])
-	at := graph.Reshape(flatIndex(index, d[batch:]), b, per)
+	at = graph.Reshape(at, b, per)
 	at = graph.Add(at, times(graph.Iota(c.g, shapes.Make(dtypes.Int32, b, per), 0), float64(n)))
 	return viaInt(x, func(x *node) *node {
 		rows := ops.GatherRows(graph.Reshape(x, b*n, volumeOf(d[batch+k:])), graph.Reshape(at, b*per))
-		return graph.Reshape(rows, append(slices.Clone(id[:len(id)-1]), d[batch+k:]...)...)
+		return graph.Reshape(rows, shape.Dimensions...)
 	})
 }
 
-// elementPlaces is where, in x laid flat, the elements lie that index names along an axis.
-func elementPlaces(x, index *node, axis int) *node {
-	d := x.Shape().Dimensions
-	var at *node
+// elementPlaces is where, in x laid flat, the elements lie that an input of indices names along an axis.
+func (c *onnxCall) elementPlaces(x *node, input, axis int) *node {
+	index := c.x(input)
+	d, id := x.Shape().Dimensions, index.Shape().Dimensions
+	need(len(id) == len(d), "indices of %d dimensions for data of %d", len(id), len(d))
+	var parts []*node
 	for i := range d {
-		part := wrapIndex(index, d[axis])
-		if i != axis {
-			part = graph.Iota(x.Graph(), shapes.Make(dtypes.Int32, index.Shape().Dimensions...), i)
+		if i == axis {
+			parts = append(parts, c.places(input, d[axis]))
+			continue
 		}
-		if at == nil {
-			at = part
-		} else {
-			at = graph.Add(times(at, float64(d[i])), part)
-		}
+		need(id[i] <= d[i], "indices %v for data %v: they are larger beside axis %d", id, d, axis)
+		parts = append(parts, graph.Iota(x.Graph(), shapes.Make(dtypes.Int32, id...), i))
 	}
-	return graph.Reshape(at, index.Shape().Size())
+	return graph.Reshape(flat(parts, d), index.Shape().Size())
 }
 
 func gatherElements(c *onnxCall) *node {
 	x, index := c.x(0), c.x(1)
-	at := elementPlaces(x, index, axisIn(c.int("axis", 0), x.Rank()))
+	axis := axisIn(c.int("axis", 0), x.Rank())
+	if index.Shape().Size() == 0 {
+		return graph.Zeros(c.g, room(x.DType(), index.Shape().Dimensions...))
+	}
+	at := c.elementPlaces(x, 1, axis)
 	return viaInt(x, func(x *node) *node {
 		return graph.Reshape(ops.GatherRows(graph.Reshape(x, x.Shape().Size(), 1), at), index.Shape().Dimensions...)
 	})
 }
 
 func scatterRows(c *onnxCall, x, at, updates *node) *node {
+	n, k := x.Shape().Dimensions[0], at.Shape().Dimensions[0]
+	room(dtypes.Int32, n, k) // which update each row takes
 	switch how := c.text("reduction", "none"); how {
 	case "none":
 		return ops.ScatterUpdate(x, at, updates)
 	case "add":
 		return ops.ScatterAdd(x, at, updates)
 	default:
-		n, k := x.Shape().Dimensions[0], at.Shape().Dimensions[0]
+		next := map[string]func(a, b *node) *node{"mul": graph.Mul, "max": graph.Max, "min": graph.Min}[how]
+		need(next != nil, "reduction %q is not known", how)
+		c.parts(8 * k)
 		hit := graph.Equal(graph.BroadcastToDims(graph.ExpandAxes(at, 0), n, k), graph.Iota(c.g, shapes.Make(at.DType(), n, k), 0))
 		y := x
 		for i := range k { // in order, as the reference does
 			row := graph.ConvertDType(graph.BroadcastToDims(cutAxis(hit, 1, i, i+1, 1), x.Shape().Dimensions...), dtypes.Bool)
 			u := graph.BroadcastToDims(cutAxis(updates, 0, i, i+1, 1), x.Shape().Dimensions...)
-			next := map[string]func(a, b *node) *node{"mul": graph.Mul, "max": graph.Max, "min": graph.Min}[how]
-			if next == nil {
-				panic(fmt.Errorf("reduction %q is not known", how))
-			}
 			y = graph.Where(row, next(y, u), y)
 		}
 		return y
@@ -336,7 +416,12 @@ func scatterRows(c *onnxCall, x, at, updates *node) *node {
 
 func scatterElements(c *onnxCall) *node {
 	x, index, updates := c.x(0), c.x(1), c.x(2)
-	at := elementPlaces(x, index, axisIn(c.int("axis", 0), x.Rank()))
+	axis := axisIn(c.int("axis", 0), x.Rank())
+	need(slices.Equal(index.Shape().Dimensions, updates.Shape().Dimensions), "updates %v for indices %v", updates.Shape().Dimensions, index.Shape().Dimensions)
+	if index.Shape().Size() == 0 {
+		return x
+	}
+	at := c.elementPlaces(x, 1, axis)
 	y := scatterRows(c, graph.Reshape(x, x.Shape().Size(), 1), at, graph.Reshape(updates, updates.Shape().Size(), 1))
 	return graph.Reshape(y, x.Shape().Dimensions...)
 }
@@ -344,8 +429,14 @@ func scatterElements(c *onnxCall) *node {
 func scatterND(c *onnxCall) *node {
 	x, index, updates := c.x(0), c.x(1), c.x(2)
 	d, id := x.Shape().Dimensions, index.Shape().Dimensions
+	need(len(id) > 0 && id[len(id)-1] >= 1 && id[len(id)-1] <= len(d), "indices %v for data %v", id, d)
 	k := id[len(id)-1]
-	at := flatIndex(index, d)
+	want := slices.Concat(id[:len(id)-1], d[k:])
+	need(slices.Equal(updates.Shape().Dimensions, want), "updates %v, want %v", updates.Shape().Dimensions, want)
+	at := flat(c.columns(1, d[:k]), d[:k])
+	if updates.Shape().Size() == 0 {
+		return x
+	}
 	rows, rest := volumeOf(d[:k]), volumeOf(d[k:])
 	y := scatterRows(c, graph.Reshape(x, rows, rest), graph.Reshape(at, at.Shape().Size()), graph.Reshape(updates, at.Shape().Size(), rest))
 	return graph.Reshape(y, d...)
@@ -353,30 +444,42 @@ func scatterND(c *onnxCall) *node {
 
 func expand(c *onnxCall) *node {
 	x := c.x(0)
-	dims := slices.Clone(c.ints(1))
+	want := c.ints(1)
+	dims := slices.Clone(want)
 	for len(dims) < x.Rank() {
 		dims = slices.Insert(dims, 0, 1)
 	}
 	for i, d := range x.Shape().Dimensions {
-		if at := len(dims) - x.Rank() + i; dims[at] == 1 {
+		at := len(dims) - x.Rank() + i
+		if dims[at] == 1 {
 			dims[at] = d
 		}
+		need(d == 1 || d == dims[at], "%v does not broadcast to %s", x.Shape().Dimensions, dimsText(want))
 	}
-	return expandTo(x, dims)
+	return expandTo(x, room(x.DType(), dims...).Dimensions)
 }
 
 func tile(c *onnxCall) *node {
-	x := c.x(0)
-	for axis, n := range c.ints(1) {
-		if n != 1 {
-			parts := make([]*node, n)
-			for i := range parts {
-				parts[i] = x
-			}
-			x = graph.Concatenate(parts, axis)
-		}
+	x, repeats := c.x(0), c.ints(1)
+	need(len(repeats) == x.Rank(), "%d repeats for %d dimensions", len(repeats), x.Rank())
+	d := x.Shape().Dimensions
+	var pair, wide, dims []int // each axis as one of repeats and itself
+	for axis, n := range repeats {
+		need(n >= 0, "repeat %d of axis %d", n, axis)
+		high, low := bits.Mul64(uint64(n), uint64(d[axis]))
+		need(high == 0 && low <= math.MaxInt, "repeats %s of %v", dimsText(repeats), d)
+		pair, wide, dims = append(pair, 1, d[axis]), append(wide, n, d[axis]), append(dims, int(low))
 	}
-	return x
+	shape := room(x.DType(), dims...)
+	switch {
+	case slices.Equal(dims, d):
+		return x
+	case shape.Size() == 0:
+		return graph.Zeros(c.g, shape)
+	}
+	return viaInt(x, func(x *node) *node {
+		return graph.Reshape(graph.BroadcastToDims(graph.Reshape(x, pair...), wide...), dims...)
+	})
 }
 
 func constant(c *onnxCall) []*onnxValue {
@@ -388,11 +491,8 @@ func constant(c *onnxCall) []*onnxValue {
 		}
 		switch name {
 		case "value":
-			t, err := onnxTensor(a.Tensor)
-			if err != nil {
-				panic(err)
-			}
-			return known(t)
+			need(a.Tensor != nil, "attribute value is not a tensor")
+			return []*onnxValue{c.build.tensor(a.Tensor)}
 		case "value_float":
 			return known(tensors.FromScalar(a.Float))
 		case "value_int":
@@ -409,30 +509,59 @@ func constant(c *onnxCall) []*onnxValue {
 func constantOfShape(c *onnxCall) *node {
 	value := graph.Const(c.g, float32(0))
 	if a := c.n.Attribute("value"); a != nil && a.Tensor != nil {
+		need(a.Tensor.Elements == 1, "value has %d elements, want one", a.Tensor.Elements)
 		t, err := onnxTensor(a.Tensor)
 		if err != nil {
 			panic(err)
 		}
 		value = graph.Reshape(graph.ConstTensor(c.g, t))
 	}
-	dims := c.ints(0)
-	if volumeOf(dims) == 0 {
-		return graph.Zeros(c.g, shapes.Make(value.DType(), dims...))
-	}
-	if len(dims) == 0 {
+	shape := room(value.DType(), c.ints(0)...)
+	switch {
+	case shape.Size() == 0:
+		return graph.Zeros(c.g, shape)
+	case shape.Rank() == 0:
 		return value
 	}
-	return graph.BroadcastToDims(value, dims...)
+	return viaInt(value, func(x *node) *node { return graph.BroadcastToDims(x, shape.Dimensions...) })
 }
 
+// rangeOp counts integers exactly: float64 would round those beyond 2^53.
 func rangeOp(c *onnxCall) *node {
 	d := c.known(0).DType()
-	start, limit, step := c.floats(0)[0], c.floats(1)[0], c.floats(2)[0]
-	n := max(int(math.Ceil((limit-start)/step)), 0)
-	if n == 0 {
-		return graph.Zeros(c.g, shapes.Make(d, 0))
+	var n float64
+	if d.IsFloat() {
+		start, limit, step := c.floatAt(0), c.floatAt(1), c.floatAt(2)
+		need(step != 0 && !math.IsNaN(start+limit+step) && !math.IsInf(start+limit+step, 0), "from %v to %v in steps of %v: there is no end", start, limit, step)
+		n = max(math.Ceil((limit-start)/step), 0)
+		shape := countTo(d, n)
+		if shape.Size() == 0 {
+			return graph.Zeros(c.g, shape)
+		}
+		return plus(times(graph.Iota(c.g, shape, 0), step), start)
 	}
-	return plus(times(graph.Iota(c.g, shapes.Make(d, n), 0), step), start)
+	start, limit, step := c.intAt(0), c.intAt(1), c.intAt(2)
+	need(step != 0, "from %d to %d in steps of 0: there is no end", start, limit)
+	count := uint64(0)
+	switch {
+	case step > 0 && limit > start:
+		count = (uint64(limit)-uint64(start)-1)/uint64(step) + 1
+	case step < 0 && limit < start:
+		count = (uint64(start)-uint64(limit)-1)/-uint64(step) + 1
+	}
+	shape := countTo(d, float64(count))
+	if shape.Size() == 0 {
+		return graph.Zeros(c.g, shape)
+	}
+	at := graph.Iota(c.g, shapes.Make(dtypes.Int64, int(count)), 0)
+	exact := func(v int) *node { return graph.Const(c.g, int64(v)) }
+	return cast(graph.Add(graph.Mul(at, exact(step)), exact(start)), d)
+}
+
+// countTo is the shape of a list of n numbers.
+func countTo(d dtypes.DType, n float64) shapes.Shape {
+	need(n <= 1<<53, "it counts %.0f numbers", n)
+	return room(d, int(n))
 }
 
 func shapeOf(c *onnxCall) []*onnxValue {
@@ -450,6 +579,10 @@ func shapeOf(c *onnxCall) []*onnxValue {
 
 func nonZero(c *onnxCall) []*onnxValue {
 	t := c.known(0)
+	need(t.Shape().Rank() > 0, "it looks for places in one number, want at least one dimension")
+	if err := memory.Need("the places of what is not 0", 16*int64(t.Shape().Size())*int64(t.Shape().Rank()+4)); err != nil {
+		panic(err)
+	}
 	values := c.floats(0)
 	dims := t.Shape().Dimensions
 	var rows [][]int
@@ -469,7 +602,9 @@ func nonZero(c *onnxCall) []*onnxValue {
 			flat = append(flat, r[j])
 		}
 	}
-	return known(onnxInt64s(flat, len(dims), len(rows)))
+	found := onnxInt64s(flat, len(dims), len(rows))
+	c.build.hold(found)
+	return known(found)
 }
 
 func pad(c *onnxCall) *node {
@@ -483,6 +618,10 @@ func pad(c *onnxCall) *node {
 		axes = c.ints(3)
 	}
 	each := make([][2]int, x.Rank())
+	need(len(pads)%2 == 0 && (axes == nil && len(pads) == 2*x.Rank() || axes != nil && len(pads) == 2*len(axes)), "%d pads for %d dimensions", len(pads), x.Rank())
+	if axes != nil {
+		positiveAxes(axes, x.Rank())
+	}
 	for i := range len(pads) / 2 {
 		axis := i
 		if axes != nil {
@@ -491,16 +630,27 @@ func pad(c *onnxCall) *node {
 		each[axis] = [2]int{pads[i], pads[i+len(pads)/2]}
 	}
 	value := c.float("value", 0)
-	if c.has(2) {
-		value = c.floats(2)[0]
+	if c.has(2) && len(c.floats(2)) > 0 {
+		value = c.floatAt(2)
 	}
 	mode := c.text("mode", "constant")
+	need(slices.Contains([]string{"constant", "edge", "reflect", "wrap"}, mode), "mode %q is not known", mode)
+	var dims []int
+	for axis, p := range each {
+		const most = 1 << 47
+		n := x.Shape().Dimensions[axis]
+		need(p[0] <= most && p[1] <= most && p[0] >= -n && p[1] >= -n && n+min(p[0], 0)+min(p[1], 0) >= 0, "pads %v of axis %d, which has %d elements", p, axis, n)
+		need(mode == "constant" || n > 0 || p == [2]int{}, "axis %d is empty and cannot be continued", axis)
+		dims = append(dims, n+p[0]+p[1])
+	}
+	room(x.DType(), dims...)
 	for axis, p := range each {
 		n := x.Shape().Dimensions[axis]
 		if p[0] < 0 || p[1] < 0 {
 			x = cutAxis(x, axis, max(-p[0], 0), n-max(-p[1], 0), 1)
 			n = x.Shape().Dimensions[axis]
 			p = [2]int{max(p[0], 0), max(p[1], 0)}
+			need(mode == "constant" || n > 0 || p == [2]int{}, "axis %d is empty and cannot be continued", axis)
 		}
 		if p == [2]int{} {
 			continue
@@ -511,6 +661,7 @@ func pad(c *onnxCall) *node {
 			x = ops.PadConstant(x, value, all)
 			continue
 		}
+		need(4*(n+p[0]+p[1]) <= mostConstantBytes, "axis %d gets %d elements; at most %d are continued", axis, n+p[0]+p[1], mostConstantBytes/4)
 		index := make([]int32, 0, n+p[0]+p[1])
 		for i := -p[0]; i < n+p[1]; i++ {
 			j := min(max(i, 0), n-1)
@@ -542,7 +693,9 @@ func takeAxis(x, index *node, axis int) *node {
 func depthSpace(c *onnxCall, toSpace bool) *node {
 	x, s := c.x(0), c.int("blocksize", 1)
 	d := x.Shape().Dimensions
+	need(len(d) == 4, "it takes four dimensions, got %v", d)
 	n, ch, h, w := d[0], d[1], d[2], d[3]
+	need(s >= 1 && s <= math.MaxInt32 && (toSpace && ch%(s*s) == 0 || !toSpace && h%s == 0 && w%s == 0), "blocksize %d of %v", s, d)
 	switch {
 	case !toSpace:
 		y := graph.TransposeAllAxes(graph.Reshape(x, n, ch, h/s, s, w/s, s), 0, 3, 5, 1, 2, 4)
@@ -558,11 +711,14 @@ func depthSpace(c *onnxCall, toSpace bool) *node {
 func trilu(c *onnxCall) *node {
 	x, k := c.x(0), 0
 	if c.has(1) {
-		k = c.ints(1)[0]
+		k = c.intAt(1)
 	}
+	need(x.Rank() >= 2, "it takes two dimensions or more, got %v", x.Shape().Dimensions)
 	if x.Shape().Size() == 0 {
 		return x
 	}
+	rows, columns := x.Shape().Dim(-2), x.Shape().Dim(-1)
+	k = min(max(k, -rows-1), columns+1) // farther away is outside as well
 	s := shapes.Make(dtypes.Int32, x.Shape().Dimensions...)
 	gap := graph.Sub(graph.Iota(c.g, s, x.Rank()-1), graph.Iota(c.g, s, x.Rank()-2))
 	keep := graph.LessOrEqual(gap, scalar(gap, float64(k)))
@@ -573,141 +729,250 @@ func trilu(c *onnxCall) *node {
 }
 
 func oneHot(c *onnxCall) *node {
-	index, depth := c.x(0), int(c.floats(1)[0])
-	values := c.x(2)
-	axis := c.int("axis", -1)
-	if axis < 0 {
-		axis += index.Rank() + 1
+	index, values := c.x(0), c.x(2)
+	depth := c.floatAt(1)
+	need(depth >= 1 && depth == math.Trunc(depth) && depth <= 1<<47, "depth %v", depth)
+	need(values.Rank() == 1 && values.Shape().Size() == 2, "values %v, want two: that of the others and that of the index", values.Shape().Dimensions)
+	n := int(depth)
+	axis := axisIn(c.int("axis", -1), index.Rank()+1)
+	dims := room(dtypes.Int64, slices.Insert(slices.Clone(index.Shape().Dimensions), axis, n)...).Dimensions
+	if volumeOf(dims) == 0 {
+		return graph.Zeros(c.g, shapes.Make(values.DType(), dims...))
 	}
-	i := graph.ExpandAxes(wrapIndex(index, depth), axis)
-	dims := slices.Insert(slices.Clone(index.Shape().Dimensions), axis, depth)
-	hit := graph.Equal(expandTo(i, dims), graph.Iota(c.g, shapes.Make(dtypes.Int32, dims...), axis))
+	// Indices outside [-n, n) have no place, as the specification says; in 64 bits none becomes another.
+	i := index
+	if i.DType().IsFloat() {
+		i = graph.Where(graph.LessThan(graph.Abs(i), scalar(i, math.Exp2(30))), i, scalar(i, math.Exp2(30)))
+		need(n < 1<<30, "depth %d of indices that are floats", n)
+	}
+	i = graph.ConvertDType(i, dtypes.Int64)
+	i = graph.ExpandAxes(graph.Where(graph.LessThan(i, scalar(i, 0)), plus(i, float64(n)), i), axis)
+	hit := graph.Equal(expandTo(i, dims), graph.Iota(c.g, shapes.Make(dtypes.Int64, dims...), axis))
 	pick := func(j int) *node { return expandTo(graph.Reshape(cutAxis(values, 0, j, j+1, 1)), dims) }
 	return graph.Where(hit, pick(1), pick(0))
 }
 
 func eyeLike(c *onnxCall) *node {
 	x := c.x(0)
+	need(x.Rank() == 2, "it takes two dimensions, got %v", x.Shape().Dimensions)
 	d := x.DType()
 	if c.n.Attribute("dtype") != nil {
 		d = castTo(c.int("dtype", 1))
 	}
-	s := shapes.Make(dtypes.Int32, x.Shape().Dimensions...)
-	hit := graph.Equal(graph.Iota(c.g, s, 1), plus(graph.Iota(c.g, s, 0), float64(c.int("k", 0))))
+	s := x.Shape().Dimensions
+	k := min(max(c.int("k", 0), -s[0]-1), s[1]+1) // farther away is outside as well
+	places := room(dtypes.Int32, s...)
+	if places.Size() == 0 {
+		return graph.Zeros(c.g, shapes.Make(d, s...))
+	}
+	hit := graph.Equal(graph.Iota(c.g, places, 1), plus(graph.Iota(c.g, places, 0), float64(k)))
 	return cast(graph.ConvertDType(hit, dtypes.Int32), d)
 }
 
-// branch runs the graph of an attribute.
-func branch(c *onnxCall, attribute string, values map[string]*onnxValue) []*onnxValue {
+// body is the graph of an attribute, which must take and give that many values, or more.
+func (c *onnxCall) body(attribute string, inputs, outputs int) *onnx.Graph {
 	a := c.n.Attribute(attribute)
-	if a == nil || a.Graph == nil {
-		panic(fmt.Errorf("attribute %s is missing", attribute))
-	}
+	need(a != nil && a.Graph != nil, "attribute %s, a graph, is missing", attribute)
+	need(len(a.Graph.Inputs) >= inputs && len(a.Graph.Outputs) >= outputs, "the graph of %s has %d inputs and %d outputs; want %d and %d",
+		attribute, len(a.Graph.Inputs), len(a.Graph.Outputs), inputs, outputs)
+	return a.Graph
+}
+
+// branch runs a graph of the node.
+func branch(c *onnxCall, g *onnx.Graph, values map[string]*onnxValue) []*onnxValue {
 	s := &onnxScope{values: values, outer: c.scope}
-	for _, t := range a.Graph.Initializers {
-		w, err := onnxTensor(t)
-		if err != nil {
-			panic(err)
-		}
-		s.values[t.Name] = &onnxValue{known: w}
+	for _, t := range g.Initializers {
+		s.values[t.Name] = c.build.tensor(t)
 	}
 	at := c.build.at
-	out := c.build.nodes(a.Graph, s)
+	out := c.build.nodes(g, s)
 	c.build.at = at
 	return out
 }
 
 func ifOp(c *onnxCall) []*onnxValue {
-	if c.ints(0)[0] != 0 {
-		return branch(c, "then_branch", map[string]*onnxValue{})
+	side := "else_branch"
+	if c.intAt(0) != 0 {
+		side = "then_branch"
 	}
-	return branch(c, "else_branch", map[string]*onnxValue{})
+	return branch(c, c.body(side, 0, len(c.n.Outputs)), map[string]*onnxValue{})
 }
 
-// loopOp unrolls: how often, and when it ends, must be known.
+// loopOp unrolls: when it ends must be known. Rounds whose values are known are computed at once and leave nothing in the program.
 func loopOp(c *onnxCall) []*onnxValue {
-	most := 1 << 12
-	trips := most
+	trips := math.MaxInt
 	if c.has(0) {
-		trips = c.ints(0)[0]
+		trips = c.intAt(0)
 	}
 	on := &onnxValue{known: tensors.FromScalar(true)}
 	if c.has(1) {
 		c.known(1)
 		on = c.in[1]
 	}
-	body := c.n.Attribute("body").Graph
 	state := slices.Clone(c.in[min(2, len(c.in)):])
-	var scans [][]*node
-	for i := range trips {
-		if i >= most {
-			panic(fmt.Errorf("a loop of more than %d rounds", most))
-		}
+	body := c.body("body", min(2, 2*len(state))+len(state), 1+len(state))
+	b, held := c.build, c.build.held
+	scans := make([]onnxRows, len(body.Outputs)-1-len(state))
+	before := 0
+	for i := 0; i < trips; i++ {
 		if on.known == nil {
-			c.build.need = on.from
-			panic(fmt.Errorf("when the loop ends has to be known before the model runs"))
+			b.need = on.from
+			refuse("when the loop ends has to be known before the model runs; export it with a fixed number of rounds")
 		}
+		need(on.known.Shape().Size() == 1, "the condition holds %d values, want one", on.known.Shape().Size())
 		if tensorInts(on.known)[0] == 0 {
 			break
 		}
-		values := map[string]*onnxValue{body.Inputs[0].Name: {known: tensors.FromScalar(int64(i))}}
+		b.round()
+		values := map[string]*onnxValue{}
+		if len(body.Inputs) > 0 {
+			values[body.Inputs[0].Name] = &onnxValue{known: tensors.FromScalar(int64(i))}
+		}
 		if len(body.Inputs) > 1 {
 			values[body.Inputs[1].Name] = on
 		}
 		for j, v := range state {
 			values[body.Inputs[2+j].Name] = v
 		}
-		out := branch(c, "body", values)
+		out := branch(c, body, values)
+		// A condition that is passed on does not end the loop, and every round builds what the second did.
+		if now := len(c.g.Nodes()); i == 1 && out[0] == on && has(trips, now-before) {
+			c.parts((now - before) * (trips - 2))
+		} else {
+			before = now
+		}
 		on = out[0]
 		copy(state, out[1:1+len(state)])
-		scans = append(scans, nil)
-		for _, v := range out[1+len(state):] {
-			scans[i] = append(scans[i], graph.ExpandAxes(c.build.node(v), 0))
+		for j, v := range out[1+len(state):] {
+			scans[j].add(c, v)
 		}
-	}
-	if len(scans) == 0 {
-		return state
-	}
-	for j := range scans[0] {
-		var parts []*node
+		b.held = held // what the round made and nothing took is gone
+		for _, v := range state {
+			b.keep(v)
+		}
 		for _, s := range scans {
-			parts = append(parts, s[j])
+			b.held += s.bytes
 		}
-		state = append(state, &onnxValue{node: graph.Concatenate(parts, 0), from: c.from})
+	}
+	for j, s := range scans {
+		state = append(state, s.value(c, body.Outputs[1+len(c.in[min(2, len(c.in)):])+j]))
 	}
 	return state
 }
 
+// has reports whether a loop has a number of rounds, and builds nodes in each.
+func has(trips, nodes int) bool { return trips < math.MaxInt/mostNodes && nodes > 0 }
+
+// keep is hold for a value that may be part of the program.
+func (b *onnxBuild) keep(v *onnxValue) {
+	if v != nil && v.known != nil && v.node == nil {
+		b.hold(v.known)
+	}
+}
+
+// onnxRows are the values of an output of a loop, one a round.
+type onnxRows struct {
+	rows  []*onnxValue
+	bytes int64 // of those that are known
+}
+
+func (r *onnxRows) add(c *onnxCall, v *onnxValue) {
+	if len(r.rows) > 0 {
+		need(v.shape().Equal(r.rows[0].shape()), "an output of its body is %s in one round and %s in another", r.rows[0].shape(), v.shape())
+	}
+	r.rows = append(r.rows, v)
+	if v.known != nil {
+		r.bytes += int64(v.known.Memory())
+	}
+}
+
+// value puts the rows one above the other; at once where all are known and small.
+func (r *onnxRows) value(c *onnxCall, declared onnx.Value) *onnxValue {
+	if len(r.rows) == 0 {
+		d, ok := onnxTypes[declared.Type]
+		need(ok && declared.Rank >= 0, "no round was run, and the type or shape of output %q of its body is not declared; export the model with shapes", declared.Name)
+		dims := []int{0}
+		for _, size := range declared.Dims {
+			dims = append(dims, max(0, size.Size))
+		}
+		return &onnxValue{known: tensors.FromShape(room(d, dims...))}
+	}
+	first := r.rows[0].shape()
+	dims := append([]int{len(r.rows)}, first.Dimensions...)
+	shape := room(first.DType, dims...)
+	if shape.Size() == 0 {
+		return &onnxValue{known: tensors.FromShape(shape)}
+	}
+	known := r.bytes <= mostFoldBytes
+	for _, v := range r.rows {
+		known = known && v.known != nil
+	}
+	if known {
+		all := tensors.FromShape(shape)
+		err := all.MutableBytes(func(to []byte) {
+			for _, v := range r.rows {
+				if err := v.known.ConstBytes(func(from []byte) { to = to[copy(to, from):] }); err != nil {
+					panic(err)
+				}
+			}
+		})
+		if err != nil {
+			panic(err)
+		}
+		c.build.hold(all)
+		return &onnxValue{known: all}
+	}
+	c.parts(2 * len(r.rows))
+	var parts []*node
+	for _, v := range r.rows {
+		parts = append(parts, graph.ExpandAxes(c.build.node(v), 0))
+	}
+	return &onnxValue{node: graph.Concatenate(parts, 0), from: c.from}
+}
+
 func scanOp(c *onnxCall) []*onnxValue {
-	body := c.n.Attribute("body").Graph
 	m := c.int("num_scan_inputs", 1)
+	need(m >= 1 && m <= len(c.in), "num_scan_inputs %d of %d inputs", m, len(c.in))
+	for i := range c.in {
+		need(c.has(i), "input %d is missing", i)
+	}
 	state := slices.Clone(c.in[:len(c.in)-m])
 	xs := c.in[len(c.in)-m:]
-	if c.opset < 9 || c.list("scan_input_directions") != nil || c.list("scan_input_axes") != nil {
-		panic(fmt.Errorf("a Scan runs over the first axis, forwards, from opset 9 on"))
+	if c.opset < 9 || c.list("scan_input_directions") != nil || c.list("scan_input_axes") != nil || c.list("scan_output_directions") != nil || c.list("scan_output_axes") != nil {
+		refuse("a Scan runs over the first axis, forwards, from opset 9 on")
 	}
-	var scans [][]*node
-	for i := range xs[0].shape().Dimensions[0] {
+	body := c.body("body", len(c.in), len(state))
+	rounds := -1
+	for _, x := range xs {
+		s := x.shape()
+		need(s.Rank() > 0 && (rounds < 0 || s.Dimensions[0] == rounds), "what it runs over has shapes of different lengths, or none: %s and %s", xs[0].shape(), s)
+		rounds = s.Dimensions[0]
+	}
+	need(rounds <= mostRounds, "it runs over %d rows, at most %d are unrolled", rounds, mostRounds)
+	b, before := c.build, 0
+	scans := make([]onnxRows, len(body.Outputs)-len(state))
+	for i := range rounds {
+		b.round()
 		values := map[string]*onnxValue{}
 		for j, v := range state {
 			values[body.Inputs[j].Name] = v
 		}
 		for j, v := range xs {
-			values[body.Inputs[len(state)+j].Name] = &onnxValue{node: graph.Squeeze(cutAxis(c.build.node(v), 0, i, i+1, 1), 0), from: c.from}
+			values[body.Inputs[len(state)+j].Name] = &onnxValue{node: graph.Squeeze(cutAxis(b.node(v), 0, i, i+1, 1), 0), from: c.from}
 		}
-		out := branch(c, "body", values)
+		out := branch(c, body, values)
 		copy(state, out[:len(state)])
-		scans = append(scans, nil)
-		for _, v := range out[len(state):] {
-			scans[i] = append(scans[i], graph.ExpandAxes(c.build.node(v), 0))
+		for j, v := range out[len(state):] {
+			scans[j].add(c, v)
+		}
+		if now := len(c.g.Nodes()); i == 1 { // every round builds what the second did
+			c.parts((now - before) * (rounds - 2))
+		} else {
+			before = now
 		}
 	}
-	for j := range scans[0] {
-		var parts []*node
-		for _, s := range scans {
-			parts = append(parts, s[j])
-		}
-		state = append(state, &onnxValue{node: graph.Concatenate(parts, 0), from: c.from})
+	for j, s := range scans {
+		state = append(state, s.value(c, body.Outputs[len(c.in)-m+j]))
 	}
 	return state
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bench"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/runlock"
 )
 
 func newBench(a *app) *cobra.Command {
@@ -64,10 +67,11 @@ two files of --out side by side.`,
 				return err
 			}
 			defer func() { _ = release() }() // the lock ends with the process at the latest
-			if o.Dir, err = os.MkdirTemp(".", ".bench-*"); err != nil {
+			remove, err := a.benchFolder(&o)
+			if err != nil {
 				return err
 			}
-			defer os.RemoveAll(o.Dir) //nolint:errcheck // files of a benchmark that stay do no harm
+			defer remove()
 			e, err := a.openEngine()
 			if err != nil {
 				return err
@@ -104,6 +108,44 @@ two files of --out side by side.`,
 	cmd.Flags().BoolVar(&quick, "quick", false, "two runs of each line, to see that everything works")
 	cmd.Flags().BoolVar(&list, "list", false, "list the lines and stop")
 	return cmd
+}
+
+// benchFolder makes the folder of the benchmark's files, on the disk that is measured, and removes those that a benchmark that was
+// killed has left.
+func (a *app) benchFolder(o *bench.Options) (remove func(), err error) {
+	const pattern, lockFile = ".bench-*", "lock"
+	left, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range left {
+		path := filepath.Join(dir, lockFile)
+		if stat, err := os.Lstat(path); err != nil || !stat.Mode().IsRegular() {
+			continue // not made here
+		}
+		lock, err := runlock.Take(path)
+		if err != nil {
+			continue // in use
+		}
+		if err := errors.Join(lock.Release(), os.RemoveAll(dir)); err != nil {
+			return nil, err
+		}
+		a.remark("removed what an earlier benchmark left: %s", dir)
+	}
+	if o.Dir, err = os.MkdirTemp(".", pattern); err != nil {
+		return nil, err
+	}
+	lock, err := runlock.Take(filepath.Join(o.Dir, lockFile))
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(o.Dir))
+	}
+	dir := o.Dir
+	// Files of a benchmark that stay do no harm: the next one removes them.
+	a.stop.cleanup(func() { _ = os.RemoveAll(dir) })
+	return func() {
+		_ = lock.Release()
+		_ = os.RemoveAll(dir)
+	}, nil
 }
 
 func (a *app) benchList(o bench.Options) error {

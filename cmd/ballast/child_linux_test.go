@@ -46,3 +46,6 @@ func peakOf(s *os.ProcessState, noted string) int64 {
 	}
 	return 0
 }
+
+// mkfifo makes a pipe.
+func mkfifo(path string) error { return syscall.Mkfifo(path, 0o644) }

@@ -15,3 +15,6 @@ func notePeak() {}
 
 // peakOf is 0 where the system does not say.
 func peakOf(*os.ProcessState, string) int64 { return 0 }
+
+// mkfifo makes no pipe, where the system has none: the file is missing.
+func mkfifo(string) error { return nil }

@@ -58,7 +58,7 @@ func TestClean(t *testing.T) {
 
 	clean := func(args ...string) (c cleaned) {
 		t.Helper()
-		r := runHostile(t, dir, "go", 20*time.Second, homeHere, append([]string{"clean", "--json", "-q"}, args...)...)
+		r := runHostileWith(t, dir, "go", 20*time.Second, homeHere, append([]string{"clean", "--json", "-q"}, args...)...)
 		if err := json.Unmarshal([]byte(r.text), &c); r.code != 0 || err != nil {
 			t.Fatalf("exit code %d, %v\n%s", r.code, err, r.text)
 		}
@@ -126,7 +126,7 @@ func TestClean(t *testing.T) {
 		t.Errorf("%+v", r.Found)
 	}
 	for _, args := range [][]string{{"clean", "none"}, {"clean", "runs/r/.notes"}} {
-		if r := runHostile(t, dir, "go", 20*time.Second, homeHere, args...); r.code != exitUsage {
+		if r := runHostileWith(t, dir, "go", 20*time.Second, homeHere, args...); r.code != exitUsage {
 			t.Errorf("%q: exit code %d\n%s", args, r.code, r.text)
 		}
 	}

@@ -7,12 +7,10 @@ import (
 	"image/png"
 	"io"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
@@ -123,12 +121,12 @@ func (a *app) showExamples(ds data.Dataset, f showFlags) error {
 		if _, err := fmt.Fprintf(a.out, "%s %d: %s\n", printable.Line(info.Name), i, printable.Line(s.Class)); err != nil {
 			return err
 		}
-		// Colours are control sequences, which a.out may escape: they go to the terminal itself.
-		to, draw := a.out, letters
-		if f, ok := terminalOf(a.out); ok {
-			to, draw = f, halfBlocks
+		// Colours are control characters, which standard output escapes where they come from a file.
+		canvas, draw := a.out, letters
+		if f, ok := a.outTerminal(); ok {
+			canvas, draw = f, halfBlocks
 		}
-		if _, err := io.WriteString(to, draw(x, info.Shape)); err != nil {
+		if _, err := io.WriteString(canvas, draw(x, info.Shape)); err != nil {
 			return err
 		}
 	}
@@ -136,20 +134,6 @@ func (a *app) showExamples(ds data.Dataset, f showFlags) error {
 		return a.printJSON(list)
 	}
 	return nil
-}
-
-// terminalOf is the terminal that a writer leads to, through those that escape or count.
-func terminalOf(w io.Writer) (*os.File, bool) {
-	for {
-		if f, ok := w.(*os.File); ok {
-			return f, term.IsTerminal(int(f.Fd()))
-		}
-		outer, ok := w.(interface{ Unwrap() io.Writer })
-		if !ok {
-			return nil, false
-		}
-		w = outer.Unwrap()
-	}
 }
 
 // level is a value as a byte; grey images have the same in every channel.

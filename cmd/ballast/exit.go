@@ -9,56 +9,145 @@ import (
 	"syscall"
 
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
-// The exit codes of the command; scripts rely on them.
+// The exit codes of the command; scripts rely on them. A signal's is 128 and its number.
 const (
-	exitOK        = 0
-	exitFailed    = 1
-	exitUsage     = 2
-	exitBadInput  = 3
-	exitUnmet     = 4
-	exitExhausted = 5
+	exitOK         = 0
+	exitFailed     = 1
+	exitUsage      = 2
+	exitBadInput   = 3
+	exitUnmet      = 4
+	exitExhausted  = 5
+	exitClosedPipe = 141 // 128 + SIGPIPE
 )
 
-// stoppedBy is the cause of a context cancelled by a signal.
-type stoppedBy struct{ signal os.Signal }
+// exitCodes is the table as every help text of the root has it.
+const exitCodes = `Exit codes:
+    0  ok
+    1  failed in another way
+    2  wrong usage: a flag, an argument, a setting or a name that does not exist, an output that is in the way
+    3  a bad input: a file, folder, recipe or archive that is damaged, not what it should be, or not understood
+    4  a claim, threshold or check was measured and is not met
+    5  out of disk or memory, or beyond a limit: --memory, quota, file size, open files, processor time; also where
+       standard output cannot take the result
+  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM: at the next safe point, at once by a second signal
+  141  the reader of its output went away (| head); nothing is said`
 
-func (s stoppedBy) Error() string { return "stopped by " + s.signal.String() }
+// envDebug is the environment variable that shows Go's stacks where the command itself is at fault.
+const envDebug = "BALLAST_DEBUG"
+
+// internalError is a panic that reached the command: a fault of its own.
+type internalError struct {
+	value any
+	stack []byte
+}
+
+// Error is one line, and the stack where somebody asks for it.
+func (e *internalError) Error() string {
+	text := fmt.Sprintf("internal error: %s; please report it with the command and its input (%s=1 shows where)", printable.Line(fmt.Sprint(e.value)), envDebug)
+	if os.Getenv(envDebug) != "" {
+		text += "\n" + string(e.stack)
+	}
+	return text
+}
 
 // exitCode prints the error, if there is one, and turns it into the command's exit code.
 func exitCode(ctx context.Context, a *app, err error) int {
+	var outErr error // of standard output; verbs need not look at each line that they print
+	if door, ok := a.out.(interface{ Err() error }); ok {
+		outErr = door.Err()
+	}
+	if errors.Is(outErr, syscall.EPIPE) {
+		return exitClosedPipe
+	}
+	if outErr != nil {
+		if outErr = fmt.Errorf("standard output: %w", outErr); err == nil || sameFault(err, outErr) {
+			err = outErr
+		} else {
+			err = errors.Join(err, outErr)
+		}
+	}
 	if err == nil {
 		return exitOK
 	}
+	cause := context.Cause(ctx)
 	var stopped stoppedBy
-	if errors.As(context.Cause(ctx), &stopped) {
-		fmt.Fprintln(a.err, "ballast:", stopped)
-		if s, ok := stopped.signal.(syscall.Signal); ok {
-			return 128 + int(s)
-		}
-		return exitFailed
-	}
-	fmt.Fprintln(a.err, "ballast:", err)
-	var (
-		bad   interface{ BadInput() bool }
-		usage *fault.Usage
-		unmet *fault.Unmet
-	)
 	switch {
-	case errors.As(err, &unmet):
-		return exitUnmet
-	case errors.As(err, &usage), isCobraUsage(err):
-		return exitUsage
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.ENOMEM):
+	case errors.Is(cause, closedPipe{}):
+		return exitClosedPipe
+	case errors.As(cause, &stopped):
+		fmt.Fprintln(a.err, "ballast:", stopped)
+		if !exhausted(err) { // where the state could not be saved, that is what counts
+			return stopped.code()
+		}
+	}
+	fmt.Fprintln(a.err, "ballast:", continued(err.Error()))
+	return codeOf(err)
+}
+
+// codeOf is the exit code of an error. A resource that ran out comes first: what else is wrong may be its doing.
+func codeOf(err error) int {
+	switch {
+	case exhausted(err):
 		return exitExhausted
-	case errors.As(err, &bad) && bad.BadInput():
+	case some(err, func(e error) bool { _, ok := e.(*fault.Usage); return ok }), isCobraUsage(err):
+		return exitUsage
+	case some(err, func(e error) bool { _, ok := e.(*fault.Unmet); return ok }):
+		return exitUnmet
+	case some(err, func(e error) bool { bad, ok := e.(interface{ BadInput() bool }); return ok && bad.BadInput() }):
 		return exitBadInput
 	}
 	return exitFailed
+}
+
+// some reports whether an error of the whole tree, those joined and those wrapped, is of a kind. errors.As ends at the first that has
+// the type, which may be another's that is not of the kind.
+func some(err error, is func(error) bool) bool {
+	if err == nil {
+		return false
+	}
+	if is(err) {
+		return true
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return some(e.Unwrap(), is)
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			if some(inner, is) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sameFault reports whether a verb returned the error that standard output has kept.
+func sameFault(err, outErr error) bool {
+	kept := errors.Unwrap(outErr)
+	return some(err, func(e error) bool { return e == kept }) //nolint:errorlint // the very same one
+}
+
+// exhausted reports whether a resource ran out: what says so itself, and what the system says.
+func exhausted(err error) bool {
+	return some(err, func(e error) bool {
+		if out, ok := e.(interface{ Exhausted() bool }); ok && out.Exhausted() {
+			return true
+		}
+		switch e {
+		case syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE:
+			return true
+		}
+		return false
+	}) || strings.Contains(err.Error(), "PJRT error (code=8)") // RESOURCE_EXHAUSTED, which XLA says in words alone
 }
 
 // isCobraUsage reports the one kind of usage error that cobra builds itself and does not type.
 func isCobraUsage(err error) bool {
 	return strings.HasPrefix(err.Error(), "unknown command ") || strings.HasPrefix(err.Error(), "required flag")
 }
+
+// continued indents all lines but the first, so that a line break within a name cannot pass for a line of the command.
+func continued(text string) string { return strings.ReplaceAll(text, "\n", "\n  ") }

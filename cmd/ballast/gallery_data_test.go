@@ -65,6 +65,11 @@ func smallPicture() []byte {
 	return b.Bytes()
 }
 
+// dataPipe makes a pipe that nobody writes to.
+func dataPipe(path string) error {
+	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), mkfifo(path))
+}
+
 // classes is a set of images in the folder d: the first class has one as given, the second a picture that is right.
 func classes(first []byte) func(dir string) error {
 	return parts(file("d/a/1.png", first), file("d/b/1.png", smallPicture()))

@@ -102,7 +102,7 @@ func (h hostile) check(t *testing.T, engine string) {
 	if within == 0 {
 		within = 10 * time.Second
 	}
-	result := runHostile(t, dir, engine, within, h.env, h.run...)
+	result := runHostileWith(t, dir, engine, within, h.env, h.run...)
 	if result.late {
 		t.Fatalf("it still ran after %v\n%s", within, result.text)
 	}
@@ -126,6 +126,9 @@ func (h hostile) check(t *testing.T, engine string) {
 			t.Errorf("%U came through at byte %d of\n%s", r, i, cut(fmt.Sprintf("%q", result.text)))
 			break
 		}
+	}
+	if strings.Contains("\n"+result.text, "\nFORGED") {
+		t.Errorf("a line break in a name begins a line:\n%s", cut(result.text))
 	}
 	if len(result.text) > 1<<20 {
 		t.Errorf("it printed %d bytes", len(result.text))
@@ -154,7 +157,13 @@ type childResult struct {
 }
 
 // runHostile runs the command in dir as a child process with a limited address space.
-func runHostile(t *testing.T, dir, engine string, within time.Duration, env []string, args ...string) childResult {
+func runHostile(t *testing.T, dir, engine string, within time.Duration, args ...string) childResult {
+	t.Helper()
+	return runHostileWith(t, dir, engine, within, nil, args...)
+}
+
+// runHostileWith is runHostile with variables on top of the test's environment.
+func runHostileWith(t *testing.T, dir, engine string, within time.Duration, env []string, args ...string) childResult {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()

@@ -1,14 +1,17 @@
 // Command ballast finds out how a neural network breaks and mends it: train, evaluate, calibrate, compare, reproduce.
 //
-// Exit codes: 0 ok; 1 failed; 2 wrong usage; 3 a bad input file; 4 a claim or threshold not met; 5 out of disk or
-// memory; 130 and 143 stopped by SIGINT and SIGTERM.
+// Exit codes: 0 ok; 1 failed; 2 wrong usage; 3 a bad input file; 4 a claim or threshold not met; 5 out of disk or memory, or
+// beyond a limit; 129, 130 and 143 stopped by SIGHUP, SIGINT and SIGTERM; 141 the reader of its output went away.
 package main
 
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 func main() {
@@ -17,20 +20,27 @@ func main() {
 
 // run is main without the process: a script test calls it as the command itself.
 func run(args []string, out, errOut *os.File) int {
-	ctx, stop := context.WithCancelCause(context.Background())
-	defer stop(nil)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	go func() {
-		select {
-		case s := <-signals:
-			stop(stoppedBy{s})
-		case <-ctx.Done():
-		}
-	}()
-	a := &app{out: out, err: errOut}
+	if os.Getenv(envDebug) == "" {
+		debug.SetTraceback("none") // what no code here can catch ends with one line, not with the stacks of Go
+	}
+	ctx, stop := newStopper(context.Background(), errOut)
+	defer stop.close()
+	// Everything goes to the terminal through these two; what draws on it on purpose asks for the files.
+	a := &app{
+		out: printable.NewWriter(pipe{out, stop.closedPipe}), err: printable.NewWriter(pipe{errOut, stop.closedPipe}),
+		outFile: out, errFile: errOut, stop: stop,
+	}
 	root := newRoot(a)
 	root.SetArgs(args)
-	return exitCode(ctx, a, root.ExecuteContext(ctx))
+	return exitCode(ctx, a, execute(ctx, root))
+}
+
+// execute runs the command. A panic that reaches it is an error.
+func execute(ctx context.Context, root *cobra.Command) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &internalError{p, debug.Stack()}
+		}
+	}()
+	return root.ExecuteContext(ctx)
 }

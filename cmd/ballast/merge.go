@@ -21,16 +21,19 @@ import (
 
 // mergeFlags are the flags of "ballast merge".
 type mergeFlags struct {
-	out, memory, shard, dtype, missing string
-	threads                            int
-	dryRun, overwrite, saturate        bool
-	verify                             bool
+	out, shard, dtype, missing  string
+	threads                     int
+	dryRun, overwrite, saturate bool
+	verify                      bool
 
 	method, base string // the short form
 	weights      []float64
 	t            float64
 	quantize     string
 }
+
+// defaultMergeMemory is what a merge works within where --memory does not say.
+const defaultMergeMemory = 1 << 30
 
 func newMerge(a *app) *cobra.Command {
 	f := mergeFlags{}
@@ -41,7 +44,7 @@ func newMerge(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "merge RECIPE.yaml --out FOLDER",
 		Short: "Merge models, larger than memory, into one",
-		Long: `Merge makes one model of several, tensor by tensor, in as much memory as --memory says and however large they are. Models are
+		Long: `Merge makes one model of several, tensor by tensor, in as much memory as --memory says (1G without) and however large they are. Models are
 safetensors files or folders of them, GGUF, PyTorch, npz, or what "ballast train" has written. No engine is needed.
 
 A recipe names models, merge_method, base_model, parameters, dtype, slices and tokenizer_source as users of other tools know them
@@ -59,7 +62,6 @@ output carries a manifest with the checksums of all it was made of; "ballast ver
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.out, "out", "", "where to write the model: a folder, or a file that ends in .safetensors or .gguf")
-	flags.StringVar(&f.memory, "memory", "1G", "memory to use at most, such as 256M or 4G")
 	flags.StringVar(&f.shard, "shard-size", "5GB", "bytes of tensors in a file of a folder")
 	flags.StringVar(&f.dtype, "dtype", "", "type of the output, in place of the recipe's: float32, float16 or bfloat16")
 	flags.IntVar(&f.threads, "threads", 0, "cores that work (default all)")
@@ -86,9 +88,11 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	memory, err := byteSize("--memory", f.memory)
-	if err != nil {
-		return err
+	memory := int64(defaultMergeMemory)
+	if a.memory != "" {
+		if memory, err = byteSize("--memory", a.memory); err != nil {
+			return err
+		}
 	}
 	shard, err := byteSize("--shard-size", f.shard)
 	if err != nil {

@@ -1,18 +1,12 @@
 package main
 
 import (
-	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
-)
 
-// terminal returns standard error if a person watches it.
-func (a *app) terminal() (*os.File, bool) {
-	f, ok := a.err.(*os.File)
-	return f, ok && term.IsTerminal(int(f.Fd()))
-}
+	"github.com/ballast-ml/ballast/internal/printable"
+)
 
 // counter shows how much of something is done: a bar on a terminal, else a line now and then. done ends it.
 func (a *app) counter(what string) (show func(done, total int), done func()) {
@@ -24,7 +18,7 @@ func (a *app) counter(what string) (show func(done, total int), done func()) {
 		return func(n, total int) {
 				if bar == nil {
 					bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(f), progressbar.OptionSetWidth(24), progressbar.OptionShowCount(),
-						progressbar.OptionSetDescription(what), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+						progressbar.OptionSetDescription(printable.Line(what)), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 				}
 				_ = bar.Set(n) // a bar that cannot be drawn must not stop the work
 			}, func() {
@@ -55,7 +49,7 @@ func (a *app) bytesCounter(what string) (show func(done, total int64), done func
 						total = -1
 					}
 					bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(f), progressbar.OptionSetWidth(24), progressbar.OptionShowBytes(true),
-						progressbar.OptionSetDescription(what), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+						progressbar.OptionSetDescription(printable.Line(what)), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 				}
 				_ = bar.Set64(n)
 			}, func() {

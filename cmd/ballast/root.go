@@ -5,20 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // app is what every verb shares: the streams and the flags that mean the same everywhere.
 type app struct {
-	out io.Writer // results, and nothing else
-	err io.Writer // everything else
+	out io.Writer // results, and nothing else; what would act on a terminal is escaped on the way
+	err io.Writer // everything else, escaped likewise
+
+	outFile, errFile *os.File // the same without escaping, for what draws on a terminal on purpose; nil in tests
+	stop             *stopper // nil in tests
 
 	engine string
 	seed   uint64
+	memory string // as given; "" = what the machine has
 	json   bool
 	quiet  bool
 }
@@ -30,14 +38,17 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Keep neural networks steady",
 		Long: `Ballast finds out how a neural network breaks when data shifts, labels lie or batches shrink, and mends it.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 ok, 1 failed, 2 wrong usage,
-3 a bad input file, 4 a claim or threshold not met, 5 out of disk or memory, 130 and 143 stopped by a signal.`,
+Results go to standard output, everything else to standard error. Text that comes from files, such as names of tensors, is shown
+with what would act on a terminal escaped.
+
+` + exitCodes,
 		Example: `  ballast demo
   ballast train recipe.yaml epochs=3
   ballast evaluate runs/digits/model --data mnist`,
 		SilenceUsage:               true,
 		SilenceErrors:              true,
 		SuggestionsMinimumDistance: 2,
+		PersistentPreRunE:          func(*cobra.Command, []string) error { return a.limitMemory() },
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -45,6 +56,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.engine, "engine", "", "engine: go, xla, xla:cpu, xla:cuda or xla:/path/to/plugin.so (default BALLAST_ENGINE, else the fastest found)")
 	flags.Uint64Var(&a.seed, "seed", 1, "master seed of everything random")
+	flags.StringVar(&a.memory, "memory", "", "most memory for what a model, a recipe or a file asks for, such as 512M or 4G (default three quarters of the machine's; merge: 1G)")
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no remarks on standard error")
 	root.AddCommand(
@@ -67,12 +79,38 @@ func (a *app) openEngine() (*engine.Engine, error) {
 	return e, nil
 }
 
-// remark prints one line on standard error unless --quiet.
-func (a *app) remark(format string, args ...any) {
-	if !a.quiet {
-		fmt.Fprintf(a.err, format+"\n", args...)
+// limitMemory takes --memory as the limit of every large request. Without it the machine's own holds.
+func (a *app) limitMemory() error {
+	if a.memory == "" {
+		return nil
 	}
+	bytes, err := byteSize("--memory", a.memory)
+	if err == nil {
+		memory.SetLimit(bytes)
+	}
+	return err
 }
+
+// remark prints one line on standard error unless --quiet. A line break within an argument stays within the line.
+func (a *app) remark(format string, args ...any) {
+	if a.quiet {
+		return
+	}
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = printable.Line(text)
+		}
+	}
+	fmt.Fprintln(a.err, continued(fmt.Sprintf(format, args...)))
+}
+
+// terminal returns standard error if a person watches it.
+func (a *app) terminal() (*os.File, bool) { return a.errFile, isTerminal(a.errFile) }
+
+// outTerminal returns standard output if a person watches it.
+func (a *app) outTerminal() (*os.File, bool) { return a.outFile, isTerminal(a.outFile) }
+
+func isTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) }
 
 // printJSON prints a result as indented JSON on standard output.
 func (a *app) printJSON(v any) error {

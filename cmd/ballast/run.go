@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/metric"
 )
 
@@ -53,7 +55,7 @@ the units of its data set, and gives logits and probabilities [n, classes]. An O
 	flags.StringVar(&f.output, "output", "", "where to write the outputs (.npz)")
 	flags.IntVar(&f.batch, "batch", 64, "examples a step, for bundles")
 	overwriteFlag(cmd, &f.overwrite)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(f.inputs) == 0 || filepath.Ext(f.output) != ".npz" || f.batch < 1 {
 			return &fault.Usage{Err: fmt.Errorf("give --input, --output FILE.npz, and at least 1 of --batch")}
 		}
@@ -71,7 +73,7 @@ the units of its data set, and gives logits and probabilities [n, classes]. An O
 		if err != nil {
 			return err
 		}
-		outputs, err := a.runModel(args[0], arrays, f)
+		outputs, err := a.runModel(cmd.Context(), args[0], arrays, f)
 		if err != nil {
 			return err
 		}
@@ -87,7 +89,7 @@ the units of its data set, and gives logits and probabilities [n, classes]. An O
 			return a.printJSON(outputs)
 		}
 		for _, o := range outputs {
-			fmt.Fprintf(a.out, "%s %s %v\n", o.Name, o.DType, o.Shape)
+			fmt.Fprintf(a.out, "%s %s %v\n", printable.Line(o.Name), o.DType, o.Shape)
 		}
 		return nil
 	}
@@ -115,7 +117,7 @@ func openInputs(flags []string) (map[string]*npy.Array, error) {
 }
 
 // runModel runs whatever can be run.
-func (a *app) runModel(path string, arrays map[string]*npy.Array, f runFlags) ([]runOutput, error) {
+func (a *app) runModel(ctx context.Context, path string, arrays map[string]*npy.Array, f runFlags) ([]runOutput, error) {
 	path, err := data.ModelPath(path)
 	if err != nil {
 		return nil, err
@@ -123,7 +125,7 @@ func (a *app) runModel(path string, arrays map[string]*npy.Array, f runFlags) ([
 	b, err := bundle.Open(path)
 	var foreign *bundle.ForeignError
 	if errors.As(err, &foreign) && foreign.Kind == "onnx" {
-		return a.runGraph(path, arrays)
+		return a.runGraph(ctx, path, arrays)
 	}
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,11 +16,13 @@ import (
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/format/onnx"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
 // runGraph runs an ONNX graph.
-func (a *app) runGraph(path string, arrays map[string]*npy.Array) ([]runOutput, error) {
+func (a *app) runGraph(ctx context.Context, path string, arrays map[string]*npy.Array) ([]runOutput, error) {
 	m, err := onnx.Open(path)
 	if err != nil {
 		return nil, err
@@ -30,18 +33,21 @@ func (a *app) runGraph(path string, arrays map[string]*npy.Array) ([]runOutput, 
 	}
 	inputs := map[string]*tensors.Tensor{}
 	for name, array := range arrays {
-		var declared onnx.DataType
+		var declared onnx.Value
 		for _, v := range graph.Inputs() {
 			if v.Name == name || name == "" && len(graph.Inputs()) == 1 {
-				name, declared = v.Name, v.Type
+				name, declared = v.Name, v
 				break
 			}
 		}
 		if name == "" {
 			return nil, &fault.Usage{Err: fmt.Errorf("the graph has %d inputs, %s; give each as NAME=FILE.npy", len(graph.Inputs()), inputNames(graph))}
 		}
-		if inputs[name], err = graphInput(array, declared); err != nil {
-			return nil, fmt.Errorf("input %s: %w", name, err)
+		if err := graph.CheckShape(declared, array.Shape); err != nil { // before it is read
+			return nil, err
+		}
+		if inputs[name], err = graphInput(array, declared.Type); err != nil {
+			return nil, fmt.Errorf("input %s: %w", printable.Line(name), err)
 		}
 	}
 	e, err := a.openEngine()
@@ -49,7 +55,7 @@ func (a *app) runGraph(path string, arrays map[string]*npy.Array) ([]runOutput, 
 		return nil, err
 	}
 	defer e.Close()
-	results, err := graph.Run(e.Backend, inputs)
+	results, err := graph.RunContext(ctx, e.Backend, inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +76,12 @@ func (a *app) runGraph(path string, arrays map[string]*npy.Array) ([]runOutput, 
 // inputNames is "a, b and c".
 func inputNames(graph *zoo.ONNX) string {
 	var names []string
-	for _, v := range graph.Inputs() {
-		names = append(names, v.Name)
+	for i, v := range graph.Inputs() {
+		if i == 20 {
+			names = append(names, "others")
+			break
+		}
+		names = append(names, printable.Line(v.Name))
 	}
 	if n := len(names); n > 1 {
 		names = append(names[:n-2], names[n-2]+" and "+names[n-1])
@@ -81,7 +91,12 @@ func inputNames(graph *zoo.ONNX) string {
 
 // graphInput makes a tensor of an array. Numbers are given in the type that the graph declares where it is float32 or int64: arrays of
 // other programs come as float64 and int32 as well.
+// An array that memory cannot hold is not read.
 func graphInput(array *npy.Array, declared onnx.DataType) (*tensors.Tensor, error) {
+	const most = 2 * 8 // the numbers as they are read, and as the engine has them, in at most 8 bytes each
+	if _, err := untrusted.Bytes("the array", most, array.Shape...); err != nil {
+		return nil, err
+	}
 	switch declared {
 	case onnx.Float:
 		v, err := array.Float32s()

@@ -36,6 +36,8 @@ clean data has not, both from one pretrained model. It is a small file that is a
 		Example: `  ballast signature extract --pre base --clean clean --robust noisy --layers first:3 --levels 16 --out noise.sig
   ballast signature apply clean noise.sig contrast.sig=0.5 --out patched
   ballast signature inspect noise.sig`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	cmd.AddCommand(newSignatureExtract(a), newSignatureApply(a), newSignatureRemove(a), newSignatureInspect(a))
 	return cmd

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,11 +16,12 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/train"
 )
@@ -46,8 +46,8 @@ func newTrain(a *app) *cobra.Command {
 		Short: "Train a network from a recipe",
 		Long: `Train a network as a recipe says and write the model, checkpoints and measurements into a folder.
 
-Without a recipe the defaults are trained; key=value changes one setting. Ctrl-C saves a checkpoint and exits with 130;
---resume goes on bit for bit, also after a crash.`,
+Without a recipe the defaults are trained; key=value changes one setting. Ctrl-C, SIGTERM and SIGHUP finish the present update,
+save a checkpoint and exit with 130, 143 and 129; a second one ends at once. --resume goes on bit for bit, also after a crash.`,
 		Example: `  ballast train --print-recipe > recipe.yaml
   ballast train recipe.yaml epochs=3 optimizer.lr=0.05
   ballast train --data mnist network=cnn norm='{name: ghost, ghost_size: 32}' --out runs/mnist
@@ -139,9 +139,12 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 	for _, name := range slices.Sorted(maps.Keys(report.Metrics)) {
 		fmt.Fprintf(a.out, "  %-20s %.6g\n", name, report.Metrics[name])
 	}
-	fmt.Fprintln(a.out, "model:", model)
+	fmt.Fprintln(a.out, "model:", printable.Line(model))
 	return nil
 }
+
+// mostRecipe bounds a recipe, which is some kilobytes; one with all its overrides and comments is far smaller.
+const mostRecipe = 4 << 20
 
 // readRecipe reads the recipe, if a file is named, and puts the overrides on top.
 func readRecipe(args []string, dataName string) (train.Recipe, error) {
@@ -149,7 +152,7 @@ func readRecipe(args []string, dataName string) (train.Recipe, error) {
 	file := ""
 	if len(args) > 0 && !strings.Contains(args[0], "=") {
 		file, args = args[0], args[1:]
-		text, err := os.ReadFile(file)
+		text, err := untrusted.ReadFile(file, mostRecipe)
 		if err != nil {
 			return train.Recipe{}, &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
 		}
@@ -192,7 +195,7 @@ func (a *app) progress() (show func(train.Progress), done func()) {
 	if a.quiet {
 		return nil, func() {}
 	}
-	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := a.terminal(); ok {
 		var bar *progressbar.ProgressBar
 		return func(p train.Progress) {
 				if bar == nil {

@@ -3,10 +3,12 @@ package onnx
 import (
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Model is a model.
@@ -66,13 +68,17 @@ type Attribute struct {
 
 // String names a node for messages.
 func (n *Node) String() string {
+	op := printable.Line(n.Op)
+	if len(op) > 100 {
+		op = op[:100] + "..."
+	}
 	if n.Name != "" {
-		return fmt.Sprintf("node %s (%s)", cut(n.Name), n.Op)
+		return fmt.Sprintf("node %s (%s)", cut(n.Name), op)
 	}
 	if len(n.Outputs) > 0 {
-		return fmt.Sprintf("node of %s (%s)", cut(n.Outputs[0]), n.Op)
+		return fmt.Sprintf("node of %s (%s)", cut(n.Outputs[0]), op)
 	}
-	return "node " + n.Op
+	return "node " + op
 }
 
 // Attribute finds one by name, nil if there is none.
@@ -88,9 +94,9 @@ func (n *Node) Attribute(name string) *Attribute {
 // maxFile is the limit protobuf itself has.
 const maxFile = 2 << 30
 
-// Open reads the model in a file, and the external data in its folder.
+// Open reads the model in a file. External data must lie in the file's folder; it is read when a tensor's elements are asked for.
 func Open(file string) (*Model, error) {
-	f, err := os.Open(file)
+	f, err := untrusted.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
@@ -111,7 +117,7 @@ func Open(file string) (*Model, error) {
 		return nil, in(file, err)
 	}
 	m.Path = file
-	if err := load(filepath.Dir(file), external); err != nil {
+	if err := locate(filepath.Dir(file), external); err != nil {
 		return nil, in(file, err)
 	}
 	return m, nil
@@ -146,51 +152,53 @@ func checkLocation(name, location string) error {
 	return nil
 }
 
-// load fills external tensors from files of the folder. os.Root refuses links that lead out of it.
-func load(dir string, external []*Tensor) error {
-	if len(external) == 0 {
-		return nil
+// locate finds the files of external tensors in the model's folder and holds the tensors against their sizes. Nothing is read:
+// sixty tensors may name the same stretch of a file.
+func locate(dir string, external []*Tensor) error {
+	type found struct {
+		path string
+		size int64
+		err  error
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fmt.Errorf("onnx: %w", err)
-	}
-	defer root.Close() //nolint:errcheck // it was only read
+	files := map[string]found{}
 	for _, t := range external {
-		if err := loadOne(root, t); err != nil {
-			return err
+		wrong := func(kind error, text string, err error) error {
+			return &Error{Where: "tensor " + cut(t.Name), Kind: kind, Text: text, Err: err, Mend: "keep model and data of one version together in a folder"}
 		}
+		e := t.External
+		f, ok := files[e.Location]
+		if !ok {
+			f.path, f.err = untrusted.Inside(dir, e.Location)
+			if f.err != nil {
+				return wrong(ErrPath, cut(e.Location), f.err)
+			}
+			f.size, f.err = sizeOf(f.path)
+			files[e.Location] = f
+		}
+		if f.err != nil {
+			return wrong(ErrExternal, cut(e.Location), f.err)
+		}
+		want := int64(t.Elements) * int64(t.Type.Size())
+		if e.Length >= 0 && e.Length != want {
+			return wrong(ErrSize, fmt.Sprintf("length %d, the shape %v of %s takes %d", e.Length, t.Dims, t.Type, want), nil)
+		}
+		if e.Offset < 0 || e.Offset > f.size || want > f.size-e.Offset {
+			return wrong(ErrSize, fmt.Sprintf("%d bytes at %d of %s, which has %d", want, e.Offset, cut(e.Location), f.size), nil)
+		}
+		e.path = f.path
 	}
 	return nil
 }
 
-func loadOne(root *os.Root, t *Tensor) error {
-	wrong := func(kind error, text string, err error) error {
-		return &Error{Where: "tensor " + cut(t.Name), Kind: kind, Text: text, Err: err, Mend: "keep model and data of one version together in a folder"}
-	}
-	e := t.External
-	f, err := root.Open(filepath.FromSlash(e.Location))
+func sizeOf(path string) (int64, error) {
+	f, err := untrusted.Open(path)
 	if err != nil {
-		if strings.Contains(err.Error(), "escapes") {
-			return wrong(ErrPath, cut(e.Location), err)
-		}
-		return wrong(ErrExternal, cut(e.Location), err)
+		return 0, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	stat, err := f.Stat()
-	if err != nil || !stat.Mode().IsRegular() {
-		return wrong(ErrExternal, cut(e.Location)+" is not a regular file", err)
+	if err != nil {
+		return 0, err
 	}
-	want := int64(t.Elements) * int64(t.Type.Size())
-	if e.Length >= 0 && e.Length != want {
-		return wrong(ErrSize, fmt.Sprintf("length %d, the shape %v of %s takes %d", e.Length, t.Dims, t.Type, want), nil)
-	}
-	if e.Offset < 0 || e.Offset > stat.Size() || want > stat.Size()-e.Offset {
-		return wrong(ErrSize, fmt.Sprintf("%d bytes at %d of %s, which has %d", want, e.Offset, cut(e.Location), stat.Size()), nil)
-	}
-	t.Raw = make([]byte, want)
-	if _, err := f.ReadAt(t.Raw, e.Offset); err != nil && want > 0 {
-		return wrong(ErrExternal, cut(e.Location), err)
-	}
-	return nil
+	return stat.Size(), nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -164,4 +165,50 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// External data is read when it is asked for: sixty tensors over one file of 50 MB take nothing before, and a piece at a time then.
+func TestExternalIsNotHeld(t *testing.T) {
+	dir := t.TempDir()
+	const size, tensors = 50_000_000, 60
+	var graph []any
+	for i := range tensors {
+		graph = append(graph, 5, tensorOf(string(rune('A'+i)), 1, size-tensors, 2, 2, 14, 1, 13, msg(1, "location", 2, "w.bin"), 13, msg(1, "offset", 2, strconv.Itoa(i))))
+	}
+	data := filepath.Join(dir, "w.bin")
+	err := errors.Join(os.WriteFile(filepath.Join(dir, "m.onnx"), graphOf(graph...), 0o600), os.WriteFile(data, nil, 0o600), os.Truncate(data, size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m, err := Open(filepath.Join(dir, "m.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make([]float32, 1<<20)
+	for _, w := range m.Graph.Initializers {
+		if err := w.Float32s(size-tensors-len(values), values); err != nil || w.Raw != nil {
+			t.Fatalf("%d bytes are held, %v", len(w.Raw), err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 32<<20 {
+		t.Errorf("it allocated %d MB", grown>>20)
+	}
+	// What is gone, or shorter, when it is asked for is said.
+	if err := os.Truncate(data, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Graph.Initializers[0].Float32s(0, values); !errors.Is(err, ErrExternal) {
+		t.Errorf("a file that was cut: %v", err)
+	}
+}
+
+// Integers that int64 does not hold are not another integer.
+func TestIntsAreExact(t *testing.T) {
+	w := &Tensor{Name: "w", Type: Uint64, Dims: []int{1}, Elements: 1, Raw: []byte{1, 0, 0, 0, 0, 0, 0, 0x80}}
+	if v, err := w.Ints(); !errors.Is(err, ErrRange) {
+		t.Errorf("got %v, %v", v, err)
+	}
 }

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // DataType is the type of a tensor's elements, as ONNX numbers them.
@@ -63,9 +66,9 @@ type Tensor struct {
 	Type     DataType
 	Dims     []int
 	Elements int       // product of Dims
-	Raw      []byte    // elements, little endian, row-major; nil for strings. Not to be written to
+	Raw      []byte    // elements, little endian, row-major; nil for strings and external data, which ReadRaw reads. Not to be written to
 	Strings  [][]byte  // for String
-	External *External // where the elements lie, if not in the file; Raw holds them once the model is open
+	External *External // where the elements lie, if not in the file
 }
 
 // External is a stretch of another file.
@@ -73,6 +76,34 @@ type External struct {
 	Location string // path relative to the model's folder
 	Offset   int64
 	Length   int64 // -1 = what the shape asks for
+
+	path string // the file, once the model is open
+}
+
+// RawBytes is the bytes that ReadRaw has to give: those of all elements, 0 for strings.
+func (t *Tensor) RawBytes() int64 { return int64(t.Elements) * int64(t.Type.Size()) }
+
+// ReadRaw puts bytes of the elements, from byte at on, into dst. External data is read from its file at every call.
+func (t *Tensor) ReadRaw(at int64, dst []byte) error {
+	if most := t.RawBytes(); at < 0 || at > most || int64(len(dst)) > most-at {
+		return &Error{
+			Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), most),
+			Mend: "stay within the tensor",
+		}
+	}
+	if t.External == nil || t.Raw != nil {
+		copy(dst, t.Raw[at:])
+		return nil
+	}
+	f, err := untrusted.Open(t.External.path)
+	if err == nil {
+		defer f.Close() //nolint:errcheck // it was only read
+		_, err = f.ReadAt(dst, t.External.Offset+at)
+	}
+	if err != nil {
+		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrExternal, Text: cut(t.External.Location), Err: err, Mend: "keep model and data of one version together in a folder"}
+	}
+	return nil
 }
 
 // elements is the product of dims.
@@ -101,14 +132,29 @@ func elements(dims []int) (int, bool) {
 
 // Float32s puts the elements [at, at+len(dst)) into dst, rounded to the nearest where float32 does not hold them.
 func (t *Tensor) Float32s(at int, dst []float32) error {
-	if at < 0 || at+len(dst) > t.Elements {
+	if at < 0 || at > t.Elements || len(dst) > t.Elements-at {
 		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), t.Elements), Mend: "stay within the tensor"}
 	}
 	size := t.Type.Size()
 	if size == 0 || t.Type == Complex64 || t.Type == Complex128 {
 		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s has no numbers that float32 can hold", t.Type), Mend: "leave this tensor out"}
 	}
-	return Float32sOf(t.Type, t.Raw[at*size:(at+len(dst))*size], dst)
+	if t.External == nil || t.Raw != nil {
+		return Float32sOf(t.Type, t.Raw[at*size:(at+len(dst))*size], dst)
+	}
+	const piece = 1 << 16
+	buffer := make([]byte, min(piece, len(dst))*size)
+	for len(dst) > 0 {
+		n := min(piece, len(dst))
+		if err := t.ReadRaw(int64(at)*int64(size), buffer[:n*size]); err != nil {
+			return err
+		}
+		if err := Float32sOf(t.Type, buffer[:n*size], dst[:n]); err != nil {
+			return err
+		}
+		at, dst = at+n, dst[n:]
+	}
+	return nil
 }
 
 // Float32sOf converts raw elements of a type.
@@ -191,26 +237,39 @@ func half(b uint16, exponent, mantissa uint, top bool) float32 {
 	return float32(v)
 }
 
-// Ints gives the elements of an integer or bool tensor.
+// Ints gives the elements of an integer or bool tensor. A uint64 beyond int64 is refused.
 func (t *Tensor) Ints() ([]int64, error) {
+	if err := memory.Need("tensor "+cut(t.Name), 8*int64(t.Elements)+t.RawBytes()); err != nil {
+		return nil, err
+	}
+	raw := t.Raw
+	if raw == nil && t.External != nil {
+		raw = make([]byte, t.RawBytes())
+		if err := t.ReadRaw(0, raw); err != nil {
+			return nil, err
+		}
+	}
 	le := binary.LittleEndian
 	out := make([]int64, t.Elements)
 	for i := range out {
 		switch t.Type {
 		case Int64, Uint64:
-			out[i] = int64(le.Uint64(t.Raw[8*i:]))
+			out[i] = int64(le.Uint64(raw[8*i:]))
+			if t.Type == Uint64 && out[i] < 0 {
+				return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("%d is more than int64 holds", uint64(out[i])), Mend: mendExport}
+			}
 		case Int32:
-			out[i] = int64(int32(le.Uint32(t.Raw[4*i:])))
+			out[i] = int64(int32(le.Uint32(raw[4*i:])))
 		case Uint32:
-			out[i] = int64(le.Uint32(t.Raw[4*i:]))
+			out[i] = int64(le.Uint32(raw[4*i:]))
 		case Int16:
-			out[i] = int64(int16(le.Uint16(t.Raw[2*i:])))
+			out[i] = int64(int16(le.Uint16(raw[2*i:])))
 		case Uint16:
-			out[i] = int64(le.Uint16(t.Raw[2*i:]))
+			out[i] = int64(le.Uint16(raw[2*i:]))
 		case Int8:
-			out[i] = int64(int8(t.Raw[i]))
+			out[i] = int64(int8(raw[i]))
 		case Uint8, Bool:
-			out[i] = int64(t.Raw[i])
+			out[i] = int64(raw[i])
 		default:
 			return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s are no integers", t.Type), Mend: mendExport}
 		}

@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,7 +9,8 @@ import (
 	"github.com/ballast-ml/ballast/format/onnx"
 )
 
-// onnxFile is an ONNX model, of which the initialisers are the tensors. The file is held in memory, as protobuf has to be read as one.
+// onnxFile is an ONNX model, of which the initialisers are the tensors. The file is held in memory, as protobuf has to be read as one; external
+// data is read piece by piece.
 type onnxFile struct {
 	model   *onnx.Model
 	tensors map[string]*onnx.Tensor
@@ -60,7 +62,7 @@ func (f *onnxFile) Info(name string) (Info, bool) {
 	}
 	return Info{
 		Name: name, Type: t.Type.String(), Shape: slices.Clone(t.Dims), Elements: t.Elements,
-		Bytes: int64(len(t.Raw)), Block: 1, BlockBytes: t.Type.Size(),
+		Bytes: t.RawBytes(), Block: 1, BlockBytes: t.Type.Size(),
 	}, true
 }
 
@@ -90,7 +92,7 @@ func (f *onnxFile) ReadFloat32s(name string, at int, dst []float32) error {
 	if err != nil {
 		return err
 	}
-	return t.Float32s(at, dst)
+	return f.in(t.Float32s(at, dst))
 }
 
 func (f *onnxFile) ReadBytes(name string, at int64, dst []byte) error {
@@ -98,12 +100,14 @@ func (f *onnxFile) ReadBytes(name string, at int64, dst []byte) error {
 	if err != nil {
 		return err
 	}
-	if at < 0 || at > int64(len(t.Raw)) || int64(len(dst)) > int64(len(t.Raw))-at {
-		return &onnx.Error{
-			File: f.Path(), Where: fmt.Sprintf("tensor %q", name), Kind: onnx.ErrRange,
-			Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), len(t.Raw)), Mend: "stay within the tensor",
-		}
+	return f.in(t.ReadRaw(at, dst))
+}
+
+// in names the file in an error.
+func (f *onnxFile) in(err error) error {
+	var e *onnx.Error
+	if errors.As(err, &e) {
+		e.File = f.Path()
 	}
-	copy(dst, t.Raw[at:])
-	return nil
+	return err
 }

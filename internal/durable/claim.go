@@ -82,13 +82,13 @@ func init() { claims.freed = sync.NewCond(&claims) }
 // replaced, a link or a folder (*fault.Usage), and a file that another process writes (*Busy). A pipe or a character device is
 // never locked; stream reports one.
 func ClaimFile(path string, allowed Permit) (c *Claim, stream bool, err error) {
-	if stream, err = allowed.file(path); err != nil || stream {
+	if stream, err = fileTarget(path); err != nil || stream {
 		return nil, stream, err
 	}
 	if c, err = claim(path, allowed); err != nil {
 		return nil, false, err
 	}
-	// Again, under the lock: the process that held it may have written the file since.
+	// Under the lock: the process that held it may have just written the file, and what a killed one left goes either way.
 	if _, err = allowed.file(path); err != nil {
 		return nil, false, errors.Join(err, c.Release())
 	}
@@ -97,9 +97,6 @@ func ClaimFile(path string, allowed Permit) (c *Claim, stream bool, err error) {
 
 // ClaimDir is ClaimFile for an output folder. Until it is released, its permit is the one that counts for WriteDir on that folder.
 func ClaimDir(path string, allowed Permit) (*Claim, error) {
-	if err := allowed.dir(path); err != nil {
-		return nil, err
-	}
 	c, err := claim(path, allowed)
 	if err != nil {
 		return nil, err
@@ -176,7 +173,7 @@ func (c *Claim) Release() error {
 		return nil
 	}
 	defer c.forget()
-	err := errors.Join(os.RemoveAll(Beside(c.path, temporarySuffix)), dropLock(c.lock))
+	err := errors.Join(os.RemoveAll(Beside(c.path, temporarySuffix)), os.RemoveAll(Beside(c.path, StageSuffix)), dropLock(c.lock))
 	removeEmpty(c.made)
 	return err
 }
@@ -338,7 +335,9 @@ func takeLock(output, path string, wait time.Duration) (*flock.Flock, error) {
 			return nil, fmt.Errorf("durable: lock %s: %w", path, err)
 		}
 		if !locked {
-			if time.Since(began) >= wait {
+			// The owner writes its number just after it has the lock.
+			waited := time.Since(began)
+			if waited >= wait && (owner > 0 || waited > wait+time.Second/2) {
 				return nil, &Busy{output, owner}
 			}
 			continue

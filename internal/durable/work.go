@@ -23,14 +23,14 @@ type Work struct {
 // ClaimWork takes a folder for a long work. It must be new, empty, or one in which the same verb has worked; else it is a
 // *fault.Usage that names what is there. Files that users have put beside those of the work stay.
 func ClaimWork(path string, w Work) (*Claim, error) {
-	if err := w.check(path); err != nil {
-		return nil, err
-	}
 	c, err := claim(path, Permit{})
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(w.check(path), w.begin(path)); err != nil {
+	if err = w.check(path); err == nil {
+		err = w.begin(path)
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.Release())
 	}
 	return c, nil
@@ -95,8 +95,32 @@ func (w Work) begin(path string) error {
 			}
 		}
 	}
-	if m, err := readMark(path); err == nil && m.Work == w.Verb {
-		return nil
+	if m, err := readMark(path); err != nil || m.Work != w.Verb {
+		if err := writeMark(path, marked{Work: w.Verb}); err != nil {
+			return fmt.Errorf("durable: %w", err)
+		}
 	}
-	return writeMark(path, marked{Work: w.Verb})
+	return removeBelow(path, leftoverDepth)
+}
+
+// leftoverDepth is how deep in a work's folder what killed runs left is looked for: VARIANT/seed-N/checkpoints of a comparison.
+const leftoverDepth = 4
+
+// removeBelow removes what killed writers left in a folder and those below it. The caller holds the folder's lock.
+func removeBelow(dir string, depth int) error {
+	if err := RemoveTemporaries(dir); err != nil || depth == 0 {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("durable: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeBelow(filepath.Join(dir, e.Name()), depth-1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

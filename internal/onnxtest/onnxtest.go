@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -14,8 +15,10 @@ import (
 // The types of elements that Value and Tensor take, as ONNX numbers them.
 const (
 	Float   = 1
+	Uint8   = 2
 	Int64   = 7
 	String  = 8
+	Bool    = 9
 	Float16 = 10
 )
 
@@ -28,19 +31,21 @@ type Model struct {
 	Outputs []Value
 }
 
-// Node is an operation. Attributes are int, float32, []int or string.
+// Node is an operation. Attributes are int, float32, string, []int, []float32, Tensor, or Model for a subgraph.
 type Node struct {
 	Op, Domain, Name string
 	Inputs, Outputs  []string
 	Attributes       map[string]any
 }
 
-// Tensor is an initialiser with its bytes, little endian.
+// Tensor is an initialiser with its bytes, little endian. With a Location they lie in that file, from Offset on.
 type Tensor struct {
-	Name  string
-	Type  int
-	Shape []int
-	Raw   []byte
+	Name     string
+	Type     int
+	Shape    []int
+	Raw      []byte
+	Location string
+	Offset   int
 }
 
 // Value declares an input or output. Shape holds an int for each fixed dimension and a string for each that varies.
@@ -56,7 +61,7 @@ func Floats(name string, shape []int, values ...float32) Tensor {
 	for _, v := range values {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}
-	return Tensor{name, Float, shape, raw}
+	return Tensor{Name: name, Type: Float, Shape: shape, Raw: raw}
 }
 
 // Ints is a tensor of int64 values.
@@ -65,7 +70,7 @@ func Ints(name string, shape []int, values ...int64) Tensor {
 	for _, v := range values {
 		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
 	}
-	return Tensor{name, Int64, shape, raw}
+	return Tensor{Name: name, Type: Int64, Shape: shape, Raw: raw}
 }
 
 // message is bytes of a protobuf message that grow field by field.
@@ -83,7 +88,17 @@ func (m *message) text(field protowire.Number, v string) { m.bytes(field, []byte
 
 // Bytes is the model as a file holds it.
 func (m Model) Bytes() []byte {
-	var graph, opset, out message
+	var opset, out message
+	opset.int(2, m.Opset)
+	out.int(1, 8)
+	out.text(2, "onnxtest")
+	out.bytes(7, m.graph())
+	out.bytes(8, opset)
+	return out
+}
+
+func (m Model) graph() []byte {
+	var graph message
 	for _, n := range m.Nodes {
 		graph.bytes(1, n.bytes())
 	}
@@ -97,12 +112,7 @@ func (m Model) Bytes() []byte {
 	for _, v := range m.Outputs {
 		graph.bytes(12, v.bytes())
 	}
-	opset.int(2, m.Opset)
-	out.int(1, 8)
-	out.text(2, "onnxtest")
-	out.bytes(7, graph)
-	out.bytes(8, opset)
-	return out
+	return graph
 }
 
 func (n Node) bytes() []byte {
@@ -142,8 +152,19 @@ func attribute(name string, value any) []byte {
 			m.int(8, i)
 		}
 		m.int(20, 7)
+	case []float32:
+		for _, f := range v {
+			m = protowire.AppendFixed32(protowire.AppendTag(m, 7, protowire.Fixed32Type), math.Float32bits(f))
+		}
+		m.int(20, 6)
+	case Tensor:
+		m.bytes(5, v.bytes())
+		m.int(20, 4)
+	case Model:
+		m.bytes(6, v.graph())
+		m.int(20, 5)
 	default:
-		panic(fmt.Errorf("onnxtest: attribute %s is a %T; give an int, float32, string or []int", name, value))
+		panic(fmt.Errorf("onnxtest: attribute %s is a %T; give an int, float32, string, []int, []float32, Tensor or Model", name, value))
 	}
 	return m
 }
@@ -155,7 +176,17 @@ func (t Tensor) bytes() []byte {
 	}
 	m.int(2, t.Type)
 	m.text(8, t.Name)
-	m.bytes(9, t.Raw)
+	if t.Location == "" {
+		m.bytes(9, t.Raw)
+		return m
+	}
+	for _, pair := range [][2]string{{"location", t.Location}, {"offset", strconv.Itoa(t.Offset)}} {
+		var entry message
+		entry.text(1, pair[0])
+		entry.text(2, pair[1])
+		m.bytes(13, entry)
+	}
+	m.int(14, 1)
 	return m
 }
 

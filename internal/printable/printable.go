@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -73,6 +74,7 @@ func hidden(r rune, breaks bool) bool {
 // characters stand within strings alone, \u202e is the same character. It keeps the first error of the writer below, so that a
 // full disk is noticed though single writes go unchecked.
 type Writer struct {
+	mu      sync.Mutex // progress is reported from several goroutines
 	w       io.Writer
 	pending []byte // the beginning of a character that the next Write completes
 	err     error
@@ -83,6 +85,8 @@ func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
 // Write writes text. A character that is cut off at its end waits for the next call.
 func (w *Writer) Write(text []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.err != nil {
 		return 0, w.err
 	}
@@ -105,6 +109,8 @@ func (w *Writer) write(text string) {
 
 // Err writes what is pending and returns the first error of any write.
 func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	pending := string(w.pending)
 	w.pending = nil
 	w.write(pending)

@@ -31,3 +31,23 @@ func TestOpenNeverWaits(t *testing.T) {
 		t.Fatal("it waits for a writer")
 	}
 }
+
+func TestWritingNeverWaits(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Skip("no pipes here:", err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := untrusted.CreateNoLink(pipe)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), "it is a pipe") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("it waits for a reader")
+	}
+}

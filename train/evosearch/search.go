@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
@@ -320,7 +321,7 @@ func openLog(dir string, s Search) (*trialLog, error) {
 		return nil, fmt.Errorf("evosearch: %w", err)
 	}
 	path := filepath.Join(dir, "trials.jsonl")
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := untrusted.AppendNoLink(path)
 	if err != nil {
 		return nil, fmt.Errorf("evosearch: %w", err)
 	}
@@ -329,10 +330,14 @@ func openLog(dir string, s Search) (*trialLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("evosearch: %w", err)
 	}
+	stat, err := file.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("evosearch: %w", err), file.Close())
+	}
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
 	whole := int64(0) // bytes of whole lines; a line that a crash cut off goes
-	for n := 0; lines.Scan(); n++ {
+	for n := 0; lines.Scan() && whole+int64(len(lines.Bytes()))+1 <= stat.Size(); n++ {
 		if n == 0 {
 			if lines.Text() != string(head) {
 				return nil, errors.Join(fmt.Errorf("evosearch: %s holds trials of another proxy; use another folder, or remove it", path), file.Close())

@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/safepoint"
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
@@ -150,7 +151,7 @@ func Run(ctx context.Context, c Config, o Options) (result *Result, err error) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if lossValue, err = net.step(step, step+1 == until); err != nil {
+			if lossValue, err = net.step(step); err != nil {
 				return nil, err
 			}
 		}
@@ -167,7 +168,10 @@ func Run(ctx context.Context, c Config, o Options) (result *Result, err error) {
 			o.Progress(p)
 		}
 		journal.History = r.History
-		if err := journal.Save(o.Dir, step, net.variables()); err != nil {
+		release := safepoint.Hold(ctx)
+		err = journal.Save(o.Dir, step, net.variables())
+		release()
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -340,8 +344,8 @@ func (c Config) Objective(logits, labels *Node) *Node {
 	return ReduceAllMean(Square(Sub(logits, OneHot(labels, c.P, dtypes.Float32))))
 }
 
-// step does one update and, if asked to, returns its loss, which waits for the device.
-func (net *network) step(number int, wanted bool) (float64, error) {
+// step does one update and returns its loss. It waits for the device: updates that are queued could not be stopped.
+func (net *network) step(number int) (float64, error) {
 	c := net.config
 	args := []any{net.m, net.n, net.labels, tensors.FromFlatDataAndDimensions([]uint32{uint32(c.Seed), uint32(number)}, 2)}
 	args = append(args, tensors.FromFlatDataAndDimensions(net.batch(number), c.size(net.data.Train)))
@@ -349,10 +353,7 @@ func (net *network) step(number int, wanted bool) (float64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("grok: %w", err)
 	}
-	if !wanted {
-		return 0, out[0].FinalizeAll()
-	}
-	return float64(tensors.ToScalar[float32](out[0])), nil
+	return float64(tensors.ToScalar[float32](out[0])), out[0].FinalizeAll()
 }
 
 func (c Config) size(train int) int {

@@ -21,6 +21,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/safepoint"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
@@ -164,7 +165,7 @@ func Run(ctx context.Context, c Config, images, held Images, o Options) (result 
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if p.Generator, p.Discriminator, err = net.step(step, step+1 == until); err != nil {
+			if p.Generator, p.Discriminator, err = net.step(step); err != nil {
 				return nil, err
 			}
 		}
@@ -172,11 +173,14 @@ func Run(ctx context.Context, c Config, images, held Images, o Options) (result 
 		if math.IsNaN(p.Generator+p.Discriminator) || math.IsInf(p.Generator+p.Discriminator, 0) {
 			return nil, fmt.Errorf("inpaint: the losses are %v and %v after %d updates; use a smaller lr", p.Generator, p.Discriminator, step)
 		}
-		if p.Quality, err = out.measure(); err != nil {
+		if p.Quality, err = out.measure(ctx); err != nil {
 			return nil, err
 		}
 		journal.History = append(journal.History, p)
-		if err := journal.Save(o.Dir, step, net.variables()); err != nil {
+		release := safepoint.Hold(ctx)
+		err = journal.Save(o.Dir, step, net.variables())
+		release()
+		if err != nil {
 			return nil, err
 		}
 		if o.Progress != nil {
@@ -203,6 +207,10 @@ func (c Config) goesOn(saved train.Journal[Config, Point]) error {
 
 // Fill fills holes: images [n, Side, Side, channels] and masks [n, Side, Side, 1], 1 in the hole. What is outside the holes stays as it is.
 func (r *Result) Fill(images Images, masks []float32) (Images, error) {
+	return r.fill(context.Background(), images, masks)
+}
+
+func (r *Result) fill(ctx context.Context, images Images, masks []float32) (Images, error) {
 	if len(masks)*images.Channels != len(images.Pixels) {
 		return Images{}, fmt.Errorf("inpaint: %d values of masks for %d images of %d x %d; want one a pixel", len(masks), images.Count, images.Height, images.Width)
 	}
@@ -214,6 +222,9 @@ func (r *Result) Fill(images Images, masks []float32) (Images, error) {
 	per := images.Height * images.Width
 	// A batch at a time, so that the memory does not depend on how many images there are.
 	for from := 0; from < images.Count; from += r.Config.Batch {
+		if ctx.Err() != nil {
+			return Images{}, context.Cause(ctx)
+		}
 		to := min(from+r.Config.Batch, images.Count)
 		x := tensors.FromFlatDataAndDimensions(images.Pixels[from*per*images.Channels:to*per*images.Channels], to-from, images.Height, images.Width, images.Channels)
 		mask := tensors.FromFlatDataAndDimensions(masks[from*per:to*per], to-from, images.Height, images.Width, 1)
@@ -226,8 +237,8 @@ func (r *Result) Fill(images Images, masks []float32) (Images, error) {
 	return out, nil
 }
 
-func (r *Result) measure() (Quality, error) {
-	filled, err := r.Fill(r.Held, r.Masks)
+func (r *Result) measure(ctx context.Context) (Quality, error) {
+	filled, err := r.fill(ctx, r.Held, r.Masks)
 	if err != nil {
 		return Quality{}, err
 	}
@@ -326,15 +337,13 @@ func (net *networks) variables() []*model.Variable {
 	return all
 }
 
-// step does one update and, if asked to, returns its losses, which waits for the device.
-func (net *networks) step(number int, wanted bool) (generator, discriminator float64, err error) {
+// step does one update and returns its losses. It waits for the device: updates that are queued could not be stopped.
+func (net *networks) step(number int) (generator, discriminator float64, err error) {
 	out, err := net.update.Call(net.patches, net.masks, tensors.FromFlatDataAndDimensions(net.batch(number), net.config.Batch))
 	if err != nil {
 		return 0, 0, fmt.Errorf("inpaint: %w", err)
 	}
-	if wanted {
-		generator, discriminator = float64(tensors.ToScalar[float32](out[0])), float64(tensors.ToScalar[float32](out[1]))
-	}
+	generator, discriminator = float64(tensors.ToScalar[float32](out[0])), float64(tensors.ToScalar[float32](out[1]))
 	for _, t := range out {
 		if err := t.FinalizeAll(); err != nil {
 			return 0, 0, fmt.Errorf("inpaint: %w", err)
