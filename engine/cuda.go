@@ -19,6 +19,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // wheel is a Python package as its index has it.
@@ -174,7 +175,8 @@ func wheelMarker(root string, w wheel) string { return filepath.Join(root, "whee
 
 // check says what is wrong with a wheel's files. Sizes and times spare hashing gigabytes at every start.
 func (w wheel) check(root string, hash bool) error {
-	data, err := os.ReadFile(wheelMarker(root, w))
+	const most = 16 << 20 // a marker has 200 bytes for each file
+	data, err := untrusted.ReadFile(wheelMarker(root, w), most)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is missing", w.name)
 	}
@@ -191,6 +193,9 @@ func (w wheel) check(root string, hash bool) error {
 	for _, f := range u.Files {
 		if hash {
 			f.Modified = -1
+		}
+		if f.Next = nil; !filepath.IsLocal(filepath.FromSlash(f.Path)) {
+			return fmt.Errorf("the marker of %s names a file outside its folder", w.name)
 		}
 		if err := f.verify(filepath.Join(root, filepath.FromSlash(f.Path))); err != nil {
 			return err
@@ -283,9 +288,6 @@ func installCUDA(ctx context.Context, dir string, o InstallOptions) (Installed, 
 		if err := os.MkdirAll(root, 0o755); err != nil {
 			return Installed{}, fmt.Errorf("engine: %w", err)
 		}
-		if err := durable.RemoveTemporaries(root); err != nil {
-			return Installed{}, fmt.Errorf("engine: %w", err)
-		}
 		if err := enoughSpace(root, missing, o.From == ""); err != nil {
 			return Installed{}, err
 		}
@@ -351,7 +353,7 @@ func getWheels(ctx context.Context, root string, wheels []wheel, o InstallOption
 				o.Progress(done+n, total)
 			}
 		}
-		err := withWheel(ctx, root, w, o, tell, func(f *os.File) error { return w.unpack(f, root) })
+		err := withWheel(ctx, root, w, o, tell, func(f *os.File) error { return w.unpack(ctx, f, root) })
 		if err != nil {
 			return err
 		}
@@ -364,22 +366,22 @@ func getWheels(ctx context.Context, root string, wheels []wheel, o InstallOption
 // withWheel hands over the file of a wheel whose digest was checked.
 func withWheel(ctx context.Context, root string, w wheel, o InstallOptions, tell func(done, total int64), use func(*os.File) error) error {
 	if o.From == "" {
-		return downloaded(ctx, o.Index, w, root, tell, use)
+		return downloaded(ctx, o, w, root, tell, use)
 	}
 	from := filepath.Join(o.From, w.file())
-	if err := wantDigest(from, w); err != nil {
+	if err := wantDigest(ctx, from, w); err != nil {
 		return err
 	}
-	f, err := os.Open(from)
+	f, err := untrusted.Open(from)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	return use(f)
 }
 
 // unpack writes the files of a wheel, each under a temporary name first, and then the wheel's marker.
-func (w wheel) unpack(f *os.File, root string) error {
+func (w wheel) unpack(ctx context.Context, f *os.File, root string) error {
 	info, err := f.Stat()
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
@@ -393,7 +395,7 @@ func (w wheel) unpack(f *os.File, root string) error {
 		if !keep.MatchString(z.Name) || !filepath.IsLocal(z.Name) {
 			continue
 		}
-		p, err := placeZipped(z, root)
+		p, err := placeZipped(ctx, z, root)
 		if err != nil {
 			return fmt.Errorf("engine: %s: %w", w.file(), err)
 		}
@@ -402,18 +404,15 @@ func (w wheel) unpack(f *os.File, root string) error {
 	return durable.WriteFile(wheelMarker(root, w), func(out io.Writer) error { return json.NewEncoder(out).Encode(u) })
 }
 
-func placeZipped(z *zip.File, root string) (placedFile, error) {
+func placeZipped(ctx context.Context, z *zip.File, root string) (placedFile, error) {
 	to := filepath.Join(root, filepath.FromSlash(z.Name))
-	if err := durable.RemoveTemporaries(filepath.Dir(to)); err != nil {
-		return placedFile{}, err
-	}
 	r, err := z.Open()
 	if err != nil {
 		return placedFile{}, err
 	}
 	h := sha256.New()
 	err = durable.WriteFile(to, func(out io.Writer) error {
-		_, err := io.Copy(io.MultiWriter(out, h), r)
+		_, err := io.Copy(io.MultiWriter(out, h), stopping{ctx, r})
 		return err
 	})
 	if err = errors.Join(err, r.Close()); err != nil {

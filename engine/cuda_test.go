@@ -214,7 +214,7 @@ func TestCUDAFromAFolder(t *testing.T) {
 		}
 	}
 	second := filepath.Join(from, "nvidia_second-1-py3-none-any.whl")
-	if err := os.WriteFile(second, []byte("another"), 0o644); err != nil {
+	if err := os.WriteFile(second, bytes.Repeat([]byte("a"), len(index.wheels[filepath.Base(second)])), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Install(t.Context(), o); err == nil || !strings.Contains(err.Error(), second) || !strings.Contains(err.Error(), "SHA-256") {

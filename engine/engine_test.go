@@ -162,8 +162,10 @@ func TestACutDownloadLeavesNothingBroken(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "--from FILE") {
 				t.Errorf("got %v", err)
 			}
-			if asked.Load() < 3 { // the HTTP client itself may ask again when a connection breaks
-				t.Errorf("the wheel was asked for %d times, want at least 3", asked.Load())
+			// What breaks off is tried again, what is not there or another size is not. The HTTP client itself may ask again when a
+			// connection breaks.
+			if least := int64(map[string]int{"cut": 3}[name]); asked.Load() < max(least, 1) {
+				t.Errorf("the wheel was asked for %d times, want at least %d", asked.Load(), least)
 			}
 			left, err := os.ReadDir(dir)
 			if err != nil {

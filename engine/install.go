@@ -10,19 +10,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
 
-	"github.com/gofrs/flock"
 	"github.com/gomlx/go-xla/installer"
 
+	"github.com/ballast-ml/ballast/internal/download"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/leftover"
+	"github.com/ballast-ml/ballast/internal/lock"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // The package that carries the XLA CPU plugin for linux/amd64, built from the XLA of jaxlib of the same version.
@@ -43,6 +45,9 @@ type InstallOptions struct {
 	Index    string                  // address of a Python package index; "" = pypi.org
 	Force    bool                    // install even if an undamaged plugin is there; with CUDA even without a GPU
 	Progress func(done, total int64) // bytes of the download; total is 0 when unknown
+	Waiting  func(owner string)      // told when another process ("process 123") is installing and has to be waited for; may be nil
+
+	timing download.Timing // shorter limits, for tests
 }
 
 // Installed says what is there after Install.
@@ -53,23 +58,26 @@ type Installed struct {
 	Already bool   `json:"already"` // it was there before
 }
 
-// Install puts the XLA CPU plugin, or with CUDA the CUDA plugin and its libraries, into the engine folder. The package is downloaded to a temporary file, its checksum
-// compared with the one this version of Ballast was tested with, and the plugin inside written, synced and renamed into
-// place: a cut download or a crash never leaves a broken plugin. A download that was cut is tried again twice. A plugin
-// given by From is accepted when it is a shared library for this machine that exports the PJRT interface.
+// Install puts the XLA CPU plugin, or with CUDA the CUDA plugin and its libraries, into the engine folder. The package is
+// downloaded to a temporary file, its size and checksum are compared with those of the one this version of Ballast was tested with, and the
+// plugin inside is written, synced and renamed into place: whenever it is cut or killed, what was installed before stays and works.
+// A download that was cut is tried again twice; one that stalls for 30 s or takes longer than its size explains is given up. A
+// plugin given by From is accepted when it is a shared library for this machine that exports the PJRT interface. One process at a time
+// installs; what an earlier one that was killed left is removed.
 func Install(ctx context.Context, o InstallOptions) (Installed, error) {
 	dir, err := Dir()
 	if err != nil {
 		return Installed{}, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	held, err := lock.Take(ctx, lockPath(dir), o.Waiting)
+	if err != nil {
 		return Installed{}, fmt.Errorf("engine: %w", err)
 	}
-	lock := flock.New(filepath.Join(dir, "lock"))
-	if err := lock.Lock(); err != nil {
-		return Installed{}, fmt.Errorf("engine: lock %s: %w", lock.Path(), err)
+	defer func() { _ = held.Release() }() // the process's end releases it too
+	defer durable.Cover(dir)()
+	if err := removeLeftovers(dir); err != nil {
+		return Installed{}, fmt.Errorf("engine: %w", err)
 	}
-	defer func() { _ = lock.Unlock() }() // the process's end unlocks it too
 	if o.CUDA != "" {
 		return installCUDA(ctx, dir, o)
 	}
@@ -82,11 +90,11 @@ func Install(ctx context.Context, o InstallOptions) (Installed, error) {
 	target := filepath.Join(dir, pluginFile)
 	switch {
 	case o.From == "":
-		err = download(ctx, o, target)
+		err = installDownload(ctx, o, target)
 	case strings.HasSuffix(o.From, ".so"):
-		err = installFile(o.From, target)
+		err = installFile(ctx, o.From, target)
 	default:
-		err = installWheelFile(o.From, target)
+		err = installWheelFile(ctx, o.From, target)
 	}
 	if err != nil {
 		return Installed{}, err
@@ -95,19 +103,58 @@ func Install(ctx context.Context, o InstallOptions) (Installed, error) {
 	return Installed{Path: target, Version: m.Version, SHA256: m.SHA256}, err
 }
 
-// download fetches the wheel and installs the plugin in it.
-func download(ctx context.Context, o InstallOptions, target string) error {
+// removeLeftovers removes what installs that were killed left. The caller holds the lock.
+func removeLeftovers(dir string) error {
+	found, err := leftover.Find(dir)
+	errs := []error{err}
+	for _, l := range found {
+		if !isProgram(l.Path) {
+			errs = append(errs, os.RemoveAll(l.Path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// isProgram reports whether a path is an unfinished program, which belongs to a process that compiles and not to an install.
+func isProgram(path string) bool { return filepath.Base(filepath.Dir(path)) == programsFolder }
+
+// Leftovers lists what installs and compilations that were killed left in the engine folder, and removes it if remove says so. What another
+// process may be writing is kept.
+func Leftovers(remove bool) ([]leftover.Left, error) {
+	dir, err := Dir()
+	if err != nil {
+		return nil, err
+	}
+	found, err := leftover.Locked(dir, lockPath(dir), isProgram, remove)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	programs, err := leftover.Aged(filepath.Join(dir, programsFolder), false, remove)
+	return append(found, programs...), err
+}
+
+// lockPath is the lock of the engine folder.
+func lockPath(dir string) string { return filepath.Join(dir, "lock") }
+
+// installDownload fetches the wheel and installs the plugin in it.
+func installDownload(ctx context.Context, o InstallOptions, target string) error {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return fmt.Errorf("engine: no XLA CPU plugin is known for %s/%s; the Go engine works here, and \"ballast engine install --from FILE\" takes a plugin you have", runtime.GOOS, runtime.GOARCH)
 	}
-	return downloaded(ctx, o.Index, cpuWheel, filepath.Dir(target), o.Progress, func(f *os.File) error { return installWheel(f, target, cpuWheel.name+" "+cpuWheel.version) })
+	return downloaded(ctx, o, cpuWheel, filepath.Dir(target), o.Progress, func(f *os.File) error {
+		return installWheel(ctx, f, target, cpuWheel.name+" "+cpuWheel.version)
+	})
 }
 
 // downloaded fetches a wheel into a temporary file of a folder, hands it over, and removes it. What breaks off is tried
 // again twice.
-func downloaded(ctx context.Context, index string, w wheel, dir string, progress func(done, total int64), use func(*os.File) error) error {
+func downloaded(ctx context.Context, o InstallOptions, w wheel, dir string, progress func(done, total int64), use func(*os.File) error) error {
+	index := o.Index
 	if index == "" {
 		index = defaultIndex
+	}
+	if err := download.Check(index); err != nil {
+		return &fault.Usage{Err: fmt.Errorf("engine: the index: %w; give an address such as https://host, or use --from for what is on this machine", err)}
 	}
 	file, err := os.CreateTemp(dir, ".wheel.tmp-*")
 	if err != nil {
@@ -117,30 +164,26 @@ func downloaded(ctx context.Context, index string, w wheel, dir string, progress
 		file.Close()
 		os.Remove(file.Name()) //nolint:errcheck // a temporary file that cannot be removed does no harm
 	}()
-	const tries = 3
-	var problems []error
-	for range tries {
-		if err = fetch(ctx, index, w, file, progress); err == nil {
-			return use(file)
-		}
-		if problems = append(problems, err); ctx.Err() != nil {
-			break
-		}
+	whole := o.timing.Whole
+	if whole == 0 {
+		whole = download.TimeFor(w.size + download.IndexLimit)
 	}
-	return fmt.Errorf("engine: download of %s %s: %w; try again, or download the package elsewhere and use --from FILE", w.name, w.version, last(problems))
+	err = download.Again(ctx, whole, func(ctx context.Context) error { return fetch(ctx, index, w, file, progress, o.timing) })
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("engine: download of %s %s: %w; try again, or download the package elsewhere and use --from FILE", w.name, w.version, err)
+	}
+	return use(file)
 }
 
-// fetch asks the index for a package and copies its wheel into a file, from the start, checking its digest.
-func fetch(ctx context.Context, index string, w wheel, into *os.File, progress func(done, total int64)) error {
-	address, err := w.address(ctx, index)
+// fetch asks the index for a package and copies its wheel into a file, from the start, checking its size and digest.
+func fetch(ctx context.Context, index string, w wheel, into *os.File, progress func(done, total int64), timing download.Timing) error {
+	address, err := w.address(ctx, index, timing)
 	if err != nil {
 		return err
 	}
-	response, err := get(ctx, address)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
 	if err := into.Truncate(0); err != nil {
 		return err
 	}
@@ -148,8 +191,8 @@ func fetch(ctx context.Context, index string, w wheel, into *os.File, progress f
 		return err
 	}
 	h := sha256.New()
-	counter := &counting{total: max(response.ContentLength, 0), tell: progress}
-	if _, err := io.Copy(io.MultiWriter(into, h, counter), response.Body); err != nil {
+	f := download.Fetch{Address: address, Limit: w.size, Exact: true, Progress: progress, Timing: timing}
+	if _, err := f.To(ctx, io.MultiWriter(into, h)); err != nil {
 		return err
 	}
 	if digest := hex.EncodeToString(h.Sum(nil)); digest != w.sha256 {
@@ -159,69 +202,63 @@ func fetch(ctx context.Context, index string, w wheel, into *os.File, progress f
 }
 
 // address asks the index where a wheel is.
-func (w wheel) address(ctx context.Context, index string) (string, error) {
-	page, err := get(ctx, index+"/pypi/"+w.name+"/json")
-	if err != nil {
+func (w wheel) address(ctx context.Context, index string, timing download.Timing) (string, error) {
+	index = strings.TrimSuffix(index, "/")
+	page := index + "/pypi/" + w.name + "/json"
+	var answer bytes.Buffer
+	if _, err := (download.Fetch{Address: page, Limit: download.IndexLimit, Timing: timing}).To(ctx, &answer); err != nil {
 		return "", err
 	}
-	defer page.Body.Close()
 	var info installer.PipPackageInfo
-	if err := json.NewDecoder(page.Body).Decode(&info); err != nil {
-		return "", fmt.Errorf("the index's answer: %w", err)
+	if err := json.Unmarshal(answer.Bytes(), &info); err != nil {
+		return "", fmt.Errorf("%s: the index's answer is not what an index says: %w", download.Redacted(page), err)
 	}
 	for _, release := range info.Releases[w.version] {
-		if release.Filename != w.file() {
-			continue
+		if release.Filename == w.file() {
+			// A mirror may answer with an address relative to the package's page in its index.
+			return download.Link(index+"/simple/"+w.name+"/", release.URL)
 		}
-		// A mirror may answer with an address relative to the package's page in its index.
-		base, err := url.Parse(index + "/simple/" + w.name + "/")
-		if err != nil {
-			return "", err
-		}
-		address, err := base.Parse(release.URL)
-		if err != nil {
-			return "", err
-		}
-		return address.String(), nil
 	}
-	return "", fmt.Errorf("the index has no %s", w.file())
-}
-
-func get(ctx context.Context, address string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		response.Body.Close()
-		return nil, fmt.Errorf("%s: %s", address, response.Status)
-	}
-	return response, nil
+	return "", fmt.Errorf("%s: the index has no %s", download.Redacted(page), w.file())
 }
 
 // installWheelFile installs from a wheel on this machine. One with another digest than the tested one is refused: what is
 // inside would be loaded into the process.
-func installWheelFile(from, target string) error {
-	if err := wantDigest(from, cpuWheel); err != nil {
+func installWheelFile(ctx context.Context, from, target string) error {
+	if err := wantDigest(ctx, from, cpuWheel); err != nil {
 		return err
 	}
-	f, err := os.Open(from)
+	f, err := untrusted.Open(from)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
-	defer f.Close()
-	return installWheel(f, target, cpuWheel.name+" "+cpuWheel.version)
+	defer f.Close() //nolint:errcheck // only read
+	return installWheel(ctx, f, target, cpuWheel.name+" "+cpuWheel.version)
 }
 
-func wantDigest(from string, w wheel) error {
-	digest, err := fileDigest(from)
+// wantDigest compares a file with the wheel that it should be: first the size, so that nothing else is read.
+func wantDigest(ctx context.Context, from string, w wheel) error {
+	const mend = "give a wheel (.whl) or a plugin (.so)"
+	f, err := untrusted.Open(from)
 	if err != nil {
-		return &fault.Input{File: from, Err: err, Mend: "give a wheel (.whl) or a plugin (.so)"}
+		return &fault.Input{File: from, Err: plain(err), Mend: mend}
 	}
+	defer f.Close() //nolint:errcheck // only read
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	if info.Size() != w.size {
+		return &fault.Input{
+			File: from, Err: fmt.Errorf("want %d bytes, got %d", w.size, info.Size()),
+			Mend: fmt.Sprintf("give the wheel of %s %s for linux/amd64, or a plugin (.so)", w.name, w.version),
+		}
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, stopping{ctx, f}); err != nil {
+		return fmt.Errorf("engine: %s: %w", from, err)
+	}
+	digest := hex.EncodeToString(h.Sum(nil))
 	if digest != w.sha256 {
 		return &fault.Input{
 			File: from, Err: fmt.Errorf("SHA-256 is %s, want %s", digest, w.sha256),
@@ -232,7 +269,7 @@ func wantDigest(from string, w wheel) error {
 }
 
 // installWheel unpacks the plugin of a wheel whose digest was checked.
-func installWheel(wheel *os.File, target, version string) error {
+func installWheel(ctx context.Context, wheel *os.File, target, version string) error {
 	info, err := wheel.Stat()
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
@@ -249,13 +286,13 @@ func installWheel(wheel *os.File, target, version string) error {
 		if err != nil {
 			return fmt.Errorf("engine: %s: %w", f.Name, err)
 		}
-		return errors.Join(place(r, target, version, pluginSHA256), r.Close())
+		return errors.Join(place(stopping{ctx, r}, target, version, pluginSHA256), r.Close())
 	}
 	return &fault.Input{File: wheel.Name(), Err: fmt.Errorf("no %s inside", pluginFile), Mend: "give a wheel of " + cpuWheel.name}
 }
 
 // installFile installs a plugin that is not the tested one.
-func installFile(from, target string) error {
+func installFile(ctx context.Context, from, target string) error {
 	from, err := filepath.Abs(from)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
@@ -266,33 +303,59 @@ func installFile(from, target string) error {
 	if err := tryPlugin(from); err != nil {
 		return err
 	}
-	f, err := os.Open(from)
+	f, err := untrusted.Open(from)
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
-	defer f.Close()
-	return place(f, target, filepath.Base(from), "")
+	defer f.Close() //nolint:errcheck // only read
+	return place(stopping{ctx, f}, target, filepath.Base(from), "")
 }
 
-// place writes a plugin into its place and marks it. The old marker goes first: without one a plugin is not loaded.
+// place writes a plugin into its place and marks it. Whenever this is killed, the marker fits the plugin that is there: the new one is
+// written whole under a temporary name, then the marker is made to name both, then the new one takes the old one's place, and
+// then the marker names it alone.
 func place(r io.Reader, target, version, want string) error {
-	if err := os.Remove(markerPath(target)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("engine: %w", err)
-	}
-	h := sha256.New()
-	err := durable.WriteFile(target, func(w io.Writer) error {
-		if _, err := io.Copy(io.MultiWriter(w, h), r); err != nil {
-			return err
-		}
-		if digest := h.Sum(nil); want != "" && !bytes.Equal(digest, mustHex(want)) {
-			return fmt.Errorf("the plugin's SHA-256 is %x, want %s", digest, want)
-		}
-		return nil
-	})
+	dir := filepath.Dir(target)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(target)+".tmp-*")
 	if err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
-	return mark(target, version, hex.EncodeToString(h.Sum(nil)))
+	staged := f.Name()
+	defer os.Remove(staged) //nolint:errcheck // it was renamed, or is removed by the next install
+
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(f, h), r)
+	if err == nil {
+		if digest := h.Sum(nil); want != "" && !bytes.Equal(digest, mustHex(want)) {
+			err = fmt.Errorf("the plugin's SHA-256 is %x, want %s", digest, want)
+		}
+	}
+	if err == nil {
+		err = errors.Join(f.Chmod(0o644), f.Sync())
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+
+	next, err := markerOf(staged, version, hex.EncodeToString(h.Sum(nil)))
+	if err != nil {
+		return err
+	}
+	both := next
+	if old, err := readMarker(target); err == nil {
+		both = old
+		both.Next = &next
+	}
+	if err := both.write(target); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	if err := os.Rename(staged, target); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	if err := durable.SyncDir(dir); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	return next.write(target)
 }
 
 func mustHex(s string) []byte {
@@ -303,18 +366,26 @@ func mustHex(s string) []byte {
 	return b
 }
 
-// counting tells how many bytes passed.
-type counting struct {
-	done, total int64
-	tell        func(done, total int64)
+// stopping is a reader that fails when its context ends, so that unpacking can be stopped.
+type stopping struct {
+	ctx context.Context
+	r   io.Reader
 }
 
-func (c *counting) Write(p []byte) (int, error) {
-	c.done += int64(len(p))
-	if c.tell != nil {
-		c.tell(c.done, c.total)
+func (s stopping) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
 	}
-	return len(p), nil
+	return s.r.Read(p)
 }
 
-func last(errs []error) error { return errs[len(errs)-1] }
+// plain is an error of opening a file without the path, for messages that name the file already.
+func plain(err error) error {
+	if kind := new(untrusted.Error); errors.As(err, &kind) {
+		return errors.New(kind.Text)
+	}
+	if failed := new(fs.PathError); errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
+}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // pluginFile is the name of the CPU plugin in the engine folder.
@@ -29,6 +30,9 @@ type marker struct {
 	SHA256   string `json:"sha256"`
 	Size     int64  `json:"size"`
 	Modified int64  `json:"modified"` // nanoseconds since 1970
+
+	// Next is the plugin that an install is putting in this one's place: until it has, either may be there.
+	Next *marker `json:"next,omitempty"`
 }
 
 func markerPath(plugin string) string { return plugin + ".json" }
@@ -61,8 +65,16 @@ func findPlugin(kind string) (string, error) {
 	return path, nil
 }
 
-// verify checks that the plugin is the one that was installed.
+// verify checks that the plugin is the one that was installed, or the one that an install was putting in its place.
 func (m marker) verify(path string) error {
+	err := m.fits(path)
+	if err != nil && m.Next != nil && m.Next.fits(path) == nil {
+		return nil
+	}
+	return err
+}
+
+func (m marker) fits(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("plugin: %w", err)
@@ -88,21 +100,44 @@ func (m marker) verify(path string) error {
 
 // mark writes the marker of a plugin whose bytes have the digest.
 func mark(path, version, digest string) error {
+	m, err := markerOf(path, version, digest)
+	if err != nil {
+		return err
+	}
+	return m.write(path)
+}
+
+func markerOf(path, version, digest string) (marker, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("plugin: %w", err)
+		return marker{}, fmt.Errorf("plugin: %w", err)
 	}
-	m := marker{Version: version, SHA256: digest, Size: info.Size(), Modified: info.ModTime().UnixNano()}
+	return marker{Version: version, SHA256: digest, Size: info.Size(), Modified: info.ModTime().UnixNano()}, nil
+}
+
+// write writes the marker of the plugin at path.
+func (m marker) write(path string) error {
 	return durable.WriteFile(markerPath(path), func(w io.Writer) error { return json.NewEncoder(w).Encode(m) })
 }
 
+// readMarker returns the marker of a plugin: of the one that is there, if an install was killed between two.
 func readMarker(plugin string) (marker, error) {
 	var m marker
-	data, err := os.ReadFile(markerPath(plugin))
+	const most = 1 << 16 // a marker has 200 bytes
+	data, err := untrusted.ReadFile(markerPath(plugin), most)
 	if err != nil {
 		return m, err
 	}
-	return m, json.Unmarshal(data, &m)
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, err
+	}
+	if m.Next != nil {
+		m.Next.Next = nil // there is one step, not a list
+		if info, err := os.Stat(plugin); err == nil && info.Size() == m.Next.Size && info.ModTime().UnixNano() == m.Next.Modified {
+			m = *m.Next
+		}
+	}
+	return m, nil
 }
 
 // checkPlugin looks at a plugin that Ballast did not install. A cut or foreign shared library must not reach the loader,
@@ -121,11 +156,15 @@ func checkPlugin(path string) error {
 		_, err := os.Stat(path)
 		return err
 	}
-	f, err := elf.Open(path)
+	file, err := untrusted.Open(path)
+	if err != nil {
+		return bad(plain(err))
+	}
+	defer file.Close() //nolint:errcheck // only read
+	f, err := elf.NewFile(file)
 	if err != nil {
 		return bad(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
 	if want := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[runtime.GOARCH]; f.Machine != want {
 		return bad(fmt.Errorf("it is for %v, this machine is %v", f.Machine, want))
 	}
@@ -157,11 +196,11 @@ func checkPlugin(path string) error {
 }
 
 func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := untrusted.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("plugin: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", fmt.Errorf("plugin: %w", err)

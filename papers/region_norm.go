@@ -3,19 +3,20 @@ package papers
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"go/build"
 	"image"
-	_ "image/png" // decodes the photos
+	"io/fs"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
+	"github.com/ballast-ml/ballast/internal/picture"
 	"github.com/ballast-ml/ballast/metric"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/ops"
@@ -220,16 +221,12 @@ func goPhotos(names ...string) ([]image.Image, error) {
 	var photos []image.Image
 	for _, name := range names {
 		path := filepath.Join(build.Default.GOROOT, "src", "image", "testdata", name)
-		f, err := os.Open(path)
-		if err != nil {
+		photo, err := picture.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("papers: the photo %s comes with the source of Go; install Go, or set GOROOT to where it is: %w", name, err)
 		}
-		photo, _, err := image.Decode(f)
-		if err := f.Close(); err != nil {
-			return nil, err
-		}
 		if err != nil {
-			return nil, fmt.Errorf("papers: %s: %w", path, err)
+			return nil, fmt.Errorf("papers: %w", err)
 		}
 		photos = append(photos, photo)
 	}

@@ -11,6 +11,9 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 func newData(a *app) *cobra.Command {
@@ -29,28 +32,43 @@ func newData(a *app) *cobra.Command {
 
 func newDataList(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the data sets and trained networks that go by a name", Example: "  ballast data list --json", Args: usageArgs(cobra.NoArgs),
+		Use: "list", Short: "List the data sets and trained networks that go by a name, and what they take on the disk",
+		Example: "  ballast data list --json", Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			list := data.List()
 			if a.json {
 				return a.printJSON(list)
 			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tKIND\tEXAMPLES\tSHAPE\tCLASSES\tHERE\tLICENCE")
+			fmt.Fprintln(w, "NAME\tKIND\tEXAMPLES\tSHAPE\tCLASSES\tHERE\tDISK\tLICENCE")
+			total := int64(0)
 			for _, s := range list {
+				total += s.Disk
+				disk := ""
+				if s.Disk > 0 {
+					disk = memory.Size(s.Disk)
+				}
 				here := "yes"
 				if !s.Here {
 					here = "ballast data get " + s.Name
 				}
 				if s.Kind == "model" {
-					fmt.Fprintf(w, "%s\tmodel\t%.1f MB\t\t\t%s\t%s\n", s.Name, float64(s.Bytes)/1e6, here, s.Licence)
+					fmt.Fprintf(w, "%s\tmodel\t%.1f MB\t\t\t%s\t%s\t%s\n", s.Name, float64(s.Bytes)/1e6, here, disk, s.Licence)
 					continue
 				}
-				fmt.Fprintf(w, "%s\tdata\t%d\t%s\t%d\t%s\t%s\n", s.Name, s.Examples, times(s.Shape), len(s.Classes), here, s.Licence)
+				fmt.Fprintf(w, "%s\tdata\t%d\t%s\t%d\t%s\t%s\t%s\n", s.Name, s.Examples, times(s.Shape), len(s.Classes), here, disk, s.Licence)
 			}
-			fmt.Fprintln(w, "dir:PATH\tdata\t\t\t\t\tPNG and JPEG images in one sub-folder a class")
-			fmt.Fprintln(w, "npy:X.npy,Y.npy\tdata\t\t\t\t\texamples and labels as arrays")
-			return w.Flush()
+			fmt.Fprintln(w, "dir:PATH\tdata\t\t\t\t\t\tPNG and JPEG images in one sub-folder a class")
+			fmt.Fprintln(w, "npy:X.npy,Y.npy\tdata\t\t\t\t\t\texamples and labels as arrays")
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			home, err := engine.Home()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.out, "total on the disk: %s in %s\n", memory.Size(total), printable.Line(home))
+			return err
 		},
 	}
 }
@@ -67,16 +85,18 @@ func newDataGet(a *app) *cobra.Command {
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		show, done := a.bytesCounter(args[0])
 		o.Progress = show
+		o.Waiting = func(owner string) { a.remark("%s is getting %s; waiting for it", owner, args[0]) }
+		var bundles []string
+		if m, ok := data.FindModel(args[0]); ok {
+			o.Then = func() (err error) {
+				bundles, err = bundle.ImportPublished(m)
+				return err
+			}
+		}
 		dir, already, err := data.Get(c.Context(), args[0], o)
 		done()
 		if err != nil {
 			return err
-		}
-		var bundles []string
-		if m, ok := data.FindModel(args[0]); ok {
-			if bundles, err = bundle.ImportPublished(m); err != nil {
-				return err
-			}
 		}
 		if a.json {
 			return a.printJSON(map[string]any{"name": args[0], "folder": dir, "already": already, "bundles": bundles})

@@ -17,6 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // showFlags are the flags of "ballast data show".
@@ -56,8 +57,8 @@ func (a *app) show(name string, f showFlags) error {
 			return err
 		}
 	}
-	if f.index < 0 || f.count < 1 || f.index+f.count > ds.Len() {
-		return &fault.Usage{Err: fmt.Errorf("examples %d to %d are asked for, %s has 0 to %d", f.index, f.index+f.count-1, ds.Info().Name, ds.Len()-1)}
+	if f.index < 0 || f.count < 1 || f.count > ds.Len()-f.index {
+		return &fault.Usage{Err: fmt.Errorf("examples %d to %d are asked for, %s has 0 to %d", f.index, int64(f.index)+int64(f.count)-1, ds.Info().Name, ds.Len()-1)}
 	}
 	if len(ds.Info().Shape) != 3 {
 		return &fault.Usage{Err: fmt.Errorf("%s has examples of shape %v; only images can be shown", ds.Info().Name, ds.Info().Shape)}
@@ -103,6 +104,11 @@ type shown struct {
 func (a *app) showExamples(ds data.Dataset, f showFlags) error {
 	info := ds.Info()
 	list := []shown{}
+	if a.json { // all of them are held
+		if _, err := untrusted.Bytes(fmt.Sprintf("%d examples of %s as JSON", f.count, info.Name), 4, append([]int{f.count}, info.Shape...)...); err != nil {
+			return err
+		}
+	}
 	for i := f.index; i < f.index+f.count; i++ {
 		x := make([]float32, info.Size())
 		if err := ds.Read(i, x); err != nil {
@@ -179,6 +185,9 @@ func contactSheet(ds data.Dataset, from, count int) (image.Image, error) {
 	columns := int(math.Ceil(math.Sqrt(float64(count))))
 	rows := (count + columns - 1) / columns
 	const gap = 4
+	if _, err := untrusted.Bytes(fmt.Sprintf("a sheet of %d examples", count), 4, columns*(width*zoom+gap)+gap, rows*(height*zoom+gap)+gap); err != nil {
+		return nil, err
+	}
 	sheet := image.NewRGBA(image.Rect(0, 0, columns*(width*zoom+gap)+gap, rows*(height*zoom+gap)+gap))
 	for i := range sheet.Pix {
 		sheet.Pix[i] = 0xff

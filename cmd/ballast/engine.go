@@ -6,6 +6,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/leftover"
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 func newEngine(a *app) *cobra.Command {
@@ -25,8 +28,17 @@ func newEngine(a *app) *cobra.Command {
 		}
 		defer e.Close()
 		info := e.Describe()
+		dir, err := engine.Dir()
+		if err != nil {
+			return err
+		}
+		disk := leftover.Size(dir)
 		if a.json {
-			return a.printJSON(info)
+			return a.printJSON(struct {
+				engine.Info
+				Folder string `json:"folder"` // of the engines that are installed
+				Disk   int64  `json:"disk"`   // bytes that it takes
+			}{info, dir, disk})
 		}
 		fmt.Fprintf(a.out, "engine   %s\nwhy      %s\n", info.Kind, info.Why)
 		if info.Hint != "" {
@@ -38,7 +50,7 @@ func newEngine(a *app) *cobra.Command {
 		if info.Version != "" {
 			fmt.Fprintf(a.out, "version  %s\n", info.Version)
 		}
-		_, err = fmt.Fprintf(a.out, "devices  %d\nbuilt    %s\n", info.Devices, info.BuiltWith)
+		_, err = fmt.Fprintf(a.out, "devices  %d\nbuilt    %s\ndisk     %s in %s\n", info.Devices, info.BuiltWith, memory.Size(disk), printable.Line(dir))
 		return err
 	}
 	cmd.AddCommand(newEngineInstall(a))
@@ -51,7 +63,7 @@ func newEngineInstall(a *app) *cobra.Command {
 		Use:   "install",
 		Short: "Install the XLA CPU plugin, or the CUDA plugin and its libraries",
 		Long: `Install downloads the XLA CPU plugin (63 MB) into Ballast's data folder and checks it before and after. A download
-that is cut leaves nothing broken. --from installs a wheel or a plugin that is on this machine.
+that is cut, or an install that is killed, leaves the engine that was there. --from installs a wheel or a plugin that is on this machine.
 
 --cuda installs the XLA CUDA plugin and NVIDIA's libraries instead (2.3 GB, 3.4 GB on the disk; for CUDA 12 3.2 and 4.9
 GB). The driver decides between CUDA 13 and 12; --cuda=12 is for GPUs older than Turing. An install that was ended goes on
@@ -75,6 +87,7 @@ with the next package. --from names a folder of wheels then, and --force install
 		}
 		show, done := a.bytesCounter(what)
 		o.Progress = show
+		o.Waiting = func(owner string) { a.remark("%s is installing an engine; waiting for it", owner) }
 		installed, err := engine.Install(c.Context(), o)
 		done()
 		if err != nil {

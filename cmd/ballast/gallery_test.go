@@ -30,6 +30,7 @@ type hostile struct {
 	name  string
 	files func(dir string) error // writes the input into the working folder of the command
 	run   []string               // the command's arguments; paths are relative to that folder
+	env   []string               // NAME=VALUE of its environment, on top of the test's; BALLAST_HOME may be relative to that folder too
 	exit  []int                  // exit codes that are right; nil means 3
 	want  string                 // regular expression for standard output and error together; "" for any
 
@@ -101,7 +102,7 @@ func (h hostile) check(t *testing.T, engine string) {
 	if within == 0 {
 		within = 10 * time.Second
 	}
-	result := runHostile(t, dir, engine, within, h.run...)
+	result := runHostileWith(t, dir, engine, within, h.env, h.run...)
 	if result.late {
 		t.Fatalf("it still ran after %v\n%s", within, result.text)
 	}
@@ -163,13 +164,19 @@ type childResult struct {
 // runHostile runs the command in dir as a child process with a limited address space.
 func runHostile(t *testing.T, dir, engine string, within time.Duration, args ...string) childResult {
 	t.Helper()
+	return runHostileWith(t, dir, engine, within, nil, args...)
+}
+
+// runHostileWith is runHostile with variables on top of the test's environment.
+func runHostileWith(t *testing.T, dir, engine string, within time.Duration, env []string, args ...string) childResult {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...) //nolint:gosec // the test itself
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), asCommand+"=1", addressSpace+"=12884901888", "BALLAST_ENGINE="+engine)
 	noted := filepath.Join(t.TempDir(), "peak")
-	cmd.Env = append(cmd.Env, peakFile+"="+noted)
+	cmd.Env = append(append(cmd.Env, env...), peakFile+"="+noted)
 	cmd.WaitDelay = time.Second
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut

@@ -13,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/report"
 	"github.com/ballast-ml/ballast/train/inpaint"
@@ -162,6 +163,9 @@ func imagesOf(name, part string, n int) (inpaint.Images, error) {
 		return inpaint.Images{}, &fault.Input{File: name, Err: fmt.Errorf("its examples are %v, not images", shape), Mend: "name a data set of images: ballast data list"}
 	}
 	m := inpaint.Images{Count: min(n, ds.Len()), Height: shape[0], Width: shape[1], Channels: shape[2]}
+	if _, err := untrusted.Bytes(fmt.Sprintf("%d images of %s", m.Count, name), 4, append([]int{m.Count}, shape...)...); err != nil {
+		return m, err
+	}
 	m.Pixels = make([]float32, m.Count*ds.Info().Size())
 	for i := range m.Count {
 		if err := ds.Read(i, m.Pixels[i*ds.Info().Size():(i+1)*ds.Info().Size()]); err != nil {

@@ -61,7 +61,7 @@ with what would act on a terminal escaped.
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no remarks on standard error")
 	root.AddCommand(
 		newDemo(a), newTrain(a), newInpaint(a), newEvaluate(a), newCalibrate(a), newConvert(a), newMerge(a), newVerify(a), newSoup(a), newSignature(a), newInspect(a), newRun(a), newCompare(a),
-		newReproduce(a), newPapers(a), newData(a), newEngine(a), newBench(a), newVersion(a),
+		newReproduce(a), newPapers(a), newData(a), newEngine(a), newClean(a), newBench(a), newVersion(a),
 	)
 	return root
 }

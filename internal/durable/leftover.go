@@ -101,6 +101,22 @@ func inUse(lockPath string) error {
 	return lock.Unlock()
 }
 
+// InUse returns a *Busy if a process, this one too, holds the lock of an output or of a folder above it, nil if none does.
+func InUse(path string) error {
+	real, err := canonical(path)
+	if err != nil {
+		return err
+	}
+	for at := real; ; at = filepath.Dir(at) {
+		if err := inUse(Beside(at, lockSuffix)); err != nil {
+			return err
+		}
+		if dir := filepath.Dir(at); dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
+
 // treeSize is the bytes of the files of a tree; what cannot be read counts nothing.
 func treeSize(root string) (bytes int64) {
 	_ = filepath.WalkDir(root, func(_ string, e fs.DirEntry, err error) error {
