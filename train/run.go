@@ -207,6 +207,10 @@ func (l *loop) resume() error {
 		}
 		r.Engine, r.Recipe = l.record.Engine, l.record.Recipe
 		l.record, l.step = r, r.Step
+		// A run that was killed between saving and pruning left one too many.
+		if err := l.checkpoints.prune(r); err != nil {
+			return err
+		}
 	}
 	if l.options.Sink != nil {
 		if err := l.options.Sink.Rewind(r.Step); err != nil {
