@@ -10,7 +10,11 @@
 // [Array.ReadFloat64s] and its kin convert any stretch of a huge array. Big endian and Fortran order are read too, by
 // copying. Arrays of Python objects are refused: reading them would run code from the file. [Write] writes version 1.0.
 //
-// [OpenArchive] reads .npz files, zip archives of such arrays with names, and [WriteArchive] writes them.
+// [OpenArchive] reads .npz files, zip archives of such arrays with names, and [WriteArchive] writes them. The CRC-32 of an entry is
+// compared when its values are read, and that of every entry by [Archive.Verify]; entries that share bytes are refused.
+//
+// Methods that return a whole array (Float32s and its kin) and arrays in Fortran order in a compressed entry take memory for all of it,
+// and are a *memory.Error above the limit of the process; ReadFloat32s and its kin take little.
 //
 // Nothing is allocated because of a number in a file. Errors are of type [*Error] and name the file, the field, the byte and
 // the mend; errors.Is tells the kind.

@@ -92,14 +92,14 @@ func archived(file string, err error) error {
 	if e.Text, e.Err = below.Text, below.Err; below.Entry != "" {
 		e.Field = cut(below.Entry)
 	}
-	switch below.Kind {
-	case zipread.ErrTruncated:
+	switch {
+	case errors.Is(err, zipread.ErrTruncated):
 		e.Kind = ErrTruncated
-	case zipread.ErrLimit:
+	case errors.Is(err, zipread.ErrLimit):
 		e.Kind = ErrTooLarge
-	case zipread.ErrChecksum:
+	case errors.Is(err, zipread.ErrChecksum):
 		e.Kind = ErrChecksum
-	case zipread.ErrClosed:
+	case errors.Is(err, zipread.ErrClosed):
 		e.Kind, e.Text, e.Mend = ErrTruncated, below.Kind.Error(), "open it again"
 	}
 	return e

@@ -16,6 +16,10 @@
 // [Options] Root, what the caller names. Nested dictionaries are flattened with dots, the way PyTorch names parameters.
 // Tensors may be views with any strides and share storages; they are read in row-major order, in stretches.
 //
+// The CRC-32 of an entry of the zip layout is compared before the first of its bytes is used, and that of every entry by [File.Verify];
+// files written without any (torch.serialization.set_crc32_options(False)) have none to compare. All tensors together may show 64 MB and 64
+// times the file's size, see [Options] MaxBytes; names have at most 4096 bytes.
+//
 // Nothing is allocated because of a number in a file; opening takes at most 64 MB and four times the file's size.
 //
 // Source: torch.serialization, torch/_utils.py, and Python's pickletools.

@@ -96,14 +96,14 @@ func (f *File) archived(err error) error {
 		return e
 	}
 	e.Part, e.Text, e.Err = below.Entry, below.Text, below.Err
-	switch below.Kind {
-	case zipread.ErrChecksum:
+	switch {
+	case errors.Is(err, zipread.ErrChecksum):
 		e.Kind = ErrChecksum
-	case zipread.ErrLimit:
+	case errors.Is(err, zipread.ErrLimit):
 		e.Kind, e.Mend = ErrLimit, mendLimit
-	case zipread.ErrForm:
+	case errors.Is(err, zipread.ErrForm):
 		e.Kind = ErrLayout
-	case zipread.ErrClosed:
+	case errors.Is(err, zipread.ErrClosed):
 		e.Text, e.Mend = below.Kind.Error(), "open it again"
 	}
 	return e
