@@ -140,7 +140,7 @@ func (e *execution) clean() error {
 func (p *Plan) explain(err error, e *execution) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("merge: %w; %d bytes more are needed in %s: make room and run the same merge again, it goes on after %d of %d tensors",
-			err, e.total-e.written.Load(), filepath.Dir(e.work), e.done, len(p.tensors))
+			err, e.total-e.written.Load(), filepath.Dir(e.work), e.safe, len(p.tensors))
 	}
 	return err
 }
@@ -154,7 +154,8 @@ type execution struct {
 	progress func(Progress)
 	journal  journal
 
-	done      int // tensors of earlier runs, then of the journal
+	done      int // tensors of earlier runs
+	safe      int // tensors that are on the disk, the writer's alone until it ends
 	resumed   int
 	resumedAt int64
 	total     int64 // bytes of tensors
@@ -205,7 +206,7 @@ func (e *execution) run() error {
 	if err := durable.RemoveTemporaries(e.work); err != nil {
 		return err
 	}
-	e.done, e.resumed = done, done
+	e.done, e.safe, e.resumed = done, done, done
 	for _, f := range e.p.Files {
 		e.total += f.Bytes - int64(len(f.header))
 	}

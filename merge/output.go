@@ -196,7 +196,7 @@ func (o *outputWriter) sync() error {
 	if err := o.e.journal.finished(o.finished); err != nil {
 		return err
 	}
-	o.e.done = o.finished
+	o.e.safe = o.finished
 	return nil
 }
 
@@ -204,7 +204,7 @@ func (o *outputWriter) end() error {
 	if err := o.finishFile(); err != nil {
 		return err
 	}
-	o.e.done = o.finished
+	o.e.safe = o.finished
 	return nil
 }
 
