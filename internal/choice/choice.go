@@ -73,14 +73,14 @@ func Decode[T any](what string, kinds []Kind[T], data []byte) (T, error) {
 	fields := map[string]json.RawMessage{}
 	if err := json.Unmarshal(data, &name); err != nil {
 		if err := json.Unmarshal(data, &fields); err != nil {
-			return zero, fmt.Errorf("want the name of a %s or {name: ..., its options}, got %s", what, data)
+			return zero, fmt.Errorf("want the name of a %s or {name: ..., its options}, got %s", what, strict.Short(string(data)))
 		}
 		raw, ok := fields["name"]
 		if !ok {
 			return zero, fmt.Errorf("a %s needs a name: %s", what, names(kinds))
 		}
 		if err := json.Unmarshal(raw, &name); err != nil {
-			return zero, fmt.Errorf("name: want a string, got %s", raw)
+			return zero, fmt.Errorf("name: want a string, got %s", strict.Short(string(raw)))
 		}
 		delete(fields, "name")
 	}
@@ -105,9 +105,9 @@ func Decode[T any](what string, kinds []Kind[T], data []byte) (T, error) {
 		known[i] = k.Name
 	}
 	if near, ok := strict.Nearest(name, known); ok {
-		return zero, fmt.Errorf("no %s %q (did you mean %s?)", what, name, near)
+		return zero, fmt.Errorf("no %s %q (did you mean %s?)", what, strict.Short(name), near)
 	}
-	return zero, errors.New("no " + what + " " + fmt.Sprintf("%q", name) + "; there are " + names(kinds))
+	return zero, errors.New("no " + what + " " + fmt.Sprintf("%q", strict.Short(name)) + "; there are " + names(kinds))
 }
 
 // NameOf returns the name of a value, the nearest where several have its type, or the type if it is not in the list.
