@@ -13,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -112,7 +113,7 @@ func sums(ctx context.Context, paths []string, progress func(done, total int64))
 		total += stat.Size()
 	}
 	for i, path := range paths {
-		f, err := os.Open(path)
+		f, err := untrusted.Open(path)
 		if err != nil {
 			return nil, fmt.Errorf("bundle: %w", err)
 		}

@@ -18,6 +18,9 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
 	"gonum.org/v1/gonum/mat"
+
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Role is what a variable is for.
@@ -64,6 +67,20 @@ const blankKey = "/ballast_blank"
 
 // Blank makes the first values of a store's variables zero, or drawn again: nothing need be drawn for what is read from a file next.
 func Blank(store *model.Store, blank bool) { store.SetParam(blankKey, blank) }
+
+// Source gives the value that a file has for a variable, or says why it has none. It is asked before anything is allocated, so that a
+// network of any size needs no more memory than its file has tensors.
+type Source func(path string, want shapes.Shape) (*tensors.Tensor, error)
+
+// sourceKey is where a store keeps its Source.
+const sourceKey = "/ballast_source"
+
+// From has the first values of a store's variables come from a source; nil has them drawn again. What the source says against a
+// variable is what Variable panics with.
+func From(store *model.Store, source Source) { store.SetParam(sourceKey, source) }
+
+// bytesKey is where a store keeps the bytes of the variables it has drawn.
+const bytesKey = "/ballast_bytes"
 
 // Init draws the first value of a variable: n numbers.
 type Init func(r *rand.Rand, values []float64)
@@ -177,16 +194,17 @@ func normal(deviation float64) Init {
 }
 
 // Variable returns the variable of a name in a scope, creating it with a first value when the store has none. Statistics
-// are not trainable. Panics if the store has one of another shape.
+// are not trainable. Panics if the store has one of another shape, and, before anything is allocated, with an *untrusted.Error if no
+// array has the dimensions and a *memory.Error if the variables of the store together are above the memory's limit.
 func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, init Init, dimensions ...int) *model.Variable {
+	path := model.JoinPath(scope.Scope(), name)
+	if _, err := untrusted.Bytes("variable "+path, dtype.Size(), dimensions...); err != nil {
+		panic(err)
+	}
 	want := shapes.Make(dtype, dimensions...)
 	v := scope.GetVariable(name)
 	if v == nil {
-		values := make([]float64, want.Size())
-		if blank, _ := scope.Store().GetParam(blankKey); blank != true {
-			init(generator(scope, name), values)
-		}
-		v = scope.VariableWithValue(name, convert(values, dtype, dimensions))
+		v = scope.VariableWithValue(name, firstValue(scope.Store(), path, want, init))
 	}
 	if !v.Shape().Equal(want) {
 		Panicf("param: variable %s is %s, the layer needs %s; the weights belong to another network", v.Path(), v.Shape(), want)
@@ -194,8 +212,32 @@ func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, in
 	return v.SetTrainable(role != Statistic)
 }
 
-func generator(scope *model.Scope, name string) *rand.Rand {
-	return pathGenerator(scope.Store(), model.JoinPath(scope.Scope(), name))
+// firstValue is what a new variable holds: what the store's source has, zeros, or what is drawn.
+func firstValue(store *model.Store, path string, want shapes.Shape, init Init) *tensors.Tensor {
+	if s, _ := store.GetParam(sourceKey); s != nil {
+		if source := s.(Source); source != nil {
+			value, err := source(path, want)
+			if err != nil {
+				panic(err)
+			}
+			return value
+		}
+	}
+
+	// Drawing takes 8 bytes a number besides the value.
+	before, _ := store.GetParam(bytesKey)
+	total, _ := before.(int64)
+	total += int64(want.Memory())
+	if err := memory.Need("the network with variable "+path, total+8*int64(want.Size())); err != nil {
+		panic(err)
+	}
+	store.SetParam(bytesKey, total)
+	if blank, _ := store.GetParam(blankKey); blank == true {
+		return tensors.FromShape(want)
+	}
+	values := make([]float64, want.Size())
+	init(pathGenerator(store, path), values)
+	return convert(values, want.DType, want.Dimensions)
 }
 
 func pathGenerator(store *model.Store, path string) *rand.Rand {
