@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -41,6 +42,16 @@ func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) 
 		return r, err
 	}
 	return r, r.Validate()
+}
+
+// RunDir is the folder of a recipe's run where none is given: runs/NAME. A name that leads out of runs, or is runs itself, is an
+// error.
+func RunDir(name string) (string, error) {
+	local := filepath.FromSlash(name)
+	if !filepath.IsLocal(local) || filepath.Clean(local) == "." || strings.ContainsRune(name, 0) {
+		return "", fmt.Errorf("recipe: name is %q, which is no folder within runs; use another name, or say with --out where the run goes", strict.Short(name))
+	}
+	return filepath.Join("runs", local), nil
 }
 
 // ConfigOf is the settings of a value, by its JSON.

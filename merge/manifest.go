@@ -3,6 +3,8 @@ package merge
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +19,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Manifest says what a merged model was made of and what its files must be. Two runs of one merge write the same.
@@ -277,8 +280,8 @@ func (v Verification) OK() bool {
 	return v.Status == "ok" || v.Role == "input" && v.Status == "missing"
 }
 
-// Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. With inputs the files that were
-// merged are compared too, where they still are.
+// Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. Outputs must lie in the
+// manifest's folder, links followed. With inputs the files that were merged are compared too, where they still are; see compare.
 func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verification, error) {
 	var m Manifest
 	file := path
@@ -287,7 +290,11 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 	} else if !strings.HasSuffix(path, ManifestFile) {
 		file = manifestOf(path)
 	}
-	text, err := os.ReadFile(file)
+	text, err := untrusted.ReadFile(file, maxManifest)
+	var refused *untrusted.Error
+	if errors.As(err, &refused) {
+		return m, nil, err
+	}
 	if err != nil {
 		return m, nil, &fault.Input{File: path, Err: fmt.Errorf("it has no manifest: %w", err), Mend: "name the output of ballast merge"}
 	}
@@ -297,37 +304,94 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 	if m.SchemaVersion != 1 {
 		return m, nil, &fault.Input{File: file, Field: "schema_version", Err: fmt.Errorf("it is %d, this version knows 1", m.SchemaVersion), Mend: "use the version that wrote it"}
 	}
+	if err := m.wellFormed(file); err != nil {
+		return m, nil, err
+	}
+
 	var list []Verification
 	buffer := make([]byte, copyBuffer)
-	check := func(role, shown, path string, bytes int64, sum string) error {
-		v := Verification{File: shown, Role: role, Status: "ok"}
-		switch got, size, err := hashFile(ctx, path, buffer, nil); {
-		case errors.Is(err, os.ErrNotExist):
-			v.Status = "missing"
-		case err != nil:
-			return err
-		case size != bytes:
-			v.Status = fmt.Sprintf("%d bytes, want %d", size, bytes)
-		case got != sum:
-			v.Status = fmt.Sprintf("sha256 %s, want %s", got, sum)
-		}
-		list = append(list, v)
-		return nil
-	}
 	for _, o := range m.Outputs {
-		if !filepath.IsLocal(filepath.FromSlash(o.File)) {
-			return m, nil, &fault.Input{File: file, Field: "outputs", Err: fmt.Errorf("%q lies outside its folder", o.File), Mend: "do not trust it"}
+		path, err := untrusted.Inside(filepath.Dir(file), o.File)
+		if err != nil {
+			return m, nil, &fault.Input{File: file, Field: "outputs", Err: fmt.Errorf("%q lies outside its folder", strict.Short(o.File)), Mend: "do not trust it"}
 		}
-		if err := check("output", o.File, filepath.Join(filepath.Dir(file), filepath.FromSlash(o.File)), o.Bytes, o.SHA256); err != nil {
+		status, err := compare(ctx, path, o.Bytes, o.SHA256, buffer, false)
+		if err != nil {
 			return m, nil, err
 		}
+		list = append(list, Verification{File: o.File, Role: "output", Status: status})
 	}
-	if inputs {
-		for _, in := range m.Inputs {
-			if err := check("input", in.File, in.File, in.Bytes, in.SHA256); err != nil {
-				return m, nil, err
-			}
+	if !inputs {
+		return m, list, nil
+	}
+	for _, in := range m.Inputs {
+		status, err := compare(ctx, in.File, in.Bytes, in.SHA256, buffer, true)
+		if err != nil {
+			return m, nil, err
 		}
+		list = append(list, Verification{File: in.File, Role: "input", Status: status})
 	}
 	return m, list, nil
+}
+
+// maxManifest is the most bytes of a manifest that are read: with 10,000 files it has 2 MB.
+const maxManifest = 8 << 20
+
+// wellFormed refuses a manifest whose sizes and checksums are none.
+func (m Manifest) wellFormed(file string) error {
+	bad := func(field, name, what string) error {
+		return &fault.Input{File: file, Field: field, Err: fmt.Errorf("%q %s", strict.Short(name), what), Mend: "do not trust it"}
+	}
+	for _, o := range m.Outputs {
+		if !isSum(o.SHA256) || o.Bytes < 0 {
+			return bad("outputs", o.File, "has no SHA-256 or size")
+		}
+	}
+	for _, in := range m.Inputs {
+		if !isSum(in.SHA256) || in.Bytes < 0 {
+			return bad("inputs", in.File, "has no SHA-256 or size")
+		}
+	}
+	return nil
+}
+
+func isSum(text string) bool {
+	raw, err := hex.DecodeString(text)
+	return err == nil && len(raw) == sha256.Size
+}
+
+// compare says how a file differs from what a manifest says of it: ok, missing, another size or sum. Only a regular file of the very
+// size is read. Inputs are named by the paths at which they were merged, wherever that was, so the manifest of a stranger can name any
+// file: of those no more is said than whether they are the same.
+func compare(ctx context.Context, path string, bytes int64, sum string, buffer []byte, input bool) (string, error) {
+	f, err := untrusted.Open(path)
+	var refused *untrusted.Error
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "missing", nil
+	case errors.As(err, &refused):
+		return "no regular file", nil
+	case err != nil:
+		return "", fmt.Errorf("merge: %w", err)
+	}
+	stat, err := f.Stat()
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("merge: %w", err)
+	}
+	if stat.Size() != bytes {
+		if input {
+			return "it has another size", nil
+		}
+		return fmt.Sprintf("%d bytes, want %d", stat.Size(), bytes), nil
+	}
+	got, size, err := hashFile(ctx, path, buffer, nil)
+	switch {
+	case err != nil:
+		return "", err
+	case size == bytes && got == strings.ToLower(sum):
+		return "ok", nil
+	case input:
+		return "it has another SHA-256", nil
+	}
+	return fmt.Sprintf("sha256 %s, want %s", got, sum), nil
 }

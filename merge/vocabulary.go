@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // vocabulary is the tokens of the output: which row of each model's embeddings a row of the output is.
@@ -72,8 +72,17 @@ func (p *Plan) planVocabulary(l layout) error {
 		chosen, v.tokenizer = tokens[in], in.dir()
 	}
 	v.rows = size0(chosen)
+	if pad < 0 || pad > maxRow {
+		return fmt.Errorf("tokenizer.pad_to_multiple_of is %d; use 0 for none, and at most %d", pad, maxRow)
+	}
 	if pad > 0 {
 		v.rows = (v.rows + pad - 1) / pad * pad
+	}
+	for _, in := range p.Inputs {
+		// The rows of each model, and of the output's embeddings at least one number.
+		if _, err := untrusted.Bytes("rows of tokens of "+in.Path, 8, v.rows); err != nil {
+			return err
+		}
 	}
 	for _, in := range p.Inputs {
 		rows := make([]int, v.rows)
@@ -110,10 +119,23 @@ type addedToken struct {
 	Content string `json:"content"`
 }
 
+// The limits of a tokenizer.json. Those of vocabularies of 256,000 tokens have 35 MB.
+const (
+	maxTokenizer = 256 << 20
+	maxRow       = 1 << 24 // of a token; embeddings have at most 2^18 rows
+)
+
 // readTokens reads the tokens of a tokenizer.json and their rows.
 func readTokens(dir string) (map[string]int, error) {
-	path := filepath.Join(dir, "tokenizer.json")
-	text, err := os.ReadFile(path)
+	path, err := untrusted.Inside(dir, "tokenizer.json")
+	var text []byte
+	if err == nil {
+		text, err = untrusted.ReadFile(path, maxTokenizer)
+	}
+	var refused *untrusted.Error
+	if errors.As(err, &refused) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, &fault.Input{File: path, Err: err, Mend: "tokens are matched by tokenizer.json: get it, or leave tokenizer_source out"}
 	}
@@ -143,10 +165,9 @@ func readTokens(dir string) (map[string]int, error) {
 	for _, t := range file.Added {
 		tokens[t.Content] = t.ID
 	}
-	const most = 1 << 24
 	for token, row := range tokens {
-		if row < 0 || row >= most {
-			return nil, &fault.Input{File: path, Field: token, Err: fmt.Errorf("its row is %d", row), Mend: "get the file again"}
+		if row < 0 || row >= maxRow {
+			return nil, &fault.Input{File: path, Field: strict.Short(token), Err: fmt.Errorf("its row is %d", row), Mend: "get the file again"}
 		}
 	}
 	return tokens, nil
@@ -164,9 +185,9 @@ func (v *vocabulary) apply(t *planned) error {
 		peers = append(peers, rowMap{plain: &plain, rows: v.of[r.in], have: r.info.Shape[0], base: r.in == v.base})
 	}
 	t.shape = append([]int{v.rows}, t.shape[1:]...)
-	columns := 1
-	for _, d := range t.shape[1:] {
-		columns *= d
+	columns, ok := untrusted.Product(untrusted.MaxElements, t.shape[1:]...)
+	if _, fits := untrusted.Product(untrusted.MaxElements, t.shape...); !ok || !fits {
+		return &fault.Input{File: all[0].in.Path, Field: t.name, Err: fmt.Errorf("no array has the shape %v", t.shape), Mend: "use a smaller vocabulary"}
 	}
 	for i, r := range all {
 		m := peers[i]

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +16,11 @@ import (
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
+
+// maxLedger is the most bytes of a ledger that are read; that of this repository has under 1 MB.
+const maxLedger = 16 << 20
 
 // LedgerVersion is the schema_version of ledger.json.
 const LedgerVersion = 1
@@ -77,7 +80,7 @@ func EmbeddedLedger() (Ledger, error) { return decodeLedger("ledger.json", embed
 
 // ReadLedger reads a ledger file; a missing one is empty.
 func ReadLedger(path string) (Ledger, error) {
-	data, err := os.ReadFile(path)
+	data, err := untrusted.ReadFile(path, maxLedger)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Ledger{SchemaVersion: LedgerVersion}, nil
 	}

@@ -13,7 +13,9 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Journal is what a procedure with a loop of its own needs to go on, with the same numbers, after it was cut short: its configuration, what it
@@ -58,6 +60,9 @@ func (j *Journal[C, P]) Save(dir string, updates int, variables []*model.Variabl
 	return nil
 }
 
+// maxJournal is the most bytes of a run.json that are read; a point of its history has about 200.
+const maxJournal = 64 << 20
+
 // Load reads what Save wrote, and the variables; a folder without a journal, and "", leave the journal as it is. goesOn says whether
 // the run that dir holds may be gone on with.
 func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn func(saved Journal[C, P]) error) error {
@@ -65,7 +70,7 @@ func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn fun
 		return nil
 	}
 	path := filepath.Join(dir, "run.json")
-	text, err := os.ReadFile(path)
+	text, err := untrusted.ReadFileNoLink(path, maxJournal)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -74,15 +79,19 @@ func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn fun
 	}
 	var saved Journal[C, P]
 	if err := strict.Decode(text, &saved); err != nil {
-		return fmt.Errorf("train: %s: %w", path, err)
+		return &fault.Input{File: path, Err: err, Mend: "remove the folder, or use another"}
 	}
 	if err := goesOn(saved); err != nil {
 		return fmt.Errorf("%s: %w; use another folder, or remove this one", dir, err)
 	}
-	if filepath.Base(saved.State) != saved.State {
-		return fmt.Errorf("train: %s: state is %q; it must be a file of the same folder", path, saved.State)
+	if filepath.Base(saved.State) != saved.State || !filepath.IsLocal(saved.State) || saved.State == "." {
+		return &fault.Input{File: path, Field: "state", Err: fmt.Errorf("it is %q", strict.Short(saved.State)), Mend: "it must be a file of the same folder"}
 	}
-	if err := bundle.ReadTensors(filepath.Join(dir, saved.State), variables); err != nil {
+	state := filepath.Join(dir, saved.State)
+	if err := untrusted.NoLink(state); err != nil {
+		return err
+	}
+	if err := bundle.ReadTensors(state, variables); err != nil {
 		return err
 	}
 	j.History, j.State = saved.History, saved.State

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,7 +10,9 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/lab"
+	"github.com/ballast-ml/ballast/train"
 )
 
 // compareFlags are the flags of "ballast compare".
@@ -54,7 +55,7 @@ Without seed=, three seeds are run.`,
 		}
 		settings := map[string]any{}
 		if f.recipe != "" {
-			text, err := os.ReadFile(f.recipe)
+			text, err := untrusted.ReadFile(f.recipe, train.MaxRecipe)
 			if err != nil {
 				return &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
 			}

@@ -22,6 +22,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/train"
 )
@@ -90,7 +91,9 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 	}
 	defer e.Close()
 	if f.out == "" {
-		f.out = filepath.Join("runs", recipe.Name)
+		if f.out, err = lab.RunDir(recipe.Name); err != nil {
+			return &fault.Input{Err: err}
+		}
 	}
 	// Data that is not there is told before a folder is taken for the run.
 	if _, err := data.Open(recipe.Data, recipe.Part); err != nil {
@@ -142,7 +145,7 @@ func readRecipe(args []string, dataName string) (train.Recipe, error) {
 	file := ""
 	if len(args) > 0 && !strings.Contains(args[0], "=") {
 		file, args = args[0], args[1:]
-		text, err := os.ReadFile(file)
+		text, err := untrusted.ReadFile(file, train.MaxRecipe)
 		if err != nil {
 			return train.Recipe{}, &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
 		}

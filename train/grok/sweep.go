@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Cell is one run of a phase map.
@@ -46,6 +47,9 @@ func Sweep(ctx context.Context, c Config, shares, noises, decays []float64, o Op
 	return cells, nil
 }
 
+// maxCell is the most bytes of a cell's file that are read; it has about 1 kB.
+const maxCell = 1 << 20
+
 // sweptCell is what a finished cell leaves, with the configuration it belongs to.
 type sweptCell struct {
 	Config Config `json:"config"`
@@ -55,7 +59,7 @@ type sweptCell struct {
 func sweepCell(ctx context.Context, c Config, name string, o Options) (Cell, error) {
 	file := filepath.Join(o.Dir, name+".json")
 	if o.Dir != "" {
-		text, err := os.ReadFile(file)
+		text, err := untrusted.ReadFileNoLink(file, maxCell)
 		var s sweptCell
 		switch {
 		case err == nil && json.Unmarshal(text, &s) == nil && s.Config == c:
