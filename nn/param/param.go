@@ -6,6 +6,7 @@
 package param
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
@@ -198,8 +199,8 @@ func normal(deviation float64) Init {
 // array has the dimensions and a *memory.Error if the variables of the store together are above the memory's limit.
 func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, init Init, dimensions ...int) *model.Variable {
 	path := model.JoinPath(scope.Scope(), name)
-	if _, err := untrusted.Bytes("variable "+path, dtype.Size(), dimensions...); err != nil {
-		panic(err)
+	if _, ok := untrusted.Product(untrusted.MaxElements, dimensions...); !ok {
+		panic(&untrusted.Error{Path: "variable " + path, Text: fmt.Sprintf("no array has the shape %v", dimensions), Fix: "correct the sizes"})
 	}
 	want := shapes.Make(dtype, dimensions...)
 	v := scope.GetVariable(name)
@@ -224,11 +225,15 @@ func firstValue(store *model.Store, path string, want shapes.Shape, init Init) *
 		}
 	}
 
-	// Drawing takes 8 bytes a number besides the value.
+	bytes, err := untrusted.Bytes("variable "+path, want.DType.Size(), want.Dimensions...)
+	if err != nil {
+		panic(err)
+	}
 	before, _ := store.GetParam(bytesKey)
 	total, _ := before.(int64)
-	total += int64(want.Memory())
-	if err := memory.Need("the network with variable "+path, total+8*int64(want.Size())); err != nil {
+	total += bytes
+	// Drawing takes 8 bytes a number besides the value.
+	if err := memory.Need("the network up to variable "+path, total+8*int64(want.Size())); err != nil {
 		panic(err)
 	}
 	store.SetParam(bytesKey, total)
