@@ -19,7 +19,7 @@ endif
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo +dirty)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: demo test testdata build setup lint bench fuzz gallery clean
+.PHONY: demo test testdata build setup lint bench fuzz gallery writers clean
 
 demo: setup ## train, audit, mend, audit again
 	bin/ballast demo
@@ -73,6 +73,9 @@ fuzz: ## every reader, FUZZTIME each
 
 gallery: setup ## every hostile input against the real command, on every engine that is here
 	BALLAST_GALLERY=all go test ./cmd/ballast -run '^TestGallery$$' -timeout 30m -v
+
+writers: build ## every writing verb twice at once (20 rounds) and killed (50 moments)
+	BALLAST_WRITERS=all go test ./cmd/ballast -run '^(TestTwoAtOnce|TestKilledWriters)$$' -timeout 60m -v
 
 clean:
 	rm -rf bin

@@ -276,12 +276,16 @@ func TestInterruptedSaveLeavesTheOldOne(t *testing.T) {
 	if _, err := bundle.Open(dir); err != nil {
 		t.Error(err)
 	}
-	// A crash between the two renames: the old folder stands aside.
-	if err := os.Rename(dir, filepath.Join(filepath.Dir(dir), ".model.aside")); err != nil {
+	// A crash between the two renames of systems that cannot exchange folders: the old one stands aside, where it is read.
+	aside := filepath.Join(filepath.Dir(dir), ".model.ballast-old")
+	if err := os.Rename(dir, aside); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := bundle.Open(dir); err != nil {
 		t.Error(err)
+	}
+	if _, err := os.Stat(aside); err != nil {
+		t.Errorf("opening moved it: %v", err)
 	}
 }
 

@@ -70,9 +70,13 @@ func Inspect(ctx context.Context, path string, progress func(done, total int64))
 		in.Architecture, in.Because = zoo.Name(in.Bundle.Network.Network), ManifestFile
 		in.Missing, in.Mend = []string{}, ""
 	}
-	in.beside(path)
-	in.Files, err = sums(ctx, weights.Files(file), progress)
-	return in, err
+	if err := in.beside(path); err != nil {
+		return nil, err
+	}
+	if in.Files, err = sums(ctx, weights.Files(file), progress); err != nil {
+		return nil, err
+	}
+	return in, weights.Verify(ctx, file)
 }
 
 // notOne makes the error for a file of no kind that is known one that the caller may show.
@@ -84,20 +88,24 @@ func notOne(path string, err error) error {
 	return &fault.Input{File: path, Err: err}
 }
 
-// beside lists the files of a model's folder. They are extras, so a folder that cannot be read is no failure.
-func (in *Inspection) beside(path string) {
+// beside lists the files of a model's folder. They are extras, so a folder that cannot be read is no failure; one that holds links out
+// of it, or pipes, is.
+func (in *Inspection) beside(path string) error {
 	dir := filepath.Dir(in.File)
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
 		dir = path
 	} else if _, err := os.Stat(filepath.Join(dir, hf.ConfigFile)); err != nil {
-		return
+		return nil
 	}
-	if names, err := hf.Companions(dir); err == nil {
-		in.Companions = append(in.Companions, names...)
+	names, err := hf.Companions(dir)
+	if refused := new(untrusted.Error); errors.As(err, &refused) {
+		return err
 	}
+	in.Companions = append(in.Companions, names...)
 	if card, err := hf.LoadCard(filepath.Join(dir, hf.CardFile)); err == nil {
 		in.Licence = card.Licence
 	}
+	return nil
 }
 
 // sums reads files for their checksums.

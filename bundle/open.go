@@ -29,9 +29,7 @@ const maxManifest = 8 << 20
 // The folder may be from a stranger: files that are pipes or devices, or links out of the folder, are refused, and the memory taken
 // follows the sizes of the files, whatever sizes the manifest names. Nothing in it is run.
 func Open(path string) (*Bundle, error) {
-	if err := durable.RecoverDir(path); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return nil, &fault.Input{File: path, Err: err}
-	}
+	path = durable.Current(path)
 	manifestPath, err := untrusted.Inside(path, ManifestFile)
 	var text []byte
 	if err == nil {

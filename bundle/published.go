@@ -86,7 +86,7 @@ func ImportPublished(m data.Model) ([]string, error) {
 			return nil, err
 		}
 		folder := filepath.Join(dir, p.name)
-		if err := b.Save(folder); err != nil {
+		if err := b.Replace(folder); err != nil {
 			return nil, err
 		}
 		folders = append(folders, folder)

@@ -2,16 +2,47 @@ package bundle
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
-// Save writes the bundle as a folder, whole or not at all: an older bundle at path is replaced only when the new one is
-// complete and synced, and a crash in between leaves the old one.
-func (b *Bundle) Save(path string) error {
+// Save writes the bundle as a folder, whole or not at all. The folder must be new or empty: what is there is never replaced.
+func (b *Bundle) Save(path string) error { return b.save(path, durable.Permit{Owns: Owns}) }
+
+// Replace is Save where path may hold a bundle and nothing else: it is replaced when the new one is complete and synced, and a
+// crash in between leaves the old one.
+func (b *Bundle) Replace(path string) error {
+	return b.save(path, durable.Permit{Overwrite: true, Owns: Owns})
+}
+
+// Owns returns nil if the folder dir holds a bundle that Ballast wrote and nothing else; else an error names what it holds.
+func Owns(dir string) error {
+	text, err := untrusted.ReadFileNoLink(filepath.Join(dir, ManifestFile), maxManifest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("it holds no bundle")
+	}
+	if err != nil {
+		return err
+	}
+	var m struct {
+		SchemaVersion int `json:"schema_version"`
+	}
+	if json.Unmarshal(text, &m) != nil || m.SchemaVersion < 1 {
+		return fmt.Errorf("its %s was not written by Ballast", ManifestFile)
+	}
+	return durable.Only(Files...)(dir)
+}
+
+// Files are the files of a bundle.
+var Files = []string{ManifestFile, WeightsFile, CardFile}
+
+func (b *Bundle) save(path string, allowed durable.Permit) error {
 	if err := b.Manifest.Validate(); err != nil {
 		return fmt.Errorf("bundle: save %s: %w", path, err)
 	}
@@ -19,7 +50,7 @@ func (b *Bundle) Save(path string) error {
 	if err != nil {
 		return fmt.Errorf("bundle: save %s: %w", path, err)
 	}
-	err = durable.WriteDir(path, func(tmp string) error {
+	err = durable.WriteDir(path, allowed, func(tmp string) error {
 		if err := WriteTensors(filepath.Join(tmp, WeightsFile), b.Variables()); err != nil {
 			return err
 		}

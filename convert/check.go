@@ -97,6 +97,12 @@ func Check(ctx context.Context, in, out string, o Options) (CheckResult, error) 
 		r.Agrees = r.Agrees && d.OfBound <= 1
 		r.Tensors = append(r.Tensors, d)
 	}
+	// What no tensor was read from may be damaged too.
+	for _, f := range []weights.File{a, b} {
+		if err := weights.Verify(ctx, f); err != nil {
+			return CheckResult{}, err
+		}
+	}
 	for name := range have {
 		r.Extra, r.Agrees = append(r.Extra, name), false
 	}

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -89,13 +89,10 @@ func Format(ctx context.Context, in, out string, o Options) (Result, error) {
 		return Result{}, err
 	}
 	p.ctx = ctx
-	if err := removeLeft(file, folder); err != nil {
-		return Result{}, err
-	}
 	if folder == "" {
 		err = p.write(file)
 	} else {
-		err = durable.WriteDir(folder, func(tmp string) error {
+		err = durable.WriteDir(folder, durable.Marked(false), func(tmp string) error {
 			if err := p.write(filepath.Join(tmp, filepath.Base(file))); err != nil {
 				return err
 			}
@@ -108,7 +105,7 @@ func Format(ctx context.Context, in, out string, o Options) (Result, error) {
 	p.result.Output = out
 	if folder == "" && p.dir != "" {
 		if names, err := hf.Companions(p.dir); err == nil && len(names) > 0 {
-			p.remark("%s stay in %s; give --out a folder to have them along", strings.Join(names, ", "), p.dir)
+			p.remark("%s stay in %s; give --out a folder to have them along", printable.Line(strings.Join(names, ", ")), printable.Line(p.dir))
 		}
 	}
 	return p.result, nil
@@ -130,14 +127,7 @@ func outputPath(out, to string) (file, folder string) {
 
 // clear refuses outputs that would take something away.
 func clear(in, file, folder string) error {
-	if folder != "" {
-		entries, err := os.ReadDir(folder)
-		if err == nil && len(entries) > 0 {
-			return &fault.Usage{Err: fmt.Errorf("convert: %s is there already and holds %d files; name a new folder", folder, len(entries))}
-		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("convert: %w", err)
-		}
+	if folder != "" { // durable.WriteDir refuses others
 		return nil
 	}
 	a, err1 := os.Stat(in)
@@ -151,30 +141,16 @@ func clear(in, file, folder string) error {
 	return nil
 }
 
-// removeLeft removes what conversions to the same output left when they were killed.
-func removeLeft(file, folder string) error {
-	dir, base := filepath.Split(file)
-	if folder != "" {
-		dir, base = filepath.Split(filepath.Clean(folder))
+// Claim takes the output of Format for this process before the work begins, so that nothing is converted in vain: what is there is
+// refused unless overwrite is set and, for a folder, Ballast wrote all it holds. Call release after Format.
+func Claim(out, to string, overwrite bool) (release func() error, err error) {
+	var c *durable.Claim
+	if file, folder := outputPath(out, to); folder != "" {
+		c, err = durable.ClaimDir(folder, durable.Marked(overwrite))
+	} else {
+		c, _, err = durable.ClaimFile(file, durable.Permit{Overwrite: overwrite})
 	}
-	if dir == "" {
-		dir = "."
-	}
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("convert: %w", err)
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "."+base+".tmp-") {
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				return fmt.Errorf("convert: %w", err)
-			}
-		}
-	}
-	return nil
+	return c.Release, err
 }
 
 // check refuses options that mean nothing.

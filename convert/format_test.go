@@ -290,8 +290,8 @@ func TestFormatFromOthers(t *testing.T) {
 // What a killed conversion left goes with the next one; other files stay.
 func TestFormatAfterAKill(t *testing.T) {
 	in, dir := modelFolder(t), t.TempDir()
-	err := errors.Join(os.WriteFile(filepath.Join(dir, ".x.npz.tmp-123"), []byte("half"), 0o644), os.Mkdir(filepath.Join(dir, ".shards.tmp-9"), 0o755),
-		os.WriteFile(filepath.Join(dir, ".shards.tmp-9", "half"), nil, 0o644), os.WriteFile(filepath.Join(dir, ".other.tmp-1"), nil, 0o644))
+	err := errors.Join(os.WriteFile(filepath.Join(dir, ".x.npz.ballast-tmp"), []byte("half"), 0o644), os.Mkdir(filepath.Join(dir, ".shards.ballast-tmp"), 0o755),
+		os.WriteFile(filepath.Join(dir, ".shards.ballast-tmp", "half"), nil, 0o644), os.WriteFile(filepath.Join(dir, ".other.ballast-tmp"), nil, 0o644))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestFormatAfterAKill(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	if err := errors.Join(err1, err2, err3); err != nil || !slices.Equal(names, []string{".other.tmp-1", "shards", "x.npz"}) {
+	if err := errors.Join(err1, err2, err3); err != nil || !slices.Equal(names, []string{".other.ballast-tmp", "shards", "x.npz"}) {
 		t.Errorf("%v is left (%v)", names, err)
 	}
 }
@@ -321,7 +321,7 @@ func TestFormatRefuses(t *testing.T) {
 		{"x", Options{To: "saftensors"}, `format "saftensors" cannot be written; use safetensors, sharded, gguf or npz (did you mean safetensors?)`},
 		{"x", Options{To: ToNPZ, Type: "Q8_0"}, "npz has no type Q8_0; use --to gguf, or one of F64, F32, F16"},
 		{"x", Options{To: ToSafetensors, Type: "bf16"}, "use one of F64, F32, F16, BF16 (did you mean BF16?)"},
-		{full, Options{To: ToSharded}, "is there already and holds 1 files; name a new folder"},
+		{full, Options{To: ToSharded}, "is there already and holds mine; only what Ballast wrote is replaced"},
 		{in, Options{To: ToSafetensors}, "is the input; name another output"},
 	} {
 		if c.o.Type == "Q8_0" && len(blockTypes) == 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/gguf"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // block is how a type of GGUF keeps its elements.
@@ -43,7 +44,7 @@ func encodeBlocks(t string, dst []byte, values []float32) (int, error) {
 func (p *plan) carryFromGGUF() map[string]string {
 	meta, left := weights.CarriedMetadata(p.file)
 	for _, key := range left {
-		p.remark("key %s is not UTF-8 and stays behind", key)
+		p.remark("key %s is not UTF-8, or has more than a million elements, and stays behind", printable.Line(key))
 	}
 	return meta
 }

@@ -1,17 +1,20 @@
 package convert
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/ballast-ml/ballast/format/gguf"
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // ggufKeys are the keys of the output: what config, tokenizer and card of the folder say, what a file carries from a GGUF one, and
@@ -97,15 +100,62 @@ func (p *plan) llamaKeys(keys map[string]any, l *hf.Llama) {
 // tokenizer is what is read of a tokenizer.json.
 type tokenizer struct {
 	Model struct {
-		Type   string            `json:"type"`
-		Vocab  json.RawMessage   `json:"vocab"`
-		Merges []json.RawMessage `json:"merges"`
+		Type   string          `json:"type"`
+		Vocab  json.RawMessage `json:"vocab"`
+		Merges mergeList       `json:"merges"`
 	} `json:"model"`
 	Added []struct {
 		ID      int    `json:"id"`
 		Content string `json:"content"`
 		Special bool   `json:"special"`
 	} `json:"added_tokens"`
+}
+
+// The most values in a tokenizer.json of any size, and then one for so many bytes. Those of models have ten bytes or more for each.
+const (
+	fewTokens     = 250_000
+	bytesPerToken = 4
+)
+
+// mergeList is the merges of a tokenizer, each a text "a b" in older files or a pair ["a", "b"]. Files hold hundreds of thousands, so
+// they are read one after the other.
+type mergeList struct {
+	texts []string
+	odd   bool // one is neither
+}
+
+// UnmarshalJSON reads the list; what is none makes it odd.
+func (m *mergeList) UnmarshalJSON(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if token, err := d.Token(); err != nil || token != json.Delim('[') {
+		m.odd = err != nil || token != nil // null is no list at all
+		return nil
+	}
+	m.texts = []string{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return err
+		}
+		text, ok := token.(string)
+		if token == json.Delim('[') {
+			var pair [3]any // "a", "b", and the end of the list
+			for i := range pair {
+				if pair[i], err = d.Token(); err != nil {
+					return err
+				}
+			}
+			a, isText := pair[0].(string)
+			b, isOther := pair[1].(string)
+			text, ok = a+" "+b, isText && isOther && pair[2] == json.Delim(']')
+		}
+		if !ok {
+			m.odd = true
+			return nil
+		}
+		m.texts = append(m.texts, text)
+	}
+	return nil
 }
 
 // Types of tokens in GGUF.
@@ -117,13 +167,16 @@ const (
 
 // tokenizerKeys puts a byte-pair tokenizer of tokenizer.json into the keys. Others stay beside the weights.
 func (p *plan) tokenizerKeys(keys map[string]any) {
-	const file, most = "tokenizer.json", 64 << 20
-	path := filepath.Join(p.dir, file)
-	if stat, err := os.Stat(path); err != nil || stat.Size() > most {
+	const file = "tokenizer.json"
+	data, err := hf.ReadCompanion(p.dir, file)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			p.remark("%v, so it is not in the GGUF file", err)
+		}
 		return
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
+	if err := untrusted.CheckJSON(file, data, max(fewTokens, len(data)/bytesPerToken)); err != nil {
+		p.remark("%v, so it is not in the GGUF file", err)
 		return
 	}
 	var t tokenizer
@@ -132,21 +185,19 @@ func (p *plan) tokenizerKeys(keys map[string]any) {
 		p.remark("%s is no byte-pair tokenizer, so it is not in the GGUF file", file)
 		return
 	}
-	size := 0
+	last := 0
 	for _, id := range vocab {
-		size = max(size, id+1)
+		last = max(last, id)
 	}
 	for _, a := range t.Added {
-		size = max(size, a.ID+1)
+		last = max(last, a.ID)
 	}
-	if size > 4*(len(vocab)+len(t.Added)) { // gaps no vocabulary has
-		p.remark("%s numbers its tokens up to %d, so it is not in the GGUF file", file, size)
+	if last >= 4*(len(vocab)+len(t.Added)) { // gaps no vocabulary has
+		p.remark("%s numbers its tokens up to %d, so it is not in the GGUF file", file, last)
 		return
 	}
+	size := last + 1
 	tokens, types := make([]string, size), make([]int32, size)
-	for i := range tokens {
-		tokens[i], types[i] = fmt.Sprintf("[PAD%d]", i), tokenOwn
-	}
 	for token, id := range vocab {
 		if id >= 0 {
 			tokens[id], types[id] = token, tokenNormal
@@ -161,18 +212,16 @@ func (p *plan) tokenizerKeys(keys map[string]any) {
 			types[a.ID] = tokenControl
 		}
 	}
-	merges := make([]string, len(t.Model.Merges))
-	for i, raw := range t.Model.Merges {
-		var pair []string
-		if json.Unmarshal(raw, &merges[i]) == nil {
-			continue
+	for i := range tokens {
+		if types[i] == 0 {
+			tokens[i], types[i] = fmt.Sprintf("[PAD%d]", i), tokenOwn
 		}
-		if json.Unmarshal(raw, &pair) != nil || len(pair) != 2 {
-			p.remark("%s has merges of an unknown form, so it is not in the GGUF file", file)
-			return
-		}
-		merges[i] = pair[0] + " " + pair[1]
 	}
+	if t.Model.Merges.odd {
+		p.remark("%s has merges of an unknown form, so it is not in the GGUF file", file)
+		return
+	}
+	merges := t.Model.Merges.texts
 	maps.Copy(keys, map[string]any{"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "default", "tokenizer.ggml.tokens": tokens,
 		"tokenizer.ggml.token_type": types, "tokenizer.ggml.merges": merges})
 	p.remark("the tokenizer goes along with tokenizer.ggml.pre = default; how it splits text before its merges is not told by %s", file)

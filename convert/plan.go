@@ -12,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // plan is what becomes of each tensor, before anything is read.
@@ -87,6 +88,12 @@ func newPlan(f weights.File, in string, o Options) (*plan, error) {
 	if stat, err := os.Stat(in); err == nil && stat.IsDir() {
 		p.dir = in
 	}
+	if p.dir == in || exists(filepath.Join(p.dir, hf.ConfigFile)) {
+		// Before anything is written: a folder may hold links to files that are not its own.
+		if _, err := hf.Companions(p.dir); err != nil {
+			return nil, err
+		}
+	}
 	if path := filepath.Join(p.dir, hf.ConfigFile); exists(path) {
 		var err error
 		if p.config, err = hf.LoadConfig(path); err != nil {
@@ -106,7 +113,7 @@ func newPlan(f weights.File, in string, o Options) (*plan, error) {
 			continue
 		}
 		if other, twice := names[t.name]; twice {
-			return nil, &fault.Input{File: f.Path(), Field: info.Name, Err: fmt.Errorf("%s and it would both be named %s", other, t.name), Mend: "convert with --keep-names"}
+			return nil, &fault.Input{File: f.Path(), Field: info.Name, Err: fmt.Errorf("%s and it would both be named %s", printable.Line(other), printable.Line(t.name)), Mend: "convert with --keep-names"}
 		}
 		names[t.name] = info.Name
 		p.tensors = append(p.tensors, *t)
@@ -123,7 +130,7 @@ func (p *plan) tensor(info weights.Info) (*planned, error) {
 	t := &planned{from: info, name: info.Name}
 	if p.llama != nil {
 		if p.llama.drop(info.Name) {
-			p.remark("%s is left out: the other side computes it", info.Name)
+			p.remark("%s is left out: the other side computes it", printable.Line(info.Name))
 			return nil, nil
 		}
 		p.llama.translate(t)

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // piece is how many elements are converted at a time by one core: a multiple of every block.
@@ -139,7 +140,7 @@ func (s *stream) encode(total int) error {
 			defer lock.Unlock()
 			s.t.over += over
 			if err != nil {
-				failed = fmt.Errorf("convert: %s: %w", s.t.from.Name, err)
+				failed = fmt.Errorf("convert: %s: %w", printable.Line(s.t.from.Name), err)
 			}
 		})
 	}
@@ -185,7 +186,7 @@ func (s *stream) encodeWhole(total int) error {
 		for i := range values {
 			v, ok := wholeOf(from, s.raw[i*size:])
 			if !ok {
-				return fmt.Errorf("convert: %s: element %d is %d, %s holds less than 2^63", s.t.from.Name, s.at+i, uint64(v), s.t.to)
+				return fmt.Errorf("convert: %s: element %d is %d, %s holds less than 2^63", printable.Line(s.t.from.Name), s.at+i, uint64(v), s.t.to)
 			}
 			values[i] = v
 		}

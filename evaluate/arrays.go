@@ -9,6 +9,7 @@ import (
 	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/report"
 )
 
@@ -53,6 +54,9 @@ func (s *Saved) load() error {
 	}
 	labels, err := y.Int64s()
 	if err != nil {
+		return errors.Join(err, y.Close())
+	}
+	if err := memory.Need("the labels of "+s.LabelsPath, 12*int64(len(labels))); err != nil {
 		return errors.Join(err, y.Close())
 	}
 	s.labels = make([]int32, len(labels))
@@ -105,6 +109,9 @@ func (s *Saved) FitTemperature(t calibrate.TemperatureScaling) (calibrate.Temper
 // WriteScaled writes the logits divided by a temperature to another .npy file of the same type.
 func (s *Saved) WriteScaled(path string, temperature float64) error {
 	shape := []int{len(s.labels), s.Classes}
+	if err := memory.Need("a copy of "+s.LogitsPath, 4*int64(len(s.narrow))+8*int64(len(s.wide))); err != nil {
+		return err
+	}
 	if s.narrow != nil {
 		scaled := append([]float32(nil), s.narrow...)
 		calibrate.Apply(scaled, temperature)
@@ -117,8 +124,9 @@ func (s *Saved) WriteScaled(path string, temperature float64) error {
 
 // named says which file an error of a metric is about.
 func (s *Saved) named(err error) error {
-	if err == nil {
-		return nil
+	var missing *memory.Error
+	if err == nil || errors.As(err, &missing) {
+		return err
 	}
 	return &fault.Input{File: s.LogitsPath, Err: err, Mend: "save finite logits, one row an example"}
 }

@@ -31,6 +31,14 @@ type CompareOptions struct {
 	Training func(train.Progress)                                          // told where the present run stands
 }
 
+// DefaultDir is the folder of the runs where none is given.
+func (o CompareOptions) DefaultDir() string {
+	if o.Metric == "" {
+		o.Metric = "accuracy"
+	}
+	return filepath.Join("runs", "compare-"+hashOf(o))
+}
+
 // Comparison is what runs show together.
 type Comparison struct {
 	SchemaVersion int       `json:"schema_version"`
@@ -64,7 +72,7 @@ func Compare(ctx context.Context, o CompareOptions) (*Comparison, error) {
 		return nil, err
 	}
 	if o.Dir == "" {
-		o.Dir = filepath.Join("runs", "compare-"+hashOf(o))
+		o.Dir = o.DefaultDir()
 	}
 	c := &Comparison{SchemaVersion: 1, Metric: o.Metric, Dir: o.Dir, Engine: o.Engine.Kind}
 	for done, overrides := range combinations {

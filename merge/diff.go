@@ -10,6 +10,7 @@ import (
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // TensorDiff is how far apart a tensor of two models is.
@@ -62,7 +63,7 @@ func Diff(ctx context.Context, first, second string) (ModelDiff, error) {
 			d.First = append(d.First, x.Name)
 			continue
 		case !slices.Equal(x.Shape, y.Shape):
-			d.Shapes = append(d.Shapes, fmt.Sprintf("%s: %v and %v", x.Name, x.Shape, y.Shape))
+			d.Shapes = append(d.Shapes, fmt.Sprintf("%s: %v and %v", printable.Line(x.Name), x.Shape, y.Shape))
 			continue
 		}
 		t, err := diffTensor(ctx, a, b, x, y)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Progress is how far a merge is, in bytes of the output.
@@ -32,35 +35,93 @@ type Result struct {
 }
 
 // workDir is where a merge collects its output: beside it, so that the last step is a rename.
-func (p *Plan) workDir() string {
-	clean := filepath.Clean(p.Out)
-	return filepath.Join(filepath.Dir(clean), "."+filepath.Base(clean)+".merging")
-}
+func (p *Plan) workDir() string { return durable.Beside(p.Out, durable.WorkSuffix) }
 
 // Execute merges. What is written is collected beside the output and moved there when it is whole; a merge that was stopped, by whatever,
-// goes on at the last finished tensor when the same plan is executed again, and writes the same bytes.
-func (p *Plan) Execute(ctx context.Context, progress func(Progress)) (*Result, error) {
-	if exists(p.Out) && !p.options.Overwrite {
-		return nil, &fault.Input{File: p.Out, Err: errors.New("it is already there"), Mend: "choose another output, or allow it to be overwritten"}
-	}
-	work := p.workDir()
-	if err := os.MkdirAll(work, 0o755); err != nil {
-		return nil, fmt.Errorf("merge: %w", err)
-	}
+// goes on at the last finished tensor when the same plan is executed again, and writes the same bytes. One process at a time writes an
+// output; a second one is told which does. What is there is replaced with Options.Overwrite alone, and only if a merge wrote it.
+func (p *Plan) Execute(ctx context.Context, progress func(Progress)) (result *Result, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	e := &execution{p: p, ctx: ctx, cancel: cancel, work: work, progress: progress, journal: journal{path: work + "-journal"}}
-	err := e.run()
+	e := &execution{p: p, ctx: ctx, cancel: cancel, work: p.workDir(), progress: progress, journal: journal{path: durable.Beside(p.Out, durable.JournalSuffix)}}
+	claim, err := durable.Lock(p.Out, p.permit())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, claim.Release()) }()
+	defer durable.Cover(e.work)()
+	if m, placed := e.placed(); placed {
+		return &Result{Manifest: m, Resumed: len(p.tensors), Notes: slices.Clone(p.Notes)}, e.clean()
+	}
+	if err := p.free(); err != nil {
+		return nil, err
+	}
+
+	if err := os.MkdirAll(e.work, 0o755); err != nil {
+		return nil, fmt.Errorf("merge: %w", err)
+	}
+	err = e.run()
 	if err == nil {
-		var result *Result
 		if result, err = e.finish(); err == nil {
 			return result, nil
 		}
 	}
 	if bad := new(fault.Input); errors.As(err, &bad) { // running it again would end the same way
-		return nil, errors.Join(err, os.RemoveAll(work), os.Remove(e.journal.path))
+		return nil, errors.Join(err, e.clean())
 	}
 	return nil, p.explain(err, e)
+}
+
+// permit is what the output may take the place of: a folder that a merge wrote.
+func (p *Plan) permit() durable.Permit {
+	return durable.Permit{Overwrite: p.options.Overwrite, Owns: Owns}
+}
+
+// free refuses an output whose place is taken.
+func (p *Plan) free() error {
+	if !p.single() {
+		return p.permit().CheckDir(p.Out)
+	}
+	stream, err := p.permit().CheckFile(p.Out)
+	if err == nil && stream {
+		err = &fault.Usage{Err: fmt.Errorf("merge: %s is a pipe or a device, and a merge goes back in what it wrote; name a file", p.Out)}
+	}
+	if manifest := manifestOf(p.Out); err == nil && exists(manifest) {
+		if _, bad := readManifest(manifest); bad != nil {
+			err = &fault.Usage{Err: fmt.Errorf("merge: %s, the place of the manifest, holds something else; move it away, or name another output", manifest)}
+		}
+	}
+	return err
+}
+
+// placed reports whether an earlier run of this plan had put its output into place when it was killed, and returns its manifest.
+func (e *execution) placed() (m Manifest, placed bool) {
+	sum := e.journal.placing(e.p.fingerprint())
+	file := filepath.Join(e.p.Out, ManifestFile)
+	if e.p.single() {
+		file = manifestOf(e.p.Out)
+		stat, err := os.Stat(e.p.Out)
+		if err != nil || stat.Size() != e.p.Files[0].Bytes || exists(filepath.Join(e.work, e.p.Files[0].Name)) {
+			return m, false
+		}
+	}
+	text, err := untrusted.ReadFile(file, maxManifest)
+	if sum == "" || err != nil || sumOf(text) != sum {
+		return m, false
+	}
+	m, err = readManifest(file)
+	return m, err == nil
+}
+
+// clean removes what a merge keeps beside its output.
+func (e *execution) clean() error {
+	if err := os.Remove(e.journal.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("merge: %w", err)
+	}
+	if err := os.RemoveAll(e.work); err != nil {
+		return fmt.Errorf("merge: %w", err)
+	}
+	return nil
 }
 
 // explain says how much room a full disk lacks.

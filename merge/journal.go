@@ -58,4 +58,36 @@ func (j *journal) finished(tensors int) error {
 	return nil
 }
 
+// place notes the checksum of the manifest before the output is moved into place.
+func (j *journal) place(manifest string) error {
+	f, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("merge: %w", err)
+	}
+	_, err = fmt.Fprintf(f, "%s%s\n", placingLine, manifest)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("merge: %w", err)
+	}
+	return nil
+}
+
+const placingLine = "placing "
+
+// placing is the checksum that place has noted for the plan, "" if the work had not come so far.
+func (j *journal) placing(fingerprint string) string {
+	text, err := os.ReadFile(j.path)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(string(text), "\n")
+	if lines[0] != fingerprint || len(lines) < 2 { // the last one is empty: its line is whole
+		return ""
+	}
+	sum, _ := strings.CutPrefix(lines[len(lines)-2], placingLine)
+	if lines[len(lines)-1] != "" || sum == lines[len(lines)-2] {
+		return ""
+	}
+	return sum
+}
+
 func (j *journal) close() { j.file.Close() }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -91,14 +92,17 @@ func (e *execution) finish() (*Result, error) {
 	if p.single() {
 		manifest = manifestOf(p.Out)
 	}
+	if err := e.journal.place(sumOf(text)); err != nil {
+		return nil, err
+	}
 	if err := writeWhole(manifest, text); err != nil {
 		return nil, err
 	}
 	if err := p.place(e.work); err != nil {
 		return nil, err
 	}
-	if err := os.Remove(e.journal.path); err != nil {
-		return nil, fmt.Errorf("merge: %w", err)
+	if err := e.clean(); err != nil {
+		return nil, err
 	}
 	notes := append(slices.Clone(p.Notes), e.notes...)
 	return &Result{Manifest: m, Resumed: e.resumed, Saturated: int(e.saturated.Load()), Notes: notes}, nil
@@ -136,12 +140,9 @@ func (p *Plan) place(work string) error {
 		if err := os.Rename(filepath.Join(work, p.Files[0].Name), p.Out); err != nil {
 			return fmt.Errorf("merge: %w", err)
 		}
-		if err := errors.Join(os.RemoveAll(work), durable.SyncDir(filepath.Dir(p.Out))); err != nil {
-			return fmt.Errorf("merge: %w", err)
-		}
-		return nil
+		return durable.SyncDir(filepath.Dir(p.Out))
 	}
-	return durable.ReplaceDir(p.Out, work)
+	return durable.ReplaceDir(p.Out, work, p.permit())
 }
 
 // companions writes the index, the recipe, and the config and tokenizer of the reference model, and returns their names.
@@ -183,7 +184,7 @@ func (p *Plan) companions(work string) (names []string, err error) {
 		if p.vocab != nil && len(hf.Tokenizer([]string{name})) > 0 {
 			dir = p.vocab.tokenizer
 		}
-		text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+		text, err := hf.ReadCompanion(dir, name)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // the other tokenizer does without
 		}
@@ -268,6 +269,45 @@ func (p *Plan) rows() int {
 	return 0
 }
 
+// Owns returns nil if the folder dir holds the output of a merge and nothing else; else an error names what it holds.
+func Owns(dir string) error {
+	m, err := readManifest(filepath.Join(dir, ManifestFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("it holds no merged model")
+	}
+	if err != nil {
+		return err
+	}
+	names := []string{ManifestFile}
+	for _, o := range m.Outputs {
+		names = append(names, filepath.ToSlash(o.File))
+	}
+	return durable.Only(names...)(dir)
+}
+
+func readManifest(file string) (m Manifest, err error) {
+	text, err := untrusted.ReadFile(file, maxManifest)
+	var refused *untrusted.Error
+	if errors.As(err, &refused) {
+		return m, err
+	}
+	if err != nil {
+		return m, &fault.Input{File: file, Err: err, Mend: "name the output of ballast merge"}
+	}
+	if err := strict.Decode(text, &m); err != nil {
+		return m, &fault.Input{File: file, Err: err}
+	}
+	if m.SchemaVersion != 1 {
+		return m, &fault.Input{File: file, Field: "schema_version", Err: fmt.Errorf("it is %d, this version knows 1", m.SchemaVersion), Mend: "use the version that wrote it"}
+	}
+	return m, nil
+}
+
+func sumOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
 // Verification is what Verify found of a file.
 type Verification struct {
 	File   string `json:"file"`
@@ -280,29 +320,24 @@ func (v Verification) OK() bool {
 	return v.Status == "ok" || v.Role == "input" && v.Status == "missing"
 }
 
+// maxManifest bounds a manifest; one of a thousand files has 200 kB.
+const maxManifest = 16 << 20
+
 // Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. Outputs must lie in the
 // manifest's folder, links followed. With inputs the files that were merged are compared too, where they still are; see compare.
 func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verification, error) {
-	var m Manifest
 	file := path
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
 		file = filepath.Join(path, ManifestFile)
 	} else if !strings.HasSuffix(path, ManifestFile) {
 		file = manifestOf(path)
 	}
-	text, err := untrusted.ReadFile(file, maxManifest)
-	var refused *untrusted.Error
-	if errors.As(err, &refused) {
-		return m, nil, err
+	m, err := readManifest(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &fault.Input{File: path, Err: fmt.Errorf("it has no manifest: %w", fs.ErrNotExist), Mend: "name the output of ballast merge"}
 	}
 	if err != nil {
-		return m, nil, &fault.Input{File: path, Err: fmt.Errorf("it has no manifest: %w", err), Mend: "name the output of ballast merge"}
-	}
-	if err := strict.Decode(text, &m); err != nil {
-		return m, nil, &fault.Input{File: file, Err: err}
-	}
-	if m.SchemaVersion != 1 {
-		return m, nil, &fault.Input{File: file, Field: "schema_version", Err: fmt.Errorf("it is %d, this version knows 1", m.SchemaVersion), Mend: "use the version that wrote it"}
+		return m, nil, err
 	}
 	if err := m.wellFormed(file); err != nil {
 		return m, nil, err
@@ -333,9 +368,6 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 	}
 	return m, list, nil
 }
-
-// maxManifest is the most bytes of a manifest that are read: with 10,000 files it has 2 MB.
-const maxManifest = 8 << 20
 
 // wellFormed refuses a manifest whose sizes and checksums are none.
 func (m Manifest) wellFormed(file string) error {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Input is a model that is merged.
@@ -44,7 +45,7 @@ func openInput(ref Ref, recipeDir string) (*Input, error) {
 		} else if base, _, ok := strings.Cut(path, "@"); ok && exists(base) {
 			mend = "revisions behind @ are not looked up: name the folder of the one you want"
 		}
-		return nil, &fault.Input{Field: "model", Err: fmt.Errorf("%s: there is no such file or folder", path), Mend: mend}
+		return nil, &fault.Input{Field: "model", Err: fmt.Errorf("%s: there is no such file or folder", printable.Line(path)), Mend: mend}
 	}
 	f, err := weights.Open(path)
 	if err != nil {

@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // paceWindow is how far ahead of its merging a model may be hashed, in bytes.
@@ -84,7 +85,7 @@ func (e *execution) hashInputs() {
 
 // hashFile returns the SHA-256 of a file, and its size. It calls read, if there is one, with the bytes of each piece.
 func hashFile(ctx context.Context, path string, buffer []byte, read func(bytes int64)) (sum string, bytes int64, err error) {
-	f, err := os.Open(path)
+	f, err := untrusted.Open(path)
 	if err != nil {
 		return "", 0, fmt.Errorf("merge: %w", err)
 	}

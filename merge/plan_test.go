@@ -14,6 +14,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/merge"
 )
 
@@ -214,7 +215,7 @@ func TestErrors(t *testing.T) {
 		"unequal ranges": {fmt.Sprintf("merge_method: linear\nslices: [{sources: [{model: %s/a, layer_range: [0, 2]}, {model: %s/b, layer_range: [0, 3]}]}]", dir, dir), "sources of a slice have equally many"},
 		"memory":         {two("linear", "a", "b", ""), "bytes are allowed; linear of 2 models"},
 		"input":          {two("linear", "a", "b", ""), "the output is the input"},
-		"there":          {two("linear", "a", "b", ""), "it is already there; choose another output"},
+		"there":          {two("linear", "a", "b", ""), "is there already and holds config.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := merge.Options{Out: filepath.Join(dir, "out")}
@@ -231,8 +232,13 @@ func TestErrors(t *testing.T) {
 				t.Fatalf("the error is %v\nwant %s", err, c.want)
 			}
 			var bad interface{ BadInput() bool }
-			if !errors.As(err, &bad) || !bad.BadInput() {
-				t.Errorf("%v is no bad input", err)
+			var usage *fault.Usage
+			if name == "there" {
+				if !errors.As(err, &usage) {
+					t.Errorf("%v is not a usage error", err)
+				}
+			} else if !errors.As(err, &bad) || !bad.BadInput() {
+				t.Errorf("%v is not bad input", err)
 			}
 			if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
 				t.Errorf("left behind: %v", left)

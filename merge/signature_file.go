@@ -13,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -159,6 +160,18 @@ func ParseSignature(name string, data []byte) (Signature, error) {
 		return bad("tensors", "there is none")
 	case len(h.Tensors)+len(h.Replaced) != len(file.Names()):
 		return bad("tensors", "the header names %d, the file holds %d", len(h.Tensors)+len(h.Replaced), len(file.Names()))
+	}
+	// Codes of one bit become values of 32, and the header may name a tensor twice: the whole is measured before any is made.
+	whole := int64(0)
+	for _, e := range h.Tensors {
+		n, ok := untrusted.Product(math.MaxInt32, e.Shape...)
+		if !ok {
+			return bad(e.Name, "shape is %v", e.Shape)
+		}
+		whole += 4 * int64(n)
+		if err := memory.Need(name, whole); err != nil {
+			return Signature{}, err
+		}
 	}
 	s := Signature{Name: h.Name, Norms: h.Norms, Quantizer: h.Quantizer, Levels: h.Levels, Model: h.Model, Metadata: maps.Clone(h.Metadata)}
 	for _, e := range h.Tensors {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
 )
 
@@ -31,7 +32,7 @@ type FileSoup struct {
 const soupStretch = 1 << 18
 
 // Files averages model files of any format that package weights opens, and writes model.safetensors, or shards with an index where
-// it is larger than safetensors.MaxShard, into the folder out. Models are read once, in stretches: a few megabytes a processor are in
+// it is larger than safetensors.MaxShard, into the folder out, which must be new or empty. Models are read once, in stretches: a few megabytes a processor are in
 // memory whatever their size or number. Integer tensors are copied from the first model; others keep its type, F32 where safetensors
 // has none like it. progress, if not nil, is told of the values done.
 func (u UniformSoup) Files(ctx context.Context, paths []string, out string, progress func(done, total int64)) (FileSoup, error) {
@@ -107,12 +108,13 @@ func combineFiles(paths []string, out string, mean *fileMean) (r FileSoup, err e
 	if files[0].Kind() == weights.Safetensors {
 		metadata = files[0].Metadata()
 	}
-	if r.Bytes > safetensors.MaxShard {
-		err = safetensors.WriteSharded(out, list, metadata, safetensors.MaxShard)
-	} else {
-		err = safetensors.WriteFile(filepath.Join(out, "model.safetensors"), list, metadata)
-	}
-	mean.ahead.Wait()
+	err = durable.WriteDir(out, durable.Marked(false), func(tmp string) error {
+		defer mean.ahead.Wait()
+		if r.Bytes > safetensors.MaxShard {
+			return safetensors.WriteSharded(tmp, list, metadata, safetensors.MaxShard)
+		}
+		return safetensors.WriteFile(filepath.Join(tmp, "model.safetensors"), list, metadata)
+	})
 	if err != nil {
 		return r, err
 	}

@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 
+	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/internal/fault"
-	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -71,18 +72,12 @@ func (p *Plan) planVocabulary(l layout) error {
 		}
 		chosen, v.tokenizer = tokens[in], in.dir()
 	}
-	v.rows = size0(chosen)
-	if pad < 0 || pad > maxRow {
-		return fmt.Errorf("tokenizer.pad_to_multiple_of is %d; use 0 for none, and at most %d", pad, maxRow)
+	if pad < 0 || pad > maxPad {
+		return &fault.Input{Field: "tokenizer.pad_to_multiple_of", Err: fmt.Errorf("it is %d, at most %d is possible", pad, maxPad), Mend: "use 64 or 128"}
 	}
+	v.rows = size0(chosen)
 	if pad > 0 {
 		v.rows = (v.rows + pad - 1) / pad * pad
-	}
-	for _, in := range p.Inputs {
-		// The rows of each model, and of the output's embeddings at least one number.
-		if _, err := untrusted.Bytes("rows of tokens of "+in.Path, 8, v.rows); err != nil {
-			return err
-		}
 	}
 	for _, in := range p.Inputs {
 		rows := make([]int, v.rows)
@@ -119,25 +114,24 @@ type addedToken struct {
 	Content string `json:"content"`
 }
 
-// The limits of a tokenizer.json. Those of vocabularies of 256,000 tokens have 35 MB.
+// The most values in a tokenizer.json of any size, and then one for so many bytes. Those of models have ten bytes or more for each.
 const (
-	maxTokenizer = 256 << 20
-	maxRow       = 1 << 24 // of a token; embeddings have at most 2^18 rows
+	fewTokens     = 250_000
+	bytesPerToken = 4
 )
+
+// maxPad bounds pad_to_multiple_of; sizes that processors like are multiples of 64 or 128.
+const maxPad = 1 << 16
 
 // readTokens reads the tokens of a tokenizer.json and their rows.
 func readTokens(dir string) (map[string]int, error) {
-	path, err := untrusted.Inside(dir, "tokenizer.json")
-	var text []byte
-	if err == nil {
-		text, err = untrusted.ReadFile(path, maxTokenizer)
-	}
-	var refused *untrusted.Error
-	if errors.As(err, &refused) {
-		return nil, err
-	}
+	path := filepath.Join(dir, "tokenizer.json")
+	text, err := hf.ReadCompanion(dir, "tokenizer.json")
 	if err != nil {
 		return nil, &fault.Input{File: path, Err: err, Mend: "tokens are matched by tokenizer.json: get it, or leave tokenizer_source out"}
+	}
+	if err := untrusted.CheckJSON(path, text, max(fewTokens, len(text)/bytesPerToken)); err != nil {
+		return nil, err
 	}
 	var file struct {
 		Model struct {
@@ -146,31 +140,45 @@ func readTokens(dir string) (map[string]int, error) {
 		Added []addedToken `json:"added_tokens"`
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, &fault.Input{File: path, Err: err, Mend: "get it again"}
+		return nil, &fault.Input{File: path, Err: untrusted.JSONError(err), Mend: "get it again"}
 	}
 	tokens := map[string]int{}
-	if bytes.HasPrefix(file.Model.Vocab, []byte("[")) { // [token, score] in the order of rows
-		var list [][]any
-		if err := json.Unmarshal(file.Model.Vocab, &list); err != nil {
-			return nil, &fault.Input{File: path, Field: "model.vocab", Err: err, Mend: "get it again"}
-		}
-		for row, entry := range list {
-			if len(entry) > 0 {
-				tokens[fmt.Sprint(entry[0])] = row
-			}
-		}
-	} else if err := json.Unmarshal(file.Model.Vocab, &tokens); err != nil {
-		return nil, &fault.Input{File: path, Field: "model.vocab", Err: err, Mend: "get it again"}
+	if bytes.HasPrefix(file.Model.Vocab, []byte("[")) {
+		err = listedTokens(file.Model.Vocab, tokens)
+	} else {
+		err = json.Unmarshal(file.Model.Vocab, &tokens)
+	}
+	if err != nil {
+		return nil, &fault.Input{File: path, Field: "model.vocab", Err: untrusted.JSONError(err), Mend: "get it again"}
 	}
 	for _, t := range file.Added {
 		tokens[t.Content] = t.ID
 	}
+	most := 4*len(tokens) + fewTokens // rows may have gaps, but not without end
 	for token, row := range tokens {
-		if row < 0 || row >= maxRow {
-			return nil, &fault.Input{File: path, Field: strict.Short(token), Err: fmt.Errorf("its row is %d", row), Mend: "get the file again"}
+		if row < 0 || row >= most {
+			return nil, &fault.Input{File: path, Field: token, Err: fmt.Errorf("its row is %d", row), Mend: "get the file again"}
 		}
 	}
 	return tokens, nil
+}
+
+// listedTokens reads a vocabulary that lists [token, score] in the order of rows, one entry after the other.
+func listedTokens(list []byte, tokens map[string]int) error {
+	d := json.NewDecoder(bytes.NewReader(list))
+	if _, err := d.Token(); err != nil {
+		return err
+	}
+	for row := 0; d.More(); row++ {
+		var entry []any
+		if err := d.Decode(&entry); err != nil {
+			return err
+		}
+		if len(entry) > 0 {
+			tokens[fmt.Sprint(entry[0])] = row
+		}
+	}
+	return nil
 }
 
 // apply makes a tensor with a row for each token one with the rows of the output.

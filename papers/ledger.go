@@ -1,6 +1,7 @@
 package papers
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -108,11 +109,30 @@ func (l *Ledger) Put(e Entry) {
 
 // Write writes the ledger whole or not at all.
 func (l Ledger) Write(path string) error {
+	return durable.WriteFile(path, l.encode)
+}
+
+func (l Ledger) encode(w io.Writer) error {
 	l.SchemaVersion = LedgerVersion
-	return durable.WriteFile(path, func(w io.Writer) error {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(l)
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(l)
+}
+
+// Record puts an entry into a ledger file, beside what other processes have put into it since it was read.
+func Record(path string, e Entry) error {
+	return durable.Update(path, func(content []byte) ([]byte, error) {
+		l := Ledger{SchemaVersion: LedgerVersion}
+		if content != nil {
+			var err error
+			if l, err = decodeLedger(path, content); err != nil {
+				return nil, err
+			}
+		}
+		l.Put(e)
+		var b bytes.Buffer
+		err := l.encode(&b)
+		return b.Bytes(), err
 	})
 }
 

@@ -52,6 +52,12 @@ type record struct {
 	tensors string // file of the tensors
 }
 
+// Files are the files that Run writes into its folder, as patterns of package path.
+var Files = []string{
+	checkpointsDir + "/" + lockFile, checkpointsDir + "/" + stepPrefix + "*/" + bundle.WeightsFile,
+	checkpointsDir + "/" + stepPrefix + "*/" + stateFile, checkpointsDir + "/" + stepPrefix + "*/" + sumsFile,
+}
+
 // checkpoints is the folder of one run's checkpoints, locked against a second run.
 type checkpoints struct {
 	dir    string
@@ -114,7 +120,7 @@ func (c *checkpoints) path(step int) string {
 // save writes a checkpoint whole or not at all, then removes those no longer wanted.
 func (c *checkpoints) save(s *state, r record) error {
 	path := c.path(r.Step)
-	err := durable.WriteDir(path, func(tmp string) error {
+	err := durable.WriteDir(path, durable.Permit{Overwrite: true, Owns: durable.Only(bundle.WeightsFile, stateFile, sumsFile)}, func(tmp string) error {
 		weights := filepath.Join(tmp, bundle.WeightsFile)
 		if err := bundle.WriteTensors(weights, slices.Collect(s.store.IterVariables())); err != nil {
 			return err

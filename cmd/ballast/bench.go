@@ -15,7 +15,7 @@ import (
 
 func newBench(a *app) *cobra.Command {
 	var only, out, peers, compare string
-	var quick, list bool
+	var quick, list, overwrite bool
 	cmd := &cobra.Command{
 		Use:   "bench [SUITE...]",
 		Short: "Measure what this machine and engine can do, and how near Ballast comes to it",
@@ -59,6 +59,11 @@ two files of --out side by side.`,
 					return err
 				}
 			}
+			release, err := claimFile(out, overwrite)()
+			if err != nil {
+				return err
+			}
+			defer func() { _ = release() }() // the lock ends with the process at the latest
 			if o.Dir, err = os.MkdirTemp(".", ".bench-*"); err != nil {
 				return err
 			}
@@ -91,6 +96,7 @@ two files of --out side by side.`,
 			return file.Table(a.out)
 		},
 	}
+	overwriteFlag(cmd, &overwrite)
 	cmd.Flags().StringVar(&only, "only", "", "measure only lines whose suite and name match this regular expression")
 	cmd.Flags().StringVar(&out, "out", "", "write the results to this file too")
 	cmd.Flags().StringVar(&peers, "peer-results", "", "a peer's results on this machine, from a script of bench/peers")

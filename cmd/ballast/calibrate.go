@@ -18,6 +18,7 @@ type calibrateFlags struct {
 	data, part     string
 	logits, labels string
 	method, out    string
+	overwrite      bool
 }
 
 func newCalibrate(a *app) *cobra.Command {
@@ -40,6 +41,7 @@ and, with --out FILE.npy, writes the scaled logits.`,
 	flags.StringVar(&f.labels, "labels", "", ".npy file of labels, with --logits")
 	flags.StringVar(&f.method, "method", "temperature", "method: temperature")
 	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder) or the scaled logits (a .npy file)")
+	overwriteFlag(cmd, &f.overwrite)
 	flags.IntVar(&method.MaxIterations, "max-iterations", method.MaxIterations, "Newton steps at most")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if f.method != "temperature" {
@@ -51,12 +53,18 @@ and, with --out FILE.npy, writes the scaled logits.`,
 			if f.logits == "" || f.labels == "" || len(args) > 0 {
 				return &fault.Usage{Err: fmt.Errorf("give --logits and --labels together, without MODEL")}
 			}
-			fit, err = calibrateSaved(method, f)
+			err = claimed(claimFile(f.out, f.overwrite), func() error {
+				fit, err = calibrateSaved(method, f)
+				return err
+			})
 		} else {
 			if len(args) == 0 || f.data == "" || f.out == "" {
 				return &fault.Usage{Err: fmt.Errorf("give MODEL, --data and --out, or --logits and --labels")}
 			}
-			fit, err = a.calibrateModel(c.Context(), method, args[0], f)
+			err = claimed(claimBundle(f.out, f.overwrite), func() error {
+				fit, err = a.calibrateModel(c.Context(), method, args[0], f)
+				return err
+			})
 		}
 		if err != nil {
 			return err

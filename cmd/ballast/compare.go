@@ -19,6 +19,7 @@ import (
 type compareFlags struct {
 	on, recipe, out, metric string
 	print                   bool
+	overwrite               bool
 }
 
 func newCompare(a *app) *cobra.Command {
@@ -47,6 +48,7 @@ Without seed=, three seeds are run.`,
 	flags.StringVar(&f.recipe, "recipe", "", "recipe file that all runs share (default: the defaults)")
 	flags.StringVar(&f.out, "out", "", "folder of the runs (default runs/compare-HASH)")
 	flags.BoolVar(&f.print, "print-recipe", false, "print the built-in recipe for comparing norms, and do nothing")
+	overwriteRunFlag(cmd, &f.overwrite)
 	flags.StringVar(&f.metric, "metric", "accuracy", "what is compared")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if f.print {
@@ -85,6 +87,14 @@ Without seed=, three seeds are run.`,
 				return &fault.Usage{Err: err}
 			}
 		}
+		if f.out == "" {
+			f.out = lab.CompareOptions{Settings: settings, Sweep: args, Metric: f.metric}.DefaultDir()
+		}
+		release, err := claimRun("compare", f.out, lab.IsComparison, lab.CompareFiles, f.overwrite)()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = release() }() // the lock ends with the process at the latest
 		e, err := a.openEngine()
 		if err != nil {
 			return err

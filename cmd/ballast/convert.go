@@ -15,6 +15,7 @@ import (
 // convertFlags are the flags of "ballast convert".
 type convertFlags struct {
 	foldNorms  bool
+	overwrite  bool
 	data, part string
 	out        string
 	examples   int
@@ -54,6 +55,7 @@ plain ones; the copy is run beside the model on a batch, and the largest differe
 	flags.BoolVar(&f.format.Compress, "compress", false, "deflate the arrays, with --to npz")
 	flags.BoolVar(&f.format.KeepNames, "keep-names", false, "keep the names of a llama's tensors between GGUF and Hugging Face")
 	flags.BoolVar(&f.format.check, "check", false, "read model and copy again and compare them, with --to")
+	overwriteFlag(cmd, &f.overwrite)
 	flags.IntVar(&f.examples, "examples", 64, "examples to compare the two models on")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		path, err := data.ModelPath(args[0])
@@ -67,43 +69,54 @@ plain ones; the copy is run beside the model on a batch, and the largest differe
 			if f.examples < 1 {
 				return &fault.Usage{Err: fmt.Errorf("give at least 1 of --examples")}
 			}
-			return a.convertFormat(c.Context(), path, f)
+			if f.out == "" {
+				return &fault.Usage{Err: fmt.Errorf("give --out, a file or a folder to write")}
+			}
+			claim := func() (func() error, error) { return convert.Claim(f.out, f.format.To, f.overwrite) }
+			return claimed(claim, func() error { return a.convertFormat(c.Context(), path, f) })
 		}
 		if !f.foldNorms || f.out == "" || f.examples < 1 {
 			return &fault.Usage{Err: fmt.Errorf("give --to and --out; or --fold-norms, --out, and at least 1 of --examples")}
 		}
-		b, err := bundle.Open(path)
-		if err != nil {
-			return err
-		}
-		folded, report, err := convert.FoldNorms(b)
-		if err != nil {
-			return &fault.Input{File: args[0], Err: err}
-		}
-		x, n, err := f.inputs(b, a.seed)
-		if err != nil {
-			return err
-		}
-		e, err := a.openEngine()
-		if err != nil {
-			return err
-		}
-		defer e.Close()
-		if err := report.Compare(e, b, folded, x, n); err != nil {
-			return err
-		}
-		if err := folded.Save(f.out); err != nil {
-			return err
-		}
-		a.remark("written: %s", f.out)
-		if a.json {
-			return a.printJSON(report)
-		}
-		_, err = fmt.Fprintf(a.out, "%d norms folded, %d kernels standardised for good\nlargest change of a logit %.3g, largest logit %.3g, on %d examples\n",
-			len(report.Norms), len(report.Standardized), report.LargestChange, report.LargestLogit, report.ExamplesTested)
-		return err
+		return claimed(claimBundle(f.out, f.overwrite), func() error { return a.foldNorms(path, f) })
 	}
 	return cmd
+}
+
+// foldNorms writes a copy of a bundle without its norms.
+func (a *app) foldNorms(path string, f convertFlags) error {
+	b, err := bundle.Open(path)
+	if err != nil {
+		return err
+	}
+	folded, report, err := convert.FoldNorms(b)
+	if err != nil {
+		return &fault.Input{File: path, Err: err}
+	}
+
+	x, n, err := f.inputs(b, a.seed)
+	if err != nil {
+		return err
+	}
+	e, err := a.openEngine()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if err := report.Compare(e, b, folded, x, n); err != nil {
+		return err
+	}
+
+	if err := folded.Save(f.out); err != nil {
+		return err
+	}
+	a.remark("written: %s", f.out)
+	if a.json {
+		return a.printJSON(report)
+	}
+	_, err = fmt.Fprintf(a.out, "%d norms folded, %d kernels standardised for good\nlargest change of a logit %.3g, largest logit %.3g, on %d examples\n",
+		len(report.Norms), len(report.Standardized), report.LargestChange, report.LargestLogit, report.ExamplesTested)
+	return err
 }
 
 // inputs are the examples to compare on.

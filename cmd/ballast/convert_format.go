@@ -9,6 +9,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/convert"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // formatFlags are the flags of "ballast convert" that write another format.
@@ -27,9 +28,6 @@ type converted struct {
 // convertFormat writes a model file in another format, and reads both again with --check.
 func (a *app) convertFormat(ctx context.Context, in string, c convertFlags) error {
 	f, out := c.format, c.out
-	if out == "" {
-		return &fault.Usage{Err: fmt.Errorf("give --out, a file or a folder to write")}
-	}
 	o := f.Options
 	var done func()
 	o.Progress, done = a.bytesCounter("convert")
@@ -90,10 +88,10 @@ const mostDiffering = 10
 func (r converted) text(out io.Writer) error {
 	fmt.Fprintf(out, "%d tensors from %s to %s, %s\n", len(r.Tensors), r.From, r.To, size(r.Bytes))
 	for _, remark := range r.Remarks {
-		fmt.Fprintf(out, "  %s\n", remark)
+		fmt.Fprintf(out, "  %s\n", printable.Line(remark))
 	}
 	if len(r.Files) > 0 {
-		fmt.Fprintf(out, "  along with %v\n", r.Files)
+		fmt.Fprintf(out, "  along with %s\n", printable.Line(fmt.Sprint(r.Files)))
 	}
 	if r.Check == nil {
 		return nil
@@ -108,16 +106,16 @@ func (r converted) text(out io.Writer) error {
 		if i == mostDiffering || t.OfBound == 0 {
 			break
 		}
-		fmt.Fprintf(w, "  %s\t%s to %s\t%.3g\t%.3g\t%.2f\n", t.Name, t.From, t.To, float64(t.Largest), float64(t.Relative), t.OfBound)
+		fmt.Fprintf(w, "  %s\t%s to %s\t%.3g\t%.3g\t%.2f\n", printable.Line(t.Name), printable.Line(t.From), t.To, float64(t.Largest), float64(t.Relative), t.OfBound)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	for _, name := range c.Missing {
-		fmt.Fprintf(out, "  missing: %s\n", name)
+		fmt.Fprintf(out, "  missing: %s\n", printable.Line(name))
 	}
 	for _, name := range c.Extra {
-		fmt.Fprintf(out, "  not in the model: %s\n", name)
+		fmt.Fprintf(out, "  not in the model: %s\n", printable.Line(name))
 	}
 	if r.Run != nil {
 		fmt.Fprintf(out, "run on %d examples with either's weights: largest change of an output %.3g, largest output %.3g\n", r.Run.Examples, r.Run.LargestChange, r.Run.LargestOutput)

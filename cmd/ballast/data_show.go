@@ -24,6 +24,7 @@ import (
 type showFlags struct {
 	part, shift, png string
 	index, count     int
+	overwrite        bool
 }
 
 func newDataShow(a *app) *cobra.Command {
@@ -38,36 +39,42 @@ func newDataShow(a *app) *cobra.Command {
 	cmd.Flags().IntVar(&f.count, "count", 1, "number of examples")
 	cmd.Flags().StringVar(&f.shift, "shift", "", "shift and severity, such as contrast:3")
 	cmd.Flags().StringVar(&f.png, "png", "", "write the examples to a PNG contact sheet")
+	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		ds, err := data.Open(args[0], f.part)
+		return claimed(claimFile(f.png, f.overwrite), func() error { return a.show(args[0], f) })
+	}
+	return cmd
+}
+
+// show shows examples in the terminal or writes them as a picture.
+func (a *app) show(name string, f showFlags) error {
+	ds, err := data.Open(name, f.part)
+	if err != nil {
+		return err
+	}
+	if f.shift != "" {
+		if ds, err = shiftOf(ds, f.shift, a.seed); err != nil {
+			return err
+		}
+	}
+	if f.index < 0 || f.count < 1 || f.index+f.count > ds.Len() {
+		return &fault.Usage{Err: fmt.Errorf("examples %d to %d are asked for, %s has 0 to %d", f.index, f.index+f.count-1, ds.Info().Name, ds.Len()-1)}
+	}
+	if len(ds.Info().Shape) != 3 {
+		return &fault.Usage{Err: fmt.Errorf("%s has examples of shape %v; only images can be shown", ds.Info().Name, ds.Info().Shape)}
+	}
+	if f.png != "" {
+		sheet, err := contactSheet(ds, f.index, f.count)
 		if err != nil {
 			return err
 		}
-		if f.shift != "" {
-			if ds, err = shiftOf(ds, f.shift, a.seed); err != nil {
-				return err
-			}
+		if err := durable.WriteFile(f.png, func(w io.Writer) error { return png.Encode(w, sheet) }); err != nil {
+			return err
 		}
-		if f.index < 0 || f.count < 1 || f.index+f.count > ds.Len() {
-			return &fault.Usage{Err: fmt.Errorf("examples %d to %d are asked for, %s has 0 to %d", f.index, f.index+f.count-1, ds.Info().Name, ds.Len()-1)}
-		}
-		if len(ds.Info().Shape) != 3 {
-			return &fault.Usage{Err: fmt.Errorf("%s has examples of shape %v; only images can be shown", ds.Info().Name, ds.Info().Shape)}
-		}
-		if f.png != "" {
-			sheet, err := contactSheet(ds, f.index, f.count)
-			if err != nil {
-				return err
-			}
-			if err := durable.WriteFile(f.png, func(w io.Writer) error { return png.Encode(w, sheet) }); err != nil {
-				return err
-			}
-			a.remark("%d examples: %s", f.count, f.png)
-			return nil
-		}
-		return a.showExamples(ds, f)
+		a.remark("%d examples: %s", f.count, f.png)
+		return nil
 	}
-	return cmd
+	return a.showExamples(ds, f)
 }
 
 func shiftOf(ds data.Dataset, text string, seed uint64) (data.Dataset, error) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +27,8 @@ var demoRecipe []byte
 type demoFlags struct {
 	out   string
 	quick bool
+
+	overwrite bool
 }
 
 func newDemo(a *app) *cobra.Command {
@@ -44,8 +48,32 @@ A training that was cut short goes on where it stopped.`,
 	}
 	cmd.Flags().StringVar(&f.out, "out", filepath.Join("runs", "demo"), "folder for the models and the report")
 	cmd.Flags().BoolVar(&f.quick, "quick", false, "the small digits that are in the binary (optdigits), in seconds")
-	cmd.RunE = func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), f) }
+	overwriteRunFlag(cmd, &f.overwrite)
+	cmd.RunE = func(c *cobra.Command, _ []string) error {
+		if f.quick {
+			f.out += "-quick"
+		}
+		return claimed(claimRun("demo", f.out, isDemo, demoFiles, f.overwrite), func() error { return a.demo(c.Context(), f) })
+	}
 	return cmd
+}
+
+// demoFiles are the files of a demo's folder.
+var demoFiles = slices.Concat([]string{"report.html", "report.json"}, within("training", train.Files), within("model", bundle.Files), within("mended", bundle.Files))
+
+// within puts a folder in front of patterns.
+func within(dir string, patterns []string) []string {
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		out[i] = dir + "/" + p
+	}
+	return out
+}
+
+// isDemo recognises a demo's folder.
+func isDemo(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, "training", "checkpoints"))
+	return err == nil
 }
 
 // demoResult is what "ballast demo --json" prints.
@@ -67,9 +95,6 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 	recipe, err := a.demoSettings(ctx, f)
 	if err != nil {
 		return err
-	}
-	if f.quick {
-		f.out += "-quick"
 	}
 	trained, accuracy, err := a.demoTrain(ctx, recipe, e, f)
 	if err != nil {
@@ -103,7 +128,7 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 		a.remark("%s", what)
 	}
 	mended := filepath.Join(f.out, "mended")
-	if err := trained.Save(mended); err != nil {
+	if err := trained.Replace(mended); err != nil {
 		return err
 	}
 	// What is audited is what is on disk.
@@ -173,7 +198,7 @@ func (a *app) demoTrain(ctx context.Context, recipe train.Recipe, e *engine.Engi
 		return nil, 0, err
 	}
 	a.remark("trained %d updates in %.0f s", result.Steps-result.From, result.Seconds)
-	return result.Bundle, result.Metrics["accuracy"], result.Bundle.Save(filepath.Join(f.out, "model"))
+	return result.Bundle, result.Metrics["accuracy"], result.Bundle.Replace(filepath.Join(f.out, "model"))
 }
 
 func (a *app) demoAudit(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.Engine) (report.Report, error) {

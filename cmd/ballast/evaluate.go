@@ -23,6 +23,7 @@ type evaluateFlags struct {
 	bins           int
 	require        string
 	html           string
+	overwrite      bool
 }
 
 func newEvaluate(a *app) *cobra.Command {
@@ -49,38 +50,44 @@ get" has fetched, such as digit-nets/mnist.`,
 	flags.IntVar(&f.bins, "bins", 15, "bins of the calibration errors")
 	flags.StringVar(&f.require, "require", "", "thresholds to meet, such as 'acc>=0.98,ece<=0.02'")
 	flags.StringVar(&f.html, "html", "", "also write the report as one HTML page")
+	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(c *cobra.Command, args []string) error {
-		requirements, err := evaluate.ParseRequirements(f.require)
-		if err != nil {
-			return err
-		}
-		reports, err := a.audits(c.Context(), args, f)
-		if err != nil {
-			return err
-		}
-		var found any = reports[0]
-		var page audited = reports[0]
-		if len(reports) > 1 {
-			several := report.NewSeveral(reports)
-			found, page = several, several
-		}
-		if f.html != "" {
-			if err := report.WriteHTML(f.html, page); err != nil {
-				return err
-			}
-			a.remark("report: %s", f.html)
-		}
-		if a.json {
-			err = a.printJSON(found)
-		} else {
-			err = page.Text(a.out)
-		}
-		if err != nil {
-			return err
-		}
-		return requireAll(reports, requirements)
+		return claimed(claimFile(f.html, f.overwrite), func() error { return a.evaluate(c.Context(), args, f) })
 	}
 	return cmd
+}
+
+// evaluate audits what the flags name, shows the reports and holds them against the requirements.
+func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags) error {
+	requirements, err := evaluate.ParseRequirements(f.require)
+	if err != nil {
+		return err
+	}
+	reports, err := a.audits(ctx, args, f)
+	if err != nil {
+		return err
+	}
+	var found any = reports[0]
+	var page audited = reports[0]
+	if len(reports) > 1 {
+		several := report.NewSeveral(reports)
+		found, page = several, several
+	}
+	if f.html != "" {
+		if err := report.WriteHTML(f.html, page); err != nil {
+			return err
+		}
+		a.remark("report: %s", f.html)
+	}
+	if a.json {
+		err = a.printJSON(found)
+	} else {
+		err = page.Text(a.out)
+	}
+	if err != nil {
+		return err
+	}
+	return requireAll(reports, requirements)
 }
 
 // audited is what can be shown of one model or several.

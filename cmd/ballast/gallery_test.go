@@ -160,6 +160,8 @@ func runHostile(t *testing.T, dir, engine string, within time.Duration, args ...
 	cmd := exec.CommandContext(ctx, os.Args[0], args...) //nolint:gosec // the test itself
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), asCommand+"=1", addressSpace+"=12884901888", "BALLAST_ENGINE="+engine)
+	noted := filepath.Join(t.TempDir(), "peak")
+	cmd.Env = append(cmd.Env, peakFile+"="+noted)
 	cmd.WaitDelay = time.Second
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -170,7 +172,7 @@ func runHostile(t *testing.T, dir, engine string, within time.Duration, args ...
 		t.Fatal(err)
 	}
 	if cmd.ProcessState != nil {
-		r.code, r.peak = cmd.ProcessState.ExitCode(), peakOf(cmd.ProcessState)
+		r.code, r.peak = cmd.ProcessState.ExitCode(), peakOf(cmd.ProcessState, noted)
 	}
 	return r
 }

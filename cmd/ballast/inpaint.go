@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type inpaintFlags struct {
 	data, out string
 	print     bool
 	paper     bool
+	overwrite bool
 }
 
 func newInpaint(a *app) *cobra.Command {
@@ -41,6 +43,7 @@ The defaults take minutes on two cores; --paper takes the sizes of the paper (pa
 	}
 	cmd.Flags().StringVar(&f.data, "data", "", "data set of images of one size")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run")
+	overwriteRunFlag(cmd, &f.overwrite)
 	cmd.Flags().BoolVar(&f.paper, "paper", false, "the sizes of the paper in place of small ones")
 	cmd.Flags().BoolVar(&f.print, "print-config", false, "print every setting, and do nothing")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
@@ -54,9 +57,16 @@ The defaults take minutes on two cores; --paper takes the sizes of the paper (pa
 		if f.data == "" || f.out == "" {
 			return &fault.Usage{Err: fmt.Errorf("give --data and --out; see: ballast inpaint --help")}
 		}
-		return a.inpaint(c.Context(), config, f)
+		claim := claimRun("inpaint", f.out, isInpainting, append([]string{"filled.png"}, inpaint.Files...), f.overwrite)
+		return claimed(claim, func() error { return a.inpaint(c.Context(), config, f) })
 	}
 	return cmd
+}
+
+// isInpainting recognises a folder of "ballast inpaint".
+func isInpainting(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, "run.json"))
+	return err == nil
 }
 
 // config is the settings with the overrides on top.

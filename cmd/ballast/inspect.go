@@ -4,19 +4,22 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
-// fewTensors is how many tensors are listed unasked.
-const fewTensors = 40
+// fewTensors and fewKeys are how many tensors and entries of the metadata are listed unasked.
+const fewTensors, fewKeys = 40, 500
 
 func newInspect(a *app) *cobra.Command {
 	pattern := ""
@@ -37,6 +40,8 @@ checkpoints (without running anything in them), TensorFlow.js models and NumPy a
 		if err != nil {
 			return err
 		}
+		// A file of many small entries makes many small objects. Collecting early keeps the peak near what is used.
+		defer debug.SetGCPercent(debug.SetGCPercent(20))
 		show, done := a.bytesCounter("checksum")
 		in, err := bundle.Inspect(c.Context(), path, show)
 		done()
@@ -79,18 +84,18 @@ func printInspection(out io.Writer, in *bundle.Inspection, total int, asked bool
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "kind\t%s\n", in.Kind)
 	for _, f := range in.Files {
-		fmt.Fprintf(w, "file\t%s  %s  sha256 %s\n", f.Path, size(f.Bytes), f.SHA256)
+		fmt.Fprintf(w, "file\t%s  %s  sha256 %s\n", printable.Line(f.Path), size(f.Bytes), f.SHA256)
 	}
 	because := ""
 	if in.Because != "" {
 		because = " (by " + in.Because + ")"
 	}
-	fmt.Fprintf(w, "architecture\t%s%s\n", in.Architecture, because)
+	fmt.Fprintf(w, "architecture\t%s\n", printable.Line(brief(in.Architecture)+because))
 	var types []string
 	for _, t := range slices.Sorted(maps.Keys(in.Types)) {
 		types = append(types, fmt.Sprintf("%d %s", in.Types[t], t))
 	}
-	fmt.Fprintf(w, "tensors\t%d of %d parameters, %s: %s\n", in.Tensors, in.Parameters, size(in.Bytes), strings.Join(types, ", "))
+	fmt.Fprintf(w, "tensors\t%d of %d parameters, %s: %s\n", in.Tensors, in.Parameters, size(in.Bytes), printable.Line(strings.Join(types, ", ")))
 	if in.Bundle != nil {
 		fmt.Fprintf(w, "input\t%v\n", in.Bundle.InputShape)
 		fmt.Fprintf(w, "labels\t%s\n", brief(strings.Join(in.Bundle.Labels, ", ")))
@@ -99,18 +104,22 @@ func printInspection(out io.Writer, in *bundle.Inspection, total int, asked bool
 		printGraph(w, in.Graph)
 	}
 	if len(in.Companions) > 0 {
-		fmt.Fprintf(w, "beside it\t%s\n", strings.Join(in.Companions, ", "))
+		fmt.Fprintf(w, "beside it\t%s\n", printable.Line(strings.Join(in.Companions, ", ")))
 	}
 	if in.Licence != "" {
-		fmt.Fprintf(w, "licence\t%s\n", in.Licence)
+		fmt.Fprintf(w, "licence\t%s\n", brief(in.Licence))
 	}
 	if in.Runs {
 		fmt.Fprintf(w, "runs\tyes\n")
 	} else {
 		fmt.Fprintf(w, "runs\tno, missing: %s\n", strings.Join(in.Missing, ", "))
 	}
-	for _, key := range slices.Sorted(maps.Keys(in.Metadata)) {
-		fmt.Fprintf(w, "metadata\t%s = %s\n", key, brief(in.Metadata[key]))
+	for i, key := range slices.Sorted(maps.Keys(in.Metadata)) {
+		if i == fewKeys {
+			fmt.Fprintf(w, "metadata\t... and %d more; --json shows all\n", len(in.Metadata)-fewKeys)
+			break
+		}
+		fmt.Fprintf(w, "metadata\t%s = %s\n", brief(key), brief(in.Metadata[key]))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -125,7 +134,7 @@ func printGraph(w io.Writer, g *bundle.ONNXGraph) {
 		if v.Shape != nil {
 			shape = fmt.Sprint(v.Shape)
 		}
-		fmt.Fprintf(w, "%s\t%s  %s %s\n", what, v.Name, v.Type, shape)
+		fmt.Fprintf(w, "%s\t%s  %s %s\n", what, printable.Line(v.Name), printable.Line(v.Type), printable.Line(shape))
 	}
 	for _, v := range g.Inputs {
 		value("input", v)
@@ -134,15 +143,15 @@ func printGraph(w io.Writer, g *bundle.ONNXGraph) {
 		value("output", v)
 	}
 	for _, domain := range slices.Sorted(maps.Keys(g.Opsets)) {
-		fmt.Fprintf(w, "opset\t%s %d\n", domain, g.Opsets[domain])
+		fmt.Fprintf(w, "opset\t%s %d\n", printable.Line(domain), g.Opsets[domain])
 	}
 	var operators []string
 	for _, name := range slices.Sorted(maps.Keys(g.Operators)) {
 		operators = append(operators, fmt.Sprintf("%d %s", g.Operators[name], name))
 	}
-	fmt.Fprintf(w, "operators\t%s\n", strings.Join(operators, ", "))
+	fmt.Fprintf(w, "operators\t%s\n", printable.Line(strings.Join(operators, ", ")))
 	if len(g.Unsupported) > 0 {
-		fmt.Fprintf(w, "not supported\t%s\n", strings.Join(g.Unsupported, ", "))
+		fmt.Fprintf(w, "not supported\t%s\n", printable.Line(strings.Join(g.Unsupported, ", ")))
 	}
 }
 
@@ -153,7 +162,7 @@ func printTensors(out io.Writer, list []weights.Info, total int, asked bool) err
 		if !asked && i == fewTensors {
 			break
 		}
-		fmt.Fprintf(w, "%s\t%s\t%v\t%d\n", t.Name, t.Type, t.Shape, t.Bytes)
+		fmt.Fprintf(w, "%s\t%s\t%v\t%d\n", printable.Line(t.Name), printable.Line(t.Type), t.Shape, t.Bytes)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -180,11 +189,16 @@ func size(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// brief cuts text to one line.
+// brief cuts text to one line, and escapes what would act on a terminal.
 func brief(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > 100 {
-		return string(r[:100]) + fmt.Sprintf("... (%d characters)", len(r))
+	if n := utf8.RuneCountInString(s); n > 100 {
+		end := 0
+		for range 100 {
+			_, width := utf8.DecodeRuneInString(s[end:])
+			end += width
+		}
+		return printable.Line(s[:end]) + fmt.Sprintf("... (%d characters)", n)
 	}
-	return s
+	return printable.Line(s)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/convert"
+	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/merge"
@@ -64,7 +65,7 @@ output carries a manifest with the checksums of all it was made of; "ballast ver
 	flags.StringVar(&f.dtype, "dtype", "", "type of the output, in place of the recipe's: float32, float16 or bfloat16")
 	flags.IntVar(&f.threads, "threads", 0, "cores that work (default all)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, say what it would take, and stop")
-	flags.BoolVar(&f.overwrite, "overwrite", false, "replace an output that is there, once the new one is whole")
+	overwriteFlag(cmd, &f.overwrite)
 	flags.BoolVar(&f.saturate, "saturate", false, "values too large for the type of the output become its largest; else they are an error")
 	flags.StringVar(&f.missing, "allow-missing", "", "tensors that not all models have: union merges those there are, intersection leaves them out")
 	flags.BoolVar(&f.verify, "verify", false, "read the output back and compare it with its checksums")
@@ -100,10 +101,14 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	}
 	gguf := strings.HasSuffix(f.out, ".gguf")
 	if gguf { // merged beside it first
-		o.Out = filepath.Join(filepath.Dir(f.out), "."+filepath.Base(f.out)+".merged")
+		o.Out = durable.Beside(f.out, durable.StageSuffix)
 		o.Overwrite = true
-		if _, err := os.Stat(f.out); err == nil && !f.overwrite {
-			return &fault.Input{File: f.out, Err: errors.New("it is already there"), Mend: "choose another output, or give --overwrite"}
+		if !f.dryRun {
+			release, err := claimFile(f.out, f.overwrite)()
+			if err != nil {
+				return err
+			}
+			defer func() { _ = release() }() // the lock ends with the process at the latest
 		}
 	}
 	plan, err := merge.NewPlan(recipe, o)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/merge"
 )
 
@@ -45,7 +46,7 @@ the mean of |x - y|, and the cosine of the flattened tensors. Tensors that one o
 		}
 		for _, t := range list {
 			if t.Largest > 0 {
-				fmt.Fprintf(w, "%s\t%s and %s\t%.4g\t%.4g\t%.6f\n", t.Name, t.Type, t.OtherType, t.Largest, t.Mean, t.Cosine)
+				fmt.Fprintf(w, "%s\t%s and %s\t%.4g\t%.4g\t%.6f\n", printable.Line(t.Name), printable.Line(t.Type), printable.Line(t.OtherType), t.Largest, t.Mean, t.Cosine)
 			}
 		}
 		if err := w.Flush(); err != nil {
@@ -56,7 +57,7 @@ the mean of |x - y|, and the cosine of the flattened tensors. Tensors that one o
 			names []string
 		}{{"other shapes", d.Shapes}, {"only in " + args[0], d.First}, {"only in " + args[1], d.Second}} {
 			for _, name := range part.names {
-				fmt.Fprintf(a.out, "%s: %s\n", part.what, name)
+				fmt.Fprintf(a.out, "%s: %s\n", printable.Line(part.what), printable.Line(name))
 			}
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/papers"
 )
 
@@ -15,6 +16,7 @@ func newPapers(a *app) *cobra.Command {
 	var (
 		recipe, markdown bool
 		figures          string
+		overwrite        bool
 	)
 	cmd := &cobra.Command{
 		Use:   "papers [SLUG]",
@@ -29,13 +31,14 @@ func newPapers(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&recipe, "recipe", false, "print the recipe of the paper as YAML")
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the catalogue with all evidence as Markdown, which docs/papers.md is")
 	cmd.Flags().StringVar(&figures, "figures", "", "draw what was measured into DIR/SLUG, of the paper or of all")
+	overwriteFlag(cmd, &overwrite)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		ledger, err := papers.EmbeddedLedger()
 		if err != nil {
 			return err
 		}
 		if figures != "" {
-			return a.drawPapers(args, ledger, figures)
+			return a.drawPapers(args, ledger, figures, overwrite)
 		}
 		if markdown {
 			return papers.Markdown(a.out, ledger)
@@ -57,7 +60,7 @@ func newPapers(a *app) *cobra.Command {
 }
 
 // drawPapers draws the figures of the papers named, or of all, that were measured.
-func (a *app) drawPapers(slugs []string, ledger papers.Ledger, dir string) error {
+func (a *app) drawPapers(slugs []string, ledger papers.Ledger, dir string, overwrite bool) error {
 	list := papers.List()
 	if len(slugs) > 0 {
 		p, err := papers.Find(slugs[0])
@@ -71,6 +74,11 @@ func (a *app) drawPapers(slugs []string, ledger papers.Ledger, dir string) error
 		e, ok := ledger.Entry(p.Slug)
 		if !ok {
 			continue
+		}
+		for _, figure := range p.Figures {
+			if _, err := (durable.Permit{Overwrite: overwrite}).CheckFile(filepath.Join(dir, p.Slug, figure.Name+".png")); err != nil {
+				return err
+			}
 		}
 		paths, err := papers.WriteFigures(p, e, filepath.Join(dir, p.Slug))
 		if err != nil {

@@ -49,10 +49,14 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 				return err
 			}
 		}
-		book, err := papers.ReadLedger(ledger)
+		if _, err := papers.ReadLedger(ledger); err != nil { // before hours of work, not after
+			return err
+		}
+		release, err := claimRun("reproduce", filepath.Join(dir, p.Slug), isReproduction, nil, false)()
 		if err != nil {
 			return err
 		}
+		defer func() { _ = release() }() // the lock ends with the process at the latest
 		e, err := a.openEngine()
 		if err != nil {
 			return err
@@ -70,8 +74,7 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 		}
 		v := buildVersion()
 		entry.Date, entry.Machine, entry.Version, entry.Commit = time.Now().UTC().Truncate(time.Second), machine(), v.summary(), v.Commit
-		book.Put(entry)
-		if err := book.Write(ledger); err != nil {
+		if err := papers.Record(ledger, entry); err != nil {
 			return err
 		}
 		a.remark("ledger: %s", ledger)
@@ -101,6 +104,14 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 		return unmet
 	}
 	return cmd
+}
+
+// isReproduction recognises a paper's folder: one for each engine, and the figures.
+func isReproduction(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return !e.IsDir() || e.Name() != "figures" && e.Name() != "go" && !strings.HasPrefix(e.Name(), "xla")
+	})
 }
 
 // printEntry prints what was measured: each claim with its verdict, its inequalities and its arms.

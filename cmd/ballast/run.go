@@ -24,7 +24,9 @@ import (
 type runFlags struct {
 	inputs []string
 	output string
-	batch  int
+
+	overwrite bool
+	batch     int
 }
 
 // runOutput is one array that a run gives.
@@ -50,10 +52,16 @@ the units of its data set, and gives logits and probabilities [n, classes]. An O
 	flags.StringArrayVar(&f.inputs, "input", nil, "an input, NAME=FILE.npy, or FILE.npy where the model has one input; repeat for several")
 	flags.StringVar(&f.output, "output", "", "where to write the outputs (.npz)")
 	flags.IntVar(&f.batch, "batch", 64, "examples a step, for bundles")
+	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if len(f.inputs) == 0 || filepath.Ext(f.output) != ".npz" || f.batch < 1 {
 			return &fault.Usage{Err: fmt.Errorf("give --input, --output FILE.npz, and at least 1 of --batch")}
 		}
+		release, err := claimFile(f.output, f.overwrite)()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = release() }() // the lock ends with the process at the latest
 		arrays, err := openInputs(f.inputs)
 		defer func() {
 			for _, array := range arrays {

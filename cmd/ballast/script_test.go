@@ -16,7 +16,14 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		limitAddressSpace()
-		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+		code := 0
+		if read, ok := readersAlone[os.Args[1]]; ok {
+			code = readAlone(read, os.Args[2])
+		} else {
+			code = run(os.Args[1:], os.Stdout, os.Stderr)
+		}
+		notePeak()
+		os.Exit(code)
 	}
 	testscript.Main(m, map[string]func(){
 		"ballast": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"path/filepath"
@@ -114,6 +113,7 @@ func newSignatureExtract(a *app) *cobra.Command {
 	method := merge.NewRobustSignature()
 	var pre, clean, robust, out, name, quantizer string
 	var levels int
+	var overwrite bool
 	cmd := &cobra.Command{
 		Use:   "extract --pre MODEL --clean MODEL --robust MODEL --out FILE",
 		Short: "Extract a signature from three models",
@@ -137,6 +137,7 @@ separated by commas, with * for any characters. --levels is the number of values
 	flags.IntVar(&levels, "levels", 0, "levels of the stored values (0 = float32)")
 	flags.StringVar(&name, "name", "", "what to call it, such as the corruption (default: the name of --out)")
 	flags.StringVar(&out, "out", "", "the signature file to write")
+	overwriteFlag(cmd, &overwrite)
 	cmd.RunE = func(*cobra.Command, []string) error {
 		if pre == "" || clean == "" || robust == "" || out == "" {
 			return &fault.Usage{Err: errors.New("signature extract: give --pre, --clean, --robust and --out")}
@@ -144,6 +145,11 @@ separated by commas, with * for any characters. --levels is the number of values
 		if err := method.Validate(); err != nil {
 			return &fault.Usage{Err: err}
 		}
+		release, err := claimFile(out, overwrite)()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = release() }() // the lock ends with the process at the latest
 		var all [3]merge.Weights
 		for i, path := range []string{pre, clean, robust} {
 			var err error
@@ -321,7 +327,7 @@ func appliedTo(path string) ([]merge.AppliedSignature, error) {
 
 func newSignatureApply(a *app) *cobra.Command {
 	var out, dataName string
-	var force bool
+	var force, overwrite bool
 	var total float64
 	var shifts []string
 	cmd := &cobra.Command{
@@ -341,10 +347,16 @@ What was put on is noted in the model, so that no signature gets on twice. Stati
 	flags.Float64Var(&total, "total", 0, "share this scale equally among the signatures, in place of scales of their own")
 	flags.StringVar(&dataName, "data", "", "data set on whose training part statistics of norms are estimated again")
 	flags.StringArrayVar(&shifts, "shift", nil, "corruption of --data, as NAME:SEVERITY")
+	overwriteFlag(cmd, &overwrite)
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if out == "" {
 			return &fault.Usage{Err: errors.New("signature apply: give --out, a folder for the patched model")}
 		}
+		release, err := claimLike(args[0], out, overwrite)()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = release() }()
 		scaled, err := scaledSignatures(args[1:], total)
 		if err != nil {
 			return err
@@ -451,6 +463,14 @@ func (a *app) recalibrator(ctx context.Context, o *merge.ApplyOptions, model, na
 	return e.Close, nil
 }
 
+// claimLike claims the folder that saveLike writes.
+func claimLike(path, out string, overwrite bool) func() (func() error, error) {
+	if isBundle(path) {
+		return claimBundle(out, overwrite)
+	}
+	return claimMarked(out, overwrite)
+}
+
 // saveLike writes weights as a model of the kind that the path holds: a bundle, or a safetensors file with the other tensors as they were.
 func saveLike(path, out string, w merge.Weights, applied []merge.AppliedSignature) error {
 	if applied == nil {
@@ -507,11 +527,14 @@ func saveLike(path, out string, w merge.Weights, applied []merge.AppliedSignatur
 		}
 		list = append(list, safetensors.Tensor{Name: info.Name, DType: safetensors.DType(to), Shape: info.Shape, Data: raw})
 	}
-	return durable.WriteFile(filepath.Join(out, "model.safetensors"), func(w io.Writer) error { return safetensors.Write(w, list, metadata) })
+	return durable.WriteDir(out, durable.Marked(false), func(tmp string) error {
+		return safetensors.WriteFile(filepath.Join(tmp, "model.safetensors"), list, metadata)
+	})
 }
 
 func newSignatureRemove(a *app) *cobra.Command {
 	var out string
+	var overwrite bool
 	cmd := &cobra.Command{
 		Use:   "remove MODEL SIGNATURE --out FOLDER",
 		Short: "Take a signature off a model again",
@@ -521,10 +544,16 @@ last one, so keep the clean model where that matters.`,
 		Args:    usageArgs(cobra.ExactArgs(2)),
 	}
 	cmd.Flags().StringVar(&out, "out", "", "where to write the model (a folder)")
+	overwriteFlag(cmd, &overwrite)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if out == "" {
 			return &fault.Usage{Err: errors.New("signature remove: give --out, a folder for the model")}
 		}
+		release, err := claimLike(args[0], out, overwrite)()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = release() }()
 		s, err := merge.LoadSignature(args[1])
 		if err != nil {
 			return err

@@ -28,7 +28,7 @@ var soupMethods = []string{"uniform", "greedy", "learned"}
 type soupFlags struct {
 	method, data, out, trace string
 	validation               float64
-	recalibrate              bool
+	recalibrate, overwrite   bool
 	scores                   []float64
 	batch                    int
 
@@ -86,8 +86,20 @@ seed, so that they have not seen these; a model that has is named.`,
 	flags.Float64Var(&f.learned.LR, "lr", f.learned.LR, "learned: learning rate")
 	flags.IntVar(&f.batch, "batch", 256, "learned: examples an update")
 	flags.BoolVar(&f.recalibrate, "recalibrate", false, "estimate the statistics of batch norms again on the training part")
+	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(c *cobra.Command, args []string) error {
-		r, err := a.soup(c.Context(), f, args)
+		if err := f.check(args); err != nil {
+			return err
+		}
+		claim := claimBundle(f.out, f.overwrite)
+		if f.ofFiles(args) {
+			claim = claimMarked(f.out, f.overwrite)
+		}
+		var r soupResult
+		err := claimed(claim, func() (err error) {
+			r, err = a.soup(c.Context(), f, args)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -140,20 +152,18 @@ func (f *soupFlags) check(models []string) error {
 	return nil
 }
 
+// ofFiles tells whether the soup is one of weight files, not of bundles.
+func (f soupFlags) ofFiles(models []string) bool {
+	return f.method == "uniform" && slices.ContainsFunc(models, func(m string) bool { return !isBundle(m) })
+}
+
 func isBundle(path string) bool {
 	_, err := os.Stat(filepath.Join(path, bundle.ManifestFile))
 	return err == nil
 }
 
 func (a *app) soup(ctx context.Context, f soupFlags, models []string) (soupResult, error) {
-	if err := f.check(models); err != nil {
-		return soupResult{}, err
-	}
-	all := true
-	for _, m := range models {
-		all = all && isBundle(m)
-	}
-	if f.method == "uniform" && !all {
+	if f.ofFiles(models) {
 		show, done := a.bytesCounter("soup")
 		files, err := merge.NewUniformSoup().Files(ctx, models, f.out, show)
 		done()

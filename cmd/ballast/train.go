@@ -35,6 +35,8 @@ type trainFlags struct {
 	resume  bool
 	print   bool
 
+	overwrite bool
+
 	overrides []string // as they were given
 }
 
@@ -63,11 +65,25 @@ Without a recipe the defaults are trained; key=value changes one setting. Ctrl-C
 			if f.print {
 				return printRecipe(a.out, recipe)
 			}
-			return a.train(cmd.Context(), recipe, f)
+			if f.out == "" {
+				if f.out, err = lab.RunDir(recipe.Name); err != nil {
+					return &fault.Input{Err: err}
+				}
+			}
+			if f.resume && f.overwrite {
+				return &fault.Usage{Err: errors.New("give --resume or --overwrite, not both")}
+			}
+			// Data that is not there is told before a folder is taken for the run.
+			if _, err := data.Open(recipe.Data, recipe.Part); err != nil {
+				return err
+			}
+			claim := claimRun("train", f.out, lab.IsRun, lab.RunFiles, f.overwrite)
+			return claimed(claim, func() error { return a.train(cmd.Context(), recipe, f) })
 		},
 	}
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for the model and the checkpoints (default runs/NAME of the recipe)")
 	cmd.Flags().StringVar(&f.data, "data", "", "data set, in place of the recipe's")
+	overwriteRunFlag(cmd, &f.overwrite)
 	cmd.Flags().BoolVar(&f.resume, "resume", false, "go on from the newest checkpoint in the folder")
 	cmd.Flags().IntVar(&f.devices, "devices", 1, "spread each batch over this many devices of the engine; the result is the same up to rounding")
 	cmd.Flags().BoolVar(&f.print, "print-recipe", false, "print the recipe with every setting and stop")
@@ -90,15 +106,6 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 		return err
 	}
 	defer e.Close()
-	if f.out == "" {
-		if f.out, err = lab.RunDir(recipe.Name); err != nil {
-			return &fault.Input{Err: err}
-		}
-	}
-	// Data that is not there is told before a folder is taken for the run.
-	if _, err := data.Open(recipe.Data, recipe.Part); err != nil {
-		return err
-	}
 	settings, err := lab.ConfigOf(recipe)
 	if err != nil {
 		return err
@@ -120,7 +127,7 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 		return err
 	}
 	model := filepath.Join(f.out, "model")
-	if err := result.Bundle.Save(model); err != nil {
+	if err := result.Bundle.Replace(model); err != nil {
 		return err
 	}
 	report := trained{model, result.Steps, result.Seconds, result.Resumed, result.From, result.Metrics}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/merge"
 )
 
@@ -33,7 +34,7 @@ ballast-merge.json. With --inputs the files it was merged from are compared too,
 				}{m.Recipe, m.Method, list})
 			}
 			for _, v := range list {
-				if _, err := fmt.Fprintf(a.out, "%s: %s\n", v.File, v.Status); err != nil {
+				if _, err := fmt.Fprintf(a.out, "%s: %s\n", printable.Line(v.File), printable.Line(v.Status)); err != nil {
 					return err
 				}
 			}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Kinds of errors, for errors.Is.
@@ -55,7 +57,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("gguf: ")
 	if e.File != "" {
-		b.WriteString(e.File + ": ")
+		b.WriteString(printable.Line(e.File) + ": ")
 	}
 	if e.Tensor != "" {
 		fmt.Fprintf(&b, "tensor %s: ", quote(e.Tensor))
@@ -64,17 +66,17 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "key %s: ", quote(e.Key))
 	}
 	if e.Field != "" {
-		b.WriteString(e.Field + ": ")
+		b.WriteString(printable.Line(e.Field) + ": ")
 	}
 	if e.Offset >= 0 {
 		fmt.Fprintf(&b, "byte %d: ", e.Offset)
 	}
 	b.WriteString(e.Kind.Error())
 	if e.Text != "" {
-		b.WriteString(": " + e.Text)
+		b.WriteString(": " + printable.Line(e.Text))
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		b.WriteString(": " + printable.Line(e.Err.Error()))
 	}
 	if e.Mend != "" {
 		b.WriteString("; " + e.Mend)

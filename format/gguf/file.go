@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Limits bounds what a file may ask for. A field that is 0 takes the value given here.
@@ -82,14 +83,11 @@ type Info struct {
 // Open opens a file and checks all that comes before its data. Tensors are read from it when they are asked for; it is not mapped, so that
 // no more is in memory than the header and what the caller holds. The file must not change while it is open.
 func Open(path string, opts ...Options) (*File, error) {
-	file, err := os.Open(path)
+	file, err := untrusted.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
 	}
 	stat, err := file.Stat()
-	if err == nil && !stat.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file; name a .gguf file", path)
-	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("gguf: %w", err), file.Close())
 	}

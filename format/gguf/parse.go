@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strings"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -22,6 +23,10 @@ const (
 	maxDims          = 4
 	smallestValue    = 8 + 4 + 1     // bytes: an empty key, a type, a value of one byte
 	smallestTensor   = 8 + 4 + 4 + 8 // bytes: an empty name, no dimensions, a type, an offset
+
+	// What entries of files that are not made to hurt take or more. Room is made for no more than the file can hold of these.
+	likelyValue  = 100
+	likelyTensor = 60
 )
 
 func u32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
@@ -134,7 +139,8 @@ func (f *File) parse(o Options) error {
 	if tensors*smallestTensor+values*smallestValue > s.left() {
 		return s.fail(s.at-16, ErrCount, mendDownload, "%d tensors and %d entries of metadata, %d bytes left", tensors, values, s.left())
 	}
-	f.values, f.byKey = make([]valueEntry, 0, values), make(map[string]int32, values)
+	guess := min(values, s.left()/likelyValue)
+	f.values, f.byKey = make([]valueEntry, 0, guess), make(map[string]int32, guess)
 	for range values {
 		if err := s.value(); err != nil {
 			return err
@@ -144,7 +150,8 @@ func (f *File) parse(o Options) error {
 	if err := f.align(); err != nil {
 		return err
 	}
-	f.tensors, f.byName = make([]entry, 0, tensors), make(map[string]int32, tensors)
+	guess = min(tensors, s.left()/likelyTensor)
+	f.tensors, f.byName = make([]entry, 0, guess), make(map[string]int32, guess)
 	next := int64(0) // where the next tensor must begin
 	for range tensors {
 		if err := s.tensor(&next); err != nil {
@@ -189,8 +196,16 @@ func (f *File) align() error {
 	}
 	n, err := f.Int(AlignmentKey)
 	if err != nil || n < 1 || n > maxAlignment || n&(n-1) != 0 {
-		v, _ := f.Value(AlignmentKey)
-		return &Error{File: f.path, Key: AlignmentKey, Field: "value", Offset: f.values[i].at, Kind: ErrAlignment, Text: fmt.Sprintf("%v (%T)", v, v), Mend: mendRewrite}
+		found := "it is an array"
+		if f.values[i].typ != Array {
+			v, _ := f.Value(AlignmentKey)
+			text := fmt.Sprint(v)
+			if len(text) > 100 {
+				text = strings.ToValidUTF8(text[:100], "") + "..."
+			}
+			found = fmt.Sprintf("%s (%T)", text, v)
+		}
+		return &Error{File: f.path, Key: AlignmentKey, Field: "value", Offset: f.values[i].at, Kind: ErrAlignment, Text: found, Mend: mendRewrite}
 	}
 	f.alignment = n
 	return nil

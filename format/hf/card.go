@@ -29,7 +29,7 @@ type Card struct {
 	raw []byte
 }
 
-// LoadCard reads a model card.
+// LoadCard reads a model card. As with LoadConfig, it may not be a link that leads out of its folder.
 func LoadCard(path string) (*Card, error) {
 	data, err := read(path, maxCard)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // companions are the files that belong to a model beside its weights, and may go wherever it goes.
@@ -22,29 +23,84 @@ var companions = []string{
 	"modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json", "2_Dense/config.json",
 }
 
-// Companions lists the files of a folder that belong to a model beside its weights: config, tokenizer, card, licences.
+// licences begin the names of licences and notices.
+var licences = []string{"LICENSE", "LICENCE", "NOTICE", "USE_POLICY", "COPYING"}
+
+// maxLicences is how many licences and notices of a folder go along; a model has a handful.
+const maxLicences = 1000
+
+// Companions lists the files of a folder that belong to a model beside its weights: config, tokenizer, card, licences. A link that
+// leads out of the folder is an error, since copying it would give away what it leads to (links into the blobs of a Hugging Face
+// cache are followed); so is a pipe, a device or a socket. Folders and links to nothing are passed over.
 func Companions(dir string) ([]string, error) {
-	var out []string
-	add := func(name string) {
-		if stat, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); err == nil && stat.Mode().IsRegular() && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	for _, name := range companions {
-		add(name)
-	}
+	names := slices.Clone(companions)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("hf: %w", err)
 	}
 	for _, e := range entries {
-		for _, prefix := range []string{"LICENSE", "LICENCE", "NOTICE", "USE_POLICY", "COPYING"} {
-			if strings.HasPrefix(strings.ToUpper(e.Name()), prefix) {
-				add(e.Name())
-			}
+		upper := strings.ToUpper(e.Name())
+		if slices.ContainsFunc(licences, func(prefix string) bool { return strings.HasPrefix(upper, prefix) }) {
+			names = append(names, e.Name())
+		}
+	}
+	if most := len(companions) + maxLicences; len(names) > most {
+		return nil, &Error{File: dir, Kind: ErrLimit, Text: fmt.Sprintf("more than %d licences", maxLicences), Mend: "leave those of the model alone there"}
+	}
+
+	var out []string
+	for _, name := range names {
+		ok, err := isCompanion(dir, name)
+		if err != nil {
+			return nil, fmt.Errorf("hf: %w", err)
+		}
+		if ok {
+			out = append(out, name)
 		}
 	}
 	return out, nil
+}
+
+// maxCompanion bounds the companions that are read as a whole; the largest tokenizer.json has 35 MB.
+const maxCompanion = 128 << 20
+
+// ReadCompanion returns the content of a file that Companions may list, of at most 128 MB (4 MB for config.json). It refuses links that
+// lead out of the folder, as Companions does; where the file is missing, the error is fs.ErrNotExist.
+func ReadCompanion(dir, name string) ([]byte, error) {
+	path, err := untrusted.Inside(dir, name)
+	if err != nil {
+		return nil, fmt.Errorf("hf: %w", err)
+	}
+	most := int64(maxCompanion)
+	if name == ConfigFile {
+		most = maxConfig
+	}
+	text, err := untrusted.ReadFile(path, most)
+	if err != nil {
+		return nil, fmt.Errorf("hf: %w", err)
+	}
+	if name == ConfigFile {
+		if err := untrusted.CheckJSON(path, text, maxConfigValues); err != nil {
+			return nil, fmt.Errorf("hf: %w", err)
+		}
+	}
+	return text, nil
+}
+
+// isCompanion reports whether a folder has a file of that name.
+func isCompanion(dir, name string) (bool, error) {
+	path, err := untrusted.Inside(dir, name)
+	if err != nil {
+		return false, err
+	}
+	stat, err := os.Stat(path)
+	if err != nil || stat.IsDir() {
+		return false, nil //nolint:nilerr // most folders have few of them
+	}
+	if !stat.Mode().IsRegular() {
+		return false, &untrusted.Error{Path: path, Text: "it is " + untrusted.Kind(stat.Mode()) + ", not a file", Fix: "take it out of the folder"}
+	}
+	return true, nil
 }
 
 // Tokenizer lists those of names that belong to a tokenizer.
@@ -79,7 +135,7 @@ func CopyCompanions(from, to string) ([]string, error) {
 			return copied, fmt.Errorf("hf: %w", err)
 		}
 		err := durable.WriteFile(target, func(w io.Writer) error {
-			f, err := os.Open(source)
+			f, err := untrusted.Open(source)
 			if err != nil {
 				return err
 			}

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // ConfigFile is the name of a config in a model's folder.
@@ -19,6 +21,9 @@ const ConfigFile = "config.json"
 
 // maxConfig bounds a config.json; the largest known, with 21,000 labels twice, has 1.5 MB.
 const maxConfig = 4 << 20
+
+// maxConfigValues bounds the values in a config.json; 21,000 labels twice are 42,000.
+const maxConfigValues = 200_000
 
 // Config is a config.json.
 type Config struct {
@@ -37,9 +42,10 @@ type Config struct {
 	Keys map[string]json.RawMessage `json:"-"` // everything in the file, as it stands
 }
 
-// LoadConfig reads a config.json, or that of a folder.
+// LoadConfig reads a config.json, or that of a folder. The file may be a link within its folder or into the blobs of a Hugging Face
+// cache; one that leads elsewhere is an error, since folders come from strangers.
 func LoadConfig(path string) (*Config, error) {
-	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
+	if stat, err := os.Stat(path); err == nil && stat.IsDir() && filepath.Base(path) != ConfigFile {
 		path = filepath.Join(path, ConfigFile)
 	}
 	data, err := read(path, maxConfig)
@@ -53,19 +59,15 @@ func LoadConfig(path string) (*Config, error) {
 	return c, err
 }
 
-// read reads a file of at most most bytes.
+// read reads a file of at most most bytes that does not lead out of its folder by a link.
 func read(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
+	dir, name := filepath.Split(path)
+	if _, err := untrusted.Inside(cmp.Or(dir, "."), name); err != nil {
 		return nil, fmt.Errorf("hf: %w", err)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	data, err := untrusted.ReadFile(path, most)
 	if err != nil {
-		return nil, fmt.Errorf("hf: %s: %w", path, err)
-	}
-	if int64(len(data)) > most {
-		return nil, &Error{File: path, Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", most), Mend: mendDownload}
+		return nil, fmt.Errorf("hf: %w", err)
 	}
 	return data, nil
 }
@@ -75,10 +77,13 @@ func ParseConfig(data []byte) (*Config, error) {
 	if len(data) > maxConfig {
 		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxConfig), Mend: mendDownload}
 	}
+	if err := untrusted.CheckJSON(ConfigFile, data, maxConfigValues); err != nil {
+		return nil, &Error{Kind: ErrLimit, Err: err, Mend: mendDownload}
+	}
 	c := &Config{}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(&c.Keys); err != nil {
-		return nil, &Error{Kind: ErrConfig, Err: err, Mend: mendDownload}
+		return nil, &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Mend: mendDownload}
 	}
 	if c.Keys == nil {
 		return nil, &Error{Kind: ErrConfig, Text: "it is null, want an object", Mend: mendDownload}
@@ -129,7 +134,7 @@ func (c *Config) into(fields map[string]any) error {
 			continue
 		}
 		if err := json.Unmarshal(raw, fields[key]); err != nil {
-			return &Error{Field: key, Kind: ErrConfig, Text: cut(string(raw)), Err: err, Mend: "correct the value"}
+			return &Error{Field: key, Kind: ErrConfig, Text: cut(string(raw)), Err: untrusted.JSONError(err), Mend: "correct the value"}
 		}
 	}
 	return nil
@@ -144,10 +149,11 @@ func (c *Config) fill(family any) error {
 	if err == nil {
 		return nil
 	}
-	out := &Error{Kind: ErrConfig, Err: err, Mend: "correct the value"}
+	out := &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Mend: "correct the value"}
 	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
 		out.Field, out.Err = wrong.Field, nil
-		out.Text = fmt.Sprintf("got a %s, want %s", wrong.Value, wrong.Type)
+		kind, _, _ := strings.Cut(wrong.Value, " ") // what follows "number" is the number, however long
+		out.Text = fmt.Sprintf("got a %s, want %s", kind, wrong.Type)
 	}
 	return out
 }

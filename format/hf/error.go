@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Kinds of errors, for errors.Is.
@@ -29,15 +31,15 @@ func (e *Error) Error() string {
 	b.WriteString("hf: ")
 	for _, part := range []string{e.File, e.Field} {
 		if part != "" {
-			b.WriteString(part + ": ")
+			b.WriteString(printable.Line(part) + ": ")
 		}
 	}
 	b.WriteString(e.Kind.Error())
 	if e.Text != "" {
-		b.WriteString(": " + e.Text)
+		b.WriteString(": " + printable.Line(e.Text))
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		b.WriteString(": " + printable.Line(e.Err.Error()))
 	}
 	if e.Mend != "" {
 		b.WriteString("; " + e.Mend)

@@ -59,8 +59,12 @@ func family(name, style string, patterns ...string) (f struct {
 	return f
 }
 
-// Guess tells the family from the names of a model's tensors.
+// mostNames is how many names are looked at. Those that tell a family stand in the first layers.
+const mostNames = 20_000
+
+// Guess tells the family from the names of a model's tensors, the first 20,000 of them.
 func Guess(names []string) Family {
+	names = names[:min(len(names), mostNames)]
 	for _, f := range families {
 		because := ""
 		for _, p := range f.patterns {

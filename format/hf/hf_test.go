@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 func TestDefaults(t *testing.T) {
@@ -175,6 +177,57 @@ func TestCompanions(t *testing.T) {
 	}
 	if _, err := Companions(filepath.Join(to, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What leads out of the folder is neither copied nor read, whatever its name; the blobs of a Hugging Face cache are its own.
+func TestLinksOut(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "model", "snapshots", "r1")
+	for path, text := range map[string]string{"secret": "---\nlicense: secret\n---\n", "model/blobs/abc": "{}", "model/snapshots/r1/model.safetensors": ""} {
+		path = filepath.Join(root, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "1_Pooling"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	names := append(slices.Clone(companions), "LICENSE", "licence.txt", "NOTICE", "USE_POLICY.md", "COPYING")
+	for _, name := range names {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		up := strings.Repeat("../", strings.Count(name, "/"))
+		for target, ok := range map[string]bool{"../../../secret": false, "../../blobs/abc": true, "nothing": true} {
+			if err := os.Symlink(up+target, path); err != nil {
+				t.Skip("no links here:", err)
+			}
+			to := filepath.Join(t.TempDir(), "to")
+			_, err := CopyCompanions(dir, to)
+			var out *untrusted.Error
+			if ok && err != nil || !ok && !errors.As(err, &out) {
+				t.Errorf("%s to %s: got %v", name, target, err)
+			}
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	for name, load := range map[string]func(path string) error{
+		ConfigFile: func(path string) error { _, err := LoadConfig(path); return err },
+		CardFile:   func(path string) error { _, err := LoadCard(path); return err },
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.Symlink("../../../secret", path); err != nil {
+			t.Fatal(err)
+		}
+		var out *untrusted.Error
+		if err := load(path); !errors.As(err, &out) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
 

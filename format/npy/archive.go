@@ -2,44 +2,43 @@ package npy
 
 import (
 	"archive/zip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
 // Archive is an open .npz file: a zip archive of arrays with names. Its methods may be called from several goroutines at
 // once, Close aside.
 //
-// Entries that are stored, as numpy.savez writes them, are read in place. Entries that are compressed, as by
-// numpy.savez_compressed, are decompressed as they are read: in order without loss, a step back begins again from the
-// front.
+// Entries that are stored, as numpy.savez writes them, are read in place, once their checksum (CRC-32) was compared. Entries that
+// are compressed, as by numpy.savez_compressed, are decompressed as they are read, in order and in little memory, and compared
+// when the end is reached; what is read out of order, arrays in Fortran order among them, is held in memory as a whole, up to the
+// memory limit. Entries that share bytes, as no writer makes them, are refused.
 type Archive struct {
 	path   string
+	zip    *zipread.Archive
 	names  []string
 	arrays map[string]*Array
-	packed map[string]bool
 	others []string
 	close  func() error
 }
 
 // OpenArchive opens an .npz file and reads the headers of its arrays.
 func OpenArchive(path string, opts ...Options) (*Archive, error) {
-	file, err := os.Open(path)
+	file, err := untrusted.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("npz: %w", err)
 	}
 	stat, err := file.Stat()
-	if err == nil && !stat.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file; name an .npz file", path)
-	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("npz: %w", err), file.Close())
 	}
@@ -62,23 +61,32 @@ func NewArchive(r io.ReaderAt, size int64, opts ...Options) (*Archive, error) {
 // SniffArchive tells whether a zip archive is an .npz file: it holds arrays and nothing else.
 func SniffArchive(z *zip.Reader) bool {
 	for _, f := range z.File {
-		if !strings.HasSuffix(f.Name, ".npy") {
+		if !IsArray(f.Name) {
 			return false
 		}
 	}
 	return len(z.File) > 0
 }
 
+// IsArray tells whether an entry of an archive is an array, by its name.
+func IsArray(entry string) bool { return strings.HasSuffix(entry, ".npy") }
+
+// maxName is more bytes than any name of an array has: those of models have some 50 to 100.
+const maxName = 4096
+
 func (a *Archive) read(r io.ReaderAt, size int64, o Options) error {
-	z, err := zip.NewReader(r, size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // names are only names here: nothing is unpacked
-		return &Error{File: a.path, Offset: -1, Kind: ErrArchive, Err: err, Mend: mendDownload}
+	z, err := zipread.Open(r, size)
+	if err != nil {
+		return archived(a.path, err)
 	}
-	if n := len(z.File); n > 1<<20 {
-		return &Error{File: a.path, Offset: -1, Kind: ErrTooLarge, Text: fmt.Sprintf("%d entries in the archive", n), Mend: mendDownload}
-	}
-	a.arrays, a.packed = map[string]*Array{}, map[string]bool{}
-	for _, entry := range z.File {
+	a.zip = z
+	entries := z.Entries()
+	a.arrays = make(map[string]*Array, len(entries))
+	for i := range entries {
+		entry := &entries[i]
+		if len(entry.Name) > maxName {
+			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrTooLarge, Text: fmt.Sprintf("a name of %d bytes, at most %d", len(entry.Name), maxName), Mend: mendSaveZ}
+		}
 		name, ok := strings.CutSuffix(entry.Name, ".npy")
 		if !ok {
 			a.others = append(a.others, entry.Name)
@@ -87,51 +95,60 @@ func (a *Archive) read(r io.ReaderAt, size int64, o Options) error {
 		if a.arrays[name] != nil {
 			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Text: "name occurs twice", Mend: mendSaveZ}
 		}
-		array, err := a.array(r, size, entry, o)
+		array, err := a.array(entry, o)
 		if err != nil {
 			return err
 		}
 		a.names = append(a.names, name)
-		a.arrays[name], a.packed[name] = array, entry.Method != zip.Store
+		a.arrays[name] = array
 	}
 	return nil
 }
 
 // array reads the header of one entry.
-func (a *Archive) array(r io.ReaderAt, size int64, entry *zip.File, o Options) (*Array, error) {
-	fail := func(kind error, text string, err error) error {
-		return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: kind, Text: text, Err: err, Mend: mendDownload}
-	}
-	if entry.Flags&1 != 0 || (entry.Method != zip.Store && entry.Method != zip.Deflate) {
-		return nil, fail(ErrArchive, fmt.Sprintf("the entry is encrypted or packed by method %d, NumPy stores or deflates", entry.Method), nil)
-	}
-	if entry.UncompressedSize64 > math.MaxInt64 {
-		return nil, fail(ErrArchive, fmt.Sprintf("%d bytes", entry.UncompressedSize64), nil)
-	}
-	length := int64(entry.UncompressedSize64)
-	var source io.ReaderAt = &inflater{entry: entry}
-	if entry.Method == zip.Store {
-		begin, err := entry.DataOffset()
-		if err != nil {
-			return nil, fail(ErrTruncated, "", err)
+func (a *Archive) array(entry *zipread.Entry, o Options) (*Array, error) {
+	if !entry.Readable() {
+		return nil, &Error{
+			File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Mend: mendDownload,
+			Text: fmt.Sprintf("the entry is encrypted or packed by method %d, NumPy stores or deflates", entry.Method),
 		}
-		if begin > size || length > size-begin {
-			return nil, fail(ErrTruncated, fmt.Sprintf("%d bytes from byte %d on in a file of %d", length, begin, size), nil)
-		}
-		source = io.NewSectionReader(r, begin, length)
-	} else if packed := int64(min(entry.CompressedSize64, math.MaxInt64/1100)); length > 1100*packed+1<<10 {
-		// Deflate packs at most 1032 to one: more is a lie that would only show at the end of the data.
-		return nil, fail(ErrArchive, fmt.Sprintf("%d bytes of %d packed ones", length, packed), nil)
 	}
-	h, err := parseHeader(source, length, o)
+	array := &Array{path: a.path, source: entry}
+	h, err := parseHeader(headerOf{entry}, entry.Size, o)
 	if err != nil {
+		var below *zipread.Error
+		if errors.As(err, &below) {
+			return nil, archived(a.path, below)
+		}
 		typed := new(Error)
 		if errors.As(err, &typed) {
-			typed.File = strings.TrimPrefix(a.path+": "+entry.Name, ": ")
+			typed.File = array.where()
 		}
 		return nil, err
 	}
-	return &Array{Shape: h.shape, DType: h.dtype, header: h, path: strings.TrimPrefix(a.path+": "+entry.Name, ": "), source: source}, nil
+	array.Shape, array.DType, array.header = h.shape, h.dtype, h
+	return array, nil
+}
+
+// headerOf reads the header of an array: opening an archive must not read all of it.
+type headerOf struct{ *zipread.Entry }
+
+// ReadAt reads bytes of the header.
+func (h headerOf) ReadAt(p []byte, at int64) (int, error) { return h.Peek(p, at) }
+
+// Verify reads every entry once, unless it was read already, and compares its checksum (CRC-32) with the archive's. The error names the
+// entry that is damaged.
+func (a *Archive) Verify(ctx context.Context) error {
+	entries := a.zip.Entries()
+	for i := range entries {
+		if err := entries[i].Verify(ctx); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			return archived(a.path, err)
+		}
+	}
+	return nil
 }
 
 // Names returns the arrays' names, without ".npy", in the order of the archive.
@@ -145,52 +162,26 @@ func (a *Archive) Others() []string { return slices.Clone(a.others) }
 func (a *Archive) Array(name string) *Array { return a.arrays[name] }
 
 // Compressed tells whether an array is packed, so that it is best read from front to back.
-func (a *Archive) Compressed(name string) bool { return a.packed[name] }
+func (a *Archive) Compressed(name string) bool {
+	array := a.arrays[name]
+	if array == nil {
+		return false
+	}
+	entry, ok := array.source.(*zipread.Entry)
+	return ok && entry.Method != zipread.Store
+}
 
 // Close closes the file. A second call does nothing.
 func (a *Archive) Close() error {
-	if a.close == nil {
-		return nil
+	errs := []error{a.zip.Close()}
+	if a.close != nil {
+		errs = append(errs, a.close())
 	}
-	err := a.close()
 	a.close = nil
-	if err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("npz: %s: %w", a.path, err)
 	}
 	return nil
-}
-
-// inflater reads a compressed entry at any place, in order if it can.
-type inflater struct {
-	entry *zip.File
-	lock  sync.Mutex
-	open  io.ReadCloser
-	at    int64
-}
-
-// ReadAt decompresses up to the bytes that are asked for.
-func (i *inflater) ReadAt(p []byte, at int64) (int, error) {
-	i.lock.Lock()
-	defer i.lock.Unlock()
-	if i.open == nil || at < i.at {
-		if i.open != nil {
-			i.open.Close()
-		}
-		var err error
-		if i.open, err = i.entry.Open(); err != nil {
-			i.open = nil
-			return 0, err
-		}
-		i.at = 0
-	}
-	n, err := io.CopyN(io.Discard, i.open, at-i.at)
-	i.at += n
-	if err != nil {
-		return 0, err
-	}
-	read, err := io.ReadFull(i.open, p)
-	i.at += int64(read)
-	return read, err
 }
 
 // Member is an array of an archive that is written.
@@ -239,16 +230,15 @@ func (m *Member) write(w io.Writer) error {
 	fail := func(text, mend string) error {
 		return &Error{Field: cut(m.Name), Offset: -1, Kind: ErrWrite, Text: text, Mend: mend}
 	}
-	size := int64(m.DType.Size())
-	if size == 0 {
+	width := m.DType.Size()
+	if width == 0 {
 		return fail(fmt.Sprintf("the format has no type %q", m.DType), "convert it to float32")
 	}
-	for _, dim := range m.Shape {
-		if dim < 0 || len(m.Shape) > maxDims || (dim > 0 && size > math.MaxInt64/int64(dim)) {
-			return fail(fmt.Sprintf("shape %v", m.Shape), "give dimensions of at least 0 that fit in memory")
-		}
-		size *= int64(dim)
+	product, ok := untrusted.Product(math.MaxInt64, append([]int{width}, m.Shape...)...)
+	if !ok || len(m.Shape) > maxDims {
+		return fail(fmt.Sprintf("shape %v", m.Shape), "give dimensions of at least 0 that fit in memory")
 	}
+	size := int64(product)
 	if _, err := w.Write(encodeHeader(m.DType, m.Shape)); err != nil {
 		return fmt.Errorf("npz: %s: %w", cut(m.Name), err)
 	}
@@ -276,7 +266,7 @@ const mendSaveZ = "save the arrays again with numpy.savez"
 func (a *Array) ReadRaw(dst []byte, at int64) error {
 	size := int64(a.DType.Size())
 	if have := a.elements * size; at < 0 || int64(len(dst)) > have || at > have-int64(len(dst)) {
-		return &Error{File: a.path, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), have)}
+		return &Error{File: a.where(), Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), have)}
 	}
 	var buffer []byte
 	for len(dst) > 0 {

@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"unsafe"
 
 	"github.com/edsrzf/mmap-go"
 
+	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strided"
+	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
 // Options bounds what a file may ask for.
@@ -36,7 +38,7 @@ type Array struct {
 	DType DType
 
 	header
-	path   string
+	path   string      // of the file or archive
 	data   []byte      // the elements, mapped or given; nil if they are read through source
 	source io.ReaderAt // only if data is nil
 	close  func() error
@@ -47,14 +49,11 @@ type Array struct {
 // The file must not change while it is open. What Float32s, Float64s and Int64s return may be the mapping itself: it is
 // read-only (a write ends the program) and gone after Close.
 func Open(path string, opts ...Options) (*Array, error) {
-	file, err := os.Open(path)
+	file, err := untrusted.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("npy: %w", err)
 	}
 	stat, err := file.Stat()
-	if err == nil && !stat.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file; name an .npy file", path)
-	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("npy: %w", err), file.Close())
 	}
@@ -146,7 +145,8 @@ func (a *Array) RowLen() int {
 func (a *Array) Fortran() bool { return a.fortran }
 
 // Float32s returns all values by rows (C order). float32 in C order and the machine's byte order is not copied where the file
-// is mapped: then the slice is a view, see Open. Other types are converted; bool is 0 or 1, float64 is rounded.
+// is mapped: then the slice is a view, see Open. Other types are converted; bool is 0 or 1, float64 is rounded. Copies above the
+// memory limit are a *memory.Error: read such arrays in stretches.
 func (a *Array) Float32s() ([]float32, error) { return all(a, Float32, a.ReadFloat32s) }
 
 // Float64s is Float32s for float64; integers beyond 2^53 are rounded.
@@ -159,8 +159,24 @@ func all[T element](a *Array, d DType, read func([]T, int) error) ([]T, error) {
 	if v, ok := seen[T](a.data); ok && a.DType == d && !a.bigEndian && !a.scattered() {
 		return v, nil
 	}
+	width := int64(unsafe.Sizeof(*new(T)))
+	if err := memory.Need("the array of "+a.where(), a.elements*width); err != nil {
+		return nil, fmt.Errorf("npy: %w", err)
+	}
 	out := make([]T, a.elements)
 	return out, read(out, 0)
+}
+
+// where names the array for an error: its file, and its entry in an archive.
+func (a *Array) where() string {
+	entry, ok := a.source.(*zipread.Entry)
+	switch {
+	case !ok:
+		return a.path
+	case a.path == "":
+		return zipread.Show(entry.Name)
+	}
+	return a.path + ": " + zipread.Show(entry.Name)
 }
 
 // element is what arrays are made of.
@@ -219,7 +235,7 @@ func (a *Array) ReadInt64s(dst []int64, first int) error {
 // read fetches the raw elements in pieces and converts them; narrow turns a float value into a T.
 func read[T float32 | float64 | int64](a *Array, dst []T, first int, narrow func(float64) (T, bool)) error {
 	if first < 0 || len(dst) > a.Len() || first > a.Len()-len(dst) {
-		return &Error{File: a.path, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", first, first+len(dst), a.Len())}
+		return &Error{File: a.where(), Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", first, first+len(dst), a.Len())}
 	}
 	size := a.DType.Size()
 	piece := max(1, (1<<20)/size)
@@ -231,7 +247,7 @@ func read[T float32 | float64 | int64](a *Array, dst []T, first int, narrow func
 			return err
 		}
 		if bad := decode(dst[done:done+n], a.DType, raw, narrow); bad >= 0 {
-			return &Error{File: a.path, Field: fmt.Sprintf("element %d", first+done+bad), Offset: -1, Kind: ErrConvert,
+			return &Error{File: a.where(), Field: fmt.Sprintf("element %d", first+done+bad), Offset: -1, Kind: ErrConvert,
 				Text: "not a whole number that int64 holds", Mend: "save labels as integers"}
 		}
 		done += n
@@ -276,18 +292,27 @@ func (a *Array) gather(raw []byte, first, n int) error {
 		strides[i] = stride
 		stride *= int64(dim)
 	}
-	fetch := a.readAt
-	if a.data != nil {
-		fetch = func(raw []byte, at int64) error {
-			copy(raw, a.data[at:])
-			return nil
+	data := a.data
+	if entry, ok := a.source.(*zipread.Entry); ok && data == nil {
+		// Each stretch of rows lies all over the array: unpacking it again for each would take time quadratic in its size.
+		whole, err := entry.Whole()
+		if err != nil {
+			return archived(a.path, err)
 		}
+		data = whole[a.start:]
 	}
-	return strided.Gather(fetch, size, a.Shape, strides, int64(first), raw[:n*size])
+	if data == nil {
+		return strided.Gather(a.readAt, size, a.Shape, strides, int64(first), raw[:n*size])
+	}
+	strided.Copy(data, size, a.Shape, strides, int64(first), raw[:n*size])
+	return nil
 }
 
 func (a *Array) readAt(raw []byte, at int64) error {
 	if _, err := a.source.ReadAt(raw, a.start+at); err != nil {
+		if _, ok := a.source.(*zipread.Entry); ok {
+			return archived(a.path, err)
+		}
 		return &Error{File: a.path, Field: "data", Offset: a.start + at, Kind: ErrTruncated, Err: err,
 			Mend: "the file was closed or has changed: open it again"}
 	}

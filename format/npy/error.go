@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
 // Kinds of errors, for errors.Is.
@@ -22,6 +25,7 @@ var (
 	ErrRange     = errors.New("outside the array")
 	ErrWrite     = errors.New("array cannot be written")
 	ErrArchive   = errors.New("archive is not of the right form")
+	ErrChecksum  = errors.New("data are damaged")
 )
 
 // Error says what is wrong with a file, where, and what mends it.
@@ -72,6 +76,33 @@ func (e *Error) Unwrap() []error {
 // BadInput tells whether the file is at fault, not the caller.
 func (e *Error) BadInput() bool {
 	return !errors.Is(e.Kind, ErrRange) && !errors.Is(e.Kind, ErrWrite)
+}
+
+// archived turns an error of an archive into one of this package. Memory that is missing is not the file's fault and stays as it is.
+func archived(file string, err error) error {
+	var missing *memory.Error
+	if errors.As(err, &missing) {
+		return fmt.Errorf("npz: %s: %w", file, err)
+	}
+	e := &Error{File: file, Offset: -1, Kind: ErrArchive, Err: err, Mend: mendDownload}
+	var below *zipread.Error
+	if !errors.As(err, &below) {
+		return e
+	}
+	if e.Text, e.Err = below.Text, below.Err; below.Entry != "" {
+		e.Field = cut(below.Entry)
+	}
+	switch below.Kind {
+	case zipread.ErrTruncated:
+		e.Kind = ErrTruncated
+	case zipread.ErrLimit:
+		e.Kind = ErrTooLarge
+	case zipread.ErrChecksum:
+		e.Kind = ErrChecksum
+	case zipread.ErrClosed:
+		e.Kind, e.Text, e.Mend = ErrTruncated, below.Kind.Error(), "open it again"
+	}
+	return e
 }
 
 // Advice that several errors give.

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // DType is the type of an array's elements, in NumPy's words.
@@ -122,15 +123,15 @@ func parseHeader(r io.ReaderAt, size int64, o Options) (h header, err error) {
 	return h, h.fits(size)
 }
 
-// fits checks the number of elements and the length of the file.
+// fits checks the number of elements and the length of the file. As in NumPy the dimensions must have a product even where one of
+// them is 0, so that every number of rows, and of elements in a row, is one.
 func (h *header) fits(size int64) error {
-	h.elements = 1
-	for _, dim := range h.shape {
-		high, low := bits.Mul64(uint64(h.elements), uint64(dim))
-		if high != 0 || low > math.MaxInt64/8 {
-			return &Error{Field: "shape", Offset: -1, Kind: ErrOverflow, Text: fmt.Sprint(h.shape), Mend: mendSave}
-		}
-		h.elements = int64(low)
+	product, ok := untrusted.Product(math.MaxInt64/8, slices.DeleteFunc(slices.Clone(h.shape), func(dim int) bool { return dim == 0 })...)
+	if !ok {
+		return &Error{Field: "shape", Offset: -1, Kind: ErrOverflow, Text: fmt.Sprint(h.shape), Mend: mendSave}
+	}
+	if h.elements = int64(product); slices.Contains(h.shape, 0) {
+		h.elements = 0
 	}
 	want, have := h.elements*int64(h.dtype.Size()), size-h.start
 	text := fmt.Sprintf("%v of %s takes %d bytes, the file has %d", h.shape, h.dtype, want, have)

@@ -175,7 +175,7 @@ func TestErrors(t *testing.T) {
 	if _, err := Open(path); !errors.Is(err, ErrTruncated) || !strings.HasPrefix(err.Error(), "npy: "+path+": data: byte ") {
 		t.Errorf("want the file named, got %v", err)
 	}
-	if _, err := Open(filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := Open(filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "it is a folder, not a file") {
 		t.Errorf("a folder: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Element is a type that Write takes.
@@ -57,12 +58,9 @@ func dtypeOf[T Element]() DType {
 }
 
 func checkShape(shape []int, values int) error {
-	n := 1
-	for _, dim := range shape {
-		if dim < 0 || len(shape) > maxDims || (dim > 0 && n > math.MaxInt/8/dim) {
-			return &Error{Field: "shape", Offset: -1, Kind: ErrWrite, Text: fmt.Sprint(shape), Mend: "give dimensions of at least 0 that fit in memory"}
-		}
-		n *= dim
+	n, ok := untrusted.Product(math.MaxInt/8, shape...)
+	if !ok || len(shape) > maxDims {
+		return &Error{Field: "shape", Offset: -1, Kind: ErrWrite, Text: fmt.Sprint(shape), Mend: "give dimensions of at least 0 that fit in memory"}
 	}
 	if n != values {
 		return &Error{Field: "shape", Offset: -1, Kind: ErrWrite, Text: fmt.Sprintf("%v takes %d values, got %d", shape, n, values),

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
 // Kinds of errors, for errors.Is.
@@ -19,6 +21,7 @@ var (
 	ErrNoTensor  = errors.New("no such tensor")
 	ErrDType     = errors.New("type cannot be converted")
 	ErrRange     = errors.New("outside the tensor")
+	ErrChecksum  = errors.New("data are damaged")
 	ErrRoot      = errors.New("no such dictionary in the file")
 )
 
@@ -39,10 +42,11 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("pytorch: ")
-	for _, part := range []string{e.File, e.Part} {
-		if part != "" {
-			b.WriteString(part + ": ")
-		}
+	if e.File != "" {
+		b.WriteString(e.File + ": ")
+	}
+	if e.Part != "" {
+		b.WriteString(zipread.Show(e.Part) + ": ")
 	}
 	if e.Tensor != "" {
 		fmt.Fprintf(&b, "tensor %s: ", cut(e.Tensor))
@@ -90,10 +94,4 @@ const (
 )
 
 // cut shows text from a file, shortened to a length that fits a message.
-func cut(text string) string {
-	const most = 100
-	if len(text) <= most {
-		return fmt.Sprintf("%q", text)
-	}
-	return fmt.Sprintf("%q... (%d bytes)", strings.ToValidUTF8(text[:most], "?"), len(text))
-}
+func cut(text string) string { return zipread.Cut(text) }

@@ -1,15 +1,23 @@
 package pytorch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"slices"
+	"sync"
+
+	"github.com/edsrzf/mmap-go"
 
 	"github.com/ballast-ml/ballast/format/safetensors"
+	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strided"
+	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
 // Options says which part of a file is read and bounds what it may ask for.
@@ -17,6 +25,10 @@ type Options struct {
 	// Root is the path, with dots, of the dictionary to read: "model_ema". "" finds the state dict, "." is the whole file.
 	Root       string
 	MaxTensors int // 0 means 1,000,000
+
+	// MaxBytes bounds the bytes of all tensors together, each counted with what it shows: many may be views of one storage, so that
+	// a small file could ask for any amount. 0 means 64 MB and 64 times the file's size; layers that share weights have less.
+	MaxBytes int64
 }
 
 // Info describes a tensor.
@@ -34,9 +46,13 @@ type File struct {
 	source    io.ReaderAt
 	size      int64
 	close     func() error
+	zip       *zipread.Archive // nil for the old layout
 	layout    string
 	bigEndian bool
 	budget    int64
+
+	lock   sync.Mutex
+	mapped mmap.MMap // the file, if tensors with strides were read from the old layout
 
 	root   string
 	names  []string
@@ -48,14 +64,11 @@ type File struct {
 // Open reads what a checkpoint holds; the elements stay in the file until they are asked for. The file must not change
 // while it is open.
 func Open(path string, opts ...Options) (*File, error) {
-	file, err := os.Open(path)
+	file, err := untrusted.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("pytorch: %w", err)
 	}
 	stat, err := file.Stat()
-	if err == nil && !stat.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file; name a .pt, .pth or .bin file", path)
-	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("pytorch: %w", err), file.Close())
 	}
@@ -83,7 +96,10 @@ func (f *File) open(opts []Options) error {
 	if o.MaxTensors == 0 {
 		o.MaxTensors = 1_000_000
 	}
-	f.budget = 40<<20 + 3*f.size // what the machine may allocate, leaving room for what it does not count
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 64<<20 + 64*min(f.size, math.MaxInt64>>8)
+	}
+	f.budget = 24<<20 + 3*f.size // what the machine may allocate, leaving room for the program and for what it does not count
 	v, err := f.read()
 	if err != nil {
 		return err
@@ -93,13 +109,40 @@ func (f *File) open(opts []Options) error {
 
 // Close closes the file. A second call does nothing.
 func (f *File) Close() error {
-	if f.close == nil {
+	var errs []error
+	if f.zip != nil {
+		errs = append(errs, f.zip.Close())
+	}
+	f.lock.Lock()
+	if f.mapped != nil {
+		errs = append(errs, f.mapped.Unmap())
+	}
+	f.mapped = nil
+	f.lock.Unlock()
+	if f.close != nil {
+		errs = append(errs, f.close())
+	}
+	f.close = nil
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("pytorch: %s: %w", f.path, err)
+	}
+	return nil
+}
+
+// Verify reads every entry of the zip layout once, unless it was read already, and compares its checksum (CRC-32) with the archive's. The
+// error names the entry that is damaged. The old layout has no checksums.
+func (f *File) Verify(ctx context.Context) error {
+	if f.zip == nil {
 		return nil
 	}
-	err := f.close()
-	f.close = nil
-	if err != nil {
-		return fmt.Errorf("pytorch: %s: %w", f.path, err)
+	entries := f.zip.Entries()
+	for i := range entries {
+		if err := entries[i].Verify(ctx); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			return f.archived(err)
+		}
 	}
 	return nil
 }
@@ -128,11 +171,15 @@ func (f *File) Info(name string) (info Info, ok bool) {
 	return Info{Name: name, DType: t.dtype, Shape: slices.Clone(t.shape), Elements: int(t.elements), Storage: t.storage.key}, true
 }
 
-// Float32s returns a tensor's values in row-major order, always a copy.
+// Float32s returns a tensor's values in row-major order, always a copy. One above the memory limit is a *memory.Error: read it in
+// stretches.
 func (f *File) Float32s(name string) ([]float32, error) {
 	info, ok := f.Info(name)
 	if !ok {
 		return nil, f.missing(name)
+	}
+	if err := memory.Need(fmt.Sprintf("tensor %s of %s", cut(name), f.path), 4*int64(info.Elements)); err != nil {
+		return nil, fmt.Errorf("pytorch: %w", err)
 	}
 	out := make([]float32, info.Elements)
 	return out, f.ReadFloat32s(name, 0, out)
@@ -206,13 +253,17 @@ func (f *File) gather(name string, t *tensor, first int64, raw []byte) error {
 	if len(raw) == 0 {
 		return nil
 	}
-	begin := t.storage.at + t.offset*size
+	begin := t.offset * size // in the storage
 	if t.straight {
-		if err := f.fetch(name, raw, begin+first*size); err != nil {
+		if err := f.fetch(name, t.storage, raw, begin+first*size); err != nil {
 			return err
 		}
+	} else if whole, err := f.whole(t.storage); err != nil {
+		return err
+	} else if whole != nil {
+		strided.Copy(whole[begin:], int(size), t.shape, t.strides, first, raw)
 	} else {
-		fetch := func(raw []byte, at int64) error { return f.fetch(name, raw, begin+at) }
+		fetch := func(raw []byte, at int64) error { return f.fetch(name, t.storage, raw, begin+at) }
 		if err := strided.Gather(fetch, int(size), t.shape, t.strides, first, raw); err != nil {
 			return err
 		}
@@ -235,9 +286,41 @@ func (d DType) part() int {
 	return d.Size()
 }
 
-func (f *File) fetch(name string, raw []byte, at int64) error {
-	if n, err := f.source.ReadAt(raw, at); n < len(raw) {
-		return &Error{File: f.path, Tensor: name, Offset: at, Kind: ErrTruncated, Err: err, Mend: "the file was closed or has changed: open it again"}
+// whole returns a storage's bytes for reading at any place; nil where the file cannot be mapped.
+func (f *File) whole(s *storage) ([]byte, error) {
+	if s.entry != nil {
+		whole, err := s.entry.Whole()
+		if err != nil {
+			return nil, f.archived(err)
+		}
+		return whole, nil
+	}
+	file, ok := f.source.(*os.File)
+	if !ok || f.close == nil || f.size > math.MaxInt {
+		return nil, nil
+	}
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	if f.mapped == nil {
+		mapped, err := mmap.Map(file, mmap.RDONLY, 0)
+		if err != nil || int64(len(mapped)) < f.size {
+			return nil, nil // some file systems cannot map; reading still works
+		}
+		f.mapped = mapped
+	}
+	return f.mapped[s.at : s.at+s.bytes()], nil
+}
+
+// fetch reads bytes of a storage.
+func (f *File) fetch(name string, s *storage, raw []byte, at int64) error {
+	if s.entry != nil {
+		if _, err := s.entry.ReadAt(raw, at); err != nil {
+			return f.archived(err)
+		}
+		return nil
+	}
+	if n, err := f.source.ReadAt(raw, s.at+at); n < len(raw) {
+		return &Error{File: f.path, Tensor: name, Offset: s.at + at, Kind: ErrTruncated, Err: err, Mend: "the file was closed or has changed: open it again"}
 	}
 	return nil
 }

@@ -2,11 +2,16 @@ package pytorch
 
 import (
 	"archive/zip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
 // magicNumber begins the old layout: a pickle of protocol 2 that holds the whole number 0x1950a86a20f9469cfc6c.
@@ -18,13 +23,11 @@ func Sniff(head []byte) bool { return strings.HasPrefix(string(head), magicNumbe
 
 // SniffZip tells whether an archive is a checkpoint of the zip layout.
 func SniffZip(archive *zip.Reader) bool {
-	for _, f := range archive.File {
-		if f.Name == "data.pkl" || strings.HasSuffix(f.Name, "/data.pkl") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(archive.File, func(f *zip.File) bool { return IsPickle(f.Name) })
 }
+
+// IsPickle tells whether an entry of an archive is the pickle of a checkpoint, by its name.
+func IsPickle(entry string) bool { return entry == "data.pkl" || strings.HasSuffix(entry, "/data.pkl") }
 
 // read finds the layout and reads the object.
 func (f *File) read() (any, error) {
@@ -51,14 +54,17 @@ func (f *File) fail(part string, at int64, err error) error {
 	e := &Error{File: f.path, Part: part, Offset: at, Kind: ErrPickle, Mend: mendDownload}
 	var refused call
 	var typed *Error
+	var below *zipread.Error
 	switch {
+	case errors.As(err, &below):
+		return f.archived(below)
 	case errors.As(err, &typed):
 		if typed.File = f.path; typed.Part == "" {
 			typed.Part = part
 		}
 		return typed
 	case errors.As(err, &refused):
-		e.Kind, e.Call, e.Text, e.Mend = ErrCall, string(refused), string(refused), mendCall
+		e.Kind, e.Call, e.Text, e.Mend = ErrCall, string(refused), zipread.Show(string(refused)), mendCall
 		return e
 	case errors.Is(err, errEnd):
 		e.Kind = ErrTruncated
@@ -75,25 +81,51 @@ func (f *File) fail(part string, at int64, err error) error {
 // entries are the parts of an archive.
 type entries struct {
 	prefix string // "NAME/"
-	byName map[string]*zip.File
+	byName map[string]*zipread.Entry
+}
+
+// archived turns an error of the archive into one of this package. Memory that is missing is not the file's fault and stays as it is.
+func (f *File) archived(err error) error {
+	var missing *memory.Error
+	if errors.As(err, &missing) {
+		return fmt.Errorf("pytorch: %s: %w", f.path, err)
+	}
+	e := &Error{File: f.path, Offset: -1, Kind: ErrTruncated, Err: err, Mend: mendDownload}
+	var below *zipread.Error
+	if !errors.As(err, &below) {
+		return e
+	}
+	e.Part, e.Text, e.Err = below.Entry, below.Text, below.Err
+	switch below.Kind {
+	case zipread.ErrChecksum:
+		e.Kind = ErrChecksum
+	case zipread.ErrLimit:
+		e.Kind, e.Mend = ErrLimit, mendLimit
+	case zipread.ErrForm:
+		e.Kind = ErrLayout
+	case zipread.ErrClosed:
+		e.Text, e.Mend = below.Kind.Error(), "open it again"
+	}
+	return e
 }
 
 func (f *File) readZip() (any, error) {
-	archive, err := zip.NewReader(f.source, f.size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		return nil, &Error{File: f.path, Offset: -1, Kind: ErrTruncated, Err: err, Mend: mendDownload}
+	archive, err := zipread.Open(f.source, f.size)
+	if err != nil {
+		return nil, f.archived(err)
 	}
-	if n := len(archive.File); n > 1<<20 {
-		return nil, &Error{File: f.path, Offset: -1, Kind: ErrLimit, Text: fmt.Sprintf("%d entries in the archive", n), Mend: mendLimit}
-	}
-	e := entries{byName: make(map[string]*zip.File, len(archive.File))}
+	f.zip = archive
+	archive.AllowUnsummed() // torch.save leaves them out after torch.serialization.set_crc32_options(False)
+	list := archive.Entries()
+	e := entries{byName: make(map[string]*zipread.Entry, len(list))}
 	found := false
-	for _, entry := range archive.File {
+	for i := range list {
+		entry := &list[i]
 		if _, twice := e.byName[entry.Name]; twice {
 			return nil, &Error{File: f.path, Part: entry.Name, Offset: -1, Kind: ErrDuplicate, Mend: mendLimit}
 		}
 		e.byName[entry.Name] = entry
-		if entry.Name == "data.pkl" || strings.HasSuffix(entry.Name, "/data.pkl") {
+		if IsPickle(entry.Name) {
 			if found {
 				return nil, &Error{File: f.path, Part: entry.Name, Offset: -1, Kind: ErrLayout, Text: "two entries data.pkl", Mend: mendSave}
 			}
@@ -101,30 +133,30 @@ func (f *File) readZip() (any, error) {
 		}
 	}
 	if !found {
-		return nil, &Error{File: f.path, Offset: -1, Kind: ErrLayout, Text: fmt.Sprintf("an archive of %d entries without data.pkl", len(archive.File)), Mend: mendSave}
+		return nil, &Error{File: f.path, Offset: -1, Kind: ErrLayout, Text: fmt.Sprintf("an archive of %d entries without data.pkl", len(list)), Mend: mendSave}
 	}
 	if err := f.byteOrder(e); err != nil {
 		return nil, err
 	}
-	begin, size, err := f.stored(e, "data.pkl")
+	pickle, err := f.stored(e, "data.pkl")
 	if err != nil {
 		return nil, err
 	}
-	m := &machine{in: newSource(f.source, begin, begin+size), budget: &f.budget}
+	m := &machine{in: newSource(pickle, 0, pickle.Size), budget: &f.budget}
 	seen := map[string]*storage{}
 	m.storage = func(id tuple) (*storage, error) {
 		s, err := m.identify(id, seen)
 		if err != nil || s.at >= 0 {
 			return s, err
 		}
-		at, size, err := f.stored(e, "data/"+s.key)
+		entry, err := f.stored(e, "data/"+s.key)
 		if err != nil {
 			return nil, err
 		}
-		if s.bytes() != size {
-			return nil, fmt.Errorf("storage %s: %d elements take %d bytes, its entry has %d", cut(s.key), s.elements, s.bytes(), size)
+		if s.bytes() != entry.Size {
+			return nil, fmt.Errorf("storage %s: %d elements take %d bytes, its entry has %d", cut(s.key), s.elements, s.bytes(), entry.Size)
 		}
-		s.at = at
+		s.entry, s.at = entry, 0
 		return s, nil
 	}
 	part := e.prefix + "data.pkl"
@@ -138,27 +170,19 @@ func (f *File) readZip() (any, error) {
 	return v, nil
 }
 
-// stored finds the bytes of an entry, which must be stored as they are: that is how PyTorch writes them, so that they can
+// stored finds an entry, which must be stored as they are: that is how PyTorch writes them, so that they can
 // be mapped.
-func (f *File) stored(e entries, name string) (begin, size int64, err error) {
+func (f *File) stored(e entries, name string) (*zipread.Entry, error) {
 	full := e.prefix + name
 	entry := e.byName[full]
 	if entry == nil {
-		return 0, 0, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrStorage, Text: "the archive has no such entry", Mend: mendDownload}
+		return nil, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrStorage, Text: "the archive has no such entry", Mend: mendDownload}
 	}
-	if entry.Method != zip.Store || entry.Flags&1 != 0 {
-		return 0, 0, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrStorage, Text: "the entry is compressed or encrypted, PyTorch stores it as it is",
+	if entry.Method != zipread.Store || entry.Encrypted() {
+		return nil, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrStorage, Text: "the entry is compressed or encrypted, PyTorch stores it as it is",
 			Mend: "unpack the archive and pack it again without compression (zip -0), or save it again with torch.save"}
 	}
-	begin, err = entry.DataOffset()
-	if err != nil {
-		return 0, 0, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrTruncated, Err: err, Mend: mendDownload}
-	}
-	if entry.UncompressedSize64 != entry.CompressedSize64 || entry.UncompressedSize64 > math.MaxInt64 || begin > f.size || int64(entry.UncompressedSize64) > f.size-begin {
-		return 0, 0, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrTruncated,
-			Text: fmt.Sprintf("%d bytes from byte %d on in a file of %d", entry.UncompressedSize64, begin, f.size), Mend: mendDownload}
-	}
-	return begin, int64(entry.UncompressedSize64), nil
+	return entry, nil
 }
 
 // byteOrder reads the entry of that name; a file without one was written on a little endian machine.
@@ -166,13 +190,13 @@ func (f *File) byteOrder(e entries) error {
 	if e.byName[e.prefix+"byteorder"] == nil {
 		return nil
 	}
-	begin, size, err := f.stored(e, "byteorder")
+	entry, err := f.stored(e, "byteorder")
 	if err != nil {
 		return err
 	}
-	word := make([]byte, min(size, 16))
-	if _, err := f.source.ReadAt(word, begin); err != nil && !errors.Is(err, io.EOF) {
-		return &Error{File: f.path, Part: e.prefix + "byteorder", Offset: 0, Kind: ErrTruncated, Err: err, Mend: mendDownload}
+	word := make([]byte, min(entry.Size, 16))
+	if _, err := entry.ReadAt(word, 0); err != nil {
+		return f.archived(err)
 	}
 	switch string(word) {
 	case "little":
@@ -293,6 +317,7 @@ func (m *machine) view(s *storage, of any) (*storage, error) {
 func (f *File) locate(at int64, keys []any, seen map[string]*storage) error {
 	const part = "storages"
 	placed := 0
+	var count [8]byte // of a storage's elements, before them
 	byKey := make(map[string]*storage, len(seen))
 	for _, s := range seen {
 		if byKey[s.key] != nil {
@@ -309,10 +334,13 @@ func (f *File) locate(at int64, keys []any, seen map[string]*storage) error {
 		if s.at >= 0 {
 			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrDuplicate, Text: "storage " + cut(name), Mend: mendDownload}
 		}
-		n, err := newSource(f.source, at, f.size).uint(8)
-		if err != nil {
+		if f.size-at < int64(len(count)) {
+			return f.fail(part, at, errEnd)
+		}
+		if _, err := f.source.ReadAt(count[:], at); err != nil && !errors.Is(err, io.EOF) {
 			return f.fail(part, at, err)
 		}
+		n := binary.LittleEndian.Uint64(count[:])
 		if n != uint64(s.elements) {
 			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("storage %s has %d elements, its tensors say %d", cut(name), n, s.elements), Mend: mendDownload}
 		}

@@ -106,6 +106,9 @@ func (m *machine) object(op byte) error {
 		if !ok1 || !ok2 {
 			return errors.New("it names something by what is no text")
 		}
+		if err := m.charge(64 + int64(len(mod)+len(n))); err != nil {
+			return err
+		}
 		v, err := lookup(mod, n)
 		if err != nil {
 			return err
@@ -280,11 +283,11 @@ func buildSize(_ *machine, args tuple) (any, error) {
 	return tuple(sequence(args[0])), nil
 }
 
-func buildOpaque(_ *machine, args tuple) (any, error) {
+func buildOpaque(m *machine, args tuple) (any, error) {
 	if len(args) == 0 {
 		return opaque(""), nil
 	}
-	return opaque(describe(args[0])), nil
+	return opaque(describe(args[0])), m.charge(200)
 }
 
 func buildFirst(_ *machine, args tuple) (any, error) {
@@ -403,9 +406,12 @@ func buildNumPyType(m *machine, args tuple) (any, error) {
 	return nil, fmt.Errorf("type %s is no plain number", cut(code))
 }
 
-func buildNumPyNumber(_ *machine, args tuple) (any, error) {
+func buildNumPyNumber(m *machine, args tuple) (any, error) {
 	if len(args) != 2 {
 		return nil, errors.New("want a type and bytes")
+	}
+	if err := m.charge(16); err != nil {
+		return nil, err
 	}
 	t, ok := args[0].(*numpyType)
 	b, ok2 := args[1].(bytea)

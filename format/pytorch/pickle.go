@@ -17,9 +17,10 @@ type machine struct {
 	in      *source
 	at      int64 // of the opcode, from the begin of the part
 	stack   []any
-	marks   []int // heights of the stack at the open marks
-	memo    map[int64]any
-	budget  *int64 // bytes that may still be allocated
+	marks   []int         // heights of the stack at the open marks
+	memo    []any         // by number, as far as they come one behind the other
+	far     map[int64]any // those beyond, which no pickler makes
+	budget  *int64        // bytes that may still be allocated
 	storage func(id tuple) (*storage, error)
 }
 
@@ -197,22 +198,38 @@ func (m *machine) popMark() ([]any, error) {
 	return out, nil
 }
 
+// release counts what popMark gave as free again: its items have been taken into a container.
+func (m *machine) release(items []any) { *m.budget += 16 * int64(len(items)) }
+
 func (m *machine) put(key int64) error {
 	v, err := m.top()
 	if err != nil {
 		return err
 	}
-	if _, ok := m.memo[key]; !ok {
+	switch n := int64(len(m.memo)); {
+	case key < n:
+		m.memo[key] = v
+		return nil
+	case key == n:
+		return grow(m, &m.memo, v)
+	}
+	if _, ok := m.far[key]; !ok {
 		if err := m.charge(120); err != nil {
 			return err
 		}
 	}
-	m.memo[key] = v
+	if m.far == nil {
+		m.far = map[int64]any{}
+	}
+	m.far[key] = v
 	return nil
 }
 
 func (m *machine) get(key int64) error {
-	v, ok := m.memo[key]
+	if key < int64(len(m.memo)) {
+		return m.push(m.memo[key])
+	}
+	v, ok := m.far[key]
 	if !ok {
 		return fmt.Errorf("it asks for memory %d, which was not set", key)
 	}
@@ -221,7 +238,6 @@ func (m *machine) get(key int64) error {
 
 // run reads to the end mark and returns the object that is left.
 func (m *machine) run() (any, error) {
-	m.memo = map[int64]any{}
 	for {
 		m.at = m.in.offset()
 		op, err := m.in.byte()
@@ -435,7 +451,7 @@ func (m *machine) lineText(op byte) error {
 func (m *machine) memory(op byte) error {
 	switch op {
 	case 0x94: // MEMOIZE
-		return m.put(int64(len(m.memo)))
+		return m.put(int64(len(m.memo) + len(m.far)))
 	case 'p', 'g':
 		word, err := m.in.line()
 		if err != nil {
@@ -491,6 +507,7 @@ func (m *machine) container(op byte) error {
 			if err := m.fill(d, items); err != nil {
 				return err
 			}
+			m.release(items)
 			return m.push(d)
 		}
 		return m.push(&list{items: items})
@@ -531,6 +548,9 @@ func (m *machine) add(op byte) error {
 	into, err := m.top()
 	if err != nil {
 		return err
+	}
+	if op == 'e' || op == 'u' || op == 0x90 {
+		defer m.release(items)
 	}
 	switch into := into.(type) {
 	case *list:

@@ -1,6 +1,8 @@
 package pytorch
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // IndexFile is the usual name of the index of a model in several checkpoints.
@@ -17,6 +21,9 @@ const IndexFile = "pytorch_model.bin.index.json"
 
 // maxIndex bounds an index.
 const maxIndex = 16 << 20
+
+// maxValues bounds the values of an index: the largest models have some 100,000 tensors.
+const maxValues = 1 << 19
 
 // Sharded is a model in several checkpoints, which an index names:
 //
@@ -62,25 +69,124 @@ func OpenSharded(index string, opts ...Options) (*Sharded, error) {
 
 // readIndex reads the map from tensors to base names.
 func readIndex(path string) (map[string]string, error) {
-	f, err := os.Open(path)
+	data, err := untrusted.ReadFile(path, maxIndex)
 	if err != nil {
 		return nil, fmt.Errorf("pytorch: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
-	data, err := io.ReadAll(io.LimitReader(f, maxIndex+1))
+	if err := untrusted.CheckJSON(path, data, maxValues); err != nil {
+		return nil, fmt.Errorf("pytorch: %w", err)
+	}
+	weightMap, err := parseIndex(data)
+	if err != nil || len(weightMap) == 0 {
+		return nil, &Error{File: path, Part: "weight_map", Offset: -1, Kind: ErrLayout, Err: err, Text: fmt.Sprintf("it names %d tensors", len(weightMap)), Mend: mendDownload}
+	}
+	return weightMap, nil
+}
+
+// parseIndex reads an index piece by piece, so that its memory stays within a small multiple of the file.
+func parseIndex(data []byte) (map[string]string, error) {
+	in := json.NewDecoder(bytes.NewReader(data))
+	if err := open(in, "an index"); err != nil {
+		return nil, err
+	}
+	budget := 16<<20 + 2*len(data)
+	weightMap, bases := map[string]string(nil), map[string]string{}
+	for in.More() {
+		key, err := text(in)
+		if err != nil {
+			return nil, err
+		}
+		if key != "weight_map" {
+			if err := skip(in); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if weightMap != nil {
+			return nil, errors.New("it occurs twice")
+		}
+		if err := open(in, key); err != nil {
+			return nil, err
+		}
+		for weightMap = map[string]string{}; in.More(); {
+			name, err := text(in)
+			if err != nil {
+				return nil, err
+			}
+			base, err := text(in)
+			if err != nil {
+				return nil, err
+			}
+			if _, twice := weightMap[name]; twice {
+				return nil, fmt.Errorf("%s occurs twice", cut(name))
+			}
+			if budget -= 80 + len(name); len(name) > maxName || len(base) > maxName || budget < 0 {
+				return nil, fmt.Errorf("%s: a name of more than %d bytes, or more names than an index of this size has", cut(name), maxName)
+			}
+			if _, known := bases[base]; !known { // each name of a shard once
+				bases[base] = base
+			}
+			if len(bases) > maxShards {
+				return nil, fmt.Errorf("more than %d shards", maxShards)
+			}
+			weightMap[name] = bases[base]
+		}
+		if _, err := in.Token(); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := in.Token(); err != nil {
+		return nil, err
+	}
+	if _, err := in.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows its end")
+	}
+	return weightMap, nil
+}
+
+// maxShards is more files than any model has: the largest have some 200.
+const maxShards = 4096
+
+// open reads the brace that begins an object.
+func open(in *json.Decoder, what string) error {
+	if token, err := in.Token(); err != nil {
+		return err
+	} else if token != json.Delim('{') {
+		return fmt.Errorf("%s is not an object", what)
+	}
+	return nil
+}
+
+// text reads a key or a value that is text.
+func text(in *json.Decoder) (string, error) {
+	token, err := in.Token()
 	if err != nil {
-		return nil, fmt.Errorf("pytorch: %s: %w", path, err)
+		return "", err
 	}
-	if len(data) > maxIndex {
-		return nil, &Error{File: path, Offset: -1, Kind: ErrLimit, Text: fmt.Sprintf("an index of more than %d bytes", maxIndex), Mend: mendDownload}
+	s, ok := token.(string)
+	if !ok {
+		return "", errors.New("a value that is not text")
 	}
-	var index struct {
-		Map map[string]string `json:"weight_map"`
+	return s, nil
+}
+
+// skip passes over a value, without a call for each level of it.
+func skip(in *json.Decoder) error {
+	for depth := 0; ; {
+		token, err := in.Token()
+		if err != nil {
+			return err
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth == 0 {
+			return nil
+		}
 	}
-	if err := json.Unmarshal(data, &index); err != nil || len(index.Map) == 0 {
-		return nil, &Error{File: path, Part: "weight_map", Offset: -1, Kind: ErrLayout, Err: err, Text: fmt.Sprintf("it names %d tensors", len(index.Map)), Mend: mendDownload}
-	}
-	return index.Map, nil
 }
 
 // open opens one shard, which must be a file beside the index.
@@ -88,7 +194,11 @@ func (m *Sharded) open(base string, opts []Options) error {
 	if base != filepath.Base(base) || base == "." || base == ".." || strings.ContainsAny(base, `/\`) || !filepath.IsLocal(base) {
 		return &Error{File: m.path, Part: "weight_map", Offset: -1, Kind: ErrStorage, Text: "shard " + cut(base) + " lies outside the model's folder", Mend: "do not trust the index: a shard is named by its plain name"}
 	}
-	f, err := Open(filepath.Join(filepath.Dir(m.path), base), opts...)
+	path, err := untrusted.Inside(filepath.Dir(m.path), base)
+	if err != nil {
+		return fmt.Errorf("pytorch: %s: shard: %w", m.path, err)
+	}
+	f, err := Open(path, opts...)
 	if errors.Is(err, os.ErrNotExist) {
 		return &Error{File: m.path, Part: "weight_map", Offset: -1, Kind: ErrStorage, Text: "shard " + cut(base) + " is missing", Err: err, Mend: "get the shards and the index again, of one revision"}
 	}
@@ -146,6 +256,16 @@ func (m *Sharded) ReadBytes(name string, at int64, dst []byte) error {
 
 func (m *Sharded) missing(name string) error {
 	return &Error{File: m.path, Tensor: name, Offset: -1, Kind: ErrNoTensor, Text: fmt.Sprintf("the model holds %d others", len(m.names)), Mend: "see Names for what it holds"}
+}
+
+// Verify is File.Verify for every shard.
+func (m *Sharded) Verify(ctx context.Context) error {
+	for _, base := range slices.Sorted(maps.Keys(m.shards)) {
+		if err := m.shards[base].Verify(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close closes every shard.

@@ -2,10 +2,15 @@ package pytorch
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
 // stateDicts are the keys that training programs put a state dict under, the likeliest first.
@@ -32,12 +37,12 @@ func (f *File) flatten(v any, o Options) error {
 				child, ok = d.get(key)
 			}
 			if !ok {
-				return &Error{File: f.path, Offset: -1, Kind: ErrRoot, Text: cut(f.root), Mend: "it holds " + strings.Join(topKeys(root), ", ")}
+				return &Error{File: f.path, Offset: -1, Kind: ErrRoot, Text: cut(f.root), Mend: "it holds " + strings.Join(shown(topKeys(root)), ", ")}
 			}
 			root = child
 		}
 	}
-	w := &walker{file: f, most: o.MaxTensors}
+	w := &walker{file: f, most: o.MaxTensors, mostBytes: o.MaxBytes}
 	if err := w.walk("", root, 0); err != nil {
 		return err
 	}
@@ -95,10 +100,24 @@ func topKeys(v any) []string {
 		if len(out) == 50 {
 			return append(out, "...")
 		}
-		out = append(out, keyName(key))
+		if name := keyName(key); len(name) <= maxName {
+			out = append(out, name)
+		}
 	}
 	return out
 }
+
+// shown escapes and cuts names for a message.
+func shown(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = zipread.Show(name)
+	}
+	return out
+}
+
+// maxName is more bytes than any name of a tensor has: those of models have some 50 to 100.
+const maxName = 4096
 
 // keyName spells a key of a dictionary.
 func keyName(key any) string {
@@ -110,8 +129,11 @@ func keyName(key any) string {
 
 // walker visits a tree of values.
 type walker struct {
-	file    *File
-	most    int
+	file *File
+	most int
+
+	mostBytes, bytes int64 // of all tensors
+
 	scalars bool // only look for metadata
 }
 
@@ -157,7 +179,7 @@ func (w *walker) walk(name string, v any, depth int) error {
 		}
 	case bool, int64, float64, string:
 		const most, longest = 1000, 1000
-		if text, ok := v.(string); ok && len(text) > longest || len(f.meta) >= most || !utf8.ValidString(name) {
+		if text, ok := v.(string); ok && len(text) > longest || len(f.meta) >= most || len(name) > maxName || !utf8.ValidString(name) {
 			return nil
 		}
 		if text := fmt.Sprint(v); utf8.ValidString(text) {
@@ -177,6 +199,14 @@ func (w *walker) tensor(name string, t *tensor) error {
 	}
 	if f.byName[name] != nil {
 		return w.fail(ErrDuplicate, name, "two paths with the same dots", "open one part of the file with Options.Root")
+	}
+	if len(name) > maxName {
+		return w.fail(ErrLimit, name, fmt.Sprintf("a name of more than %d bytes", maxName), mendLimit)
+	}
+	bytes, ok := untrusted.Product(math.MaxInt64, int(t.elements), t.dtype.Size())
+	if w.bytes += int64(bytes); !ok || w.bytes < 0 || w.bytes > w.mostBytes {
+		return w.fail(ErrLimit, name, fmt.Sprintf("with it the tensors show more than %s of a file of %s: many are views of the same storage",
+			memory.Size(w.mostBytes), memory.Size(f.size)), "raise MaxBytes if you trust the file, or save it again with each tensor once")
 	}
 	if len(f.names) >= w.most {
 		return w.fail(ErrLimit, name, fmt.Sprintf("more than %d tensors", w.most), "raise MaxTensors if you trust the file")

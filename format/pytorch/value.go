@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
 // What the machine builds, beside nil, bool, int64, float64 and string. Nothing here can act.
@@ -56,7 +60,8 @@ type storage struct {
 	key      string
 	dtype    DType // "" for bytes without a type
 	elements int64 // bytes if dtype is ""
-	at       int64 // first byte in the file, -1 while it is not known
+	at       int64 // first byte in the file, or in entry if that is set; -1 while it is not known
+	entry    *zipread.Entry
 }
 
 // bytes returns the size of the storage. It cannot overflow: checkStorage has seen it.
@@ -104,11 +109,14 @@ func newTensor(s *storage, d DType, offset int64, shape, strides []int64) (*tens
 			return nil, fmt.Errorf("shape %v with strides %v has a negative number", shape, strides)
 		}
 		t.shape[i] = int(dim)
-		high, low := bits.Mul64(uint64(t.elements), uint64(dim))
-		if high != 0 || low > math.MaxInt64/16 {
-			return nil, fmt.Errorf("shape %v has more than 2^63 bytes", shape)
-		}
-		t.elements = int64(low)
+	}
+	// The dimensions must have a product even where one of them is 0, so that every number of elements in a row is one.
+	product, ok := untrusted.Product(math.MaxInt64/16, slices.DeleteFunc(slices.Clone(t.shape), func(dim int) bool { return dim == 0 })...)
+	if !ok {
+		return nil, fmt.Errorf("shape %v has more than 2^63 bytes", shape)
+	}
+	if t.elements = int64(product); slices.Contains(t.shape, 0) {
+		t.elements = 0
 	}
 	if t.elements == 0 {
 		return t, nil

@@ -7,9 +7,10 @@ import (
 	"iter"
 	"maps"
 	"math"
-	"os"
 
 	"github.com/edsrzf/mmap-go"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Open maps a file into memory and checks its header. No tensor is read until it is used. Where the system cannot map the
@@ -31,14 +32,11 @@ func Open(path string, opts ...Options) (*File, error) {
 
 // open opens a file without looking into it.
 func open(path string, mapped bool) (*File, error) {
-	file, err := os.Open(path)
+	file, err := untrusted.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: %w", err)
 	}
 	stat, err := file.Stat()
-	if err == nil && !stat.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file; name a .safetensors file", path)
-	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("safetensors: %w", err), file.Close())
 	}

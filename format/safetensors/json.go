@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // maxDepth bounds the nesting of values that are skipped.
@@ -304,7 +306,7 @@ func cut(text string) string {
 		return "something else"
 	}
 	if len(text) > 40 {
-		return text[:40] + "..."
+		text = strings.ToValidUTF8(text[:40], "") + "..."
 	}
-	return text
+	return printable.Line(text)
 }

@@ -18,7 +18,7 @@ import (
 // Limits bounds what a file may ask for. A field that is 0 takes the value given here.
 type Limits struct {
 	MaxHeader   int64 // bytes of the header; 100,000,000, as in the reference
-	MaxTensors  int   // tensors in one file; 2,000,000
+	MaxTensors  int   // tensors in one file or index; 2,000,000
 	MaxMetadata int   // entries of __metadata__; 100,000
 	MaxIndex    int64 // bytes of the index of a sharded model; 100,000,000
 }
@@ -34,6 +34,11 @@ type Options struct {
 func NewOptions() Options {
 	return Options{Limits: Limits{MaxHeader: 100_000_000, MaxTensors: 2_000_000, MaxMetadata: 100_000, MaxIndex: 100_000_000}}
 }
+
+// maxDims bounds the dimensions of a tensor: NumPy and PyTorch have at most 64.
+const maxDims = 64
+
+var errDims = fmt.Errorf("more than %d dimensions", maxDims)
 
 // oneOf returns the options of a call that may have none, with every limit set.
 func oneOf(opts []Options) Options {
@@ -183,6 +188,8 @@ func (f *File) member(s *scanner, key string, at int, o Options) error {
 		kind := ErrHeader
 		if errors.Is(err, errBig) {
 			kind = ErrOverflow
+		} else if errors.Is(err, errDims) {
+			kind = ErrLimit
 		}
 		return &Error{File: f.path, Tensor: key, Field: field, Offset: 8 + int64(s.pos), Kind: kind, Text: err.Error(), Mend: mendRewrite}
 	}
@@ -226,7 +233,11 @@ func (f *File) entry(s *scanner, e *entry, field *string) error {
 				return err
 			}
 			e.elements = 1
+			dims := 0
 			return s.list('[', ']', func() error {
+				if dims++; dims > maxDims {
+					return errDims
+				}
 				dim, err := s.integer()
 				if err != nil {
 					return err

@@ -82,7 +82,7 @@ func TestFileNamesItself(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("want %s, got %v", want, err)
 	}
-	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "it is a folder, not a file") {
 		t.Errorf("a folder: got %v", err)
 	}
 	if _, err := Open(path + "x"); !errors.Is(err, os.ErrNotExist) {

@@ -3,7 +3,6 @@ package safetensors
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"os"
@@ -11,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // indexName is the usual name of a sharded model's index.
@@ -52,7 +54,7 @@ func OpenSharded(indexOrDir string, opts ...Options) (*Sharded, error) {
 		return nil, err
 	}
 	m := &Sharded{path: path, shards: map[string]*File{}, of: map[string]string{}}
-	total, err := m.parseIndex(text)
+	total, err := m.parseIndex(text, o)
 	if err == nil {
 		err = m.openShards(o)
 	}
@@ -76,12 +78,8 @@ func (m *Sharded) Files() []string {
 
 // findIndex returns the index of a folder, or the file itself.
 func findIndex(path string) (string, error) {
-	stat, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("safetensors: %w", err)
-	}
-	if !stat.IsDir() {
-		return path, nil
+	if stat, err := os.Stat(path); err != nil || !stat.IsDir() {
+		return path, nil // reading it says what is wrong
 	}
 	usual := filepath.Join(path, indexName)
 	if _, err := os.Stat(usual); err == nil {
@@ -97,40 +95,34 @@ func findIndex(path string) (string, error) {
 }
 
 func readIndex(path string, o Options) (string, error) {
-	file, err := os.Open(path)
+	if stat, err := os.Stat(path); err == nil && stat.Size() > o.Limits.MaxIndex {
+		return "", &Error{File: path, Offset: -1, Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", o.Limits.MaxIndex), Mend: mendLimit}
+	}
+	text, err := untrusted.ReadFile(path, o.Limits.MaxIndex)
 	if err != nil {
 		return "", fmt.Errorf("safetensors: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
-	var b strings.Builder
-	if _, err := io.Copy(&b, io.LimitReader(file, o.Limits.MaxIndex+1)); err != nil {
-		return "", fmt.Errorf("safetensors: %s: %w", path, err)
-	}
-	switch text := b.String(); {
-	case int64(len(text)) > o.Limits.MaxIndex:
-		return "", &Error{File: path, Offset: -1, Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", o.Limits.MaxIndex), Mend: mendLimit}
-	case !utf8.ValidString(text):
+	if !utf8.Valid(text) {
 		return "", &Error{File: path, Offset: -1, Kind: ErrIndex, Text: "not UTF-8", Mend: mendDownload}
-	default:
-		return text, nil
 	}
+	return unsafe.String(unsafe.SliceData(text), len(text)), nil // text does not change any more
 }
 
 // parseIndex reads weight_map into of, and returns total_size, -1 if the index has none.
-func (m *Sharded) parseIndex(text string) (total int64, err error) {
+func (m *Sharded) parseIndex(text string, o Options) (total int64, err error) {
 	total = -1
 	s := &scanner{src: text}
 	mapped := false
 	seen := map[string]bool{}
 	err = s.object(func(key string, at int) error {
 		if seen[key] {
-			return m.fault(ErrDuplicate, "", key, at, "", mendRewrite)
+			return m.fault(ErrDuplicate, "", "index", at, "key "+quote(key), mendRewrite)
 		}
 		seen[key] = true
 		switch key {
 		case "weight_map":
 			mapped = true
-			return m.weightMap(s)
+			return m.weightMap(s, o.Limits.MaxTensors)
 		case "metadata":
 			total, err = m.totalSize(s)
 			return err
@@ -154,11 +146,14 @@ func (m *Sharded) fault(kind error, tensor, field string, at int, text, mend str
 	return &Error{File: m.path, Tensor: tensor, Field: field, Offset: int64(at), Kind: kind, Text: text, Mend: mend}
 }
 
-func (m *Sharded) weightMap(s *scanner) error {
+func (m *Sharded) weightMap(s *scanner, most int) error {
 	const field = "weight_map"
 	return s.object(func(tensor string, at int) error {
 		if _, twice := m.of[tensor]; twice {
 			return m.fault(ErrDuplicate, tensor, field, at, "", mendRewrite)
+		}
+		if len(m.of) >= most {
+			return m.fault(ErrLimit, tensor, field, at, fmt.Sprintf("more than %d tensors", most), mendLimit)
 		}
 		shard, err := s.str()
 		if err != nil {
@@ -180,7 +175,7 @@ func (m *Sharded) totalSize(s *scanner) (total int64, err error) {
 	seen := map[string]bool{}
 	err = s.object(func(key string, at int) error {
 		if seen[key] {
-			return m.fault(ErrDuplicate, "", "metadata."+key, at, "", mendRewrite)
+			return m.fault(ErrDuplicate, "", "metadata", at, "key "+quote(key), mendRewrite)
 		}
 		seen[key] = true
 		s.space()
@@ -211,10 +206,10 @@ func (m *Sharded) openShards(o Options) error {
 		if m.shards[base] != nil {
 			continue
 		}
-		path := filepath.Join(dir, base)
-		if err := inside(dir, path); err != nil {
+		path, err := untrusted.Inside(dir, base)
+		if err != nil {
 			kind := ErrShard
-			if errors.Is(err, ErrPath) {
+			if out := new(untrusted.Error); errors.As(err, &out) {
 				kind = ErrPath
 			}
 			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: kind, Text: quote(base), Err: err,
@@ -227,31 +222,6 @@ func (m *Sharded) openShards(o Options) error {
 		m.shards[base] = f
 	}
 	return nil
-}
-
-// inside checks that a shard, its links followed, stays in the folder dir or in the blobs of the Hugging Face cache.
-func inside(dir, path string) error {
-	stat, err := os.Lstat(path)
-	if err != nil {
-		return err
-	}
-	if stat.Mode()&os.ModeSymlink == 0 {
-		return nil
-	}
-	target, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return err
-	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return err
-	}
-	parent := filepath.Dir(target)
-	snapshots := filepath.Dir(dir) // <model>/snapshots/<revision>/index beside <model>/blobs/<checksum>
-	blobs := filepath.Join(filepath.Dir(snapshots), "blobs")
-	if parent == dir || (filepath.Base(snapshots) == "snapshots" && parent == blobs) {
-		return nil
-	}
-	return fmt.Errorf("%w: it is a link to %s", ErrPath, target)
 }
 
 // check compares the index with what the shards hold.

@@ -159,7 +159,7 @@ func FuzzIndex(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, index string) {
 		m := &Sharded{path: filepath.Join(dir, indexName), shards: map[string]*File{}, of: map[string]string{}}
-		total, err := m.parseIndex(index)
+		total, err := m.parseIndex(index, NewOptions())
 		if err == nil {
 			err = m.openShards(NewOptions())
 		}

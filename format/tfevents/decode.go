@@ -112,6 +112,9 @@ func (r *Reader) summary(b []byte) error {
 			if err := r.value(&v, f.bytes); err != nil {
 				return err
 			}
+			if len(r.values) == maxValues {
+				return fmt.Errorf("more than %d values", maxValues)
+			}
 			r.values = append(r.values, v)
 		}
 		b = rest
@@ -130,7 +133,9 @@ func (r *Reader) value(v *Value, b []byte) error {
 			tag, known := r.tags[string(f.bytes)]
 			if !known {
 				tag = string(f.bytes)
-				r.tags[tag] = tag
+				if len(r.tags) < maxTags {
+					r.tags[tag] = tag
+				}
 			}
 			v.Tag = tag
 		case f.is(valueSimple, asFixed32):

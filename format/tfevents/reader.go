@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Kinds of errors, for errors.Is.
@@ -18,6 +20,13 @@ var (
 
 // MaxRecord is the largest record that is read, in bytes.
 const MaxRecord = 1 << 30
+
+// maxValues bounds the values of one event, of which each takes two bytes in the file and a hundred times that in memory. Writers put
+// a few into an event, a thousand at most.
+const maxValues = 10_000
+
+// maxTags is how many tags are kept as one string each. A file has a few hundred; those beyond are read all the same.
+const maxTags = 10_000
 
 // Error says which record of a file cannot be read.
 type Error struct {
@@ -32,7 +41,7 @@ type Error struct {
 func (e *Error) Error() string {
 	s := "tfevents: "
 	if e.File != "" {
-		s += e.File + ": "
+		s += printable.Line(e.File) + ": "
 	}
 	s += fmt.Sprintf("record %d: byte %d: %v", e.Record, e.Offset, e.Kind)
 	if e.Text != "" {
@@ -95,7 +104,7 @@ func NewReader(r io.ReaderAt) *Reader {
 
 // OpenReader opens a file.
 func OpenReader(path string) (*Reader, error) {
-	f, err := os.Open(path)
+	f, err := untrusted.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("tfevents: %w", err)
 	}

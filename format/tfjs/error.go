@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Kinds of errors, for errors.Is.
@@ -35,20 +37,20 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("tfjs: ")
 	if e.File != "" {
-		b.WriteString(e.File + ": ")
+		b.WriteString(printable.Line(e.File) + ": ")
 	}
 	if e.Weight != "" {
 		fmt.Fprintf(&b, "weight %s: ", cut(e.Weight))
 	}
 	if e.Field != "" {
-		b.WriteString(e.Field + ": ")
+		b.WriteString(printable.Line(e.Field) + ": ")
 	}
 	b.WriteString(e.Kind.Error())
 	if e.Text != "" {
-		b.WriteString(": " + e.Text)
+		b.WriteString(": " + printable.Line(e.Text))
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		b.WriteString(": " + printable.Line(e.Err.Error()))
 	}
 	if e.Mend != "" {
 		b.WriteString("; " + e.Mend)

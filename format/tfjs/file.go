@@ -12,10 +12,14 @@ import (
 	"slices"
 
 	"github.com/ballast-ml/ballast/format/safetensors"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // ManifestFile is the usual name of a manifest.
 const ManifestFile = "model.json"
+
+// maxShards bounds the files that a model keeps open. Shards have 4 MB by default, and a process usually may open 1024 files.
+const maxShards = 4096
 
 // File is an open model. Its methods may be called from several goroutines at once, Close aside.
 type File struct {
@@ -55,7 +59,7 @@ func Open(path string) (*File, error) {
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
 		path = filepath.Join(path, ManifestFile)
 	}
-	manifest, err := os.Open(path)
+	manifest, err := untrusted.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("tfjs: %w", err)
 	}
@@ -64,12 +68,7 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tfjs: %w", err)
 	}
-	// A root lets nothing out of the folder, not even through links.
-	root, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return nil, fmt.Errorf("tfjs: %w", err)
-	}
-	defer root.Close() //nolint:errcheck // it was only read
+	dir := filepath.Dir(path)
 	var open []io.Closer
 	closeAll := func() error {
 		var errs []error
@@ -81,15 +80,19 @@ func Open(path string) (*File, error) {
 	}
 	f := &File{path: path, close: closeAll}
 	err = f.read(manifest, stat.Size(), func(name string) (io.ReaderAt, int64, error) {
-		file, err := root.Open(filepath.FromSlash(name))
+		if len(open) == maxShards {
+			return nil, 0, fmt.Errorf("%w: more than %d shards", ErrLimit, maxShards)
+		}
+		path, err := untrusted.Inside(dir, name)
+		if err != nil {
+			return nil, 0, err
+		}
+		file, err := untrusted.Open(path)
 		if err != nil {
 			return nil, 0, err
 		}
 		open = append(open, file)
 		stat, err := file.Stat()
-		if err == nil && !stat.Mode().IsRegular() {
-			err = errors.New("it is not a regular file")
-		}
 		if err != nil {
 			return nil, 0, err
 		}
@@ -104,7 +107,7 @@ func Open(path string) (*File, error) {
 // read reads a manifest of the given size; open gives a shard and its size.
 func (f *File) read(manifest io.Reader, size int64, open func(name string) (io.ReaderAt, int64, error)) error {
 	f.meta, f.byName = map[string]string{}, map[string]*weight{}
-	p := &parser{file: f, budget: 40<<20 + 3*size, seen: map[string]bool{}}
+	p := &parser{file: f, budget: 16<<20 + 2*size, seen: map[string]bool{}}
 	if err := p.manifest(manifest); err != nil {
 		return err
 	}
@@ -122,7 +125,9 @@ func (f *File) read(manifest io.Reader, size int64, open func(name string) (io.R
 			source, size, err := open(path)
 			if err != nil {
 				kind, mend := ErrShard, mendDownload
-				if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
+				if errors.Is(err, ErrLimit) {
+					kind = ErrLimit
+				} else if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
 					kind, mend = ErrPath, "it must be a file in the model's folder: do not trust the model"
 				}
 				return &Error{File: f.path, Field: "paths", Kind: kind, Text: cut(path), Err: err, Mend: mend}

@@ -111,7 +111,7 @@ func TestRefuses(t *testing.T) {
 		"parent":        {change("one.bin", "../one.bin"), ErrPath, `model.json: paths: shard lies outside the model's folder: "../one.bin"; paths must be relative and stay in the folder`},
 		"absolute":      {change("one.bin", "/etc/passwd"), ErrPath, "/etc/passwd"},
 		"link":          {change("one.bin", "link.bin"), ErrPath, "link.bin"},
-		"folder":        {change("one.bin", "more"), ErrPath, "not a regular file"},
+		"folder":        {change("one.bin", "more"), ErrPath, "it is a folder"},
 		"missing shard": {change("three.bin", "four.bin"), ErrShard, `"four.bin"`},
 		"used twice":    {change("more/two.bin", "one.bin"), ErrDuplicate, `"one.bin"`},
 		"too short":     {change("[2, 2]", "[2, 3]"), ErrSize, "from byte 0 on, the shards of its group have 20"},

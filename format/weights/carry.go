@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -24,92 +25,95 @@ type carriedValue struct {
 	Value json.RawMessage `json:"value"`
 }
 
-// Carry writes a value of GGUF as text, for the metadata of formats that have only that. Texts that are not UTF-8 cannot be.
+// maxCarried bounds the elements of an array that is carried. The longest arrays of models, the merges of a tokenizer, have 600,000.
+const maxCarried = 1 << 20
+
+// Carry writes a value of GGUF as text, for the metadata of formats that have only that. Texts that are not UTF-8 cannot be, nor
+// arrays of more than a million elements.
 func Carry(value any) (string, bool) {
-	var list []any
-	typ := ""
-	switch v := value.(type) {
-	case []uint8:
-		typ, list = "array of u8", anys(v)
-	case []int8:
-		typ, list = "array of i8", anys(v)
-	case []uint16:
-		typ, list = "array of u16", anys(v)
-	case []int16:
-		typ, list = "array of i16", anys(v)
-	case []uint32:
-		typ, list = "array of u32", anys(v)
-	case []int32:
-		typ, list = "array of i32", anys(v)
-	case []uint64:
-		typ, list = "array of u64", anys(v)
-	case []int64:
-		typ, list = "array of i64", anys(v)
-	case []float32:
-		typ, list = "array of f32", anys(v)
-	case []float64:
-		typ, list = "array of f64", anys(v)
-	case []bool:
-		typ, list = "array of bool", anys(v)
-	case []string:
-		typ, list = "array of string", anys(v)
-	default:
-		one, name, ok := carryOne(value)
-		if !ok {
-			return "", false
-		}
-		text, err := json.Marshal(carriedValue{name, one})
-		return string(text), err == nil
-	}
-	items := make([]json.RawMessage, len(list))
-	for i, item := range list {
-		var ok bool
-		if items[i], _, ok = carryOne(item); !ok {
-			return "", false
-		}
-	}
-	raw, err := json.Marshal(items)
-	if err != nil {
+	text, typ, ok := carryAny(value)
+	if !ok {
 		return "", false
 	}
-	text, err := json.Marshal(carriedValue{typ, raw})
-	return string(text), err == nil
+	whole, err := json.Marshal(carriedValue{typ, text})
+	return string(whole), err == nil
 }
 
-func anys[T any](v []T) []any {
-	out := make([]any, len(v))
-	for i := range v {
-		out[i] = v[i]
+// carryAny writes a value as JSON, and its type in GGUF's words.
+func carryAny(value any) (text json.RawMessage, typ string, ok bool) {
+	switch v := value.(type) {
+	case []uint8:
+		return carryList(v)
+	case []int8:
+		return carryList(v)
+	case []uint16:
+		return carryList(v)
+	case []int16:
+		return carryList(v)
+	case []uint32:
+		return carryList(v)
+	case []int32:
+		return carryList(v)
+	case []uint64:
+		return carryList(v)
+	case []int64:
+		return carryList(v)
+	case []float32:
+		return carryList(v)
+	case []float64:
+		return carryList(v)
+	case []bool:
+		return carryList(v)
+	case []string:
+		return carryList(v)
 	}
-	return out
+	return carryOne(nil, value)
 }
 
-func carryOne(value any) (raw json.RawMessage, typ string, ok bool) {
+func carryList[T any](list []T) (text json.RawMessage, typ string, ok bool) {
+	if len(list) > maxCarried {
+		return nil, "", false
+	}
+	var zero T
+	_, typ, ok = carryOne(nil, zero)
+	text = append(text, '[')
+	for i, item := range list {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		if text, _, ok = carryOne(text, item); !ok {
+			return nil, "", false
+		}
+	}
+	return append(text, ']'), "array of " + typ, ok
+}
+
+// carryOne appends a single value.
+func carryOne(to json.RawMessage, value any) (text json.RawMessage, typ string, ok bool) {
 	switch v := value.(type) {
 	case float32:
-		return number(float64(v), 32), "f32", true
+		return number(to, float64(v), 32), "f32", true
 	case float64:
-		return number(v, 64), "f64", true
+		return number(to, v, 64), "f64", true
 	case string:
 		raw, err := json.Marshal(v)
-		return raw, "string", err == nil && utf8.ValidString(v)
+		return append(to, raw...), "string", err == nil && utf8.ValidString(v)
 	case bool:
-		return json.RawMessage(strconv.FormatBool(v)), "bool", true
+		return strconv.AppendBool(to, v), "bool", true
 	case uint8, uint16, uint32, uint64:
-		return json.RawMessage(fmt.Sprint(v)), strings.Replace(fmt.Sprintf("%T", v), "uint", "u", 1), true
+		return fmt.Append(to, v), strings.Replace(fmt.Sprintf("%T", v), "uint", "u", 1), true
 	case int8, int16, int32, int64:
-		return json.RawMessage(fmt.Sprint(v)), strings.Replace(fmt.Sprintf("%T", v), "int", "i", 1), true
+		return fmt.Append(to, v), strings.Replace(fmt.Sprintf("%T", v), "int", "i", 1), true
 	}
-	return nil, "", false
+	return to, "", false
 }
 
-// number writes a float with all its digits; what JSON cannot hold is text.
-func number(v float64, bits int) json.RawMessage {
-	text := strconv.FormatFloat(v, 'g', -1, bits)
+// number appends a float with all its digits; what JSON cannot hold is text.
+func number(to json.RawMessage, v float64, bits int) json.RawMessage {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
-		text = `"` + text + `"`
+		return append(strconv.AppendFloat(append(to, '"'), v, 'g', -1, bits), '"')
 	}
-	return json.RawMessage(text)
+	return strconv.AppendFloat(to, v, 'g', -1, bits)
 }
 
 // Uncarry reads a value that Carry wrote; nil if it is none.
@@ -122,47 +126,52 @@ func Uncarry(text string) any {
 	if !isList {
 		return uncarryOne(c.Type, c.Value)
 	}
-	var raws []json.RawMessage
-	if json.Unmarshal(c.Value, &raws) != nil {
-		return nil
-	}
 	switch item {
 	case "u8":
-		return uncarryList[uint8](item, raws)
+		return uncarryList[uint8](item, c.Value)
 	case "i8":
-		return uncarryList[int8](item, raws)
+		return uncarryList[int8](item, c.Value)
 	case "u16":
-		return uncarryList[uint16](item, raws)
+		return uncarryList[uint16](item, c.Value)
 	case "i16":
-		return uncarryList[int16](item, raws)
+		return uncarryList[int16](item, c.Value)
 	case "u32":
-		return uncarryList[uint32](item, raws)
+		return uncarryList[uint32](item, c.Value)
 	case "i32":
-		return uncarryList[int32](item, raws)
+		return uncarryList[int32](item, c.Value)
 	case "u64":
-		return uncarryList[uint64](item, raws)
+		return uncarryList[uint64](item, c.Value)
 	case "i64":
-		return uncarryList[int64](item, raws)
+		return uncarryList[int64](item, c.Value)
 	case "f32":
-		return uncarryList[float32](item, raws)
+		return uncarryList[float32](item, c.Value)
 	case "f64":
-		return uncarryList[float64](item, raws)
+		return uncarryList[float64](item, c.Value)
 	case "bool":
-		return uncarryList[bool](item, raws)
+		return uncarryList[bool](item, c.Value)
 	case "string":
-		return uncarryList[string](item, raws)
+		return uncarryList[string](item, c.Value)
 	}
 	return nil
 }
 
-func uncarryList[T any](item string, raws []json.RawMessage) any {
-	out := make([]T, len(raws))
-	for i, raw := range raws {
+// uncarryList reads a list one item after the other: a list of messages takes twenty times the text of short numbers.
+func uncarryList[T any](item string, list json.RawMessage) any {
+	d := json.NewDecoder(bytes.NewReader(list))
+	if token, err := d.Token(); err != nil || token != json.Delim('[') {
+		return nil
+	}
+	out := []T{}
+	var raw json.RawMessage
+	for d.More() {
+		if len(out) == maxCarried || d.Decode(&raw) != nil {
+			return nil
+		}
 		v, ok := uncarryOne(item, raw).(T)
 		if !ok {
 			return nil
 		}
-		out[i] = v
+		out = append(out, v)
 	}
 	return out
 }

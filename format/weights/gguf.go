@@ -15,7 +15,7 @@ func isGGUF(first []byte, _ int64) bool {
 }
 
 func openGGUF(path string) (File, error) {
-	f, err := gguf.Open(path)
+	f, err := gguf.Open(path, gguf.Options{Limits: gguf.Limits{MaxTensors: maxStacked, MaxMetadata: maxKeys}})
 	if err != nil {
 		return nil, err
 	}

@@ -163,6 +163,9 @@ func (v *llamaView) ReadFloat32s(name string, at int, dst []float32) error {
 	if !ok || t.heads == 0 || at < 0 || at+len(dst) > t.info.Elements {
 		return v.File.ReadFloat32s(v.name(name), at, dst)
 	}
+	if len(dst) == 0 { // also of a tensor without rows
+		return nil
+	}
 	row := t.info.Elements / t.info.Shape[0]
 	for len(dst) > 0 {
 		r, from := at/row, at%row
@@ -179,6 +182,9 @@ func (v *llamaView) ReadBytes(name string, at int64, dst []byte) error {
 	t, ok := v.theirs[name]
 	if !ok || t.heads == 0 || at < 0 || at+int64(len(dst)) > t.info.Bytes {
 		return v.File.ReadBytes(v.name(name), at, dst)
+	}
+	if len(dst) == 0 {
+		return nil
 	}
 	row := t.info.Bytes / int64(t.info.Shape[0])
 	for len(dst) > 0 {

@@ -1,24 +1,26 @@
 package weights
 
 import (
-	"archive/zip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/format/pytorch"
+	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
 // MetadataArray is the name of an array of an .npz file that holds metadata, a JSON object of texts as bytes, since the format has no
 // place for them. It is not among the tensors.
 const MetadataArray = "__metadata__"
 
-// npzFile is an archive of NumPy arrays, in NumPy's words for types. Compressed arrays are decompressed as they are read: in order
-// without loss, a step back begins again from the front.
+// npzFile is an archive of NumPy arrays, in NumPy's words for types. Compressed arrays are decompressed as they are read, in order; those
+// that are read otherwise are held in memory.
 type npzFile struct {
 	*npy.Archive
 	path  string
@@ -32,19 +34,32 @@ func openNPZ(path string) (File, error) {
 		return nil, err
 	}
 	f := &npzFile{a, path, a.Names(), map[string]string{}}
-	const most = 16 << 20
-	if m := a.Array(MetadataArray); m != nil && m.DType == npy.Uint8 && len(m.Shape) == 1 && m.Len() <= most {
+	if m := a.Array(MetadataArray); m != nil && m.DType == npy.Uint8 && len(m.Shape) == 1 && int64(m.Len()) <= mostMetadata(path) {
 		text := make([]byte, m.Len())
 		if err := m.ReadRaw(text, 0); err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
 		meta := map[string]string{}
-		if json.Unmarshal(text, &meta) == nil { // else it is an array like others
+		if untrusted.CheckJSON(path, text, mostKeys) == nil && json.Unmarshal(text, &meta) == nil { // else it is an array like others
 			f.meta = meta
 			f.names = slices.DeleteFunc(f.names, func(name string) bool { return name == MetadataArray })
 		}
 	}
 	return f, nil
+}
+
+// mostKeys is more keys than any model's metadata has: GGUF files have some 30, the others fewer.
+const mostKeys = 1 << 15
+
+// mostMetadata is room for the vocabulary and the merges of a tokenizer, which GGUF keeps in its metadata: some 10 MB. Packed they may
+// take a thousandth of that, so that small files may hold less.
+func mostMetadata(path string) int64 {
+	const room, most = 4 << 20, 32 << 20
+	stat, err := os.Stat(path)
+	if err != nil {
+		return room
+	}
+	return min(room+2*stat.Size(), most)
 }
 
 func (f *npzFile) Kind() Kind   { return NPZ }
@@ -74,7 +89,7 @@ func (f *npzFile) ReadBytes(name string, at int64, dst []byte) error {
 }
 
 func (f *npzFile) missing(name string) error {
-	return &npy.Error{File: f.path, Field: fmt.Sprintf("%q", name), Offset: -1, Kind: npy.ErrRange, Text: fmt.Sprintf("no such array, the archive holds %d others", len(f.names))}
+	return &npy.Error{File: f.path, Field: zipread.Cut(name), Offset: -1, Kind: npy.ErrRange, Text: fmt.Sprintf("no such array, the archive holds %d others", len(f.names))}
 }
 
 // npyFile is one NumPy array, as a tensor of the name "array".
@@ -126,7 +141,7 @@ func (f *npyFile) ReadBytes(name string, at int64, dst []byte) error {
 }
 
 func (f *npyFile) missing(name string) error {
-	return &npy.Error{File: f.path, Field: fmt.Sprintf("%q", name), Offset: -1, Kind: npy.ErrRange, Text: "an .npy file holds one array", Mend: "ask for " + arrayName}
+	return &npy.Error{File: f.path, Field: zipread.Cut(name), Offset: -1, Kind: npy.ErrRange, Text: "an .npy file holds one array", Mend: "ask for " + arrayName}
 }
 
 func arrayInfo(name string, a *npy.Array) (Info, bool) {
@@ -137,17 +152,26 @@ func arrayInfo(name string, a *npy.Array) (Info, bool) {
 	return Info{Name: name, Type: string(a.DType), Shape: a.Shape, Elements: a.Len(), Bytes: int64(a.Len()) * int64(size), Block: 1, BlockBytes: size}, true
 }
 
-// sniffArchive tells what a zip archive holds: a PyTorch checkpoint or NumPy arrays.
+// sniffArchive tells what a zip archive holds, by the names of its entries: a PyTorch checkpoint or NumPy arrays.
 func sniffArchive(r io.ReaderAt, size int64, path string) (Kind, error) {
-	z, err := zip.NewReader(r, size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("a zip archive that cannot be read (%v)", err), Mend: "the file is damaged or cut short: get it again"}
-	}
+	entries, arrays, pickles := 0, 0, 0
+	_, err := zipread.Walk(r, size, func(e zipread.Entry) bool {
+		entries++
+		if npy.IsArray(e.Name) {
+			arrays++
+		}
+		if pytorch.IsPickle(e.Name) {
+			pickles++
+		}
+		return pickles == 0
+	})
 	switch {
-	case pytorch.SniffZip(z):
+	case err != nil:
+		return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("a zip archive that cannot be read (%v)", err), Mend: "the file is damaged or cut short: get it again"}
+	case pickles > 0:
 		return PyTorch, nil
-	case npy.SniffArchive(z):
+	case arrays == entries && entries > 0:
 		return NPZ, nil
 	}
-	return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("a zip archive of %d entries, with neither data.pkl of PyTorch nor arrays alone", len(z.File)), Mend: "unpack it and name the model file in it"}
+	return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("a zip archive of %d entries, with neither data.pkl of PyTorch nor arrays alone", entries), Mend: "unpack it and name the model file in it"}
 }

@@ -101,7 +101,7 @@ func TestOtherFormats(t *testing.T) {
 		`{"weight_map": {"half": "c.bin"}}`:         `shard "c.bin" is missing`,
 		`{"weight_map": {"half": "../a.bin"}}`:      `shard "../a.bin" lies outside the model's folder`,
 		`{"weight_map": {"nothing": "a.bin"}}`:      `tensor "nothing": storage cannot be read: shard "a.bin" lacks it`,
-		`{"weight_map": {"half": "a.bin", "x": 7}}`: "cannot unmarshal number",
+		`{"weight_map": {"half": "a.bin", "x": 7}}`: "a value that is not text",
 	} {
 		err := index(text)
 		if err != nil {

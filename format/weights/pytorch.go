@@ -2,11 +2,12 @@ package weights
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/ballast-ml/ballast/format/pytorch"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // pytorchFile is a PyTorch checkpoint, or several with an index: the tensors of its state dict, in PyTorch's words for types. Tensors with strides are given
@@ -23,6 +24,7 @@ type pytorchTensors interface {
 	Metadata() map[string]string
 	ReadFloat32s(name string, at int, dst []float32) error
 	ReadBytes(name string, at int64, dst []byte) error
+	Verify(ctx context.Context) error
 	io.Closer
 }
 
@@ -39,7 +41,7 @@ func isPyTorchIndex(first []byte, _ int64) bool {
 
 func openPyTorch(path string) (File, error) {
 	first := make([]byte, head)
-	f, err := os.Open(path)
+	f, err := untrusted.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %w", err)
 	}
@@ -48,7 +50,8 @@ func openPyTorch(path string) (File, error) {
 		return nil, fmt.Errorf("weights: %w", err)
 	}
 	var tensors pytorchTensors
-	if isPyTorchIndex(first[:n], 0) {
+	// The name may have told it to be an index, whose first bytes need not name a shard.
+	if bytes.HasPrefix(bytes.TrimLeft(first[:n], " \t\r\n"), []byte("{")) {
 		tensors, err = pytorch.OpenSharded(path)
 	} else {
 		tensors, err = pytorch.Open(path)

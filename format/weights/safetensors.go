@@ -29,8 +29,13 @@ func isSafetensors(first []byte, _ int64) bool {
 	return len(first) > 8 && first[8] == '{' && binary.LittleEndian.Uint64(first) <= 1<<40
 }
 
+// tensorsOptions let the memory used be what the caller asks for.
+func tensorsOptions() safetensors.Options {
+	return safetensors.Options{Unmapped: true, Limits: safetensors.Limits{MaxTensors: maxTensors}}
+}
+
 func openSafetensors(path string) (File, error) {
-	f, err := safetensors.Open(path, safetensors.Options{Unmapped: true})
+	f, err := safetensors.Open(path, tensorsOptions())
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +43,7 @@ func openSafetensors(path string) (File, error) {
 }
 
 func openSharded(path string) (File, error) {
-	f, err := safetensors.OpenSharded(path, safetensors.Options{Unmapped: true})
+	f, err := safetensors.OpenSharded(path, tensorsOptions())
 	if err != nil {
 		return nil, err
 	}
@@ -49,12 +54,7 @@ func (f *safetensorsFile) Kind() Kind   { return f.kind }
 func (f *safetensorsFile) Path() string { return f.path }
 
 func (f *safetensorsFile) Tensors() []Info {
-	var out []Info
-	for _, name := range f.Names() {
-		info, _ := f.Info(name)
-		out = append(out, info)
-	}
-	return out
+	return tensorsOf(f, f.Names())
 }
 
 func (f *safetensorsFile) Info(name string) (Info, bool) {

@@ -18,10 +18,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/ballast-ml/ballast/format/pytorch"
+	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Kind is a format.
@@ -88,7 +91,7 @@ type Error struct {
 
 // Error puts the parts into one line.
 func (e *Error) Error() string {
-	return fmt.Sprintf("weights: %s: %v: %s; %s", e.File, e.Kind, e.Text, e.Mend)
+	return fmt.Sprintf("weights: %s: %v: %s; %s", printable.Line(e.File), e.Kind, printable.Line(e.Text), e.Mend)
 }
 
 // Unwrap lets errors.Is see the kind.
@@ -96,6 +99,14 @@ func (e *Error) Unwrap() error { return e.Kind }
 
 // BadInput tells whether the file is at fault, not the caller.
 func (e *Error) BadInput() bool { return true }
+
+// How many tensors and entries of metadata a file may have. An entry takes a few times its bytes in a file while a model is looked at,
+// so files of nothing but small entries are refused.
+const (
+	maxTensors = 500_000 // the largest models have 200,000, in all their shards
+	maxStacked = 1 << 16 // GGUF stacks experts into one tensor: the largest models have 3,000
+	maxKeys    = 20_000  // models have a hundred
+)
 
 // Open opens a model file, or a folder with one. What is in a folder is looked for in this order: an index of shards,
 // model.safetensors, an index of checkpoints, the only file of a kind that is known.
@@ -148,10 +159,7 @@ func openers() map[Kind]func(path string) (File, error) {
 // find returns the kind of a file, or of the file that stands for a folder, and its path.
 func find(path string) (Kind, string, error) {
 	stat, err := os.Stat(path)
-	if err != nil {
-		return "", "", fmt.Errorf("weights: %w", err)
-	}
-	if !stat.IsDir() {
+	if err != nil || !stat.IsDir() {
 		kind, err := sniff(path)
 		return kind, path, err
 	}
@@ -160,13 +168,13 @@ func find(path string) (Kind, string, error) {
 		return "", "", fmt.Errorf("weights: %s: %w", path, err)
 	}
 	if len(indexes) == 1 {
-		return Sharded, indexes[0], nil
+		return inside(Sharded, path, filepath.Base(indexes[0]))
 	}
-	if usual := filepath.Join(path, "model.safetensors"); exists(usual) {
-		return Safetensors, usual, nil
+	if usual := "model.safetensors"; exists(filepath.Join(path, usual)) {
+		return inside(Safetensors, path, usual)
 	}
-	if usual := filepath.Join(path, pytorch.IndexFile); exists(usual) {
-		return PyTorch, usual, nil
+	if usual := pytorch.IndexFile; exists(filepath.Join(path, usual)) {
+		return inside(PyTorch, path, usual)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -174,25 +182,43 @@ func find(path string) (Kind, string, error) {
 	}
 	var found []string
 	var kind Kind
+	var refused error
 	for _, entry := range entries {
-		if !entry.Type().IsRegular() {
+		// A link counts where it stays in the folder, or leads to the blobs of a Hugging Face cache.
+		if link := entry.Type()&fs.ModeSymlink != 0; !link && !entry.Type().IsRegular() {
+			continue
+		} else if _, err := untrusted.Inside(path, entry.Name()); link && err != nil {
+			refused = fmt.Errorf("weights: %w", err)
 			continue
 		}
 		if k, err := sniff(filepath.Join(path, entry.Name())); err == nil {
 			kind, found = k, append(found, entry.Name())
 		}
 	}
+	if len(found) == 0 && refused != nil {
+		return "", "", refused
+	}
 	if len(found) != 1 {
-		return "", "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %v", len(found), found), Mend: "name one of them"}
+		return "", "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %s", len(found), some(found)), Mend: "name one of them"}
 	}
 	return kind, filepath.Join(path, found[0]), nil
+}
+
+// some lists the first names of files.
+func some(names []string) string {
+	const most = 20
+	text := fmt.Sprintf("%q", names[:min(len(names), most)])
+	if len(names) > most {
+		text += fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return text
 }
 
 // head is how much of a file is looked at to tell its kind.
 const head = 4096
 
 func sniff(path string) (Kind, error) {
-	f, err := os.Open(path)
+	f, err := untrusted.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("weights: %w", err)
 	}
@@ -200,9 +226,6 @@ func sniff(path string) (Kind, error) {
 	stat, err := f.Stat()
 	if err != nil {
 		return "", fmt.Errorf("weights: %w", err)
-	}
-	if !stat.Mode().IsRegular() {
-		return "", &Error{File: path, Kind: ErrKind, Text: "it is not a regular file", Mend: "name a model file"}
 	}
 	first := make([]byte, head)
 	n, err := io.ReadFull(f, first)
@@ -238,8 +261,19 @@ var sniffers = []struct {
 	{ONNX, isONNX},
 }
 
+// inside is the file of a folder, unless it is a link that leads out of it: a folder may come from a stranger. One who means what the
+// link leads to can name that.
+func inside(kind Kind, dir, name string) (Kind, string, error) {
+	path, err := untrusted.Inside(dir, name)
+	if err != nil {
+		return "", "", fmt.Errorf("weights: %w", err)
+	}
+	return kind, path, nil
+}
+
+// exists reports whether something of that name is there, be it a link to nothing.
 func exists(path string) bool {
-	_, err := os.Stat(path)
+	_, err := os.Lstat(path)
 	return err == nil
 }
 

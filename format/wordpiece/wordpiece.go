@@ -20,14 +20,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Error says what is wrong with a tokenizer file and what mends it.
@@ -43,7 +44,7 @@ func (e *Error) Error() string {
 	var parts []string
 	for _, part := range []string{"wordpiece", e.File, e.Field, e.Text} {
 		if part != "" {
-			parts = append(parts, part)
+			parts = append(parts, printable.Line(part))
 		}
 	}
 	return strings.Join(parts, ": ") + "; " + e.Mend
@@ -58,6 +59,28 @@ const (
 	maxFile  = 64 << 20
 )
 
+// The most values in a tokenizer.json of any size, and then one for so many bytes: a token and its number take 12 bytes or more, and
+// the largest vocabulary of this kind, LaBSE's, has 501,153 of them.
+const (
+	fewValues     = 250_000
+	bytesPerValue = 8
+)
+
+// maxLongest bounds the characters of a word that is cut into pieces, since the time for it grows with their square; files say 100.
+const maxLongest = 1000
+
+// maxTokens bounds the special tokens: there are a hundred or so. Each text is searched for each of them.
+const maxTokens = 10_000
+
+// cut shows text from a file, shortened to a length that fits a message.
+func cut(text string) string {
+	const most = 100
+	if len(text) <= most {
+		return fmt.Sprintf("%q", text)
+	}
+	return fmt.Sprintf("%q... (%d bytes)", strings.ToValidUTF8(text[:most], "?"), len(text))
+}
+
 // Tokenizer is a WordPiece tokenizer. Its methods may be called from several goroutines at once.
 type Tokenizer struct {
 	vocabulary map[string]int
@@ -68,6 +91,7 @@ type Tokenizer struct {
 	after      []int
 	prefix     string
 	longest    int // characters of a word
+	widest     int // bytes of a piece
 
 	clean, chinese, accents, lower bool
 }
@@ -132,14 +156,9 @@ type piece struct {
 
 // Open reads a tokenizer.json of at most 64 MB.
 func Open(path string) (*Tokenizer, error) {
-	f, err := os.Open(path)
+	data, err := untrusted.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("wordpiece: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("wordpiece: %s: %w", path, err)
 	}
 	t, err := Parse(data)
 	if typed := new(Error); errors.As(err, &typed) {
@@ -153,15 +172,18 @@ func Parse(data []byte) (*Tokenizer, error) {
 	if len(data) > maxFile {
 		return nil, &Error{Text: fmt.Sprintf("%d bytes, at most %d are read", len(data), maxFile), Mend: mendKind}
 	}
+	if err := untrusted.CheckJSON("tokenizer.json", data, max(fewValues, len(data)/bytesPerValue)); err != nil {
+		return nil, &Error{Text: err.Error(), Mend: mendFile}
+	}
 	var f file
 	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, &Error{Text: err.Error(), Mend: mendFile}
+		return nil, &Error{Text: untrusted.JSONError(err).Error(), Mend: mendFile}
 	}
 	for _, kind := range []struct{ field, got, want string }{
 		{"model.type", f.Model.Type, "WordPiece"}, {"normalizer.type", f.Normalizer.Type, "BertNormalizer"}, {"pre_tokenizer.type", f.Pre.Type, "BertPreTokenizer"},
 	} {
 		if kind.got != kind.want {
-			return nil, &Error{Field: kind.field, Text: fmt.Sprintf("%q, only %q is read", kind.got, kind.want), Mend: mendKind}
+			return nil, &Error{Field: kind.field, Text: fmt.Sprintf("%s, only %q is read", cut(kind.got), kind.want), Mend: mendKind}
 		}
 	}
 	t := &Tokenizer{vocabulary: f.Model.Vocabulary, prefix: "##", longest: 100}
@@ -187,22 +209,29 @@ func Parse(data []byte) (*Tokenizer, error) {
 
 // complete looks up the special tokens and checks the numbers.
 func (t *Tokenizer) complete(f *file) error {
+	if n := max(len(f.Added), len(f.Post.Single), len(f.Post.Tokens)); n > maxTokens {
+		return &Error{Text: fmt.Sprintf("%d special tokens, at most %d are read", n, maxTokens), Mend: mendKind}
+	}
 	most := 4 * (len(t.vocabulary) + len(f.Added) + 1) // numbers may have gaps, but not without end
+	if t.longest > maxLongest {
+		return &Error{Field: "model.max_input_chars_per_word", Text: fmt.Sprintf("%d, at most %d are read", t.longest, maxLongest), Mend: mendKind}
+	}
 	for word, id := range t.vocabulary {
+		t.widest = max(t.widest, len(word))
 		if id < 0 || id > most {
-			return &Error{Field: "model.vocab", Text: fmt.Sprintf("%q has number %d", word, id), Mend: mendFile}
+			return &Error{Field: "model.vocab", Text: fmt.Sprintf("%s has number %d", cut(word), id), Mend: mendFile}
 		}
 	}
 	var ok bool
 	if t.unknown, ok = t.vocabulary[f.Model.Unknown]; !ok {
-		return &Error{Field: "model.unk_token", Text: fmt.Sprintf("%q is not in the vocabulary", f.Model.Unknown), Mend: mendFile}
+		return &Error{Field: "model.unk_token", Text: fmt.Sprintf("%s is not in the vocabulary", cut(f.Model.Unknown)), Mend: mendFile}
 	}
 	for i, a := range f.Added {
 		switch {
 		case a.Content == "" || a.ID < 0 || a.ID > most:
-			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%q has number %d", a.Content, a.ID), Mend: mendFile}
+			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%s has number %d", cut(a.Content), a.ID), Mend: mendFile}
 		case a.Normalized || a.Single || a.Left || a.Right:
-			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%q is to be found in a way that is not known here", a.Content), Mend: mendKind}
+			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%s is to be found in a way that is not known here", cut(a.Content)), Mend: mendKind}
 		}
 		t.special = append(t.special, special{a.Content, a.ID})
 	}
@@ -220,7 +249,7 @@ func (t *Tokenizer) complete(f *file) error {
 			var text string
 			var id int
 			if err := json.Unmarshal(end.pair, &[]any{&text, &id}); err != nil || id < 0 || id > most {
-				return &Error{Field: end.field, Text: fmt.Sprintf("it is %s, want a token and its number", end.pair), Mend: mendFile}
+				return &Error{Field: end.field, Text: fmt.Sprintf("it is %s, want a token and its number", cut(string(end.pair))), Mend: mendFile}
 			}
 			*end.to = []int{id}
 		}
@@ -228,7 +257,7 @@ func (t *Tokenizer) complete(f *file) error {
 	case "":
 		return nil
 	}
-	return &Error{Field: "post_processor.type", Text: fmt.Sprintf("%q, only TemplateProcessing and BertProcessing are read", f.Post.Type), Mend: mendKind}
+	return &Error{Field: "post_processor.type", Text: fmt.Sprintf("%s, only TemplateProcessing and BertProcessing are read", cut(f.Post.Type)), Mend: mendKind}
 }
 
 // template reads what stands before and after a single text.
@@ -242,7 +271,7 @@ func (t *Tokenizer) template(f *file) error {
 		case p.Special != nil:
 			token, ok := f.Post.Tokens[p.Special.ID]
 			if !ok {
-				return &Error{Field: field, Text: fmt.Sprintf("%q is not among special_tokens", p.Special.ID), Mend: mendFile}
+				return &Error{Field: field, Text: fmt.Sprintf("%s is not among special_tokens", cut(p.Special.ID)), Mend: mendFile}
 			}
 			if seen {
 				t.after = append(t.after, token.IDs...)
@@ -273,14 +302,15 @@ func (t *Tokenizer) Len() int { return len(t.vocabulary) }
 // Encode returns the numbers of a text, with the frame. If there are more than most of them, the text's last are dropped; 0 is no limit.
 func (t *Tokenizer) Encode(text string, most int) []int {
 	var body []int
-	for len(text) > 0 {
-		at, token := t.nextSpecial(text)
-		body = t.words(body, text[:at])
+	found := make([]int, len(t.special)) // where each special token comes next
+	for start := 0; start < len(text); {
+		at, token := t.nextSpecial(text, start, found)
+		body = t.words(body, text[start:at])
 		if token == nil {
 			break
 		}
 		body = append(body, token.id)
-		text = text[at+len(token.text):]
+		start = at + len(token.text)
 	}
 	if frame := len(t.before) + len(t.after); most > 0 && len(body)+frame > most {
 		body = body[:max(0, most-frame)]
@@ -288,12 +318,19 @@ func (t *Tokenizer) Encode(text string, most int) []int {
 	return slices.Concat(t.before, body, t.after)
 }
 
-// nextSpecial finds the first special token in a text; nil if there is none, and the text's length.
-func (t *Tokenizer) nextSpecial(text string) (at int, token *special) {
+// nextSpecial finds the first special token in a text from start on; nil if there is none, and the text's length. It looks for a token
+// anew only once the place that was found for it is passed, so that the whole text is searched once for each.
+func (t *Tokenizer) nextSpecial(text string, start int, found []int) (at int, token *special) {
 	at = len(text)
 	for i := range t.special {
-		if found := strings.Index(text, t.special[i].text); found >= 0 && found < at {
-			at, token = found, &t.special[i]
+		if start == 0 || found[i] < start {
+			found[i] = len(text)
+			if n := strings.Index(text[start:], t.special[i].text); n >= 0 {
+				found[i] = start + n
+			}
+		}
+		if found[i] < at {
+			at, token = found[i], &t.special[i]
 		}
 	}
 	return at, token
@@ -361,7 +398,7 @@ func (t *Tokenizer) pieces(to []int, word string) []int {
 	}
 	known := len(to)
 	for start := 0; start < len(word); {
-		end, id := len(word), -1
+		end, id := min(len(word), start+t.widest), -1
 		for ; end > start; end-- {
 			if end < len(word) && !utf8.RuneStart(word[end]) {
 				continue

@@ -1,4 +1,9 @@
-// Package durable writes files and folders whole or not at all: a crash at any moment leaves the old one or the new one.
+// Package durable writes files and folders whole or not at all: a crash at any moment leaves the old one or the new one. It
+// replaces nothing that Ballast did not write, and lets one process at a time write an output.
+//
+// Beside an output out it keeps, while it works, .out.ballast-lock (the lock, with the number of the process), .out.ballast-tmp
+// (what is being written) and, where the system cannot exchange two folders in one step, .out.ballast-old. A killed process
+// leaves them; the next writer of the same output, and Clean, remove them.
 package durable
 
 import (
@@ -10,35 +15,55 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
+
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // WriteFile writes a file through a temporary one in the same folder: fsync, rename, fsync of the folder. When write or
-// the disk fails, the temporary file is removed and an existing file stays as it was.
+// the disk fails, the temporary file is removed and an existing file stays as it was. A pipe or a character device is written
+// through; a link, a folder and any other device are a *fault.Usage. Another process that writes the same file is waited for, 10
+// seconds at most; then it is a *Busy.
 func WriteFile(path string, write func(w io.Writer) error) (err error) {
-	dir, base := filepath.Split(path)
-	if dir == "" {
-		dir = "."
+	stream, err := fileTarget(path)
+	if err != nil {
+		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("durable: %w", err)
+	if stream {
+		return writeThrough(path, write)
 	}
-	f, err := os.CreateTemp(dir, "."+base+".tmp-*")
+
+	release, err := hold(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+
+	tmp := Beside(path, temporarySuffix)
+	f, err := createTemporary(tmp)
 	if err != nil {
 		return fmt.Errorf("durable: %w", err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, ignoreMissing(os.Remove(f.Name())))
+			err = errors.Join(err, ignoreMissing(os.Remove(tmp)))
 		}
 	}()
 	if err := fill(f, write); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := os.Rename(tmp, path); err != nil {
 		return fmt.Errorf("durable: %w", err)
 	}
-	return SyncDir(dir)
+	return SyncDir(filepath.Dir(path))
+}
+
+// createTemporary makes a file anew: what a killed writer left goes, and a link is not followed.
+func createTemporary(path string) (*os.File, error) {
+	if err := ignoreMissing(os.RemoveAll(path)); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 }
 
 // fill writes, syncs and closes a temporary file.
@@ -49,28 +74,46 @@ func fill(f *os.File, write func(w io.Writer) error) error {
 		err = buffered.Flush()
 	}
 	if err == nil {
-		err = f.Chmod(0o644) // CreateTemp makes files that only their owner can read
-	}
-	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
 }
 
-// WriteDir writes a folder through a temporary one beside it, which fill fills. The files in it are synced, then it is
-// renamed into place. A folder that is already there steps aside first; if a crash comes between the two renames, the next
-// RecoverDir (or WriteDir) puts it back.
-func WriteDir(path string, fill func(tmp string) error) (err error) {
-	path = filepath.Clean(path)
-	parent, base := filepath.Dir(path), filepath.Base(path)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+// writeThrough writes into a pipe or a device as into a stream.
+func writeThrough(path string, write func(w io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
 		return fmt.Errorf("durable: %w", err)
 	}
-	if err := RecoverDir(path); err != nil {
+	buffered := bufio.NewWriterSize(f, 1<<20)
+	if err = write(buffered); err == nil {
+		err = buffered.Flush()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// WriteDir writes a folder through a temporary one beside it, which fill fills. The files in it are synced, then it takes the place
+// of path in one step where the system can, else of two, between which Current finds the old one. What path may hold before,
+// allowed says; it is asked before fill is called and again before anything is replaced.
+func WriteDir(path string, allowed Permit, fill func(tmp string) error) (err error) {
+	allowed = permitOf(path, allowed)
+	if err := allowed.dir(path); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(parent, "."+base+".tmp-*")
+	release, err := hold(path)
 	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+
+	if err := recoverDir(path); err != nil {
+		return err
+	}
+	tmp := Beside(path, temporarySuffix)
+	if err := os.RemoveAll(tmp); err != nil { // of a writer that was killed
+		return fmt.Errorf("durable: %w", err)
+	}
+	if err := os.Mkdir(tmp, 0o755); err != nil {
 		return fmt.Errorf("durable: %w", err)
 	}
 	defer func() {
@@ -78,69 +121,84 @@ func WriteDir(path string, fill func(tmp string) error) (err error) {
 			err = errors.Join(err, os.RemoveAll(tmp))
 		}
 	}()
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return fmt.Errorf("durable: %w", err)
+	uncover := cover(tmp)
+	err = fill(tmp)
+	uncover()
+	if err == nil && allowed.Mark {
+		err = mark(tmp)
 	}
-	if err := fill(tmp); err != nil {
+	if err != nil {
 		return err
 	}
-	return ReplaceDir(path, tmp)
+	return replaceDir(path, tmp, allowed)
 }
 
-// ReplaceDir syncs the files of a folder and renames it to path, beside which it must lie. A folder that is already there steps aside first;
-// see WriteDir.
-func ReplaceDir(path, tmp string) error {
+// ReplaceDir syncs the files of a folder and moves it to path, beside which it must lie, as WriteDir does.
+func ReplaceDir(path, tmp string, allowed Permit) (err error) {
+	allowed = permitOf(path, allowed)
+	release, err := hold(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	if err := recoverDir(path); err != nil {
+		return err
+	}
+	return replaceDir(path, tmp, allowed)
+}
+
+func replaceDir(path, tmp string, allowed Permit) error {
+	if err := allowed.dir(path); err != nil {
+		return err
+	}
 	path = filepath.Clean(path)
-	parent := filepath.Dir(path)
 	if err := syncTree(tmp); err != nil {
 		return err
 	}
-	if err := RecoverDir(path); err != nil {
-		return err
+
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := os.Rename(tmp, path); err != nil {
+			return fmt.Errorf("durable: %w", err)
+		}
+		return SyncDir(filepath.Dir(path))
 	}
-	aside := asideOf(path)
-	if err := ignoreMissing(os.Rename(path, aside)); err != nil {
+	if err := exchange(tmp, path); err == nil {
+		return errors.Join(SyncDir(filepath.Dir(path)), os.RemoveAll(tmp))
+	}
+
+	old := Beside(path, oldSuffix)
+	if err := os.Rename(path, old); err != nil {
 		return fmt.Errorf("durable: %w", err)
 	}
 	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(fmt.Errorf("durable: %w", err), ignoreMissing(os.Rename(aside, path)))
+		return errors.Join(fmt.Errorf("durable: %w", err), os.Rename(old, path))
 	}
-	if err := SyncDir(parent); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(aside); err != nil {
-		return fmt.Errorf("durable: %w", err)
-	}
-	return nil
+	return errors.Join(SyncDir(filepath.Dir(path)), os.RemoveAll(old))
 }
 
-// RecoverDir mends what a crash inside WriteDir left: a folder that had stepped aside comes back if its successor never
-// arrived, and goes if it did. Readers of such a folder call it first.
-func RecoverDir(path string) error {
-	path = filepath.Clean(path)
-	aside := asideOf(path)
-	if _, err := os.Lstat(aside); err != nil {
+// Current returns the folder to read for path: path itself, or the one that stepped aside for a successor that never arrived
+// because its writer was killed. Readers change nothing.
+func Current(path string) string {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		old := Beside(path, oldSuffix)
+		if stat, err := os.Lstat(old); err == nil && stat.IsDir() {
+			return old
+		}
+	}
+	return path
+}
+
+// recoverDir puts a folder back that stepped aside for a successor that never arrived, and removes it if the successor did. The
+// caller holds the lock.
+func recoverDir(path string) error {
+	old := Beside(path, oldSuffix)
+	if _, err := os.Lstat(old); err != nil {
 		return ignoreMissing(err)
 	}
 	if _, err := os.Lstat(path); err == nil {
-		return os.RemoveAll(aside)
+		return os.RemoveAll(old)
 	}
-	return os.Rename(aside, path)
-}
-
-// RemoveTemporaries removes what writers that were killed left in a folder. Call it only while no writer runs there.
-func RemoveTemporaries(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return ignoreMissing(err)
-	}
-	var errs []error
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") && strings.Contains(e.Name(), ".tmp-") {
-			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
-		}
-	}
-	return errors.Join(errs...)
+	return os.Rename(old, path)
 }
 
 // SyncDir makes renames in a folder survive a power cut. Windows has no such call and needs none.
@@ -174,8 +232,29 @@ func syncTree(root string) error {
 	})
 }
 
-func asideOf(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".aside")
+// fileTarget tells whether path is written through as a stream, and refuses what a file cannot be written to.
+func fileTarget(path string) (stream bool, err error) {
+	stat, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("durable: %w", err)
+	}
+	mode := stat.Mode()
+	switch {
+	case mode.IsRegular():
+		return false, nil
+	case isDescriptor(path), mode&fs.ModeNamedPipe != 0, mode&fs.ModeCharDevice != 0:
+		return true, nil
+	case mode&fs.ModeSymlink != 0:
+		target, err := os.Readlink(path)
+		if err != nil {
+			target = "another place"
+		}
+		return false, refuse("%s is a link to %s; name the file itself, or another one", path, target)
+	}
+	return false, refuse("%s is %s; name a file", path, untrusted.Kind(mode))
 }
 
 func ignoreMissing(err error) error {
@@ -183,4 +262,8 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
+}
+
+func refuse(format string, args ...any) error {
+	return &fault.Usage{Err: fmt.Errorf(format, args...)}
 }

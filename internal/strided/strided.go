@@ -1,10 +1,79 @@
 // Package strided reads arrays whose elements do not stand in row-major order in the file.
 package strided
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Window is how much of a file is held at once.
 const Window = 16 << 20
+
+// Copy is Gather for data in memory: it takes time and memory for the elements asked for, whatever lies between them.
+func Copy(data []byte, size int, shape []int, strides []int64, first int64, raw []byte) {
+	n := len(raw) / size
+	if n == 0 {
+		return
+	}
+	index := make([]int, len(shape))
+	at := int64(0) // of the next element in data, in elements
+	for i, rest := len(shape)-1, first; i >= 0; i-- {
+		index[i] = int(rest % int64(shape[i]))
+		rest /= int64(shape[i])
+		at += int64(index[i]) * strides[i]
+	}
+	last := len(shape) - 1
+	if last < 0 {
+		copy(raw[:size], data)
+		return
+	}
+	for done := 0; done < n; {
+		run := min(shape[last]-index[last], n-done)
+		line(raw[done*size:], data, size, run, at, strides[last])
+		done += run
+		at += int64(run-1) * strides[last]
+		index[last] += run - 1
+		for i := last; i >= 0; i-- {
+			if index[i]++; index[i] < shape[i] {
+				at += strides[i]
+				break
+			}
+			at -= int64(shape[i]-1) * strides[i]
+			index[i] = 0
+		}
+	}
+}
+
+// line copies n elements that stand stride elements from each other.
+func line(raw, data []byte, size, n int, at, stride int64) {
+	if stride == 1 {
+		copy(raw[:n*size], data[at*int64(size):])
+		return
+	}
+	from, step := at*int64(size), stride*int64(size)
+	switch size {
+	case 1:
+		for i := range n {
+			raw[i] = data[from+int64(i)*step]
+		}
+	case 2:
+		for i := range n {
+			copy(raw[2*i:2*i+2], data[from+int64(i)*step:])
+		}
+	case 4:
+		for i := range n {
+			binary.NativeEndian.PutUint32(raw[4*i:], binary.NativeEndian.Uint32(data[from+int64(i)*step:]))
+		}
+	case 8:
+		for i := range n {
+			binary.NativeEndian.PutUint64(raw[8*i:], binary.NativeEndian.Uint64(data[from+int64(i)*step:]))
+		}
+	default:
+		for i := range n {
+			copy(raw[size*i:size*(i+1)], data[from+int64(i)*step:])
+		}
+	}
+}
 
 // Gather puts elements of an array into raw, in row-major order, from the first-th on: as many as fit. An element has size
 // bytes and stands strides*index elements behind the array's first. fetch reads bytes from place at on, counted from the

@@ -3,6 +3,7 @@
 package untrusted
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +13,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Error says why a path is not read. It counts as bad input.
@@ -23,8 +26,8 @@ type Error struct {
 	Fix  string // what to do
 }
 
-// Error returns "PATH: what it is; fix".
-func (e *Error) Error() string { return e.Path + ": " + e.Text + "; " + e.Fix }
+// Error returns "PATH: what it is; fix", with what would act on a terminal escaped.
+func (e *Error) Error() string { return printable.Line(e.Path+": "+e.Text) + "; " + e.Fix }
 
 // BadInput reports that the file is at fault.
 func (e *Error) BadInput() bool { return true }
@@ -44,15 +47,21 @@ func OpenNoLink(path string) (*os.File, error) {
 func open(path string, flags int) (*os.File, error) {
 	// A stat first: opening some devices acts on them. The second one asks the file that was opened, in case it was exchanged.
 	stat, err := os.Stat(path)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, &Error{path, "its links lead in a circle", "put the file itself there"}
+	}
+	if errors.Is(err, fs.ErrNotExist) && NoLink(path) != nil {
+		return nil, &Error{path, "it is a link to nothing", "put the file itself there"}
+	}
 	if err != nil {
-		return nil, err
+		return nil, printed(err)
 	}
 	if err := regular(path, stat); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking|flags, 0)
 	if err != nil {
-		return nil, err
+		return nil, printed(err)
 	}
 	if stat, err = f.Stat(); err == nil {
 		err = regular(path, stat)
@@ -61,6 +70,14 @@ func open(path string, flags int) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// printed makes the path in an error of the system one that may be shown.
+func printed(err error) error {
+	if at := new(fs.PathError); errors.As(err, &at) {
+		at.Path = printable.Line(at.Path)
+	}
+	return err
 }
 
 func regular(path string, stat fs.FileInfo) error {
@@ -124,11 +141,12 @@ func read(f *os.File, path string, most int64) (content []byte, err error) {
 	if stat.Size() > most {
 		return nil, tooLarge(path, most)
 	}
-	// Files of /proc and files that grow say less than they hold.
-	if content, err = io.ReadAll(io.LimitReader(f, most+1)); err == nil && int64(len(content)) > most {
+	// Files of /proc and files that grow say less than they hold; the others are read into one piece of their size.
+	b := bytes.NewBuffer(make([]byte, 0, stat.Size()+bytes.MinRead))
+	if _, err = b.ReadFrom(io.LimitReader(f, most+1)); err == nil && int64(b.Len()) > most {
 		err = tooLarge(path, most)
 	}
-	return content, err
+	return b.Bytes(), err
 }
 
 func tooLarge(path string, most int64) error {
@@ -136,8 +154,8 @@ func tooLarge(path string, most int64) error {
 }
 
 // Inside checks that name, a path of slashes from a file of dir, stays in dir, its links followed, and returns the path. The blobs of
-// a Hugging Face cache count as inside: there dir is <model>/snapshots/<revision> and its files are links to <model>/blobs. A file that
-// is missing is fine: opening it says so.
+// a Hugging Face cache count as inside: there dir is <model>/snapshots/<revision>, or a folder within, and its files are links to
+// <model>/blobs. A file that is missing is fine: opening it says so.
 func Inside(dir, name string) (string, error) {
 	local := filepath.FromSlash(name)
 	path := filepath.Join(dir, local)
@@ -148,8 +166,11 @@ func Inside(dir, name string) (string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return path, nil
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		return "", err
+	case err != nil: // a circle of links, a file where a folder should be
+		return "", &Error{path, err.Error(), "put the file itself there"}
 	}
 	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -164,8 +185,10 @@ func Inside(dir, name string) (string, error) {
 	if within(root, target) {
 		return path, nil
 	}
-	if snapshots := filepath.Dir(root); filepath.Base(snapshots) == "snapshots" && filepath.Dir(target) == filepath.Join(filepath.Dir(snapshots), "blobs") {
-		return path, nil
+	for at := filepath.Dir(root); at != filepath.Dir(at); at = filepath.Dir(at) {
+		if filepath.Base(at) == "snapshots" && filepath.Dir(target) == filepath.Join(filepath.Dir(at), "blobs") {
+			return path, nil
+		}
 	}
 	return "", &Error{path, "it is a link to " + target + ", outside its folder", "put the file itself there"}
 }

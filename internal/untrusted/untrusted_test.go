@@ -22,12 +22,20 @@ func TestOpenRefuses(t *testing.T) {
 	if err := os.Symlink("file", link); err != nil {
 		t.Skip("no links here:", err)
 	}
+	circle := filepath.Join(dir, "circle")
+	if err := os.Symlink("circle", circle); err != nil {
+		t.Fatal(err)
+	}
+	dangling := filepath.Join(dir, "dangling")
+	if err := os.Symlink("none", dangling); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		path string
 		open func(string) (*os.File, error)
 		want string
 	}{
-		{dir, untrusted.Open, "it is a folder"},
+		{dir, untrusted.Open, "it is a folder"}, {circle, untrusted.Open, "in a circle"}, {dangling, untrusted.Open, "a link to nothing"},
 		{os.DevNull, untrusted.Open, "it is a device"},
 		{link, untrusted.OpenNoLink, "it is a link"},
 		{file, untrusted.Open, ""}, {link, untrusted.Open, ""}, {file, untrusted.OpenNoLink, ""},
@@ -61,15 +69,23 @@ func TestInside(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, target := range map[string]string{"blob": "../../blobs/abc", "leak": "../../../secret", "own": "a.json", "up": "../../.."} {
+	for name, target := range map[string]string{"blob": "../../blobs/abc", "leak": "../../../secret", "own": "a.json", "up": "../../..", "circle": "circle"} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Skip("no links here:", err)
 		}
 	}
-	for name, ok := range map[string]bool{"a.json": true, "blob": true, "own": true, "missing": true, "leak": false, "../r1/a.json": false, "/etc/passwd": false, "up/secret": false} {
+	for name, ok := range map[string]bool{"a.json": true, "blob": true, "own": true, "missing": true, "leak": false, "../r1/a.json": false, "/etc/passwd": false, "up/secret": false, "circle": false} {
 		if _, err := untrusted.Inside(dir, name); (err == nil) != ok {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+
+	// A file in a folder of the snapshot is a link to the same blobs.
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "onnx"), 0o755), os.Symlink("../../../blobs/abc", filepath.Join(dir, "onnx", "blob"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := untrusted.Inside(filepath.Join(dir, "onnx"), "blob"); err != nil {
+		t.Errorf("a folder of the snapshot: %v", err)
 	}
 }
 

@@ -115,6 +115,9 @@ type Result struct {
 // Close frees what the run holds on the engine.
 func (r *Result) Close() { r.net.close() }
 
+// Files are the files that Run writes into its folder, as patterns of package path.
+var Files = []string{"run.json", "state-*.safetensors"}
+
 // Options are what a run needs besides its configuration.
 type Options struct {
 	Engine   *engine.Engine

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/internal/durable"
+)
+
+// overwriteFlag adds the one flag that lets a verb replace an output that is there.
+func overwriteFlag(cmd *cobra.Command, overwrite *bool) {
+	cmd.Flags().BoolVar(overwrite, "overwrite", false, "replace an output that is there, if Ballast wrote it, once the new one is whole")
+}
+
+// claimed runs work while this process alone may write an output: claims says which, and is asked before the work begins.
+func claimed(claims func() (release func() error, err error), work func() error) (err error) {
+	release, err := claims()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	return work()
+}
+
+// claimFile claims one output file; "" claims nothing.
+func claimFile(path string, overwrite bool) func() (func() error, error) {
+	return func() (func() error, error) {
+		if path == "" {
+			return func() error { return nil }, nil
+		}
+		c, _, err := durable.ClaimFile(path, durable.Permit{Overwrite: overwrite})
+		return c.Release, err
+	}
+}
+
+// claimBundle claims a folder for a bundle.
+func claimBundle(path string, overwrite bool) func() (func() error, error) {
+	return claimDir(path, durable.Permit{Overwrite: overwrite, Owns: bundle.Owns})
+}
+
+// claimMarked claims a folder whose files are listed in durable.MarkFile.
+func claimMarked(path string, overwrite bool) func() (func() error, error) {
+	return claimDir(path, durable.Marked(overwrite))
+}
+
+// claimRun claims a folder that a verb works in and resumes in. With overwrite it is begun anew, if it holds nothing but files.
+func claimRun(verb, path string, known func(dir string) bool, files []string, overwrite bool) func() (func() error, error) {
+	return func() (func() error, error) {
+		c, err := durable.ClaimWork(path, durable.Work{
+			Verb: verb, Known: known, Overwrite: overwrite, Owns: durable.Only(append([]string{durable.MarkFile}, files...)...),
+		})
+		return c.Release, err
+	}
+}
+
+// overwriteRunFlag is overwriteFlag for verbs that work in a folder.
+func overwriteRunFlag(cmd *cobra.Command, overwrite *bool) {
+	cmd.Flags().BoolVar(overwrite, "overwrite", false, "begin anew in a folder that holds a run, which is removed, if nothing else lies in it")
+}
+
+func claimDir(path string, allowed durable.Permit) func() (func() error, error) {
+	return func() (func() error, error) {
+		c, err := durable.ClaimDir(path, allowed)
+		return c.Release, err
+	}
+}

@@ -1,0 +1,126 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
+)
+
+// Work is a folder that a long work fills step by step and resumes in, such as a training run. Its MarkFile says so.
+type Work struct {
+	Verb  string                // of the command that works there: "train"
+	Known func(dir string) bool // recognises folders of versions that left no mark
+
+	// Overwrite begins anew: what the folder holds is removed, if Owns returns nil for it.
+	Overwrite bool
+	Owns      func(dir string) error
+}
+
+// ClaimWork takes a folder for a long work. It must be new, empty, or one in which the same verb has worked; else it is a
+// *fault.Usage that names what is there. Files that users have put beside those of the work stay.
+func ClaimWork(path string, w Work) (*Claim, error) {
+	c, err := claim(path, Permit{})
+	if err != nil {
+		return nil, err
+	}
+	if err = w.check(path); err == nil {
+		err = w.begin(path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Release())
+	}
+	return c, nil
+}
+
+// check refuses a folder that is not one of this work.
+func (w Work) check(path string) error {
+	stat, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("durable: %w", err)
+	}
+	if !stat.IsDir() {
+		return refuse("%s is %s, and %s needs a folder; name a new or an empty one", path, untrusted.Kind(stat.Mode()), w.Verb)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("durable: %w", err)
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	if len(names) == 0 {
+		return nil
+	}
+
+	switch m, err := readMark(path); {
+	case err == nil && m.Work == w.Verb:
+	case err == nil && m.Work != "":
+		return refuse("%s is a folder of ballast %s; name another one for %s", path, m.Work, w.Verb)
+	case errors.Is(err, fs.ErrNotExist) && w.Known != nil && w.Known(path):
+	default:
+		return refuse("%s is not a folder of ballast %s: it holds %s; name a new or an empty folder", path, w.Verb, listed(names))
+	}
+	if w.Overwrite {
+		if err := w.Owns(path); err != nil {
+			return refuse("%s is not begun anew: %w, which %s did not write; name another folder", path, err, w.Verb)
+		}
+	}
+	return nil
+}
+
+// begin empties the folder, if that was asked for, and marks it.
+func (w Work) begin(path string) error {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return fmt.Errorf("durable: %w", err)
+	}
+	if w.Overwrite {
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return fmt.Errorf("durable: %w", err)
+		}
+		for _, e := range entries {
+			if e.Name() == MarkFile { // the last to go: a folder half emptied is still one of this work
+				continue
+			}
+			if err := os.RemoveAll(filepath.Join(path, e.Name())); err != nil {
+				return fmt.Errorf("durable: %w", err)
+			}
+		}
+	}
+	if m, err := readMark(path); err != nil || m.Work != w.Verb {
+		if err := writeMark(path, marked{Work: w.Verb}); err != nil {
+			return fmt.Errorf("durable: %w", err)
+		}
+	}
+	return removeBelow(path, leftoverDepth)
+}
+
+// leftoverDepth is how deep in a work's folder what killed runs left is looked for: VARIANT/seed-N/checkpoints of a comparison.
+const leftoverDepth = 4
+
+// removeBelow removes what killed writers left in a folder and those below it. The caller holds the folder's lock.
+func removeBelow(dir string, depth int) error {
+	if err := RemoveTemporaries(dir); err != nil || depth == 0 {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("durable: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeBelow(filepath.Join(dir, e.Name()), depth-1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

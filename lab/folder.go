@@ -1,0 +1,52 @@
+package lab
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/train"
+)
+
+// RunFiles are the files of a run's folder, the trained model in model/ among them, as patterns of package path.
+var RunFiles = slices.Concat(
+	[]string{"config.yaml", "overrides.txt", "meta.json", "metrics.jsonl", "events.out.tfevents.*", "run.lock", "summary.json", "artifacts/"},
+	train.Files, inside("model", bundle.Files),
+)
+
+// CompareFiles are the files of a folder of Compare.
+var CompareFiles = slices.Concat([]string{"comparison.json", "report.md", "comparison.png"}, inside("*/seed-*", RunFiles))
+
+// inside puts a folder in front of patterns.
+func inside(dir string, patterns []string) []string {
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		out[i] = dir + "/" + p
+	}
+	return out
+}
+
+// IsRun reports whether a folder holds a run that Start has begun.
+func IsRun(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, "meta.json"))
+	return err == nil
+}
+
+// IsComparison reports whether a folder holds runs of Compare.
+func IsComparison(dir string) bool {
+	variants, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	for _, v := range variants {
+		seeds, err := os.ReadDir(filepath.Join(dir, v.Name()))
+		if err == nil && slices.ContainsFunc(seeds, func(s os.DirEntry) bool {
+			return strings.HasPrefix(s.Name(), "seed-") && IsRun(filepath.Join(dir, v.Name(), s.Name()))
+		}) {
+			return true
+		}
+	}
+	return false
+}
