@@ -17,6 +17,7 @@ import (
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -113,14 +114,26 @@ func (f *Forward) run(x []float32) ([]float32, error) {
 func (f *Forward) Close() { f.exec.Finalize() }
 
 // Declare creates in the store every variable the network needs and does not find there, with the first value of the
-// store's seed. It builds the graph of one example, behind the preprocessing, which has no variables, and runs nothing.
+// store's seed. It builds the graph of one example, behind the preprocessing, which has no variables, and runs nothing. A network that
+// takes more than the memory's limit is a *memory.Error before any variable is made.
 func (b *Bundle) Declare(backend compute.Backend) error {
+	if len(b.Variables()) == 0 && !param.HasSource(b.Store) {
+		counted := model.NewStore()
+		param.Count(counted, &param.Counter{})
+		if err := b.declare(backend, counted); err != nil {
+			return err
+		}
+	}
+	return b.declare(backend, b.Store)
+}
+
+func (b *Bundle) declare(backend compute.Backend, store *model.Store) error {
 	err := exceptions.TryCatch[error](func() {
 		g := NewGraph(backend, "declare")
 		defer g.Finalize()
-		model.SetStore(g, b.Store)
+		model.SetStore(g, store)
 		x := Parameter(g, "x", shapes.Make(dtypes.Float32, append([]int{1}, b.Manifest.Preprocess.shape(b.Manifest.InputShape)...)...))
-		b.Manifest.Network.Apply(b.Store.RootScope().In(scopeName), x)
+		b.Manifest.Network.Apply(store.RootScope().In(scopeName), x)
 	})
 	if err != nil {
 		return fmt.Errorf("network on input %v: %w", b.Manifest.InputShape, err)

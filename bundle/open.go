@@ -30,6 +30,9 @@ const maxManifest = 8 << 20
 // follows the sizes of the files, whatever sizes the manifest names. Nothing in it is run.
 func Open(path string) (*Bundle, error) {
 	path = durable.Current(path)
+	if stat, err := os.Stat(path); err == nil && !stat.IsDir() {
+		return nil, noManifest(path, fs.ErrNotExist)
+	}
 	manifestPath, err := untrusted.Inside(path, ManifestFile)
 	var text []byte
 	if err == nil {

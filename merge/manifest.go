@@ -324,7 +324,9 @@ func (v Verification) OK() bool {
 const maxManifest = 16 << 20
 
 // Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. Outputs must lie in the
-// manifest's folder, links followed. With inputs the files that were merged are compared too, where they still are; see compare.
+// manifest's folder, links followed. With inputs the files that were merged are compared too, where they still are. They are named by the
+// paths at which they were merged, which a stranger's manifest can say of any file, so they must lie in the current folder, links
+// followed, and of those that differ no more is said than that.
 func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verification, error) {
 	file := path
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
@@ -338,6 +340,14 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 	}
 	if err != nil {
 		return m, nil, err
+	}
+	from := make([]string, len(m.Inputs))
+	if inputs {
+		for i, in := range m.Inputs {
+			if from[i], err = here(in.File); err != nil {
+				return m, nil, &fault.Input{File: file, Field: "inputs", Err: err, Mend: "run verify in a folder that holds the models that were merged, or leave --inputs out"}
+			}
+		}
 	}
 	if err := m.wellFormed(file); err != nil {
 		return m, nil, err
@@ -359,8 +369,8 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 	if !inputs {
 		return m, list, nil
 	}
-	for _, in := range m.Inputs {
-		status, err := compare(ctx, in.File, in.Bytes, in.SHA256, buffer, true)
+	for i, in := range m.Inputs {
+		status, err := compare(ctx, from[i], in.Bytes, in.SHA256, buffer, true)
 		if err != nil {
 			return m, nil, err
 		}
@@ -387,14 +397,35 @@ func (m Manifest) wellFormed(file string) error {
 	return nil
 }
 
+// here is a path within the current folder, links followed.
+func here(name string) (string, error) {
+	rel := filepath.FromSlash(name)
+	if filepath.IsAbs(rel) {
+		current, err := os.Getwd()
+		if err != nil {
+			return "", err
+		}
+		if current, err = filepath.EvalSymlinks(current); err != nil {
+			return "", err
+		}
+		if rel, err = filepath.Rel(current, rel); err != nil {
+			return "", err
+		}
+	}
+	path, err := untrusted.Inside(".", filepath.ToSlash(rel))
+	if err != nil {
+		return "", fmt.Errorf("%q lies outside the current folder", strict.Short(name))
+	}
+	return path, nil
+}
+
 func isSum(text string) bool {
 	raw, err := hex.DecodeString(text)
 	return err == nil && len(raw) == sha256.Size
 }
 
 // compare says how a file differs from what a manifest says of it: ok, missing, another size or sum. Only a regular file of the very
-// size is read. Inputs are named by the paths at which they were merged, wherever that was, so the manifest of a stranger can name any
-// file: of those no more is said than whether they are the same.
+// size is read.
 func compare(ctx context.Context, path string, bytes int64, sum string, buffer []byte, input bool) (string, error) {
 	f, err := untrusted.Open(path)
 	var refused *untrusted.Error

@@ -61,7 +61,10 @@ Without seed=, three seeds are run.`,
 			if err != nil {
 				return &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
 			}
-			if settings, err = strict.YAML(text); err != nil {
+			if settings, err = strict.YAML(text); err == nil {
+				_, err = lab.Recipe(settings)
+			}
+			if err != nil {
 				return &fault.Input{File: f.recipe, Err: err}
 			}
 		}

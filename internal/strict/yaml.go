@@ -19,7 +19,7 @@ import (
 
 // YAML reads a YAML 1.2 mapping: yes, no, on and off are strings, 1e-3 is a number, a key given twice is an error. Errors
 // name the line. An empty document is an empty mapping. Documents of more than MaxYAML bytes, of more than 64 levels, of more than
-// 5000 keys, or that aliases make larger than 50,000 values are refused before they are parsed.
+// 5000 keys or 100 anchors, or that aliases make larger than 50,000 values are refused before they are parsed.
 func YAML(data []byte) (map[string]any, error) {
 	if err := checkText(data); err != nil {
 		return nil, err

@@ -1,8 +1,10 @@
 package strict
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -10,14 +12,16 @@ import (
 	"github.com/ballast-ml/ballast/internal/memory"
 )
 
-// MaxYAML is the most bytes of a YAML document that is read. The recipes of this repository have at most 10 kB.
-const MaxYAML = 1 << 20
+// MaxYAML is the most bytes of a YAML document that is read. The recipes of this repository have at most 10 kB, and the longest chat
+// templates, which merges may hold, 20 kB. The parser takes about 30 bytes for each.
+const MaxYAML = 256 << 10
 
 // The limits of a YAML document. The parser takes memory by the square of the depth and time by the square of the keys, so they are
 // checked on the tokens, which cost about 200 bytes each, before it begins.
 const (
 	maxIndicators = 20_000 // characters that may begin a token; they are counted before there are tokens. Recipes have at most 1000
 	maxYAMLKeys   = 5_000  // of all mappings together; a merge of 100 layers with values of their own has 2000
+	maxAnchors    = 100    // the parser goes through all of them for each
 	maxYAMLDepth  = 64     // lists, mappings, tags and anchors within each other
 	maxYAMLValues = 50_000 // with aliases replaced by what they stand for
 )
@@ -34,6 +38,9 @@ func yamlError(position *token.Position, format string, args ...any) error {
 func checkText(data []byte) error {
 	if len(data) > MaxYAML {
 		return fmt.Errorf("not YAML: it has %s; a recipe has at most %s", memory.Size(int64(len(data))), memory.Size(MaxYAML))
+	}
+	if !utf8.Valid(data) {
+		return errors.New("not YAML: it is not UTF-8; save it as text in UTF-8")
 	}
 	line, start, n := 1, 0, 0
 	for i, c := range data {
@@ -54,6 +61,7 @@ func checkText(data []byte) error {
 func checkTokens(tokens token.Tokens) error {
 	var (
 		keys    int
+		anchors int
 		flow    int   // open brackets
 		columns []int // of the block lists and mappings that are open
 		before  int   // tags and anchors in a row
@@ -65,6 +73,10 @@ func checkTokens(tokens token.Tokens) error {
 			flow++
 		case token.SequenceEndType, token.MappingEndType:
 			flow = max(0, flow-1)
+		case token.AnchorType:
+			if anchors++; anchors > maxAnchors {
+				return yamlError(t.Position, "more than %d anchors up to here; write values out", maxAnchors)
+			}
 		case token.SequenceEntryType, token.MappingKeyType:
 			column = t.Position.Column
 		case token.MappingValueType:

@@ -80,6 +80,45 @@ const sourceKey = "/ballast_source"
 // variable is what Variable panics with.
 func From(store *model.Store, source Source) { store.SetParam(sourceKey, source) }
 
+// HasSource reports whether the first values of a store's variables come from a source.
+func HasSource(store *model.Store) bool { return sourceOf(store) != nil }
+
+func sourceOf(store *model.Store) Source {
+	s, _ := store.GetParam(sourceKey)
+	source, _ := s.(Source)
+	return source
+}
+
+// counterKey is where a store that only counts keeps its Counter.
+const counterKey = "/ballast_counter"
+
+// Counter is what the variables of a network would take.
+type Counter struct {
+	Bytes   int64 // of all of them
+	Largest int64 // numbers of the largest, which are drawn in float64
+	Name    string
+}
+
+// Count has a store count its variables in c and give them no values: a graph can be built with it, and not run. It is for knowing
+// what a network takes before anything is allocated.
+func Count(store *model.Store, c *Counter) { store.SetParam(counterKey, c) }
+
+// Fits returns a *memory.Error if the variables counted, with their drawing, are above the memory's limit.
+func (c *Counter) Fits() error {
+	return memory.Need("the network (its largest variable is "+c.Name+")", c.Bytes+8*c.Largest)
+}
+
+// add counts a variable. Panics once the sum is beyond what Fits allows, since a graph may have many more.
+func (c *Counter) add(path string, bytes, numbers int64) {
+	c.Bytes += bytes
+	if numbers >= c.Largest {
+		c.Largest, c.Name = numbers, path
+	}
+	if err := c.Fits(); err != nil {
+		panic(err)
+	}
+}
+
 // bytesKey is where a store keeps the bytes of the variables it has drawn.
 const bytesKey = "/ballast_bytes"
 
@@ -204,6 +243,14 @@ func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, in
 	}
 	want := shapes.Make(dtype, dimensions...)
 	v := scope.GetVariable(name)
+	if c, _ := scope.Store().GetParam(counterKey); v == nil && c != nil {
+		bytes, err := untrusted.Bytes("variable "+path, dtype.Size(), dimensions...)
+		if err != nil {
+			panic(err)
+		}
+		c.(*Counter).add(path, bytes, int64(want.Size()))
+		v = scope.VariableWithShape(name, want)
+	}
 	if v == nil {
 		v = scope.VariableWithValue(name, firstValue(scope.Store(), path, want, init))
 	}
@@ -215,14 +262,12 @@ func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, in
 
 // firstValue is what a new variable holds: what the store's source has, zeros, or what is drawn.
 func firstValue(store *model.Store, path string, want shapes.Shape, init Init) *tensors.Tensor {
-	if s, _ := store.GetParam(sourceKey); s != nil {
-		if source := s.(Source); source != nil {
-			value, err := source(path, want)
-			if err != nil {
-				panic(err)
-			}
-			return value
+	if source := sourceOf(store); source != nil {
+		value, err := source(path, want)
+		if err != nil {
+			panic(err)
 		}
+		return value
 	}
 
 	bytes, err := untrusted.Bytes("variable "+path, want.DType.Size(), want.Dimensions...)
