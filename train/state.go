@@ -118,7 +118,7 @@ func badRecipe(field string, err error) error {
 func (s *state) affordable(r Recipe) error {
 	size := func(variables []*model.Variable) (bytes int64) {
 		for _, v := range variables {
-			bytes += int64(v.Shape().Memory())
+			bytes += int64(v.Shape().ByteSize())
 		}
 		return bytes
 	}
