@@ -17,6 +17,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	"github.com/gomlx/gomlx/ml/model"
 
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -76,6 +77,9 @@ func NewManifest(network zoo.Choice, inputShape []int, labels []string) Manifest
 	}
 }
 
+// maxRank is the most sides of an example: those of a video, and some to spare.
+const maxRank = 8
+
 // Validate says what is wrong with the manifest, if anything.
 func (m Manifest) Validate() error {
 	switch {
@@ -85,12 +89,17 @@ func (m Manifest) Validate() error {
 		return errors.New("network is missing")
 	case len(m.InputShape) == 0:
 		return errors.New("input_shape is empty; want [h, w, c] or [features]")
+	case len(m.InputShape) > maxRank:
+		return fmt.Errorf("input_shape has %d sides; want [h, w, c] or [features]", len(m.InputShape))
 	case slices.Min(m.InputShape) < 1:
 		return fmt.Errorf("input_shape is %v; every side must be at least 1", m.InputShape)
-	case !(m.Calibration.Temperature > 0) || math.IsInf(m.Calibration.Temperature, 0):
+	case !(m.Calibration.Temperature > 0) || math.IsInf(m.Calibration.Temperature, 0) || math.IsInf(1/m.Calibration.Temperature, 0):
 		return fmt.Errorf("calibration.temperature is %v; it must be above 0 (1 leaves the logits alone)", m.Calibration.Temperature)
 	case len(m.Labels) != m.Network.OutputClasses():
 		return fmt.Errorf("labels has %d names, the network has %d outputs; give one name per output", len(m.Labels), m.Network.OutputClasses())
+	}
+	if _, err := untrusted.Bytes("input_shape", 4, m.InputShape...); err != nil {
+		return err
 	}
 	if err := m.Network.Validate(); err != nil {
 		return fmt.Errorf("network: %w", err)

@@ -22,6 +22,8 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/format/wordpiece"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -54,7 +56,11 @@ func OpenEncoder(dir string) (enc *Encoder, err error) {
 	if err := enc.options(dir); err != nil {
 		return nil, err
 	}
-	if enc.Tokenizer, err = wordpiece.Open(filepath.Join(dir, "tokenizer.json")); err != nil {
+	tokenizer, err := untrusted.Inside(dir, "tokenizer.json")
+	if err != nil {
+		return nil, err
+	}
+	if enc.Tokenizer, err = wordpiece.Open(tokenizer); err != nil {
 		return nil, err
 	}
 	file, err := openWeights(dir)
@@ -68,8 +74,12 @@ func OpenEncoder(dir string) (enc *Encoder, err error) {
 // openWeights opens the one file of weights in a folder, or the folder itself where they are in several.
 func openWeights(dir string) (weights.File, error) {
 	for _, name := range []string{"model.safetensors", "pytorch_model.bin"} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			return weights.Open(filepath.Join(dir, name))
+		path, err := untrusted.Inside(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(path); err == nil {
+			return weights.Open(path)
 		}
 	}
 	return weights.Open(dir)
@@ -77,27 +87,35 @@ func openWeights(dir string) (weights.File, error) {
 
 // fill declares the variables and reads their values.
 func (e *Encoder) fill(file weights.File) error {
+	prefix := ""
+	if _, ok := file.Info("bert.embeddings.word_embeddings.weight"); ok {
+		prefix = "bert."
+	}
+	values, err := zoo.Values("/"+scopeName, file, e.Network.Imports(prefix), prefix+"pooler.", "cls.")
+	if err != nil {
+		return err
+	}
 	eng, err := engine.Open(engine.KindGo)
 	if err != nil {
 		return err
 	}
 	defer eng.Close()
-	param.Blank(e.Store, true)
+	param.From(e.Store, values)
 	err = exceptions.TryCatch[error](func() {
 		g := NewGraph(eng.Backend, "declare")
 		defer g.Finalize()
 		model.SetStore(g, e.Store)
 		e.Network.Apply(e.Store.RootScope().In(scopeName), Parameter(g, "tokens", shapes.Make(dtypes.Int32, 1, 1)), nil)
 	})
+	param.From(e.Store, nil)
+	var bad *fault.Input
+	if errors.As(err, &bad) { // of the weights
+		return bad
+	}
 	if err != nil {
 		return fmt.Errorf("bundle: encoder: %w", err)
 	}
-	param.Blank(e.Store, false)
-	prefix := ""
-	if _, ok := file.Info("bert.embeddings.word_embeddings.weight"); ok {
-		prefix = "bert."
-	}
-	return zoo.Fill(e.Store, "/"+scopeName, file, e.Network.Imports(prefix), prefix+"pooler.", "cls.")
+	return nil
 }
 
 // options reads what the sentence-transformers library writes beside a model.
@@ -126,13 +144,13 @@ func (e *Encoder) options(dir string) error {
 			e.Network.Normalize = true
 		case ".Pooling":
 			if !filepath.IsLocal(m.Path) {
-				return &fault.Input{File: filepath.Join(dir, "modules.json"), Err: fmt.Errorf("the path %q leads out of the folder", m.Path)}
+				return &fault.Input{File: filepath.Join(dir, "modules.json"), Err: fmt.Errorf("the path %q leads out of the folder", strict.Short(m.Path))}
 			}
 			if err := e.pooling(dir, filepath.Join(m.Path, "config.json")); err != nil {
 				return err
 			}
 		default:
-			return &fault.Input{File: filepath.Join(dir, "modules.json"), Err: fmt.Errorf("the part %q is not known here", m.Type), Mend: "only Transformer, Pooling and Normalize are"}
+			return &fault.Input{File: filepath.Join(dir, "modules.json"), Err: fmt.Errorf("the part %q is not known here", strict.Short(m.Type)), Mend: "only Transformer, Pooling and Normalize are"}
 		}
 	}
 	return nil
@@ -155,15 +173,21 @@ func (e *Encoder) pooling(dir, name string) error {
 	case "[pooling_mode_cls_token]":
 		e.Network.Pooling = zoo.PoolFirst
 	default:
-		return &fault.Input{File: filepath.Join(dir, name), Err: fmt.Errorf("the pooling is %v", ways), Mend: "pooling_mode_mean_tokens alone and pooling_mode_cls_token alone are known here"}
+		return &fault.Input{File: filepath.Join(dir, name), Err: fmt.Errorf("the pooling is %s", strict.Short(fmt.Sprint(ways))), Mend: "pooling_mode_mean_tokens alone and pooling_mode_cls_token alone are known here"}
 	}
 	return nil
 }
 
+// maxBeside is the most bytes of the small files that the sentence-transformers library writes; they have 1 kB.
+const maxBeside = 1 << 20
+
 // readBeside reads a JSON file, if it is there.
 func readBeside(dir, name string, into any) error {
-	path := filepath.Join(dir, name)
-	data, err := os.ReadFile(path)
+	path, err := untrusted.Inside(dir, filepath.ToSlash(name))
+	if err != nil {
+		return err
+	}
+	data, err := untrusted.ReadFile(path, maxBeside)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/onnx"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/strict"
 )
 
 // Foreign describes a model file that Ballast did not write: what it is, and what is missing for running it here.
@@ -30,9 +31,20 @@ type Foreign struct {
 // ForeignError is what Open returns for a model file that is no bundle. It is bad input: another file, or a conversion, mends it.
 type ForeignError struct{ Foreign }
 
+// maxMissing is how many of the missing parts, which are named by the file, an error lists.
+const maxMissing = 10
+
 // Error says what the file is, what is missing for running it, and the mend.
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("%s: this is %s, not a Ballast bundle; for running it there is missing: %s; %s", e.Path, e.summary(), strings.Join(e.Missing, ", "), e.Mend)
+	missing := make([]string, 0, maxMissing+1)
+	for i, what := range e.Missing {
+		if i == maxMissing {
+			missing = append(missing, fmt.Sprintf("and %d more", len(e.Missing)-i))
+			break
+		}
+		missing = append(missing, strict.Short(what))
+	}
+	return fmt.Sprintf("%s: this is %s, not a Ballast bundle; for running it there is missing: %s; %s", e.Path, e.summary(), strings.Join(missing, ", "), e.Mend)
 }
 
 // BadInput tells that the file is at fault.
@@ -54,7 +66,7 @@ func (f *Foreign) summary() string {
 		what = "a file of kind " + string(f.Kind)
 	}
 	if f.Architecture != "unknown" {
-		what += " (" + f.Architecture + ")"
+		what += " (" + strict.Short(f.Architecture) + ")"
 	}
 	return fmt.Sprintf("%s of %d tensors and %d parameters", what, f.Tensors, f.Parameters)
 }

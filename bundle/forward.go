@@ -16,6 +16,9 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/ops"
 )
 
 // Forward runs a bundle on one engine with one batch size; it is compiled once. Safe for concurrent use.
@@ -37,8 +40,15 @@ func (b *Bundle) NewForward(e *engine.Engine, batch int) (*Forward, error) {
 	if err := b.Manifest.Validate(); err != nil {
 		return nil, fmt.Errorf("bundle: %s: %w", b.Manifest.Name, err)
 	}
+	if _, err := untrusted.Bytes(fmt.Sprintf("a batch of %d inputs %v", batch, b.Manifest.InputShape), 4, append([]int{batch}, b.Manifest.InputShape...)...); err != nil {
+		return nil, fmt.Errorf("bundle: %s: %w", b.Manifest.Name, err)
+	}
 	exec, err := model.NewExec(e.Backend, b.Store, func(scope *model.Scope, x *Node) *Node {
-		return ConvertDType(b.Logits(scope, x), dtypes.Float32)
+		y := ConvertDType(b.Logits(scope, x), dtypes.Float32)
+		if err := ops.Fits(x.Graph()); err != nil {
+			panic(err)
+		}
+		return y
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %s: %w", b.Manifest.Name, err)
@@ -104,14 +114,26 @@ func (f *Forward) run(x []float32) ([]float32, error) {
 func (f *Forward) Close() { f.exec.Finalize() }
 
 // Declare creates in the store every variable the network needs and does not find there, with the first value of the
-// store's seed. It builds the graph of one example and runs nothing.
+// store's seed. It builds the graph of one example, behind the preprocessing, which has no variables, and runs nothing. A network that
+// takes more than the memory's limit is a *memory.Error before any variable is made.
 func (b *Bundle) Declare(backend compute.Backend) error {
+	if len(b.Variables()) == 0 && !param.HasSource(b.Store) {
+		counted := model.NewStore()
+		param.Count(counted, &param.Counter{})
+		if err := b.declare(backend, counted); err != nil {
+			return err
+		}
+	}
+	return b.declare(backend, b.Store)
+}
+
+func (b *Bundle) declare(backend compute.Backend, store *model.Store) error {
 	err := exceptions.TryCatch[error](func() {
 		g := NewGraph(backend, "declare")
 		defer g.Finalize()
-		model.SetStore(g, b.Store)
-		x := Parameter(g, "x", shapes.Make(dtypes.Float32, append([]int{1}, b.Manifest.InputShape...)...))
-		b.Logits(b.Store.RootScope(), x)
+		model.SetStore(g, store)
+		x := Parameter(g, "x", shapes.Make(dtypes.Float32, append([]int{1}, b.Manifest.Preprocess.shape(b.Manifest.InputShape)...)...))
+		b.Manifest.Network.Apply(store.RootScope().In(scopeName), x)
 	})
 	if err != nil {
 		return fmt.Errorf("network on input %v: %w", b.Manifest.InputShape, err)

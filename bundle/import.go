@@ -8,6 +8,7 @@ import (
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -34,13 +35,19 @@ func Import(path string, m Manifest) (b *Bundle, err error) {
 		return nil, err
 	}
 	defer e.Close()
-	param.Blank(b.Store, true)
-	if err := b.Declare(e.Backend); err != nil {
-		return nil, fmt.Errorf("bundle: import %s: %w", path, err)
-	}
-	param.Blank(b.Store, false)
-	if err := zoo.Fill(b.Store, "/"+scopeName, file, network.Imports()); err != nil {
+	values, err := zoo.Values("/"+scopeName, file, network.Imports())
+	if err != nil {
 		return nil, err
+	}
+	param.From(b.Store, values)
+	err = b.Declare(e.Backend)
+	param.From(b.Store, nil)
+	var bad *fault.Input
+	if errors.As(err, &bad) { // of the weights
+		return nil, bad
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bundle: import %s: %w", path, err)
 	}
 	return b, nil
 }

@@ -121,7 +121,7 @@ func sums(ctx context.Context, paths []string, progress func(done, total int64))
 		total += stat.Size()
 	}
 	for i, path := range paths {
-		f, err := os.Open(path)
+		f, err := untrusted.Open(path)
 		if err != nil {
 			return nil, fmt.Errorf("bundle: %w", err)
 		}

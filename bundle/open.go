@@ -2,26 +2,46 @@ package bundle
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/nn/param"
 )
+
+// maxManifest is the most bytes of ballast.json that are read: with 20,000 labels it has 1 MB.
+const maxManifest = 8 << 20
 
 // Open reads a bundle folder and checks it: the manifest strictly, and each tensor's name, shape and type against the
 // network. What is wrong with a file is a *fault.Input that names file, place and mend. A model file of another format is a
 // *ForeignError, which says what it is and what is missing for running it.
+//
+// The folder may be from a stranger: files that are pipes or devices, or links out of the folder, are refused, and the memory taken
+// follows the sizes of the files, whatever sizes the manifest names. Nothing in it is run.
 func Open(path string) (*Bundle, error) {
 	path = durable.Current(path)
-	manifestPath := filepath.Join(path, ManifestFile)
-	text, err := os.ReadFile(manifestPath)
+	if stat, err := os.Stat(path); err == nil && !stat.IsDir() {
+		return nil, noManifest(path, fs.ErrNotExist)
+	}
+	manifestPath, err := untrusted.Inside(path, ManifestFile)
+	var text []byte
+	if err == nil {
+		text, err = untrusted.ReadFile(manifestPath, maxManifest)
+	}
+	var refused *untrusted.Error
+	if errors.As(err, &refused) {
+		return nil, refused
+	}
 	if err != nil {
 		return nil, noManifest(path, err)
 	}
@@ -30,21 +50,49 @@ func Open(path string) (*Bundle, error) {
 		return nil, &fault.Input{File: manifestPath, Err: err}
 	}
 	if err := b.Manifest.Validate(); err != nil {
-		return nil, &fault.Input{File: manifestPath, Err: err}
+		return nil, badManifest(manifestPath, "", err, "")
 	}
+	return b, b.load(path, manifestPath)
+}
+
+// load declares the network's variables with the values of the weights file.
+func (b *Bundle) load(path, manifestPath string) (err error) {
+	weightsPath, err := untrusted.Inside(path, WeightsFile)
+	if err != nil {
+		return err
+	}
+	file, err := safetensors.Open(weightsPath)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+
 	// The graph of the network says which tensors it needs. It is built, not run, so the engine every build has will do.
 	e, err := engine.Open(engine.KindGo)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer e.Close()
-	if err := b.Declare(e.Backend); err != nil {
-		return nil, &fault.Input{File: manifestPath, Field: "network", Err: err, Mend: "correct network or input_shape"}
+	param.From(b.Store, tensorsOf(weightsPath, file))
+	err = b.Declare(e.Backend)
+	param.From(b.Store, nil)
+	var bad *fault.Input
+	if errors.As(err, &bad) { // of the weights
+		return bad
 	}
-	if err := ReadTensors(filepath.Join(path, WeightsFile), b.Variables()); err != nil {
-		return nil, err
+	if err != nil {
+		return badManifest(manifestPath, "network", err, "correct network or input_shape")
 	}
-	return b, nil
+	return leftOver(weightsPath, file, b.Variables())
+}
+
+// badManifest is what is wrong with a manifest, or with the machine's memory.
+func badManifest(path, field string, err error, mend string) error {
+	var short *memory.Error
+	if errors.As(err, &short) {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return &fault.Input{File: path, Field: field, Err: err, Mend: mend}
 }
 
 // noManifest says what a path without a manifest is.

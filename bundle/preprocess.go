@@ -3,9 +3,11 @@ package bundle
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -44,6 +46,21 @@ func (p Preprocess) Apply(x *Node) *Node {
 		scale[i] = 1 / s
 	}
 	return Mul(Sub(x, alongLast(x, p.Mean)), alongLast(x, scale))
+}
+
+// shape is the shape of an example behind the preprocessing.
+func (p Preprocess) shape(input []int) []int {
+	out := slices.Clone(input)
+	if len(p.Crop) > 0 {
+		copy(out, p.Crop)
+	}
+	if len(p.Resize) > 0 {
+		copy(out, p.Resize)
+	}
+	if p.Channels > 0 {
+		out[len(out)-1] = p.Channels
+	}
+	return out
 }
 
 func (p Preprocess) channels(x *Node) *Node {
@@ -110,5 +127,18 @@ func (p Preprocess) validateImage(input []int) error {
 	case p.Channels != 0 && p.Channels != input[2] && (p.Channels < 1 || input[2] != 1) && (p.Channels != 1 || input[2] != 3):
 		return fmt.Errorf("preprocessing.channels is %d for %d in the input; a grey image can become any number, one of 3 channels can become grey", p.Channels, input[2])
 	}
-	return nil
+	if len(p.Resize) > 0 {
+		// Each axis is resized by a product with a matrix of float64.
+		from := input
+		if len(p.Crop) > 0 {
+			from = p.Crop
+		}
+		for axis, rows := range p.Resize {
+			if _, err := untrusted.Bytes("preprocessing.resize", 8, rows, from[axis]); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := untrusted.Bytes("the input behind its preprocessing", 4, p.shape(input)...)
+	return err
 }

@@ -42,9 +42,6 @@ func Owns(dir string) error {
 // Files are the files of a bundle.
 var Files = []string{ManifestFile, WeightsFile, CardFile}
 
-// maxManifest bounds ballast.json, in bytes: labels of a hundred thousand classes take a tenth of it.
-const maxManifest = 64 << 20
-
 func (b *Bundle) save(path string, allowed durable.Permit) error {
 	if err := b.Manifest.Validate(); err != nil {
 		return fmt.Errorf("bundle: save %s: %w", path, err)

@@ -9,12 +9,14 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/nn/param"
 )
 
 // dtypeOf is the name a type has in a safetensors file.
@@ -61,55 +63,80 @@ func ReadTensors(path string, variables []*model.Variable) error {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
-	names := make([]string, len(variables))
-	for i, v := range variables {
-		names[i] = tensorName(v)
-	}
 	for _, v := range variables {
-		if err := fits(path, file, v, names); err != nil {
+		if err := fits(path, file, tensorName(v), v.Shape()); err != nil {
 			return err
 		}
 	}
-	for _, name := range file.Names() {
-		if !slices.Contains(names, name) {
-			e := &fault.Input{File: path, Field: name, Err: errors.New("the network has no such tensor"), Mend: "the file belongs to another network; use the one saved with this " + ManifestFile}
-			if near, ok := strict.Nearest(name, names); ok {
-				e.Mend = fmt.Sprintf("did you mean %q?", near)
-			}
-			return e
-		}
+	if err := leftOver(path, file, variables); err != nil {
+		return err
 	}
-	for i, v := range variables {
-		raw, err := file.Bytes(names[i])
+	source := tensorsOf(path, file)
+	for _, v := range variables {
+		value, err := source(v.Path(), v.Shape())
 		if err != nil {
 			return err
 		}
-		value := tensors.FromShape(v.Shape())
-		if err := value.MutableBytes(func(data []byte) { copy(data, raw) }); err != nil {
-			return fmt.Errorf("bundle: %s: %s: %w", path, names[i], err)
-		}
 		if err := v.SetValue(value); err != nil {
-			return fmt.Errorf("bundle: %s: %s: %w", path, names[i], err)
+			return fmt.Errorf("bundle: %s: %s: %w", path, tensorName(v), err)
 		}
 	}
 	return nil
 }
 
+// tensorsOf is the source of the values that a safetensors file has for variables, under their paths.
+func tensorsOf(path string, file *safetensors.File) param.Source {
+	return func(variable string, want shapes.Shape) (*tensors.Tensor, error) {
+		name := strings.TrimPrefix(variable, "/")
+		if err := fits(path, file, name, want); err != nil {
+			return nil, err
+		}
+		raw, err := file.Bytes(name)
+		if err != nil {
+			return nil, err
+		}
+		value := tensors.FromShape(want)
+		if err := value.MutableBytes(func(data []byte) { copy(data, raw) }); err != nil {
+			return nil, fmt.Errorf("bundle: %s: %s: %w", path, name, err)
+		}
+		return value, nil
+	}
+}
+
+// leftOver refuses a tensor of a file that no variable is called like.
+func leftOver(path string, file *safetensors.File, variables []*model.Variable) error {
+	names, known := make([]string, len(variables)), make(map[string]bool, len(variables))
+	for i, v := range variables {
+		names[i] = tensorName(v)
+		known[names[i]] = true
+	}
+	for _, name := range file.Names() {
+		if known[name] {
+			continue
+		}
+		e := &fault.Input{File: path, Field: strict.Short(name), Err: errors.New("the network has no such tensor"), Mend: "the file belongs to another network; use the one saved with this " + ManifestFile}
+		if near, ok := strict.Nearest(name, names); ok {
+			e.Mend = fmt.Sprintf("did you mean %q?", near)
+		}
+		return e
+	}
+	return nil
+}
+
 // fits checks one tensor of a file against the variable it is for.
-func fits(path string, file *safetensors.File, v *model.Variable, names []string) error {
-	name := tensorName(v)
+func fits(path string, file *safetensors.File, name string, variable shapes.Shape) error {
 	info, found := file.Info(name)
 	if !found {
 		return &fault.Input{
-			File: path, Field: name, Err: fmt.Errorf("the tensor is missing; the file has %d tensors, the network needs %d", len(file.Names()), len(names)),
+			File: path, Field: name, Err: fmt.Errorf("the tensor is missing; the file has %d tensors", len(file.Names())),
 			Mend: "the file belongs to another network; use the one saved with this " + ManifestFile,
 		}
 	}
-	want := dtypeOf[v.DType()]
-	if !slices.Equal(info.Shape, v.Shape().Dimensions) || info.DType != want {
+	want := dtypeOf[variable.DType]
+	if !slices.Equal(info.Shape, variable.Dimensions) || info.DType != want {
 		return &fault.Input{
 			File: path, Field: name,
-			Err:  fmt.Errorf("the tensor is %s %v, the network needs %s %v", info.DType, info.Shape, want, v.Shape().Dimensions),
+			Err:  fmt.Errorf("the tensor is %s %v, the network needs %s %v", info.DType, info.Shape, want, variable.Dimensions),
 			Mend: "correct the network's options in " + ManifestFile + " or use the weights saved with it",
 		}
 	}

@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -29,11 +30,14 @@ func ParseRequirements(text string) ([]Requirement, error) {
 	for part := range strings.SplitSeq(text, ",") {
 		m := requirement.FindStringSubmatch(part)
 		if m == nil {
-			return nil, &fault.Usage{Err: fmt.Errorf("evaluate: requirement %q; write NAME>=NUMBER or NAME<=NUMBER, such as acc>=0.98", part)}
+			return nil, &fault.Usage{Err: fmt.Errorf("evaluate: requirement %q; write NAME>=NUMBER or NAME<=NUMBER, such as acc>=0.98", strict.Short(part))}
 		}
 		bound, err := strconv.ParseFloat(m[3], 64)
 		if err != nil {
-			return nil, &fault.Usage{Err: fmt.Errorf("evaluate: requirement %q: %q is not a number", part, m[3])}
+			return nil, &fault.Usage{Err: fmt.Errorf("evaluate: requirement %q: %q is not a number", strict.Short(part), strict.Short(m[3]))}
+		}
+		if math.IsNaN(bound) {
+			return nil, &fault.Usage{Err: fmt.Errorf("evaluate: requirement %q: nothing is above or below NaN; use a number", strict.Short(part))}
 		}
 		all = append(all, Requirement{m[1], m[2], bound})
 	}
@@ -54,9 +58,9 @@ func Require(r report.Report, requirements []Requirement) error {
 		v, ok := values[q.Metric]
 		if !ok {
 			if near, ok := strict.Nearest(q.Metric, names); ok {
-				return &fault.Usage{Err: fmt.Errorf("evaluate: the report has no %q; did you mean %q?", q.Metric, near)}
+				return &fault.Usage{Err: fmt.Errorf("evaluate: the report has no %q; did you mean %q?", strict.Short(q.Metric), near)}
 			}
-			return &fault.Usage{Err: fmt.Errorf("evaluate: the report has no %q; it has %s", q.Metric, strings.Join(names, ", "))}
+			return &fault.Usage{Err: fmt.Errorf("evaluate: the report has no %q; it has %s", strict.Short(q.Metric), strings.Join(names, ", "))}
 		}
 		met := map[string]bool{">=": v >= q.Bound, ">": v > q.Bound, "<=": v <= q.Bound, "<": v < q.Bound}[q.Op]
 		if !met {

@@ -103,6 +103,9 @@ func Compare(ctx context.Context, o CompareOptions) (*Comparison, error) {
 	return c, c.write()
 }
 
+// maxSummary is the most bytes of a summary.json that are read; a recipe and its metrics have 3 kB.
+const maxSummary = 1 << 20
+
 // summary is what a complete run leaves in summary.json.
 type summary struct {
 	Config  json.RawMessage    `json:"config"`
@@ -116,7 +119,7 @@ func runOnce(ctx context.Context, recipe train.Recipe, overrides []string, dir s
 		return nil, false, err
 	}
 	file := filepath.Join(dir, "summary.json")
-	if content, err := untrusted.ReadFileNoLink(file, mostMeta); err == nil {
+	if content, err := untrusted.ReadFileNoLink(file, maxSummary); err == nil {
 		var s summary
 		if json.Unmarshal(content, &s) == nil && compact(s.Config) == string(config) {
 			return s.Metrics, false, nil

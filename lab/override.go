@@ -33,11 +33,14 @@ func Apply(base Config, types Types, overrides []string) (Config, error) {
 	c := Config(clone(map[string]any(base)).(map[string]any))
 	for _, o := range overrides {
 		if err := c.apply(types, o); err != nil {
-			return nil, fmt.Errorf("%s: %w", o, err)
+			return nil, fmt.Errorf("%s: %w", strict.Short(o), err)
 		}
 	}
 	return c, nil
 }
+
+// maxNames is the most names of a path; the recipe's have 3.
+const maxNames = 50
 
 func (c Config) apply(types Types, override string) error {
 	text := override
@@ -76,6 +79,9 @@ func (c Config) apply(types Types, override string) error {
 // set puts a value at a path.
 func (c Config) set(types Types, path string, value any, mode string) error {
 	names := strings.Split(path, ".")
+	if len(names) > maxNames {
+		return fmt.Errorf("the key has %d names; at most %d are read", len(names), maxNames)
+	}
 	parent, err := c.descend(names, mode != "")
 	if err != nil {
 		return err
@@ -127,7 +133,7 @@ func (c Config) remove(path string, value any, compare bool) error {
 		return unknownKey(names, p)
 	}
 	if compare && !equal(old, value) {
-		return fmt.Errorf("value does not match: %s is %v", path, old)
+		return fmt.Errorf("value does not match: %s is %s", strict.Short(path), strict.Short(show(old)))
 	}
 	delete(p, last)
 	return nil
@@ -163,14 +169,14 @@ func (c Config) descend(names []string, create bool) (any, error) {
 			}
 			at = v[i]
 		default:
-			return nil, fmt.Errorf("type: mapping expected at %s, got %v", strings.Join(names[:depth], "."), at)
+			return nil, fmt.Errorf("type: mapping expected at %s, got %s", strict.Short(strings.Join(names[:depth], ".")), strict.Short(show(at)))
 		}
 	}
 	switch at.(type) {
 	case map[string]any, []any:
 		return at, nil
 	}
-	return nil, fmt.Errorf("type: mapping expected at %s, got %v", strings.Join(names[:len(names)-1], "."), at)
+	return nil, fmt.Errorf("type: mapping expected at %s, got %s", strict.Short(strings.Join(names[:len(names)-1], ".")), strict.Short(show(at)))
 }
 
 func unknownKey(names []string, known map[string]any) error {
@@ -180,15 +186,24 @@ func unknownKey(names []string, known map[string]any) error {
 		if parent != "" {
 			near = parent + "." + near
 		}
-		return fmt.Errorf("unknown key %s (did you mean %s?)", path, near)
+		return fmt.Errorf("unknown key %s (did you mean %s?)", strict.Short(path), near)
 	}
-	return fmt.Errorf("unknown key %s; there are %s, and +%s=... adds it", path, strings.Join(slices.Sorted(maps.Keys(known)), ", "), path)
+	return fmt.Errorf("unknown key %s; there are %s, and +%s=... adds it", strict.Short(path), few(slices.Sorted(maps.Keys(known))), strict.Short(path))
+}
+
+// few lists names for an error: the first 50, and how many more there are.
+func few(names []string) string {
+	const most = 50
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 func index(name string, n int) (int, error) {
 	i, err := strconv.Atoi(name)
 	if err != nil {
-		return 0, fmt.Errorf("a list is counted with numbers, not %q", name)
+		return 0, fmt.Errorf("a list is counted with numbers, not %q", strict.Short(name))
 	}
 	if i < 0 || i >= n {
 		return 0, fmt.Errorf("index out of range: %d of %d", i, n)
@@ -207,7 +222,9 @@ func convert(types Types, path string, old, value any) (any, error) {
 
 func convertTo(kind string, value any) (any, error) {
 	kind, words, _ := strings.Cut(kind, " ")
-	wrong := func() (any, error) { return nil, fmt.Errorf("type: %s expected, got %s", kind, show(value)) }
+	wrong := func() (any, error) {
+		return nil, fmt.Errorf("type: %s expected, got %s", kind, strict.Short(show(value)))
+	}
 	if s, ok := value.(string); ok && strings.Contains(s, "${") {
 		return value, nil // checked when it is resolved
 	}

@@ -3,7 +3,9 @@ package lab
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -25,8 +27,8 @@ func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) 
 		return r, err
 	}
 	base, err := ConfigOf(r)
-	if err != nil {
-		return r, err
+	if err != nil { // JSON has no numbers that are not finite, and no recipe either
+		return r, errors.Join(r.Validate(), err)
 	}
 	config, err := Apply(base, TypesOf(r), overrides)
 	if err != nil {
@@ -41,6 +43,17 @@ func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) 
 		return r, err
 	}
 	return r, r.Validate()
+}
+
+// RunDir is the folder of a recipe's run where none is given: runs/NAME. A name that leads out of runs, or is runs itself, is an
+// error.
+func RunDir(name string) (string, error) {
+	local := filepath.FromSlash(name)
+	const most = 200 // bytes of a name; file systems take 255
+	if len(name) > most || !filepath.IsLocal(local) || filepath.Clean(local) == "." || strings.ContainsRune(name, 0) {
+		return "", fmt.Errorf("recipe: name is %q, which is no folder within runs; use another name, or say with --out where the run goes", strict.Short(name))
+	}
+	return filepath.Join("runs", local), nil
 }
 
 // ConfigOf is the settings of a value, by its JSON.

@@ -6,16 +6,27 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
+// maxRuns is the most runs of a sweep: all of them are checked before the first begins, and each takes seconds to hours.
+const maxRuns = 10_000
+
 // Expand turns overrides with several values into one list of overrides for each combination, the last one varying fastest.
-// Several values are a,b,c or choice(a,b,c), and range(stop), range(start,stop) or range(start,stop,step) without the stop.
+// Several values are a,b,c or choice(a,b,c), and range(stop), range(start,stop) or range(start,stop,step) without the stop. More than 10,000 combinations are an error.
 func Expand(args []string) ([][]string, error) {
 	combinations := [][]string{nil}
 	for _, arg := range args {
 		alternatives, err := expandOne(arg)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", arg, err)
+			return nil, fmt.Errorf("%s: %w", strict.Short(arg), err)
+		}
+		if n, ok := untrusted.Product(maxRuns, len(combinations), len(alternatives)); !ok {
+			return nil, fmt.Errorf("%s: the sweep has more than %d runs (%d x %d with this setting); use fewer values", strict.Short(arg), maxRuns, len(combinations), len(alternatives))
+		} else if n == 0 {
+			return nil, fmt.Errorf("%s: it has no value", strict.Short(arg))
 		}
 		var next [][]string
 		for _, c := range combinations {
@@ -24,10 +35,6 @@ func Expand(args []string) ([][]string, error) {
 			}
 		}
 		combinations = next
-		const most = 100_000
-		if len(combinations) > most {
-			return nil, fmt.Errorf("the sweep has more than %d runs", most)
-		}
 	}
 	return combinations, nil
 }
@@ -88,7 +95,7 @@ func numberRange(bounds string) ([]string, error) {
 	numbers := make([]float64, len(parts))
 	for i, p := range parts {
 		if numbers[i], err = strconv.ParseFloat(p, 64); err != nil {
-			return nil, fmt.Errorf("range(%s): %q is not a number", bounds, p)
+			return nil, fmt.Errorf("range(%s): %q is not a number", strict.Short(bounds), strict.Short(p))
 		}
 	}
 	start, step := 0.0, 1.0
@@ -99,12 +106,12 @@ func numberRange(bounds string) ([]string, error) {
 		step = numbers[2]
 	case 2:
 	default:
-		return nil, fmt.Errorf("range(%s): give stop, start,stop or start,stop,step", bounds)
+		return nil, fmt.Errorf("range(%s): give stop, start,stop or start,stop,step", strict.Short(bounds))
 	}
 	start = numbers[0]
 	n := math.Ceil((numbers[1] - start) / step)
-	if !(step != 0) || !(n >= 1 && n <= 1e5) {
-		return nil, fmt.Errorf("range(%s) has no values, or too many", bounds)
+	if !(step != 0) || !(n >= 1 && n <= maxRuns) {
+		return nil, fmt.Errorf("range(%s) has no values, or more than %d", strict.Short(bounds), maxRuns)
 	}
 	values := make([]string, int(n))
 	for i := range values {

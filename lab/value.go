@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/strict"
 )
 
 // parseValue reads the right-hand side of an override.
@@ -23,7 +25,7 @@ func parseValue(text string) (any, error) {
 		return nil, err
 	}
 	if p.skip(); p.at < len(p.text) {
-		return nil, fmt.Errorf("text after the value: %q", p.text[p.at:])
+		return nil, fmt.Errorf("text after the value: %q", strict.Short(p.text[p.at:]))
 	}
 	return v, nil
 }
@@ -67,7 +69,7 @@ func (p *values) value() (any, error) {
 				return err
 			}
 			if p.skip(); p.at == len(p.text) || p.text[p.at] != ':' {
-				return fmt.Errorf("a mapping needs key:value, got %q", show(key))
+				return fmt.Errorf("a mapping needs key:value, got %q", strict.Short(show(key)))
 			}
 			p.at++
 			m[show(key)], err = p.value()
@@ -102,7 +104,7 @@ func (p *values) items(end byte, item func() error) error {
 		if p.at < len(p.text) && p.text[p.at] == ',' {
 			p.at++
 		} else if p.at < len(p.text) && p.text[p.at] != end {
-			return fmt.Errorf("want , or %c, got %q", end, p.text[p.at:])
+			return fmt.Errorf("want , or %c, got %q", end, strict.Short(p.text[p.at:]))
 		}
 	}
 }
@@ -164,9 +166,12 @@ func scalar(text string) any {
 func splitTop(text string) ([]string, error) {
 	var parts []string
 	depth, from := 0, 0
+	blank := true // nothing but blanks since from
 	var quote byte
 	for i := 0; i < len(text); i++ {
 		c := text[i]
+		before := blank
+		blank = blank && strings.IndexByte(" \t\n\r", c) >= 0
 		switch {
 		case quote != 0:
 			switch c {
@@ -175,7 +180,7 @@ func splitTop(text string) ([]string, error) {
 			case quote:
 				quote = 0
 			}
-		case (c == '\'' || c == '"') && strings.TrimSpace(text[from:i]) == "" || depth > 0 && (c == '\'' || c == '"'):
+		case (c == '\'' || c == '"') && before || depth > 0 && (c == '\'' || c == '"'):
 			quote = c
 		case c == '[' || c == '{' || c == '(':
 			depth++
@@ -183,7 +188,7 @@ func splitTop(text string) ([]string, error) {
 			depth--
 		case c == ',' && depth == 0:
 			parts = append(parts, text[from:i])
-			from = i + 1
+			from, blank = i+1, true
 		}
 	}
 	if quote != 0 {

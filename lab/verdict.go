@@ -144,6 +144,9 @@ func (c *Comparison) write() error {
 	return durable.WriteFile(filepath.Join(c.Dir, "comparison.png"), c.plot)
 }
 
+// maxWidth is the most centimetres of a picture, whatever there is to compare; it has 15,000 pixels then.
+const maxWidth = 400
+
 // plot draws every seed's value as a dot and the mean as a bar with its standard deviation.
 func (c *Comparison) plot(w io.Writer) error {
 	if len(c.Choices) > 1 {
@@ -151,7 +154,7 @@ func (c *Comparison) plot(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		png, err := p.WriterTo(vg.Length(8+5*len(c.Choices))*vg.Centimeter, 14*vg.Centimeter, "png")
+		png, err := p.WriterTo(vg.Length(min(maxWidth, 8+5*len(c.Choices)))*vg.Centimeter, 14*vg.Centimeter, "png")
 		if err != nil {
 			return fmt.Errorf("lab: %w", err)
 		}
@@ -189,7 +192,7 @@ func (c *Comparison) plot(w io.Writer) error {
 	p.X.Min, p.X.Max = -0.5, float64(len(names))-0.5
 	p.X.Tick.Label.Rotation = -0.35
 	p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = 0, -1
-	png, err := p.WriterTo(vg.Length(max(12, 4*len(names)))*vg.Centimeter, 10*vg.Centimeter, "png")
+	png, err := p.WriterTo(vg.Length(min(maxWidth, max(12, 4*len(names))))*vg.Centimeter, 10*vg.Centimeter, "png")
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}

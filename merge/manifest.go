@@ -19,7 +19,6 @@ import (
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
-	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -289,6 +288,10 @@ func Owns(dir string) error {
 
 func readManifest(file string) (m Manifest, err error) {
 	text, err := untrusted.ReadFile(file, maxManifest)
+	var refused *untrusted.Error
+	if errors.As(err, &refused) {
+		return m, err
+	}
 	if err != nil {
 		return m, &fault.Input{File: file, Err: err, Mend: "name the output of ballast merge"}
 	}
@@ -321,8 +324,10 @@ func (v Verification) OK() bool {
 // maxManifest bounds a manifest; one of a thousand files has 200 kB.
 const maxManifest = 16 << 20
 
-// Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. With inputs the files that were
-// merged are compared too, where they still are.
+// Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. Outputs must lie in the
+// manifest's folder, links followed. With inputs the files that were merged are compared too, where they still are. They are named by the
+// paths at which they were merged, which a stranger's manifest can say of any file, so they must lie in the current folder, links
+// followed, and of those that differ no more is said than that.
 func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verification, error) {
 	file := path
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
@@ -337,41 +342,120 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 	if err != nil {
 		return m, nil, err
 	}
-	var list []Verification
-	buffer := make([]byte, copyBuffer)
-	check := func(role, shown, path string, bytes int64, sum string) error {
-		v := Verification{File: shown, Role: role, Status: "ok"}
-		switch got, size, err := hashFile(ctx, path, buffer, nil); {
-		case errors.Is(err, os.ErrNotExist):
-			v.Status = "missing"
-		case err != nil:
-			return err
-		case size != bytes:
-			v.Status = fmt.Sprintf("%d bytes, want %d", size, bytes)
-		case got != sum:
-			v.Status = fmt.Sprintf("sha256 %s, want %s", got, printable.Line(sum))
-		}
-		list = append(list, v)
-		return nil
-	}
-	for _, o := range m.Outputs {
-		if !filepath.IsLocal(filepath.FromSlash(o.File)) {
-			return m, nil, &fault.Input{File: file, Field: "outputs", Err: fmt.Errorf("%q lies outside its folder", o.File), Mend: "do not trust it"}
-		}
-		path, err := untrusted.Inside(filepath.Dir(file), o.File)
-		if err != nil {
-			return m, nil, &fault.Input{File: file, Field: "outputs", Err: err}
-		}
-		if err := check("output", o.File, path, o.Bytes, o.SHA256); err != nil {
-			return m, nil, err
-		}
-	}
+	from := make([]string, len(m.Inputs))
 	if inputs {
-		for _, in := range m.Inputs {
-			if err := check("input", in.File, in.File, in.Bytes, in.SHA256); err != nil {
-				return m, nil, err
+		for i, in := range m.Inputs {
+			if from[i], err = here(in.File); err != nil {
+				return m, nil, &fault.Input{File: file, Field: "inputs", Err: err, Mend: "run verify in a folder that holds the models that were merged, or leave --inputs out"}
 			}
 		}
 	}
+	if err := m.wellFormed(file); err != nil {
+		return m, nil, err
+	}
+
+	var list []Verification
+	buffer := make([]byte, copyBuffer)
+	for _, o := range m.Outputs {
+		path, err := untrusted.Inside(filepath.Dir(file), o.File)
+		if err != nil {
+			return m, nil, &fault.Input{File: file, Field: "outputs", Err: fmt.Errorf("%q lies outside its folder", strict.Short(o.File)), Mend: "do not trust it"}
+		}
+		status, err := compare(ctx, path, o.Bytes, o.SHA256, buffer, false)
+		if err != nil {
+			return m, nil, err
+		}
+		list = append(list, Verification{File: o.File, Role: "output", Status: status})
+	}
+	if !inputs {
+		return m, list, nil
+	}
+	for i, in := range m.Inputs {
+		status, err := compare(ctx, from[i], in.Bytes, in.SHA256, buffer, true)
+		if err != nil {
+			return m, nil, err
+		}
+		list = append(list, Verification{File: in.File, Role: "input", Status: status})
+	}
 	return m, list, nil
+}
+
+// wellFormed refuses a manifest whose sizes and checksums are none.
+func (m Manifest) wellFormed(file string) error {
+	bad := func(field, name, what string) error {
+		return &fault.Input{File: file, Field: field, Err: fmt.Errorf("%q %s", strict.Short(name), what), Mend: "do not trust it"}
+	}
+	for _, o := range m.Outputs {
+		if !isSum(o.SHA256) || o.Bytes < 0 {
+			return bad("outputs", o.File, "has no SHA-256 or size")
+		}
+	}
+	for _, in := range m.Inputs {
+		if !isSum(in.SHA256) || in.Bytes < 0 {
+			return bad("inputs", in.File, "has no SHA-256 or size")
+		}
+	}
+	return nil
+}
+
+// here is a path within the current folder, links followed.
+func here(name string) (string, error) {
+	rel := filepath.FromSlash(name)
+	if filepath.IsAbs(rel) {
+		current, err := os.Getwd()
+		if err != nil {
+			return "", err
+		}
+		if current, err = filepath.EvalSymlinks(current); err != nil {
+			return "", err
+		}
+		if rel, err = filepath.Rel(current, rel); err != nil {
+			return "", err
+		}
+	}
+	path, err := untrusted.Inside(".", filepath.ToSlash(rel))
+	if err != nil {
+		return "", fmt.Errorf("%q lies outside the current folder", strict.Short(name))
+	}
+	return path, nil
+}
+
+func isSum(text string) bool {
+	raw, err := hex.DecodeString(text)
+	return err == nil && len(raw) == sha256.Size
+}
+
+// compare says how a file differs from what a manifest says of it: ok, missing, another size or sum. Only a regular file of the very
+// size is read.
+func compare(ctx context.Context, path string, bytes int64, sum string, buffer []byte, input bool) (string, error) {
+	f, err := untrusted.Open(path)
+	var refused *untrusted.Error
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "missing", nil
+	case errors.As(err, &refused):
+		return "no regular file", nil
+	case err != nil:
+		return "", fmt.Errorf("merge: %w", err)
+	}
+	stat, err := f.Stat()
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("merge: %w", err)
+	}
+	if stat.Size() != bytes {
+		if input {
+			return "it has another size", nil
+		}
+		return fmt.Sprintf("%d bytes, want %d", stat.Size(), bytes), nil
+	}
+	got, size, err := hashFile(ctx, path, buffer, nil)
+	switch {
+	case err != nil:
+		return "", err
+	case size == bytes && got == strings.ToLower(sum):
+		return "ok", nil
+	case input:
+		return "it has another SHA-256", nil
+	}
+	return fmt.Sprintf("sha256 %s, want %s", got, sum), nil
 }

@@ -115,7 +115,7 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 			v.scalar = scalar
 			return nil
 		}
-		return fmt.Errorf("want a number, a list of numbers or a list of {filter, value}, got %s", data)
+		return fmt.Errorf("want a number, a list of numbers or a list of {filter, value}, got %s", strict.Short(string(data)))
 	}
 	var list []json.RawMessage
 	if err := json.Unmarshal(data, &list); err != nil {
@@ -156,6 +156,9 @@ func (v Value) at(tensor string, position float64) (value any, ok bool) {
 	}
 	return v.scalar, v.scalar != nil
 }
+
+// MaxRecipe is the most bytes of a recipe file that are read.
+const MaxRecipe = strict.MaxYAML
 
 // ParseRecipe reads a recipe in YAML. Keys that are not known are errors that name the nearest.
 func ParseRecipe(file string, text []byte) (Recipe, error) {
@@ -208,11 +211,20 @@ func (r *Recipe) validate() error {
 			return err
 		}
 	}
+	const most = 8 // faults told in full
 	var errs []error
+	more := 0
+	add := func(err error) {
+		if len(errs) < most {
+			errs = append(errs, err)
+		} else {
+			more++
+		}
+	}
 	check := func(where string, p Parameters) {
 		for _, name := range slices.Sorted(maps.Keys(p)) {
 			if err := knownParameter(name); err != nil {
-				errs = append(errs, fmt.Errorf("%s.%w", where, err))
+				add(fmt.Errorf("%s.%w", where, err))
 			}
 		}
 	}
@@ -221,10 +233,10 @@ func (r *Recipe) validate() error {
 			at := fmt.Sprintf("%s[%d]", where, i)
 			check(at+".parameters", s.Parameters)
 			if s.Model == "" {
-				errs = append(errs, fmt.Errorf("%s.model: it is missing; name a file or a folder", at))
+				add(fmt.Errorf("%s.model: it is missing; name a file or a folder", at))
 			}
 			if ranged && (len(s.LayerRange) != 2 || s.LayerRange[0] < 0 || s.LayerRange[1] <= s.LayerRange[0]) {
-				errs = append(errs, fmt.Errorf("%s.layer_range: it is %v; give [first, end) with first below end", at, s.LayerRange))
+				add(fmt.Errorf("%s.layer_range: it is %v; give [first, end) with first below end", at, s.LayerRange))
 			}
 		}
 	}
@@ -236,11 +248,11 @@ func (r *Recipe) validate() error {
 			check(at+".parameters", s.Parameters)
 			checkSources(at+".sources", s.Sources, true)
 			if len(s.Sources) == 0 {
-				errs = append(errs, fmt.Errorf("%s.sources: it is empty; give a model", at))
+				add(fmt.Errorf("%s.sources: it is empty; give a model", at))
 			}
 			for j, source := range s.Sources {
 				if len(source.LayerRange) == 2 && len(s.Sources[0].LayerRange) == 2 && source.LayerRange[1]-source.LayerRange[0] != s.Sources[0].LayerRange[1]-s.Sources[0].LayerRange[0] {
-					errs = append(errs, fmt.Errorf("%s.sources[%d].layer_range: %v has another number of layers than %v; sources of a slice have equally many",
+					add(fmt.Errorf("%s.sources[%d].layer_range: %v has another number of layers than %v; sources of a slice have equally many",
 						at, j, source.LayerRange, s.Sources[0].LayerRange))
 				}
 			}
@@ -248,9 +260,12 @@ func (r *Recipe) validate() error {
 	}
 	checkSlices("slices", r.Slices)
 	for name, m := range r.Modules {
-		check("modules."+name+".parameters", m.Parameters)
-		checkSources("modules."+name+".models", m.Models, false)
-		checkSlices("modules."+name+".slices", m.Slices)
+		check("modules."+strict.Short(name)+".parameters", m.Parameters)
+		checkSources("modules."+strict.Short(name)+".models", m.Models, false)
+		checkSlices("modules."+strict.Short(name)+".slices", m.Slices)
+	}
+	if more > 0 {
+		errs = append(errs, fmt.Errorf("and %d more faults", more))
 	}
 	return errors.Join(errs...)
 }
@@ -265,10 +280,10 @@ func knownParameter(name string) error {
 		return nil
 	}
 	if near, ok := strict.Nearest(name, known); ok {
-		return fmt.Errorf("%s: unknown parameter; did you mean %q?", name, near)
+		return fmt.Errorf("%s: unknown parameter; did you mean %q?", strict.Short(name), near)
 	}
 	slices.Sort(known)
-	return fmt.Errorf("%s: unknown parameter; there are %s", name, strings.Join(slices.Compact(known), ", "))
+	return fmt.Errorf("%s: unknown parameter; there are %s", strict.Short(name), strings.Join(slices.Compact(known), ", "))
 }
 
 // parameterNames are the json tags of a method's fields.
@@ -367,5 +382,5 @@ func outputType(word string) (string, error) {
 	if near, ok := strict.Nearest(word, slices.Collect(maps.Keys(words))); ok {
 		mend = fmt.Sprintf("did you mean %q?", near)
 	}
-	return "", fmt.Errorf("dtype: no type %q; %s", word, mend)
+	return "", fmt.Errorf("dtype: no type %q; %s", strict.Short(word), mend)
 }

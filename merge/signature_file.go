@@ -120,6 +120,10 @@ func (s Signature) PackedSize() int64 {
 // LoadSignature reads a signature file.
 func LoadSignature(path string) (Signature, error) {
 	data, err := untrusted.ReadFile(path, maxSignatureFile)
+	var refused *untrusted.Error
+	if errors.As(err, &refused) {
+		return Signature{}, err
+	}
 	if err != nil {
 		return Signature{}, &fault.Input{File: path, Err: err, Mend: `write one with "ballast signature extract"`}
 	}
@@ -147,11 +151,11 @@ func ParseSignature(name string, data []byte) (Signature, error) {
 	case h.SchemaVersion != signatureVersion:
 		return bad("schema_version", "it is %d, this build reads %d", h.SchemaVersion, signatureVersion)
 	case !slices.Contains(Quantizers(), h.Quantizer):
-		return bad("quantizer", "there is no %q", h.Quantizer)
+		return bad("quantizer", "there is no %q", strict.Short(h.Quantizer))
 	case h.Quantizer != QuantizeNone && (h.Levels < 2 || h.Levels > maxLevels), h.Quantizer == QuantizeNone && h.Levels != 0:
 		return bad("levels", "they are %d", h.Levels)
 	case (RobustSignature{Layers: "all", Norms: h.Norms}).Validate() != nil:
-		return bad("norms", "there is no %q", h.Norms)
+		return bad("norms", "there is no %q", strict.Short(h.Norms))
 	case len(h.Tensors) == 0:
 		return bad("tensors", "there is none")
 	case len(h.Tensors)+len(h.Replaced) != len(file.Names()):
@@ -195,7 +199,7 @@ func ParseSignature(name string, data []byte) (Signature, error) {
 		return Signature{}, err
 	}
 	if s.ID = s.contentID(); s.ID != h.ID {
-		return bad("id", "it is %s, the content is that of %s", h.ID, s.ID)
+		return bad("id", "it is %s, the content is that of %s", strict.Short(h.ID), s.ID)
 	}
 	return s, nil
 }
@@ -205,12 +209,9 @@ func readSignatureTensor(file *safetensors.File, h signatureHeader, e signatureE
 	if !ok {
 		return t, p, errors.New("the header names it, the file has no such tensor")
 	}
-	n := 1
-	for _, d := range e.Shape {
-		if d < 0 || d > 0 && n > math.MaxInt32/d {
-			return t, p, fmt.Errorf("shape is %v", e.Shape)
-		}
-		n *= d
+	n, ok := untrusted.Product(math.MaxInt32, e.Shape...)
+	if !ok {
+		return t, p, fmt.Errorf("shape is %s", strict.Short(fmt.Sprint(e.Shape)))
 	}
 	t = Tensor{Name: e.Name, Shape: e.Shape}
 	if h.Quantizer == QuantizeNone {
@@ -237,6 +238,9 @@ func readSignatureTensor(file *safetensors.File, h signatureHeader, e signatureE
 	p.data = bytes.Clone(data)
 	if spare := len(data)*8 - n*width; spare > 0 && data[len(data)-1]>>(8-spare) != 0 {
 		return t, p, errors.New("bits behind the last code are set")
+	}
+	if _, err := untrusted.Bytes("signature tensor "+e.Name, 4, n); err != nil {
+		return t, p, err
 	}
 	t.Values = make([]float32, n)
 	for j := range t.Values {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // greedyTrace is the file from which a greedy soup goes on: what was asked for, and every score that is known.
@@ -27,6 +27,9 @@ type greedyTrace struct {
 
 const traceVersion = 1
 
+// maxTrace is the most bytes of a trace that are read; a soup of 1000 models has 1 MB.
+const maxTrace = 16 << 20
+
 // openTrace starts a trace, or takes up the one that is there if it is of the same soup.
 func (g *greedyRun) openTrace() error {
 	n := g.models.Len()
@@ -37,12 +40,12 @@ func (g *greedyRun) openTrace() error {
 	if g.o.Trace == "" {
 		return nil
 	}
-	text, err := os.ReadFile(g.o.Trace)
+	text, err := untrusted.ReadFile(g.o.Trace, maxTrace)
 	if errors.Is(err, fs.ErrNotExist) {
 		return g.saveTrace()
 	}
 	if err != nil {
-		return fmt.Errorf("merge: greedy soup: %w", err)
+		return fmt.Errorf("merge: greedy soup: trace: %w", err)
 	}
 	var old greedyTrace
 	if err := strict.Decode(text, &old); err != nil {
@@ -52,9 +55,9 @@ func (g *greedyRun) openTrace() error {
 	case old.SchemaVersion != traceVersion:
 		return g.traceError("schema_version is %d, this build reads %d", old.SchemaVersion, traceVersion)
 	case old.Method != g.GreedySoup:
-		return g.traceError("it was written with the options %+v, now they are %+v", old.Method, g.GreedySoup)
+		return g.traceError("it was written with the options %s, now they are %+v", strict.Short(fmt.Sprintf("%+v", old.Method)), g.GreedySoup)
 	case !slices.Equal(old.Models, g.r.Models):
-		return g.traceError("it is of other models: %v", old.Models)
+		return g.traceError("it is of other models: %s", strict.Short(fmt.Sprint(old.Models)))
 	case !slices.Equal(old.Given, g.o.Scores):
 		return g.traceError("it was written with other scores given")
 	case len(old.Checksums) != n || len(old.Scores) != n || len(old.Trials) > n-1:

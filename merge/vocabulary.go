@@ -72,7 +72,7 @@ func (p *Plan) planVocabulary(l layout) error {
 		}
 		chosen, v.tokenizer = tokens[in], in.dir()
 	}
-	if pad > maxPad {
+	if pad < 0 || pad > maxPad {
 		return &fault.Input{Field: "tokenizer.pad_to_multiple_of", Err: fmt.Errorf("it is %d, at most %d is possible", pad, maxPad), Mend: "use 64 or 128"}
 	}
 	v.rows = size0(chosen)
@@ -193,9 +193,9 @@ func (v *vocabulary) apply(t *planned) error {
 		peers = append(peers, rowMap{plain: &plain, rows: v.of[r.in], have: r.info.Shape[0], base: r.in == v.base})
 	}
 	t.shape = append([]int{v.rows}, t.shape[1:]...)
-	columns := 1
-	for _, d := range t.shape[1:] {
-		columns *= d
+	columns, ok := untrusted.Product(untrusted.MaxElements, t.shape[1:]...)
+	if _, fits := untrusted.Product(untrusted.MaxElements, t.shape...); !ok || !fits {
+		return &fault.Input{File: all[0].in.Path, Field: t.name, Err: fmt.Errorf("no array has the shape %v", t.shape), Mend: "use a smaller vocabulary"}
 	}
 	for i, r := range all {
 		m := peers[i]

@@ -20,6 +20,9 @@ import (
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
+// maxLedger is the most bytes of a ledger that are read; that of this repository has under 1 MB.
+const maxLedger = 16 << 20
+
 // LedgerVersion is the schema_version of ledger.json.
 const LedgerVersion = 1
 
@@ -76,12 +79,9 @@ func (e Entry) Held() bool {
 // EmbeddedLedger is the ledger this build carries.
 func EmbeddedLedger() (Ledger, error) { return decodeLedger("ledger.json", embeddedLedger) }
 
-// mostLedger bounds a ledger file; that of all papers is below a megabyte.
-const mostLedger = 64 << 20
-
 // ReadLedger reads a ledger file; a missing one is empty.
 func ReadLedger(path string) (Ledger, error) {
-	data, err := untrusted.ReadFile(path, mostLedger)
+	data, err := untrusted.ReadFile(path, maxLedger)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Ledger{SchemaVersion: LedgerVersion}, nil
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/runlock"
+	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -30,9 +31,6 @@ const (
 	sumsFile       = "SHA256SUMS"
 	stepPrefix     = "step-"
 )
-
-// mostState bounds state.json: a recipe, and the measurements of the distance monitor at some 50 bytes each.
-const mostState = 64 << 20
 
 // record is state.json. It holds no clock: two runs of one recipe write the same bytes.
 type record struct {
@@ -101,8 +99,9 @@ func (c *checkpoints) steps() ([]int, error) {
 	}
 	var steps []int
 	for _, e := range entries {
+		// A link is not a folder here, so nothing outside is read.
 		if digits, ok := strings.CutPrefix(e.Name(), stepPrefix); ok && e.IsDir() {
-			if n, err := strconv.Atoi(digits); err == nil {
+			if n, err := strconv.Atoi(digits); err == nil && n > 0 {
 				steps = append(steps, n)
 			}
 		}
@@ -195,10 +194,17 @@ func (c *checkpoints) newest(remark func(string)) (record, error) {
 	return record{}, nil
 }
 
-// load checks the sums before it believes a byte.
+// The most bytes of a checkpoint's small files that are read. A record has 24 bytes for each point of the distance monitor, and more
+// in JSON.
+const (
+	maxSums   = 4 << 10
+	maxRecord = 16 << 20
+)
+
+// load checks the sums before it believes a byte. The folder may be from a stranger: none of its files may be a link.
 func (c *checkpoints) load(step int) (record, error) {
 	path := c.path(step)
-	sums, err := untrusted.ReadFileNoLink(filepath.Join(path, sumsFile), mostState)
+	sums, err := untrusted.ReadFileNoLink(filepath.Join(path, sumsFile), maxSums)
 	if err != nil {
 		return record{}, err
 	}
@@ -211,16 +217,22 @@ func (c *checkpoints) load(step int) (record, error) {
 			return record{}, fmt.Errorf("%s does not match its checksum", name)
 		}
 	}
-	text, err := untrusted.ReadFileNoLink(filepath.Join(path, stateFile), mostState)
+	text, err := untrusted.ReadFileNoLink(filepath.Join(path, stateFile), maxRecord)
 	if err != nil {
 		return record{}, err
 	}
 	var r record
-	if err := json.Unmarshal(text, &r); err != nil {
+	if err := strict.Decode(text, &r); err != nil {
 		return record{}, fmt.Errorf("%s: %w", stateFile, err)
 	}
-	if r.Step != step {
-		return record{}, fmt.Errorf("%s says step %d", stateFile, r.Step)
+	if r.SchemaVersion != 1 {
+		return record{}, fmt.Errorf("%s has schema_version %d, this build reads 1", stateFile, r.SchemaVersion)
+	}
+	if r.Step != step || r.BestStep < 0 || r.BestStep > step || len(r.Distance) > maxPoints {
+		return record{}, fmt.Errorf("%s says step %d, best step %d and %d distances", stateFile, r.Step, r.BestStep, len(r.Distance))
+	}
+	if r.Metrics == nil {
+		r.Metrics = map[string]float64{}
 	}
 	r.tensors = filepath.Join(path, bundle.WeightsFile)
 	return r, nil
@@ -253,7 +265,8 @@ func sameRecipe(then, now json.RawMessage) error {
 		delete(b, free)
 	}
 	if path, was, is, differs := difference("", a, b); differs {
-		return fmt.Errorf("train: resume: the recipe's %s was %v and is %v now; put it back, or start anew in another folder", path, was, is)
+		return fmt.Errorf("train: resume: the recipe's %s was %s and is %s now; put it back, or start anew in another folder",
+			strict.Short(path), strict.Short(fmt.Sprint(was)), strict.Short(fmt.Sprint(is)))
 	}
 	return nil
 }

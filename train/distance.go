@@ -57,16 +57,19 @@ func FitDistance(t, d []float64) (DistanceFit, error) {
 
 // distanceSteps are the steps to measure at: round(geomspace(from, to, points)), each once, in order.
 func distanceSteps(from, to, points int) []int {
-	if points == 0 || to < from {
+	if points < 1 || to < from {
 		return nil
 	}
-	steps := make([]int, 0, points)
+	steps := make([]int, 0, min(points, to-from+1))
 	for i := range points {
 		share := 0.0
 		if points > 1 {
 			share = float64(i) / float64(points-1)
 		}
-		steps = append(steps, int(math.Round(float64(from)*math.Pow(float64(to)/float64(from), share))))
+		step := int(math.Round(float64(from) * math.Pow(float64(to)/float64(from), share)))
+		if len(steps) == 0 || step != steps[len(steps)-1] {
+			steps = append(steps, step)
+		}
 	}
-	return slices.Compact(steps)
+	return steps
 }

@@ -66,9 +66,9 @@ func (f Freeze) Validate() error {
 			continue
 		}
 		if near, ok := strict.Nearest(name, freezePolicies); ok {
-			return fmt.Errorf("recipe: freeze.train has no %q (did you mean %s?)", name, near)
+			return fmt.Errorf("recipe: freeze.train has no %q (did you mean %s?)", strict.Short(name), near)
 		}
-		return fmt.Errorf("recipe: freeze.train has no %q; use %s", name, strings.Join(freezePolicies, ", "))
+		return fmt.Errorf("recipe: freeze.train has no %q; use %s", strict.Short(name), strings.Join(freezePolicies, ", "))
 	}
 	if f.RandomPerChannel < 0 {
 		return fmt.Errorf("recipe: freeze.random_per_channel is %d; use 0 for none", f.RandomPerChannel)

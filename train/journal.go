@@ -14,6 +14,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -32,9 +33,6 @@ type Journal[C, P any] struct {
 
 	ours bool // the folder has a journal, so that states in it are of earlier updates
 }
-
-// mostJournal bounds run.json, whose history is some hundred bytes a measurement.
-const mostJournal = 256 << 20
 
 var stateName = regexp.MustCompile(`^state-[0-9]+\.safetensors$`)
 
@@ -72,6 +70,9 @@ func (j *Journal[C, P]) Save(dir string, updates int, variables []*model.Variabl
 	return nil
 }
 
+// maxJournal is the most bytes of a run.json that are read; a point of its history has about 200.
+const maxJournal = 64 << 20
+
 // Load reads what Save wrote, and the variables; a folder without a journal, and "", leave the journal as it is. goesOn says whether
 // the run that dir holds may be gone on with.
 func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn func(saved Journal[C, P]) error) error {
@@ -79,7 +80,7 @@ func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn fun
 		return nil
 	}
 	path := filepath.Join(dir, "run.json")
-	text, err := untrusted.ReadFileNoLink(path, mostJournal)
+	text, err := untrusted.ReadFileNoLink(path, maxJournal)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -88,13 +89,13 @@ func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn fun
 	}
 	var saved Journal[C, P]
 	if err := strict.Decode(text, &saved); err != nil {
-		return fmt.Errorf("train: %s: %w", path, err)
+		return &fault.Input{File: path, Err: err, Mend: "remove the folder, or use another"}
 	}
 	if err := goesOn(saved); err != nil {
 		return fmt.Errorf("%s: %w; use another folder, or remove this one", dir, err)
 	}
 	if !stateName.MatchString(saved.State) {
-		return fmt.Errorf("train: %s: state is %q; it must be a file state-N.safetensors of the same folder", path, saved.State)
+		return &fault.Input{File: path, Field: "state", Err: fmt.Errorf("it is %q", strict.Short(saved.State)), Mend: "it must be a file state-N.safetensors of the same folder"}
 	}
 	state := filepath.Join(dir, saved.State)
 	if err := untrusted.NoLink(state); err != nil {

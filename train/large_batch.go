@@ -73,5 +73,5 @@ func EpochFactor(big, small int) (int, error) {
 	if big < 1 || small < 1 {
 		return 0, fmt.Errorf("train: EpochFactor: batches are %d and %d; both must be at least 1", big, small)
 	}
-	return (big + small - 1) / small, nil
+	return 1 + (big-1)/small, nil // not of the sum of both, which may be beyond an int
 }

@@ -8,6 +8,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/internal/strict"
 )
 
 // Optimizer turns gradients into updates. With g the gradient (after clipping), w a variable and lr the scheduled rate:
@@ -43,7 +45,7 @@ func (o Optimizer) Validate() error {
 	var errs []error
 	check := func(ok bool, key string, got any, mend string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("recipe: optimizer.%s is %v; %s", key, got, mend))
+			errs = append(errs, fmt.Errorf("recipe: optimizer.%s is %s; %s", key, strict.Short(fmt.Sprint(got)), mend))
 		}
 	}
 	fraction := func(v float64) bool { return v >= 0 && v < 1 }
@@ -55,7 +57,8 @@ func (o Optimizer) Validate() error {
 	check(fraction(o.Beta1), "beta1", o.Beta1, "use a number from 0 to below 1")
 	check(fraction(o.Beta2), "beta2", o.Beta2, "use a number from 0 to below 1")
 	check(finite(o.Epsilon) && o.Epsilon > 0, "eps", o.Epsilon, "use a number above 0, for example 1e-8")
-	for _, role := range o.Decay {
+	check(len(o.Decay) <= 4, "decay", o.Decay, "name each role once")
+	for _, role := range o.Decay[:min(len(o.Decay), 4)] {
 		check(slices.Contains([]string{"kernel", "affine", "output", "all"}, role), "decay", role, "use kernel, affine, output or all")
 	}
 	return errors.Join(errs...)

@@ -136,12 +136,21 @@ func DecodeYAML(b []byte) (Recipe, error) {
 	return r, r.Validate()
 }
 
+// The limits of a recipe's numbers, beside those of its network. Updates are counted in 32 bits, and so is what is compared with them.
+const (
+	maxCount  = math.MaxInt32
+	maxPoints = 100_000 // of the distance monitor; each stays in every checkpoint. The paper's report takes 40
+)
+
+// MaxRecipe is the most bytes of a recipe file that are read.
+const MaxRecipe = strict.MaxYAML
+
 // Validate says what is wrong with the recipe, and how to mend it.
 func (r Recipe) Validate() error {
 	var errs []error
 	check := func(ok bool, key string, got any, mend string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("recipe: %s is %v; %s", key, got, mend))
+			errs = append(errs, fmt.Errorf("recipe: %s is %s; %s", key, strict.Short(fmt.Sprint(got)), mend))
 		}
 	}
 	fraction := func(v float64) bool { return v >= 0 && v < 1 }
@@ -153,14 +162,23 @@ func (r Recipe) Validate() error {
 	check(r.Preprocess == "standardize" || r.Preprocess == "none", "preprocess", r.Preprocess, "use standardize or none")
 	check(r.LabelNoise.Kind == "symmetric" || r.LabelNoise.Kind == "pair", "label_noise.kind", r.LabelNoise.Kind, "use symmetric or pair")
 	check(r.LabelNoise.Rate >= 0 && r.LabelNoise.Rate <= 1, "label_noise.rate", r.LabelNoise.Rate, "use a share from 0 to 1")
+	for _, count := range []struct {
+		key string
+		n   int
+	}{
+		{"subset", r.Subset}, {"epochs", r.Epochs}, {"steps", r.Steps}, {"batch_size", r.BatchSize}, {"accumulate", r.Accumulate},
+		{"large_batch.small_batch", r.LargeBatch.SmallBatch}, {"distance.from", r.Distance.From}, {"checkpoint.every_steps", r.Checkpoint.EverySteps},
+		{"checkpoint.keep_last", r.Checkpoint.KeepLast}, {"log_every", r.LogEvery}, {"evaluate_every", r.EvaluateEvery}, {"schedule.warmup_steps", r.Schedule.WarmupSteps},
+	} {
+		check(count.n <= maxCount, count.key, count.n, fmt.Sprintf("use at most %d", maxCount))
+	}
 	check(r.Epochs >= 1 || r.Steps > 0 || r.Examples > 0, "epochs", r.Epochs, "use at least 1, or set steps or examples")
 	check(r.Examples == 0 || r.Examples >= r.BatchSize, "examples", r.Examples, "use 0 to count by epochs, or at least one batch")
 	check(r.Steps >= 0, "steps", r.Steps, "use 0 to count by epochs")
-	check(r.Steps <= math.MaxInt32, "steps", r.Steps, "at most 2147483647 updates")
 	check(r.BatchSize >= 1, "batch_size", r.BatchSize, "use at least 1")
 	check(finite(r.ClipNorm) && r.ClipNorm >= 0, "clip_norm", r.ClipNorm, "use 0 for no clipping")
 	check(r.Accumulate >= 1, "accumulate", r.Accumulate, "use 1 for no accumulation")
-	check(r.Accumulate < 1 || r.BatchSize%r.Accumulate == 0, "accumulate", r.Accumulate,
+	check(r.Accumulate < 1 || r.BatchSize < 1 || r.BatchSize%r.Accumulate == 0, "accumulate", r.Accumulate,
 		fmt.Sprintf("it must divide batch_size %d", r.BatchSize))
 	check(r.DropLast || r.Accumulate == 1, "accumulate", r.Accumulate, "with drop_last=false the last batch cannot be split evenly; use drop_last=true or accumulate=1")
 	check(fraction(r.EMA.Decay), "ema.decay", r.EMA.Decay, "use 0 for off, or for example 0.999")
@@ -170,6 +188,7 @@ func (r Recipe) Validate() error {
 	check(r.LargeBatch.GradientNoise == -1 || finite(r.LargeBatch.GradientNoise) && r.LargeBatch.GradientNoise >= 0,
 		"large_batch.gradient_noise", r.LargeBatch.GradientNoise, "use 0 for off, -1 for batch/small_batch, or sigma^2")
 	check(r.Distance.Points == 0 || r.Distance.Points >= 3, "distance.points", r.Distance.Points, "use 0 for off, or at least 3")
+	check(r.Distance.Points <= maxPoints, "distance.points", r.Distance.Points, fmt.Sprintf("use at most %d", maxPoints))
 	check(r.Distance.From >= 1, "distance.from", r.Distance.From, "use at least 1")
 	check(r.Distance.Variables == "first" || r.Distance.Variables == "all", "distance.variables", r.Distance.Variables, "use first or all")
 	check(r.Checkpoint.EverySteps >= 0, "checkpoint.every_steps", r.Checkpoint.EverySteps, "use 0 for off")

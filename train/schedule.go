@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Schedule says how the learning rate moves over the updates, from the optimizer's lr. With s the number of updates done,
@@ -26,18 +29,23 @@ type Schedule struct {
 // NewSchedule returns the cosine without warm-up.
 func NewSchedule() Schedule { return Schedule{Name: "cosine", Milestones: []float64{}, Factor: 0.1} }
 
+// maxMilestones is the most drops of a step schedule; all of them are looked through for each update.
+const maxMilestones = 1000
+
 // Validate says what is wrong with the schedule, and how to mend it.
 func (s Schedule) Validate() error {
 	var errs []error
 	check := func(ok bool, key string, got any, mend string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("recipe: schedule.%s is %v; %s", key, got, mend))
+			errs = append(errs, fmt.Errorf("recipe: schedule.%s is %s; %s", key, strict.Short(fmt.Sprint(got)), mend))
 		}
 	}
 	check(slices.Contains([]string{"constant", "step", "cosine"}, s.Name), "name", s.Name, "use constant, step or cosine")
 	check(s.WarmupSteps >= 0, "warmup_steps", s.WarmupSteps, "use 0 for none")
 	check(finite(s.WarmupEpochs) && s.WarmupEpochs >= 0, "warmup_epochs", s.WarmupEpochs, "use 0 for none")
 	check(s.Name != "step" || len(s.Milestones) > 0, "milestones", s.Milestones, "a step schedule needs the epochs of its drops")
+	check(len(s.Milestones) <= maxMilestones, "milestones", len(s.Milestones), fmt.Sprintf("use at most %d", maxMilestones))
+	check(!slices.ContainsFunc(s.Milestones, func(m float64) bool { return !finite(m) }), "milestones", s.Milestones, "use finite numbers")
 	check(slices.IsSorted(s.Milestones), "milestones", s.Milestones, "write them in ascending order")
 	check(finite(s.Factor) && s.Factor > 0, "factor", s.Factor, "use a number above 0, for example 0.1")
 	check(s.Final >= 0 && s.Final <= 1, "final", s.Final, "use a share from 0 to 1")
@@ -76,25 +84,32 @@ func (r Recipe) plan(examples int) (plan, error) {
 		if err != nil {
 			return plan{}, err
 		}
-		p.epochs *= factor
+		var ok bool
+		if p.epochs, ok = untrusted.Product(maxCount, p.epochs, factor); !ok {
+			return plan{}, fmt.Errorf("train: epochs is %d and large_batch.regime_adaptation makes it %d times as many; use fewer", r.Epochs, factor)
+		}
 		warmupEpochs *= float64(factor)
 		p.schedule.Milestones = slices.Clone(p.schedule.Milestones)
 		for i := range p.schedule.Milestones {
 			p.schedule.Milestones[i] *= float64(factor)
 		}
 	}
-	p.steps = p.epochs * p.stepsPerEpoch
-	if r.Steps > 0 || r.Examples > 0 { // counted in updates, which regime adaptation keeps anyway
+	steps, countable := untrusted.Product(maxCount, p.epochs, p.stepsPerEpoch)
+	if p.steps = steps; r.Steps > 0 || r.Examples > 0 { // counted in updates, which regime adaptation keeps anyway
 		p.steps = r.Steps
 		if r.Steps == 0 {
 			p.steps = r.Examples / r.BatchSize
 		}
-		p.epochs = (p.steps + p.stepsPerEpoch - 1) / p.stepsPerEpoch
+		p.epochs, countable = 1+(p.steps-1)/p.stepsPerEpoch, p.steps <= maxCount
 	}
-	if p.steps > math.MaxInt32 {
-		return plan{}, fmt.Errorf("train: %d updates are too many; at most %d", p.steps, math.MaxInt32)
+	if !countable {
+		return plan{}, fmt.Errorf("train: %d epochs of %d updates are too many; use at most %d updates", p.epochs, p.stepsPerEpoch, maxCount)
 	}
-	p.warmup = max(r.Schedule.WarmupSteps, int(math.Round(warmupEpochs*float64(p.stepsPerEpoch))))
+	warmup := math.Round(warmupEpochs * float64(p.stepsPerEpoch))
+	if warmup > maxCount {
+		return plan{}, fmt.Errorf("train: schedule.warmup_epochs is %v, which is %.4g updates; use at most %d updates", r.Schedule.WarmupEpochs, warmup, maxCount)
+	}
+	p.warmup = max(r.Schedule.WarmupSteps, int(warmup))
 	return p, nil
 }
 

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/nn/param"
 )
 
@@ -53,7 +56,7 @@ func newState(r Recipe, b *bundle.Bundle, backend model.Backend) (*state, error)
 		return nil, fmt.Errorf("train: %w", err)
 	}
 	if err := b.Declare(backend); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+		return nil, badRecipe("network", err)
 	}
 	if err := s.store.InitializeVariables(backend, nil); err != nil {
 		return nil, fmt.Errorf("train: first values of the weights: %w", err)
@@ -93,10 +96,51 @@ func newState(r Recipe, b *bundle.Bundle, backend model.Backend) (*state, error)
 			}
 		}
 	}
+	if err := s.affordable(r); err != nil {
+		return nil, err
+	}
 	if err := s.extend(r); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
 	return s, nil
+}
+
+// badRecipe is what building a graph says against the options of a recipe, or against the machine's memory.
+func badRecipe(field string, err error) error {
+	var short *memory.Error
+	if errors.As(err, &short) {
+		return fmt.Errorf("train: %w", err)
+	}
+	return &fault.Input{File: "recipe", Field: field, Err: err, Mend: "correct the network's options or take other data"}
+}
+
+// affordable holds the run's copies of the weights against the memory's limit before extend makes them.
+func (s *state) affordable(r Recipe) error {
+	size := func(variables []*model.Variable) (bytes int64) {
+		for _, v := range variables {
+			bytes += int64(v.Shape().ByteSize())
+		}
+		return bytes
+	}
+	need, trained := size(s.model), size(s.trainable)
+	copies := int64(1) // gradients
+	if r.Optimizer.Name == "adamw" || r.Optimizer.Momentum > 0 {
+		copies++
+	}
+	if r.Optimizer.Name == "adamw" {
+		copies++
+	}
+	if r.Accumulate > 1 {
+		copies++
+	}
+	need += copies*trained + size(s.monitored)
+	if r.EMA.Decay > 0 {
+		need += size(s.model)
+	}
+	if err := memory.Need("training: weights, gradients and the optimizer's state", need); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
 }
 
 // extend creates what belongs to the run rather than to the network.

@@ -73,6 +73,9 @@ func (s step) update(scope *model.Scope, inputs []*Node) {
 	s.optimize(gradients, s.rates(inputs, done))
 	s.average(g)
 	s.state.step.SetNodeValue(AddScalar(done, 1))
+	if err := ops.Fits(g); err != nil {
+		panic(err)
+	}
 }
 
 // gradients returns the loss to report and the gradient for each trainable variable. The loss of an example is weighted

@@ -2,7 +2,6 @@ package zoo
 
 import (
 	"errors"
-	"fmt"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
@@ -32,14 +31,7 @@ func NewCNN() CNN {
 // Validate says what is wrong with the options.
 func (c CNN) Validate() error {
 	var errs []error
-	for i, n := range c.Filters {
-		if n < 1 {
-			errs = append(errs, fmt.Errorf("cnn: filters.%d is %d; use at least 1", i, n))
-		}
-	}
-	if c.Dense < 0 {
-		errs = append(errs, fmt.Errorf("cnn: dense is %d; use 0 for no such layer", c.Dense))
-	}
+	errs = append(errs, counts("cnn", "filters", c.Filters), count("cnn", "dense", c.Dense, 0))
 	return errors.Join(append(errs, validate("cnn", c.Classes, c.Norm, c.Activation))...)
 }
 

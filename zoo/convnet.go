@@ -41,16 +41,7 @@ func (c ConvNet) Validate() error {
 	if len(c.Strides) != len(c.Filters) {
 		errs = append(errs, fmt.Errorf("convnet: %d strides for %d layers; give one for each number of filters", len(c.Strides), len(c.Filters)))
 	}
-	for i, n := range c.Filters {
-		if n < 1 {
-			errs = append(errs, fmt.Errorf("convnet: filters.%d is %d; use at least 1", i, n))
-		}
-	}
-	for i, n := range c.Strides {
-		if n < 1 {
-			errs = append(errs, fmt.Errorf("convnet: strides.%d is %d; use at least 1", i, n))
-		}
-	}
+	errs = append(errs, counts("convnet", "filters", c.Filters), counts("convnet", "strides", c.Strides))
 	if c.Standardize != "" {
 		if err := (linear.Standardization{Mode: c.Standardize}).Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("convnet: weight_standardization: %w", err))

@@ -48,17 +48,8 @@ func (d DigitNet) Validate() error {
 	if len(d.Filters) == 0 {
 		errs = append(errs, errors.New("digitnet: filters is empty; give one number for each block"))
 	}
-	for i, n := range d.Filters {
-		if n < 1 {
-			errs = append(errs, fmt.Errorf("digitnet: filters.%d is %d; use at least 1", i, n))
-		}
-	}
-	if d.Depth < 1 {
-		errs = append(errs, fmt.Errorf("digitnet: depth is %d; use at least 1 convolution a block", d.Depth))
-	}
-	if d.Dense < 1 {
-		errs = append(errs, fmt.Errorf("digitnet: dense is %d; use at least 1 unit", d.Dense))
-	}
+	errs = append(errs, counts("digitnet", "filters", d.Filters), count("digitnet", "depth", d.Depth, 1), count("digitnet", "dense", d.Dense, 1),
+		depth("digitnet", "depth", len(d.Filters), d.Depth))
 	return errors.Join(append(errs, validate("digitnet", d.Classes, d.Norm, d.Activation))...)
 }
 

@@ -63,13 +63,21 @@ func (n EfficientNetLite) Validate() error {
 		key   string
 		value int
 	}{{"stem", n.Stem}, {"head", n.Head}, {"number of stages", len(n.Stages)}} {
-		if option.value < 1 {
-			errs = append(errs, fmt.Errorf("efficientnet-lite: %s is %d; use at least 1", option.key, option.value))
-		}
+		errs = append(errs, count("efficientnet-lite", option.key, option.value, 1))
 	}
+	blocks := 0
 	for i, s := range n.Stages {
 		if lowest := min(s.Kernel, s.Stride, s.Expand, s.Filters, s.Blocks); lowest < 1 {
 			errs = append(errs, fmt.Errorf("efficientnet-lite: stages.%d has a %d in it; every number must be at least 1", i, lowest))
+			break
+		}
+		if highest := max(s.Kernel, s.Stride, s.Expand, s.Filters, s.Blocks); highest > maxUnits {
+			errs = append(errs, fmt.Errorf("efficientnet-lite: stages.%d has a %d in it; every number must be at most %d", i, highest, maxUnits))
+			break
+		}
+		if blocks += s.Blocks; blocks > maxLayers {
+			errs = append(errs, fmt.Errorf("efficientnet-lite: stages have more than %d blocks together; use fewer", maxLayers))
+			break
 		}
 	}
 	return errors.Join(append(errs, validate("efficientnet-lite", n.Classes, n.Norm, n.Activation))...)

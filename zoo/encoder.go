@@ -64,9 +64,10 @@ func (n Encoder) Validate() error {
 	}{
 		{"vocabulary", n.Vocabulary}, {"positions", n.Positions}, {"types", n.Types}, {"layers", n.Layers}, {"dim", n.Dim}, {"heads", n.Heads}, {"feed", n.Feed},
 	} {
-		if option.value < 1 {
-			errs = append(errs, fmt.Errorf("encoder: %s is %d; use at least 1", option.key, option.value))
-		}
+		errs = append(errs, count("encoder", option.key, option.value, 1))
+	}
+	if n.Layers > maxLayers {
+		errs = append(errs, fmt.Errorf("encoder: layers is %d; use at most %d", n.Layers, maxLayers))
 	}
 	if n.Heads > 0 && n.Dim%n.Heads != 0 {
 		errs = append(errs, fmt.Errorf("encoder: %d heads do not divide dim %d", n.Heads, n.Dim))

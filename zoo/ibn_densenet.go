@@ -45,22 +45,17 @@ func NewIBNDenseNetOfDepth(depth int) (IBNDenseNet, error) {
 // Validate says what is wrong with the options.
 func (d IBNDenseNet) Validate() error {
 	var errs []error
-	if d.Growth < 1 {
-		errs = append(errs, fmt.Errorf("ibn-densenet: growth is %d; use at least 1", d.Growth))
-	}
+	errs = append(errs, count("ibn-densenet", "growth", d.Growth, 1), count("ibn-densenet", "classes", d.Classes, 2))
 	if len(d.Layers) == 0 {
 		errs = append(errs, errors.New("ibn-densenet: no layers; give the number of layers of each dense block"))
 	}
-	for i, n := range d.Layers {
-		if n < 1 {
-			errs = append(errs, fmt.Errorf("ibn-densenet: layers.%d is %d; use at least 1", i, n))
-		}
+	if err := counts("ibn-densenet", "layers", d.Layers); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, layers("ibn-densenet", "layers", d.Layers))
 	}
 	if !(d.Ratio >= 0 && d.Ratio < 1) {
 		errs = append(errs, fmt.Errorf("ibn-densenet: ratio is %v; use a share from 0 to below 1", d.Ratio))
-	}
-	if d.Classes < 2 {
-		errs = append(errs, fmt.Errorf("ibn-densenet: classes is %d; use at least 2", d.Classes))
 	}
 	return errors.Join(errs...)
 }

@@ -7,7 +7,10 @@ import (
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
+	. "github.com/gomlx/gomlx/support/exceptions"
 
+	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
@@ -122,19 +125,21 @@ func (r IBNResNet) Validate() error {
 	}
 	for i, kind := range r.Config {
 		if kind != "" && kind != "a" && kind != "b" {
-			errs = append(errs, fmt.Errorf(`ibn-resnet: config.%d is %q; use a, b or ""`, i, kind))
+			errs = append(errs, fmt.Errorf(`ibn-resnet: config.%d is %q; use a, b or ""`, i, strict.Short(kind)))
+			break
 		}
 	}
-	for what, list := range map[string][]int{"planes": r.Planes, "blocks": r.Blocks, "stem": {r.Stem}} {
-		if len(list) > 0 && slices.Min(list) < 1 {
-			errs = append(errs, fmt.Errorf("ibn-resnet: %s is %v; use at least 1", what, list))
-		}
+	errs = append(errs, counts("ibn-resnet", "planes", r.Planes), count("ibn-resnet", "stem", r.Stem, 1), count("ibn-resnet", "classes", r.Classes, 2))
+	if err := counts("ibn-resnet", "blocks", r.Blocks); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, layers("ibn-resnet", "blocks", r.Blocks))
 	}
-	if r.Upsample < 0 {
-		errs = append(errs, fmt.Errorf("ibn-resnet: upsample is %d; use 0 to leave images as they are", r.Upsample))
+	if !(r.Ratio >= 0 && r.Ratio <= 1) {
+		errs = append(errs, fmt.Errorf("ibn-resnet: ratio is %v; use a share from 0 to 1", r.Ratio))
 	}
-	if r.Classes < 2 {
-		errs = append(errs, fmt.Errorf("ibn-resnet: classes is %d; use at least 2", r.Classes))
+	if r.Upsample < 0 || r.Upsample > maxUpsample {
+		errs = append(errs, fmt.Errorf("ibn-resnet: upsample is %d; use 0 to leave images as they are, or at most %d", r.Upsample, maxUpsample))
 	}
 	return errors.Join(errs...)
 }
@@ -169,6 +174,10 @@ func (r IBNResNet) Apply(scope *model.Scope, x *Node) *Node {
 func (r IBNResNet) Features(scope *model.Scope, x *Node) []*Node {
 	checkImages("IBNResNet", x)
 	if r.Upsample > 0 {
+		d := x.Shape().Dimensions
+		if _, ok := untrusted.Product(maxUpsample, r.Upsample, max(d[1], d[2])); !ok {
+			Panicf("zoo.IBNResNet: upsample is %d for images of %d x %d; use at most %d rows", r.Upsample, d[1], d[2], maxUpsample/max(1, d[1], d[2]))
+		}
 		x = ops.Resize{Height: r.Upsample, Width: r.Upsample}.Apply(x)
 	}
 	size, stride := 3, 1

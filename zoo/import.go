@@ -8,12 +8,15 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/nn/param"
 )
 
 // Import says where the value of a variable is in a file that another framework wrote.
@@ -59,25 +62,30 @@ func batchImports(ours, theirs string) []Import {
 // unused are tensors that frameworks save and no network needs: counters and tables that follow from the shapes.
 var unused = []string{"num_batches_tracked", "position_ids"}
 
+// Values is the source of first values (see param.From) that a file of another framework is for the variables under a scope. Each tensor's
+// shape is compared with the network's before it is read. Errors are those of Fill.
+func Values(scope string, file weights.File, imports []Import, beside ...string) (param.Source, error) {
+	byVariable, names, err := matched(file, imports, beside)
+	if err != nil {
+		return nil, err
+	}
+	return func(path string, want shapes.Shape) (*tensors.Tensor, error) {
+		name, inside := strings.CutPrefix(path, scope+"/")
+		i, ok := byVariable[name]
+		if !inside || !ok {
+			return nil, fmt.Errorf("zoo: nothing is said about where variable %s comes from", path)
+		}
+		return i.value(file, path, want, names)
+	}, nil
+}
+
 // Fill gives every variable under a scope its value from a file of another framework. The variables must be there already (see
 // bundle.Declare). A variable without an import, a tensor that is missing, is left over or does not fit is an error, a *fault.Input where
 // the file is at fault; variables may have changed then. Tensors whose names begin with one of beside may be left over.
 func Fill(store *model.Store, scope string, file weights.File, imports []Import, beside ...string) error {
-	byVariable := make(map[string]Import, len(imports))
-	used := map[string]bool{}
-	for _, i := range imports {
-		byVariable[i.Variable] = i
-		used[i.Tensor] = true
-	}
-	var names []string
-	for _, info := range file.Tensors() {
-		names = append(names, info.Name)
-	}
-	for _, name := range names {
-		known := used[name] || slices.Contains(unused, name[strings.LastIndexByte(name, '.')+1:])
-		if !known && !slices.ContainsFunc(beside, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
-			return &fault.Input{File: file.Path(), Field: name, Err: errors.New("the network has no place for this tensor"), Mend: "the file belongs to another network"}
-		}
+	byVariable, names, err := matched(file, imports, beside)
+	if err != nil {
+		return err
 	}
 	for v := range store.IterVariables() {
 		name, inside := strings.CutPrefix(v.Path(), scope+"/")
@@ -88,38 +96,65 @@ func Fill(store *model.Store, scope string, file weights.File, imports []Import,
 		if !ok {
 			return fmt.Errorf("zoo: nothing is said about where variable %s comes from", v.Path())
 		}
-		if err := i.fill(file, v, names); err != nil {
+		value, err := i.value(file, v.Path(), v.Shape(), names)
+		if err != nil {
+			return err
+		}
+		if err := v.SetValue(value); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (i Import) fill(file weights.File, v *model.Variable, names []string) error {
+// matched are the imports by their variables and the names of the file's tensors, none of which may be left over.
+func matched(file weights.File, imports []Import, beside []string) (byVariable map[string]Import, names []string, err error) {
+	byVariable = make(map[string]Import, len(imports))
+	used := map[string]bool{}
+	for _, i := range imports {
+		byVariable[i.Variable] = i
+		used[i.Tensor] = true
+	}
+	for _, info := range file.Tensors() {
+		names = append(names, info.Name)
+	}
+	for _, name := range names {
+		known := used[name] || slices.Contains(unused, name[strings.LastIndexByte(name, '.')+1:])
+		if !known && !slices.ContainsFunc(beside, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			return nil, nil, &fault.Input{File: file.Path(), Field: name, Err: errors.New("the network has no place for this tensor"), Mend: "the file belongs to another network"}
+		}
+	}
+	return byVariable, names, nil
+}
+
+// value is what the file has for a variable.
+func (i Import) value(file weights.File, variable string, want shapes.Shape, names []string) (*tensors.Tensor, error) {
 	info, ok := file.Info(i.Tensor)
 	if !ok {
 		e := &fault.Input{File: file.Path(), Field: i.Tensor, Err: fmt.Errorf("the tensor is missing; the file has %d others", len(names)), Mend: "the file belongs to another network"}
 		if near, ok := strict.Nearest(i.Tensor, names); ok {
 			e.Err = fmt.Errorf("the tensor is missing; the nearest name is %q", near)
 		}
-		return e
+		return nil, e
 	}
 	shape, fits := i.shape(info)
-	want := v.Shape().Dimensions
-	if !fits || len(i.View) == 0 && !slices.Equal(shape, want) || product(shape) != product(want) {
-		return &fault.Input{
-			File: file.Path(), Field: i.Tensor, Err: fmt.Errorf("the tensor is %s %v, variable %s needs %v", info.Type, info.Shape, path.Base(v.Path()), want),
+	if !fits || len(i.View) == 0 && !slices.Equal(shape, want.Dimensions) || product(shape) != product(want.Dimensions) {
+		return nil, &fault.Input{
+			File: file.Path(), Field: i.Tensor, Err: fmt.Errorf("the tensor is %s %v, variable %s needs %v", info.Type, info.Shape, path.Base(variable), want.Dimensions),
 			Mend: "correct the network's options, or use the file of this network",
 		}
 	}
+	if want.DType != dtypes.Float32 {
+		return nil, fmt.Errorf("zoo: variable %s is %s; only float32 is filled from files", variable, want.DType)
+	}
+	if _, err := untrusted.Bytes("tensor "+i.Tensor, 4, info.Elements); err != nil {
+		return nil, err
+	}
 	values := make([]float32, info.Elements)
 	if err := file.ReadFloat32s(i.Tensor, 0, values); err != nil {
-		return err
+		return nil, err
 	}
-	if v.DType() != dtypes.Float32 {
-		return fmt.Errorf("zoo: variable %s is %s; only float32 is filled from files", v.Path(), v.DType())
-	}
-	return v.SetValue(tensors.FromFlatDataAndDimensions(i.ordered(values, info.Shape), want...))
+	return tensors.FromFlatDataAndDimensions(i.ordered(values, info.Shape), want.Dimensions...), nil
 }
 
 // view is the shape before the axes are put in order; ok is false if the tensor has no such view.

@@ -40,6 +40,8 @@ func (p InpaintGenerator) Validate() error {
 	switch {
 	case p.Base < 1 || p.Blocks < 1:
 		return fmt.Errorf("inpaint: base is %d and blocks %d; use at least 1", p.Base, p.Blocks)
+	case p.Base > maxUnits || p.Blocks > maxLayers:
+		return fmt.Errorf("inpaint: base is %d and blocks %d; use at most %d and %d", p.Base, p.Blocks, maxUnits, maxLayers)
 	case p.Norm != "region" && p.Norm != "instance" && p.Norm != "batch":
 		return fmt.Errorf("inpaint: norm is %q; use region, instance or batch", p.Norm)
 	case p.Style != "instance" && p.Style != "batch":
@@ -115,6 +117,15 @@ type InpaintDiscriminator struct {
 
 // NewInpaintDiscriminator returns the paper's network.
 func NewInpaintDiscriminator() InpaintDiscriminator { return InpaintDiscriminator{Base: 64, Halves: 3} }
+
+// Validate says what is wrong with the options.
+func (p InpaintDiscriminator) Validate() error {
+	// Each half doubles the filters, and an image of 2^30 pixels has no more.
+	if p.Base < 1 || p.Base > maxUnits || p.Halves < 0 || p.Halves > 30 {
+		return fmt.Errorf("inpaint: the discriminator's base is %d and halves %d; use 1 to %d and 0 to 30", p.Base, p.Halves, maxUnits)
+	}
+	return nil
+}
 
 // Apply returns probabilities [batch, height', width', 1] for images x in [0,1].
 func (p InpaintDiscriminator) Apply(scope *model.Scope, x *Node) *Node {

@@ -45,9 +45,10 @@ func NewLM() LM {
 func (l LM) Validate() error {
 	var errs []error
 	for key, n := range map[string]int{"vocabulary": l.Vocabulary, "context": l.Context, "layers": l.Layers, "dim": l.Dim, "heads": l.Heads} {
-		if n < 1 {
-			errs = append(errs, fmt.Errorf("lm: %s is %d; use at least 1", key, n))
-		}
+		errs = append(errs, count("lm", key, n, 1))
+	}
+	if l.Layers > maxLayers {
+		errs = append(errs, fmt.Errorf("lm: layers is %d; use at most %d", l.Layers, maxLayers))
 	}
 	if l.Heads > 0 && l.Dim%l.Heads != 0 {
 		errs = append(errs, fmt.Errorf("lm: %d heads do not divide dim %d", l.Heads, l.Dim))

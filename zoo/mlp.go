@@ -31,11 +31,7 @@ func NewMLP() MLP {
 // Validate says what is wrong with the options.
 func (m MLP) Validate() error {
 	var errs []error
-	for i, width := range m.Hidden {
-		if width < 1 {
-			errs = append(errs, fmt.Errorf("mlp: hidden.%d is %d; use at least 1 unit", i, width))
-		}
-	}
+	errs = append(errs, counts("mlp", "hidden", m.Hidden))
 	return errors.Join(append(errs, validate("mlp", m.Classes, m.Norm, m.Activation))...)
 }
 
@@ -70,11 +66,14 @@ func (m MLP) Apply(scope *model.Scope, x *Node) *Node {
 // validate checks what all networks have.
 func validate(network string, classes int, n norm.Choice, a linear.Activation) error {
 	var errs []error
-	if classes < 2 {
-		errs = append(errs, fmt.Errorf("%s: classes is %d; use at least 2", network, classes))
-	}
+	errs = append(errs, count(network, "classes", classes, 2))
 	if n.Layer == nil {
 		errs = append(errs, fmt.Errorf("%s: norm is missing; name one, or identity for none", network))
+	}
+	if checked, ok := n.Layer.(interface{ Validate() error }); ok {
+		if err := checked.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", network, err))
+		}
 	}
 	if err := a.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("%s: activation: %w", network, err))

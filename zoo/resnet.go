@@ -38,15 +38,14 @@ func NewResNet(depth int) ResNet {
 // Validate says what is wrong with the options.
 func (r ResNet) Validate() error {
 	var errs []error
-	if n := (r.Depth - 2) / 6; n < 1 || r.Depth != 6*n+2 {
+	if n := (r.Depth - 2) / 6; r.Depth < 8 || r.Depth <= maxLayers && r.Depth != 6*n+2 {
+		n = min(n, maxLayers/6)
 		errs = append(errs, fmt.Errorf("resnet: depth is %d; it must be 6n+2, such as %d or %d", r.Depth, 6*max(n, 1)+2, 6*max(n+1, 2)+2))
 	}
-	if r.Width < 1 {
-		errs = append(errs, fmt.Errorf("resnet: width is %d; use at least 1", r.Width))
+	if r.Depth > maxLayers {
+		errs = append(errs, fmt.Errorf("resnet: depth is %d; use at most %d", r.Depth, maxLayers))
 	}
-	if r.Base < 1 {
-		errs = append(errs, fmt.Errorf("resnet: base is %d; use at least 1 filter", r.Base))
-	}
+	errs = append(errs, count("resnet", "width", r.Width, 1), count("resnet", "base", r.Base, 1))
 	if r.Shortcut != "A" && r.Shortcut != "B" {
 		errs = append(errs, fmt.Errorf("resnet: shortcut is %q; use A (zeros) or B (1x1 convolution)", r.Shortcut))
 	}

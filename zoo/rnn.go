@@ -3,9 +3,11 @@ package zoo
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
+	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/nn/norm"
@@ -38,15 +40,10 @@ func (r RNN) Validate() error {
 		}
 		errs = append(errs, err)
 	}
-	if r.Hidden < 2 {
-		errs = append(errs, fmt.Errorf("rnn: hidden is %d; use at least 2", r.Hidden))
+	if !(r.InitScale > 0) || math.IsInf(r.InitScale, 0) {
+		errs = append(errs, fmt.Errorf("rnn: init_scale is %v; use a finite number above 0, such as 1", r.InitScale))
 	}
-	if !(r.InitScale > 0) {
-		errs = append(errs, fmt.Errorf("rnn: init_scale is %v; use a number above 0, such as 1", r.InitScale))
-	}
-	if r.Classes < 2 {
-		errs = append(errs, fmt.Errorf("rnn: classes is %d; use at least 2", r.Classes))
-	}
+	errs = append(errs, count("rnn", "hidden", r.Hidden, 2), count("rnn", "classes", r.Classes, 2))
 	return errors.Join(errs...)
 }
 
@@ -80,6 +77,9 @@ func (RNN) OwnNorms() {}
 func (r RNN) Apply(scope *model.Scope, x *Node) *Node {
 	checkImages("RNN", x)
 	d := x.Shape().Dimensions
+	if d[1] > maxLayers { // each row is a step, and each step a part of the graph
+		Panicf("zoo.RNN: x is %s; use images of at most %d rows", x.Shape(), maxLayers)
+	}
 	out := r.layer().Apply(scope.In("cell"), Reshape(x, d[0], d[1], d[2]*d[3]), rnn.Inputs{})
 	return output(scope, out.HLast, r.Classes)
 }

@@ -217,7 +217,7 @@ func TestChoice(t *testing.T) {
 		`{"name":"cnn","filter":[4]}`:                           "filters",
 		`{"name":"cnn","filters":[0]}`:                          "cnn: filters.0 is 0; use at least 1",
 		`{"name":"cnn","dense":-1}`:                             "use 0 for no such layer",
-		`{"name":"mlp","hidden":[4,0]}`:                         "mlp: hidden.1 is 0; use at least 1 unit",
+		`{"name":"mlp","hidden":[4,0]}`:                         "mlp: hidden.1 is 0; use at least 1",
 		`{"name":"mlp","classes":1}`:                            "mlp: classes is 1; use at least 2",
 		`{"name":"mlp","activation":"rellu"}`:                   "did you mean relu?",
 		`{"name":"mlp","norm":"gost"}`:                          "did you mean ghost?",

@@ -12,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/lab"
+	"github.com/ballast-ml/ballast/train"
 )
 
 // compareFlags are the flags of "ballast compare".
@@ -56,11 +57,14 @@ Without seed=, three seeds are run.`,
 		}
 		settings := map[string]any{}
 		if f.recipe != "" {
-			text, err := untrusted.ReadFile(f.recipe, mostRecipe)
+			text, err := untrusted.ReadFile(f.recipe, train.MaxRecipe)
 			if err != nil {
 				return &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
 			}
-			if settings, err = strict.YAML(text); err != nil {
+			if settings, err = strict.YAML(text); err == nil {
+				_, err = lab.Recipe(settings)
+			}
+			if err != nil {
 				return &fault.Input{File: f.recipe, Err: err}
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/convert"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/merge"
 )
 
@@ -185,7 +186,7 @@ func (f mergeFlags) recipe(args []string) (r merge.Recipe, dir string, err error
 		if len(args) != 1 {
 			return r, "", &fault.Usage{Err: fmt.Errorf("%d arguments; give one recipe, or models and a --method", len(args))}
 		}
-		text, err := os.ReadFile(args[0])
+		text, err := untrusted.ReadFile(args[0], merge.MaxRecipe)
 		if err != nil {
 			return r, "", &fault.Input{File: args[0], Err: err, Mend: "name a recipe, or models and a --method"}
 		}

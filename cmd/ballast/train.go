@@ -65,7 +65,9 @@ save a checkpoint and exit with 130, 143 and 129; a second one ends at once. --r
 				return printRecipe(a.out, recipe)
 			}
 			if f.out == "" {
-				f.out = filepath.Join("runs", recipe.Name)
+				if f.out, err = lab.RunDir(recipe.Name); err != nil {
+					return &fault.Input{Err: err}
+				}
 			}
 			if f.resume && f.overwrite {
 				return &fault.Usage{Err: errors.New("give --resume or --overwrite, not both")}
@@ -143,16 +145,13 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 	return nil
 }
 
-// mostRecipe bounds a recipe, which is some kilobytes; one with all its overrides and comments is far smaller.
-const mostRecipe = 4 << 20
-
 // readRecipe reads the recipe, if a file is named, and puts the overrides on top.
 func readRecipe(args []string, dataName string) (train.Recipe, error) {
 	settings := map[string]any{}
 	file := ""
 	if len(args) > 0 && !strings.Contains(args[0], "=") {
 		file, args = args[0], args[1:]
-		text, err := untrusted.ReadFile(file, mostRecipe)
+		text, err := untrusted.ReadFile(file, train.MaxRecipe)
 		if err != nil {
 			return train.Recipe{}, &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
 		}

@@ -18,7 +18,8 @@ func newVerify(a *app) *cobra.Command {
 		Use:   "verify FOLDER",
 		Short: "Compare a merged model with the checksums of its manifest",
 		Long: `Verify reads the files of a model that "ballast merge" has written and compares their SHA-256 with the manifest beside them,
-ballast-merge.json. With --inputs the files it was merged from are compared too, where they still are.`,
+ballast-merge.json. With --inputs the files it was merged from are compared too, where they still are: run it in a folder that holds
+them, since no file outside the current folder is read.`,
 		Example: `  ballast verify merged
   ballast verify merged.safetensors --inputs --json`,
 		Args: usageArgs(cobra.ExactArgs(1)),

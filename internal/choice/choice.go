@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 
@@ -73,14 +74,14 @@ func Decode[T any](what string, kinds []Kind[T], data []byte) (T, error) {
 	fields := map[string]json.RawMessage{}
 	if err := json.Unmarshal(data, &name); err != nil {
 		if err := json.Unmarshal(data, &fields); err != nil {
-			return zero, fmt.Errorf("want the name of a %s or {name: ..., its options}, got %s", what, data)
+			return zero, fmt.Errorf("want the name of a %s or {name: ..., its options}, got %s", what, strict.Short(string(data)))
 		}
 		raw, ok := fields["name"]
 		if !ok {
 			return zero, fmt.Errorf("a %s needs a name: %s", what, names(kinds))
 		}
 		if err := json.Unmarshal(raw, &name); err != nil {
-			return zero, fmt.Errorf("name: want a string, got %s", raw)
+			return zero, fmt.Errorf("name: want a string, got %s", strict.Short(string(raw)))
 		}
 		delete(fields, "name")
 	}
@@ -98,6 +99,9 @@ func Decode[T any](what string, kinds []Kind[T], data []byte) (T, error) {
 		if err := strict.Decode(options, value.Interface()); err != nil {
 			return zero, err
 		}
+		if err := finite(what+" "+k.Name, value.Elem()); err != nil {
+			return zero, err
+		}
 		return value.Elem().Interface().(T), nil
 	}
 	known := make([]string, len(kinds))
@@ -105,9 +109,37 @@ func Decode[T any](what string, kinds []Kind[T], data []byte) (T, error) {
 		known[i] = k.Name
 	}
 	if near, ok := strict.Nearest(name, known); ok {
-		return zero, fmt.Errorf("no %s %q (did you mean %s?)", what, name, near)
+		return zero, fmt.Errorf("no %s %q (did you mean %s?)", what, strict.Short(name), near)
 	}
-	return zero, errors.New("no " + what + " " + fmt.Sprintf("%q", name) + "; there are " + names(kinds))
+	return zero, errors.New("no " + what + " " + fmt.Sprintf("%q", strict.Short(name)) + "; there are " + names(kinds))
+}
+
+// finite refuses options that are no finite numbers: none of them means anything, and JSON could not hold it.
+func finite(path string, v reflect.Value) error {
+	switch v.Kind() {
+	case reflect.Float32, reflect.Float64:
+		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
+			return fmt.Errorf("%s is %v; use a finite number", path, f)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if !f.IsExported() || name == "-" {
+				continue
+			}
+			if err := finite(path+": "+name, v.Field(i)); err != nil {
+				return err
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if err := finite(path, v.Index(i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // NameOf returns the name of a value, the nearest where several have its type, or the type if it is not in the list.

@@ -2,12 +2,26 @@ package strict
 
 import "strings"
 
+// The limits of a search for what was meant: words beyond them are not typing errors, and lists beyond them would take long.
+const (
+	maxWord  = 100
+	maxKnown = 10_000
+)
+
 // Nearest returns the known word closest to word by edit distance (insertions, deletions, replacements and swaps of
 // neighbours, capitals ignored), if one is close enough to be what was meant: at most a third of the letters, at least 2.
+// Words of more than 100 bytes are near nothing, and of a long list the first 10,000 are compared.
 func Nearest(word string, known []string) (string, bool) {
+	if len(word) > maxWord {
+		return "", false
+	}
 	best, bestDistance := "", max(2, len(word)/3)+1
-	for _, k := range known {
-		if d := editDistance(strings.ToLower(word), strings.ToLower(k)); d < bestDistance && d < max(len(word), len(k)) {
+	lower := strings.ToLower(word)
+	for _, k := range known[:min(len(known), maxKnown)] {
+		if apart := len(word) - len(k); max(apart, -apart) > bestDistance {
+			continue // as many insertions are needed; one more for letters whose small form is longer
+		}
+		if d := editDistance(lower, strings.ToLower(k)); d < bestDistance && d < max(len(word), len(k)) {
 			best, bestDistance = k, d
 		}
 	}
@@ -15,13 +29,12 @@ func Nearest(word string, known []string) (string, bool) {
 }
 
 func editDistance(a, b string) int {
-	previous, row := make([]int, len(b)+1), make([]int, len(b)+1)
-	var beforePrevious []int
+	beforePrevious, previous, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		beforePrevious, previous, row = previous, row, make([]int, len(b)+1)
+		beforePrevious, previous, row = previous, row, beforePrevious
 		row[0] = i
 		for j := 1; j <= len(b); j++ {
 			cost := 1

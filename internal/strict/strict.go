@@ -4,19 +4,31 @@
 //
 // Struct fields go by their json tags. Embedded structs lend their fields, as in encoding/json, and a type with an
 // UnmarshalJSON method decodes itself.
+//
+// What is decoded may be from strangers: time is linear in its length, depth and numbers of members are limited, and an error
+// names the first few faults and says how many more there are.
 package strict
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/ballast-ml/ballast/internal/printable"
+)
+
+// The limits of what is decoded.
+const (
+	maxDepth   = 100     // lists and mappings within each other; each level is scanned again, recipes have 6
+	maxMembers = 1 << 18 // of a mapping, or of a list of mappings; a model's labels, metrics and tensors are fewer
+	maxFree    = 1 << 20 // bytes of a value that may be anything: in memory it takes up to 20 times as much
+	maxFaults  = 8       // told in full by one error
 )
 
 // Decode decodes one JSON value onto *into. What the JSON does not mention keeps its value.
@@ -25,62 +37,151 @@ func Decode(data []byte, into any) error {
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		return fmt.Errorf("strict: Decode needs a pointer, got %T", into)
 	}
+	if depthOf(data) > maxDepth {
+		return fmt.Errorf("lists and mappings are nested in more than %d levels", maxDepth)
+	}
 	if !json.Valid(data) {
 		var syntax any
 		return fmt.Errorf("not JSON: %w", json.Unmarshal(data, &syntax))
 	}
-	return decode("", data, v.Elem())
+
+	var d decoder
+	d.value(nil, data[skipSpace(data, 0):], v.Elem())
+	return d.err()
 }
 
-func decode(path string, data json.RawMessage, v reflect.Value) error {
-	data = bytes.TrimSpace(data)
+// decoder collects the faults of one value.
+type decoder struct {
+	faults []error
+	more   int // faults beyond maxFaults
+}
+
+// place is where a value stands, for errors.
+type place struct {
+	above *place
+	key   string
+	index int // in a list; -1 in a mapping
+}
+
+func (p *place) member(key string) *place { return &place{above: p, key: key, index: -1} }
+func (p *place) item(index int) *place    { return &place{above: p, index: index} }
+
+// String is the path: its keys and numbers with dots between.
+func (p *place) String() string {
+	var parts []string
+	for ; p != nil; p = p.above {
+		if p.index >= 0 {
+			parts = append(parts, strconv.Itoa(p.index))
+		} else {
+			parts = append(parts, Short(p.key))
+		}
+	}
+	slices.Reverse(parts)
+	return strings.Join(parts, ".")
+}
+
+// Short is text from a stranger for an error: its first 60 characters, and what would act on a terminal escaped.
+func Short(text string) string { return cut(text, 60) }
+
+// cut is Short for another length.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return printable.Line(text)
+	}
+	end := most - len("...")
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return printable.Line(text[:end]) + "..."
+}
+
+// fail notes a fault. The path stands before it, unless the value is the whole.
+func (d *decoder) fail(p *place, err error) {
+	switch {
+	case err == nil:
+		return
+	case len(d.faults) == maxFaults:
+		d.more++
+		return
+	case p != nil:
+		err = fmt.Errorf("%s: %w", p, err)
+	}
+	d.faults = append(d.faults, err)
+}
+
+func (d *decoder) err() error {
+	if d.more > 0 {
+		d.faults = append(d.faults, fmt.Errorf("and %d more faults of this kind", d.more))
+	}
+	return errors.Join(d.faults...)
+}
+
+// value decodes one JSON value that begins data.
+func (d *decoder) value(p *place, data []byte, v reflect.Value) {
 	if v.Kind() != reflect.Pointer && v.CanAddr() {
 		if u, ok := v.Addr().Interface().(json.Unmarshaler); ok {
-			return at(path, u.UnmarshalJSON(data))
+			d.fail(p, u.UnmarshalJSON(data[:skipValue(data, 0)]))
+			return
 		}
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		if string(data) == "null" {
+		if isNull(data) {
 			v.SetZero()
-			return nil
+			return
 		}
 		if v.IsNil() {
 			v.Set(reflect.New(v.Type().Elem()))
 		}
-		return decode(path, data, v.Elem())
+		d.value(p, data, v.Elem())
 	case reflect.Struct:
-		return decodeStruct(path, data, v)
+		d.structure(p, data, v)
 	case reflect.Slice:
-		return decodeSlice(path, data, v)
+		d.slice(p, data, v)
 	case reflect.Array:
-		return decodeArray(path, data, v)
+		d.array(p, data, v)
 	case reflect.Map:
-		return decodeMap(path, data, v)
+		d.mapping(p, data, v)
 	case reflect.Interface:
-		return at(path, json.Unmarshal(data, v.Addr().Interface()))
+		text := data[:skipValue(data, 0)]
+		if len(text) > maxFree {
+			d.fail(p, fmt.Errorf("it has %d bytes; at most %d are read", len(text), maxFree))
+			return
+		}
+		d.fail(p, json.Unmarshal(text, v.Addr().Interface()))
+	default:
+		d.scalar(p, data[:skipValue(data, 0)], v)
 	}
-	return decodeScalar(path, data, v)
 }
 
-func decodeStruct(path string, data json.RawMessage, v reflect.Value) error {
-	members, err := object(path, data)
-	if err != nil {
-		return err
+func isNull(data []byte) bool { return data[0] == 'n' }
+
+func (d *decoder) structure(p *place, data []byte, v reflect.Value) {
+	if data[0] != '{' {
+		d.wrongKind(p, "a mapping", data)
+		return
 	}
 	fields := map[string]reflect.Value{}
 	collect(v, fields)
-	var errs []error
-	for _, m := range members {
-		field, ok := fields[m.key]
-		if !ok {
-			errs = append(errs, unknown(join(path, m.key), m.key, fields))
-			continue
+	seen := map[string]bool{}
+	eachMember(data, func(key string, value []byte) bool {
+		field, known := fields[key]
+		switch {
+		case !known && len(d.faults) == maxFaults:
+			d.more++
+		case !known:
+			d.faults = append(d.faults, unknown(p, key, fields))
+		case seen[key]:
+			d.fail(p.member(key), errTwice)
+		default:
+			seen[key] = true
+			d.value(p.member(key), value, field)
 		}
-		errs = append(errs, decode(join(path, m.key), m.value, field))
-	}
-	return errors.Join(errs...)
+		return true
+	})
 }
+
+var errTwice = errors.New("given twice")
 
 // collect lists the fields of a struct by their JSON names, those of embedded structs last, so that outer ones win.
 func collect(v reflect.Value, fields map[string]reflect.Value) {
@@ -108,59 +209,72 @@ func collect(v reflect.Value, fields map[string]reflect.Value) {
 	}
 }
 
-func decodeSlice(path string, data json.RawMessage, v reflect.Value) error {
-	if string(data) == "null" {
+func (d *decoder) slice(p *place, data []byte, v reflect.Value) {
+	if isNull(data) {
 		v.SetZero()
-		return nil
+		return
 	}
-	items, err := array(path, data)
-	if err != nil {
-		return err
+	if data[0] != '[' {
+		d.wrongKind(p, "a list", data)
+		return
 	}
-	out := reflect.MakeSlice(v.Type(), len(items), len(items))
-	var errs []error
-	for i, item := range items {
-		errs = append(errs, decode(join(path, strconv.Itoa(i)), item, out.Index(i)))
+	n := countItems(data)
+	if n > maxMembers && !plain(v.Type().Elem().Kind()) {
+		d.fail(p, fmt.Errorf("it has %d items; at most %d are read", n, maxMembers))
+		return
 	}
+	out := reflect.MakeSlice(v.Type(), n, n)
+	eachItem(data, func(i int, item []byte) { d.value(p.item(i), item, out.Index(i)) })
 	v.Set(out)
-	return errors.Join(errs...)
 }
 
-func decodeArray(path string, data json.RawMessage, v reflect.Value) error {
-	items, err := array(path, data)
-	if err != nil {
-		return err
-	}
-	if len(items) != v.Len() {
-		return fmt.Errorf("%s: want %d values, got %d", path, v.Len(), len(items))
-	}
-	var errs []error
-	for i, item := range items {
-		errs = append(errs, decode(join(path, strconv.Itoa(i)), item, v.Index(i)))
-	}
-	return errors.Join(errs...)
+// plain kinds take about as many bytes as their JSON.
+func plain(k reflect.Kind) bool {
+	return k >= reflect.Bool && k <= reflect.Float64 || k == reflect.String
 }
 
-func decodeMap(path string, data json.RawMessage, v reflect.Value) error {
+func (d *decoder) array(p *place, data []byte, v reflect.Value) {
+	if data[0] != '[' {
+		d.wrongKind(p, "a list", data)
+		return
+	}
+	if n := countItems(data); n != v.Len() {
+		d.fail(p, fmt.Errorf("want %d values, got %d", v.Len(), n))
+		return
+	}
+	eachItem(data, func(i int, item []byte) { d.value(p.item(i), item, v.Index(i)) })
+}
+
+func (d *decoder) mapping(p *place, data []byte, v reflect.Value) {
 	if v.Type().Key().Kind() != reflect.String {
-		return fmt.Errorf("%s: strict: maps need string keys, %s has not", path, v.Type())
+		d.fail(p, fmt.Errorf("strict: maps need string keys, %s has not", v.Type()))
+		return
 	}
-	members, err := object(path, data)
-	if err != nil {
-		return err
+	if data[0] != '{' {
+		d.wrongKind(p, "a mapping", data)
+		return
 	}
-	out := reflect.MakeMapWithSize(v.Type(), len(members))
-	var errs []error
-	for _, m := range members {
-		item := reflect.New(v.Type().Elem()).Elem()
-		errs = append(errs, decode(join(path, m.key), m.value, item))
-		out.SetMapIndex(reflect.ValueOf(m.key).Convert(v.Type().Key()), item)
-	}
+	out := reflect.MakeMap(v.Type())
+	item := reflect.New(v.Type().Elem()).Elem()
+	eachMember(data, func(key string, value []byte) bool {
+		if out.Len() == maxMembers {
+			d.fail(p, fmt.Errorf("it has more than %d keys", maxMembers))
+			return false
+		}
+		k := reflect.ValueOf(key).Convert(v.Type().Key())
+		if out.MapIndex(k).IsValid() {
+			d.fail(p.member(key), errTwice)
+			return true
+		}
+		item.SetZero()
+		d.value(p.member(key), value, item)
+		out.SetMapIndex(k, item)
+		return true
+	})
 	v.Set(out)
-	return errors.Join(errs...)
 }
 
-func decodeScalar(path string, data json.RawMessage, v reflect.Value) error {
+func (d *decoder) scalar(p *place, data []byte, v reflect.Value) {
 	want, ok := "", false
 	switch v.Kind() {
 	case reflect.String:
@@ -171,21 +285,22 @@ func decodeScalar(path string, data json.RawMessage, v reflect.Value) error {
 		want, ok = "a number", isNumber(data)
 		if f, special := specialFloat(data); special {
 			v.SetFloat(f)
-			return nil
+			return
 		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		want, ok = "a whole number", isNumber(data)
 	default:
-		return fmt.Errorf("%s: strict: cannot decode into %s", path, v.Type())
+		d.fail(p, fmt.Errorf("strict: cannot decode into %s", v.Type()))
+		return
 	}
 	if !ok {
-		return wrongKind(path, want, data)
+		d.wrongKind(p, want, data)
+		return
 	}
 	if err := json.Unmarshal(data, v.Addr().Interface()); err != nil {
-		return wrongKind(path, want+" that fits "+v.Kind().String(), data)
+		d.wrongKind(p, want+" that fits "+v.Kind().String(), data)
 	}
-	return nil
 }
 
 // specialFloat reads the strings that stand for the floats JSON has no notation for.
@@ -201,85 +316,25 @@ func specialFloat(data []byte) (float64, bool) {
 	return 0, false
 }
 
-type member struct {
-	key   string
-	value json.RawMessage
-}
-
-// object splits a JSON object into its members, in order. A key given twice is an error.
-func object(path string, data json.RawMessage) ([]member, error) {
-	if data[0] != '{' {
-		return nil, wrongKind(path, "a mapping", data)
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	if _, err := d.Token(); err != nil {
-		return nil, at(path, err)
-	}
-	var members []member
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, at(path, err)
-		}
-		m := member{key: key.(string)} // the keys of valid JSON are strings
-		if err := d.Decode(&m.value); err != nil {
-			return nil, at(path, err)
-		}
-		if slices.ContainsFunc(members, func(o member) bool { return o.key == m.key }) {
-			return nil, fmt.Errorf("%s: given twice", join(path, m.key))
-		}
-		members = append(members, m)
-	}
-	return members, nil
-}
-
-func array(path string, data json.RawMessage) ([]json.RawMessage, error) {
-	if data[0] != '[' {
-		return nil, wrongKind(path, "a list", data)
-	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(data, &items); err != nil && !errors.Is(err, io.EOF) {
-		return nil, at(path, err)
-	}
-	return items, nil
-}
-
 func isNumber(data []byte) bool { return data[0] == '-' || data[0] >= '0' && data[0] <= '9' }
 
-func wrongKind(path, want string, got json.RawMessage) error {
-	text := string(got)
-	if len(text) > 60 {
-		text = text[:57] + "..."
+func (d *decoder) wrongKind(p *place, want string, got []byte) {
+	if len(d.faults) == maxFaults {
+		d.more++
+		return
 	}
-	if path == "" {
-		return fmt.Errorf("want %s, got %s", want, text)
-	}
-	return fmt.Errorf("%s: want %s, got %s", path, want, text)
+	d.fail(p, fmt.Errorf("want %s, got %s", want, Short(string(got[:min(skipValue(got, 0), 100)]))))
 }
 
-func unknown(path, key string, fields map[string]reflect.Value) error {
+func unknown(p *place, key string, fields map[string]reflect.Value) error {
 	known := make([]string, 0, len(fields))
 	for name := range fields {
 		known = append(known, name)
 	}
 	slices.Sort(known)
+	path := p.member(key)
 	if near, ok := Nearest(key, known); ok {
 		return fmt.Errorf("unknown key %s (did you mean %s?)", path, near)
 	}
 	return fmt.Errorf("unknown key %s; known here: %s", path, strings.Join(known, ", "))
-}
-
-func join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
-
-// at puts the path in front of an error that does not know it.
-func at(path string, err error) error {
-	if err == nil || path == "" {
-		return err
-	}
-	return fmt.Errorf("%s: %w", path, err)
 }

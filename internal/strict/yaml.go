@@ -1,38 +1,74 @@
 package strict
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
 // YAML reads a YAML 1.2 mapping: yes, no, on and off are strings, 1e-3 is a number, a key given twice is an error. Errors
-// name the line. An empty document is an empty mapping.
+// name the line. An empty document is an empty mapping. Documents of more than MaxYAML bytes, of more than 64 levels, of more than
+// 5000 keys or 100 anchors, or that aliases make larger than 50,000 values are refused before they are parsed.
 func YAML(data []byte) (map[string]any, error) {
-	file, err := parser.ParseBytes(data, 0)
+	if err := checkText(data); err != nil {
+		return nil, err
+	}
+	tokens := lexer.Tokenize(string(data))
+	if err := checkTokens(tokens); err != nil {
+		return nil, err
+	}
+	file, err := parser.Parse(tokens, 0)
 	if err != nil {
-		return nil, fmt.Errorf("not YAML: %w", err)
+		return nil, notYAML(data, err)
 	}
 	m := map[string]any{}
-	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		return m, nil
-	}
 	if len(file.Docs) > 1 {
 		return nil, errors.New("not YAML: more than one document")
 	}
-	ast.Walk(floats{}, file.Docs[0].Body)
-	if err := yaml.NodeToValue(file.Docs[0].Body, &m); err != nil {
-		return nil, fmt.Errorf("not YAML: %w", err)
+	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return m, nil
+	}
+
+	body := file.Docs[0].Body
+	if _, err := (&expansion{anchors: map[string]int{}}).count(body); err != nil {
+		return nil, err
+	}
+	ast.Walk(floats{}, body)
+	if err := yaml.NodeToValue(body, &m); err != nil {
+		return nil, notYAML(data, err)
 	}
 	return m, nil
+}
+
+// notYAML is what the parser says, with its line of the document. The parser's own account shows the lines around too, but takes time
+// by the square of their length.
+func notYAML(data []byte, err error) error {
+	var at yaml.Error
+	if !errors.As(err, &at) {
+		return fmt.Errorf("not YAML: %w", err)
+	}
+	text := cut(at.GetMessage(), 200)
+	t := at.GetToken()
+	if t == nil || t.Position == nil {
+		return fmt.Errorf("not YAML: %s", text)
+	}
+	for range t.Position.Line - 1 {
+		_, rest, _ := bytes.Cut(data, []byte("\n"))
+		data = rest
+	}
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	return yamlError(t.Position, "%s\n>  %d | %s", text, t.Position.Line, Short(strings.TrimRight(string(line[:min(len(line), 200)]), "\r ")))
 }
 
 // floats makes numbers of the plain scalars that YAML 1.2 counts as floats and the parser takes for strings, such as 1e-3.

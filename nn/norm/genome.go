@@ -46,6 +46,9 @@ type GenomeNode struct {
 	Args []int
 }
 
+// maxGenomeNodes is the most nodes of a genome; the search's have 10 (EvoNorm's paper).
+const maxGenomeNodes = 64
+
 // GenomeInputs is how many values there are before the first node.
 const GenomeInputs = 4
 
@@ -98,13 +101,13 @@ func (n GenomeNode) MarshalJSON() ([]byte, error) { return json.Marshal([]any{n.
 func (n *GenomeNode) UnmarshalJSON(data []byte) error {
 	var parts []json.RawMessage
 	if err := json.Unmarshal(data, &parts); err != nil || len(parts) != 2 {
-		return fmt.Errorf(`want a node such as ["add", [0, 2]], got %s`, data)
+		return fmt.Errorf(`want a node such as ["add", [0, 2]], got %s`, strict.Short(string(data)))
 	}
 	if err := json.Unmarshal(parts[0], &n.Op); err != nil {
-		return fmt.Errorf("want the name of an operation, got %s", parts[0])
+		return fmt.Errorf("want the name of an operation, got %s", strict.Short(string(parts[0])))
 	}
 	if err := json.Unmarshal(parts[1], &n.Args); err != nil {
-		return fmt.Errorf("want a list of argument numbers, got %s", parts[1])
+		return fmt.Errorf("want a list of argument numbers, got %s", strict.Short(string(parts[1])))
 	}
 	return nil
 }
@@ -113,6 +116,9 @@ func (n *GenomeNode) UnmarshalJSON(data []byte) error {
 func (n Genome) Validate() error {
 	if len(n.Nodes) == 0 {
 		return errors.New("norm: the genome has no nodes")
+	}
+	if len(n.Nodes) > maxGenomeNodes {
+		return fmt.Errorf("norm: the genome has %d nodes; use at most %d", len(n.Nodes), maxGenomeNodes)
 	}
 	for i, node := range n.Nodes {
 		want, known := genomeOps[node.Op]

@@ -89,7 +89,7 @@ func (g Ghost) train(who string, scope *model.Scope, x, scale, offset *graph.Nod
 		}
 		return g.groups(who, scope, x, scale, offset, 1, devices.Count, running)
 	}
-	n := (batch + g.GroupSize - 1) / g.GroupSize
+	n := 1 + (batch-1)/g.GroupSize // not of the sum of both, which may be beyond an int
 	size := (batch + n - 1) / n
 	if size*n != batch || !g.Ragged && size != min(g.GroupSize, batch) {
 		if !g.Ragged {

@@ -2,6 +2,7 @@ package norm
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -84,6 +85,11 @@ func (u Unified) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.
 	checkActivations(who, scope, x)
 	if u.Window < 1 || u.GradientWindow < 1 {
 		Panicf("%s %s: windows are %d and %d; use at least 1", who, scope.Scope(), u.Window, u.GradientWindow)
+	}
+	// Steps are counted in 32 bits.
+	if outside := func(n int) bool { return n < math.MinInt32+1 || n > math.MaxInt32 }; outside(u.Window) || outside(u.GradientWindow) || outside(u.Warmup) || outside(u.Floor) {
+		Panicf("%s %s: window_fwd %d, window_bwd %d, warmup_iters %d, r_floor %d; use at most %d",
+			who, scope.Scope(), u.Window, u.GradientWindow, u.Warmup, u.Floor, math.MaxInt32)
 	}
 	if !(u.Momentum > 0 && u.Momentum < 1) {
 		Panicf("%s %s: Momentum is %v; it is the share of the old value, in (0, 1); use 0.9", who, scope.Scope(), u.Momentum)

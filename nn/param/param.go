@@ -6,6 +6,7 @@
 package param
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
@@ -18,6 +19,9 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
 	"gonum.org/v1/gonum/mat"
+
+	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Role is what a variable is for.
@@ -64,6 +68,59 @@ const blankKey = "/ballast_blank"
 
 // Blank makes the first values of a store's variables zero, or drawn again: nothing need be drawn for what is read from a file next.
 func Blank(store *model.Store, blank bool) { store.SetParam(blankKey, blank) }
+
+// Source gives the value that a file has for a variable, or says why it has none. It is asked before anything is allocated, so that a
+// network of any size needs no more memory than its file has tensors.
+type Source func(path string, want shapes.Shape) (*tensors.Tensor, error)
+
+// sourceKey is where a store keeps its Source.
+const sourceKey = "/ballast_source"
+
+// From has the first values of a store's variables come from a source; nil has them drawn again. What the source says against a
+// variable is what Variable panics with.
+func From(store *model.Store, source Source) { store.SetParam(sourceKey, source) }
+
+// HasSource reports whether the first values of a store's variables come from a source.
+func HasSource(store *model.Store) bool { return sourceOf(store) != nil }
+
+func sourceOf(store *model.Store) Source {
+	s, _ := store.GetParam(sourceKey)
+	source, _ := s.(Source)
+	return source
+}
+
+// counterKey is where a store that only counts keeps its Counter.
+const counterKey = "/ballast_counter"
+
+// Counter is what the variables of a network would take.
+type Counter struct {
+	Bytes   int64 // of all of them
+	Largest int64 // numbers of the largest, which are drawn in float64
+	Name    string
+}
+
+// Count has a store count its variables in c and give them no values: a graph can be built with it, and not run. It is for knowing
+// what a network takes before anything is allocated.
+func Count(store *model.Store, c *Counter) { store.SetParam(counterKey, c) }
+
+// Fits returns a *memory.Error if the variables counted, with their drawing, are above the memory's limit.
+func (c *Counter) Fits() error {
+	return memory.Need("the network (its largest variable is "+c.Name+")", c.Bytes+8*c.Largest)
+}
+
+// add counts a variable. Panics once the sum is beyond what Fits allows, since a graph may have many more.
+func (c *Counter) add(path string, bytes, numbers int64) {
+	c.Bytes += bytes
+	if numbers >= c.Largest {
+		c.Largest, c.Name = numbers, path
+	}
+	if err := c.Fits(); err != nil {
+		panic(err)
+	}
+}
+
+// bytesKey is where a store keeps the bytes of the variables it has drawn.
+const bytesKey = "/ballast_bytes"
 
 // Init draws the first value of a variable: n numbers.
 type Init func(r *rand.Rand, values []float64)
@@ -177,16 +234,25 @@ func normal(deviation float64) Init {
 }
 
 // Variable returns the variable of a name in a scope, creating it with a first value when the store has none. Statistics
-// are not trainable. Panics if the store has one of another shape.
+// are not trainable. Panics if the store has one of another shape, and, before anything is allocated, with an *untrusted.Error if no
+// array has the dimensions and a *memory.Error if the variables of the store together are above the memory's limit.
 func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, init Init, dimensions ...int) *model.Variable {
+	path := model.JoinPath(scope.Scope(), name)
+	if _, ok := untrusted.Product(untrusted.MaxElements, dimensions...); !ok {
+		panic(&untrusted.Error{Path: "variable " + path, Text: fmt.Sprintf("no array has the shape %v", dimensions), Fix: "correct the sizes"})
+	}
 	want := shapes.Make(dtype, dimensions...)
 	v := scope.GetVariable(name)
-	if v == nil {
-		values := make([]float64, want.Size())
-		if blank, _ := scope.Store().GetParam(blankKey); blank != true {
-			init(generator(scope, name), values)
+	if c, _ := scope.Store().GetParam(counterKey); v == nil && c != nil {
+		bytes, err := untrusted.Bytes("variable "+path, dtype.Size(), dimensions...)
+		if err != nil {
+			panic(err)
 		}
-		v = scope.VariableWithValue(name, convert(values, dtype, dimensions))
+		c.(*Counter).add(path, bytes, int64(want.Size()))
+		v = scope.VariableWithShape(name, want)
+	}
+	if v == nil {
+		v = scope.VariableWithValue(name, firstValue(scope.Store(), path, want, init))
 	}
 	if !v.Shape().Equal(want) {
 		Panicf("param: variable %s is %s, the layer needs %s; the weights belong to another network", v.Path(), v.Shape(), want)
@@ -194,8 +260,34 @@ func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, in
 	return v.SetTrainable(role != Statistic)
 }
 
-func generator(scope *model.Scope, name string) *rand.Rand {
-	return pathGenerator(scope.Store(), model.JoinPath(scope.Scope(), name))
+// firstValue is what a new variable holds: what the store's source has, zeros, or what is drawn.
+func firstValue(store *model.Store, path string, want shapes.Shape, init Init) *tensors.Tensor {
+	if source := sourceOf(store); source != nil {
+		value, err := source(path, want)
+		if err != nil {
+			panic(err)
+		}
+		return value
+	}
+
+	bytes, err := untrusted.Bytes("variable "+path, want.DType.Size(), want.Dimensions...)
+	if err != nil {
+		panic(err)
+	}
+	before, _ := store.GetParam(bytesKey)
+	total, _ := before.(int64)
+	total += bytes
+	// Drawing takes 8 bytes a number besides the value.
+	if err := memory.Need("the network up to variable "+path, total+8*int64(want.Size())); err != nil {
+		panic(err)
+	}
+	store.SetParam(bytesKey, total)
+	if blank, _ := store.GetParam(blankKey); blank == true {
+		return tensors.FromShape(want)
+	}
+	values := make([]float64, want.Size())
+	init(pathGenerator(store, path), values)
+	return convert(values, want.DType, want.Dimensions)
 }
 
 func pathGenerator(store *model.Store, path string) *rand.Rand {

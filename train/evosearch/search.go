@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -312,6 +313,18 @@ type trialLog struct {
 	file  *os.File
 }
 
+// checkLog refuses a file of trials that is a link, or no file, in a folder from others.
+func checkLog(path string) error {
+	f, err := untrusted.OpenNoLink(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("evosearch: %w", err)
+	}
+	return f.Close()
+}
+
 func openLog(dir string, s Search) (*trialLog, error) {
 	log := &trialLog{known: map[string]Trial{}}
 	if dir == "" {
@@ -321,6 +334,9 @@ func openLog(dir string, s Search) (*trialLog, error) {
 		return nil, fmt.Errorf("evosearch: %w", err)
 	}
 	path := filepath.Join(dir, "trials.jsonl")
+	if err := checkLog(path); err != nil {
+		return nil, err
+	}
 	file, err := untrusted.AppendNoLink(path)
 	if err != nil {
 		return nil, fmt.Errorf("evosearch: %w", err)

@@ -47,8 +47,8 @@ func Sweep(ctx context.Context, c Config, shares, noises, decays []float64, o Op
 	return cells, nil
 }
 
-// mostCell bounds the file of a cell, which is a configuration and a few numbers.
-const mostCell = 1 << 20
+// maxCell is the most bytes of a cell's file that are read; it has about 1 kB.
+const maxCell = 1 << 20
 
 // sweptCell is what a finished cell leaves, with the configuration it belongs to.
 type sweptCell struct {
@@ -59,7 +59,7 @@ type sweptCell struct {
 func sweepCell(ctx context.Context, c Config, name string, o Options) (Cell, error) {
 	file := filepath.Join(o.Dir, name+".json")
 	if o.Dir != "" {
-		text, err := untrusted.ReadFileNoLink(file, mostCell)
+		text, err := untrusted.ReadFileNoLink(file, maxCell)
 		var s sweptCell
 		switch {
 		case err == nil && json.Unmarshal(text, &s) == nil && s.Config == c:

@@ -65,7 +65,9 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("inpaint: %s is %v; %s", key, got, mend))
 		}
 	}
-	check(c.Side >= 12 && c.Side%4 == 0, "side", c.Side, "use a multiple of 4, at least 12")
+	const mostSide, most = 4096, math.MaxInt32 // patches are held in memory; steps are counted in 32 bits
+	check(c.Side >= 12 && c.Side%4 == 0 && c.Side <= mostSide, "side", c.Side, "use a multiple of 4, at least 12 and at most 4096")
+	check(c.Patches <= most && c.Held <= most && c.Steps <= most && c.Every <= most, "patches, held, steps or evaluate_every", "too large", "use at most 2147483647")
 	check(c.Patches >= 1, "patches", c.Patches, "use at least 1")
 	check(c.Held >= 1, "held", c.Held, "use at least 1")
 	check(c.Batch >= 1 && c.Batch <= c.Patches, "batch", c.Batch, "use at least 1, and not more than patches")
@@ -77,6 +79,9 @@ func (c Config) Validate() error {
 	check(c.Loss.L1 >= 0 && c.Loss.GAN >= 0 && c.Loss.L1+c.Loss.GAN > 0, "loss", c.Loss, "use weights from 0, not both 0")
 	if c.Loss.GAN > 0 {
 		check(c.Discriminator.Base >= 1 && c.Discriminator.Halves >= 1, "discriminator", c.Discriminator, "use at least 1 of base and halves")
+		if err := c.Discriminator.Validate(); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
 		// Each of the two last convolutions takes a pixel off each side.
 		check(c.Side>>c.Discriminator.Halves > 2, "discriminator.halves", c.Discriminator.Halves, "leave more than 2 pixels of a patch, so use fewer halves or larger patches")
 	}
