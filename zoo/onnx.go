@@ -212,7 +212,7 @@ var onnxHost = sync.OnceValues(func() (*engine.Engine, error) { return engine.Op
 // Run computes the outputs for inputs by name. Types and ranks must be those of the model.
 //
 // What is wrong with the model, or with the inputs for it, is bad input and names the node; a *memory.Error says that the values
-// the model holds at once exceed the memory limit. Loops are unrolled while the program is built, and refused beyond a million
+// the model holds at once exceed the memory limit. Loops are unrolled while the program is built, and refused beyond 2^18
 // rounds; so are programs of more than 2^16 nodes, and values that grow far beyond what inputs and weights give.
 func (o *ONNX) Run(e compute.Backend, inputs map[string]*tensors.Tensor) (map[string]*tensors.Tensor, error) {
 	return o.RunContext(context.Background(), e, inputs)

@@ -21,11 +21,12 @@ import (
 // compiled or allocated; memory has a limit of its own, memory.Limit.
 const (
 	// mostRounds bounds the rounds of all loops together, as they run while a program is built. A loop over the words of a long
-	// text has thousands; a million take a second if they compute nothing, and half a minute if each computes a few numbers.
-	mostRounds = 1 << 20
+	// text has thousands; this many take a second or two if they compute nothing.
+	mostRounds = 1 << 18
 
-	// mostFolds bounds the nodes that are computed while a program is built, at some 20 microseconds each.
-	mostFolds = 1 << 21
+	// mostFolds bounds the nodes that are computed while a program is built, at some 20 microseconds each. A loop that counts to
+	// 100,000 takes two in each round.
+	mostFolds = 1 << 18
 
 	// mostFoldBytes bounds what such a node may hold; one that asks for more becomes part of the program. The exporters' shape
 	// arithmetic works on tens of numbers.
