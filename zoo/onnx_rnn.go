@@ -21,7 +21,8 @@ func recurrent(gates int, defaults []string) onnxOp {
 		d := x.Shape().Dimensions
 		steps, batch, dirs := d[0], d[1], w.Shape().Dimensions[0]
 		lstm := gates == 4
-		need(hidden >= 1 && dirs >= 1 && dirs <= 2 && steps >= 1 && steps <= mostNodes, "%d steps, %d directions, %d hidden values", steps, dirs, hidden)
+		need(steps <= mostNodes, "it takes %d steps, which are unrolled; a program has at most %d nodes", steps, mostNodes)
+		need(hidden >= 1 && dirs >= 1 && dirs <= 2 && steps >= 1, "%d steps, %d directions, %d hidden values", steps, dirs, hidden)
 		need(slices.Equal(w.Shape().Dimensions, []int{dirs, gates * hidden, d[2]}) && slices.Equal(r.Shape().Dimensions, []int{dirs, gates * hidden, hidden}),
 			"weights %v and %v for input %v and %d hidden values", w.Shape().Dimensions, r.Shape().Dimensions, d, hidden)
 		state := func(input, dir int) *node {

@@ -55,21 +55,11 @@ Without seed=, three seeds are run.`,
 			_, err := a.out.Write(lab.NormsRecipe())
 			return err
 		}
-		settings := map[string]any{}
-		if f.recipe != "" {
-			text, err := untrusted.ReadFile(f.recipe, train.MaxRecipe)
-			if err != nil {
-				return &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
-			}
-			if settings, err = strict.YAML(text); err == nil {
-				_, err = lab.Recipe(settings)
-			}
-			if err != nil {
-				return &fault.Input{File: f.recipe, Err: err}
-			}
+		settings, err := f.settings()
+		if err != nil {
+			return err
 		}
 		if f.recipe == "" && slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "norm=") }) {
-			var err error
 			if settings, err = strict.YAML(lab.NormsRecipe()); err != nil {
 				return err
 			}
@@ -125,6 +115,26 @@ Without seed=, three seeds are run.`,
 		return err
 	}
 	return cmd
+}
+
+// settings are those of the recipe that all runs share.
+func (f compareFlags) settings() (map[string]any, error) {
+	if f.recipe == "" {
+		return map[string]any{}, nil
+	}
+	defer collectEarly()()
+	text, err := untrusted.ReadFile(f.recipe, train.MaxRecipe)
+	if err != nil {
+		return nil, &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
+	}
+	settings, err := strict.YAML(text)
+	if err == nil {
+		_, err = lab.Recipe(settings)
+	}
+	if err != nil {
+		return nil, &fault.Input{File: f.recipe, Err: err}
+	}
+	return settings, nil
 }
 
 func hasSeeds(args []string) bool {

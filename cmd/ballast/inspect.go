@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -40,8 +39,7 @@ checkpoints (without running anything in them), TensorFlow.js models and NumPy a
 		if err != nil {
 			return err
 		}
-		// A file of many small entries makes many small objects. Collecting early keeps the peak near what is used.
-		defer debug.SetGCPercent(debug.SetGCPercent(10))
+		defer collectEarly()()
 		show, done := a.bytesCounter("checksum")
 		in, err := bundle.Inspect(c.Context(), path, show)
 		done()

@@ -119,7 +119,9 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 			}
 		}
 	}
+	restore := collectEarly()
 	plan, err := merge.NewPlan(recipe, o)
+	restore()
 	if err != nil {
 		return err
 	}
@@ -182,6 +184,7 @@ func (f mergeFlags) encode(ctx context.Context, m merge.Manifest, stage string) 
 
 // recipe reads the recipe, or makes one of the short form.
 func (f mergeFlags) recipe(args []string) (r merge.Recipe, dir string, err error) {
+	defer collectEarly()()
 	if f.method == "" {
 		if len(args) != 1 {
 			return r, "", &fault.Usage{Err: fmt.Errorf("%d arguments; give one recipe, or models and a --method", len(args))}

@@ -147,6 +147,7 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 
 // readRecipe reads the recipe, if a file is named, and puts the overrides on top.
 func readRecipe(args []string, dataName string) (train.Recipe, error) {
+	defer collectEarly()()
 	settings := map[string]any{}
 	file := ""
 	if len(args) > 0 && !strings.Contains(args[0], "=") {
