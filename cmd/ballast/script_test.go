@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -25,9 +26,26 @@ func TestMain(m *testing.M) {
 		notePeak()
 		os.Exit(code)
 	}
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tidied{m}, map[string]func(){
 		"ballast": func() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) },
 	})
+}
+
+// removeAtEnd are folders that several tests share; they go when all tests are over.
+var removeAtEnd []string
+
+// tidied is a run of all tests that removes them.
+type tidied struct{ tests *testing.M }
+
+// Run runs all tests.
+func (c tidied) Run() int {
+	code := c.tests.Run()
+	for _, dir := range removeAtEnd {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	return code
 }
 
 // TestScripts runs the real command: each file of testdata/script is commands, files, and what must come out. They run on the

@@ -70,6 +70,7 @@ var writerFiles = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	removeAtEnd = append(removeAtEnd, dir)
 	const rows, columns = 500, 1500
 	for i, name := range []string{"a", "b", "c"} {
 		r := rand.New(rand.NewPCG(uint64(i), 7))
