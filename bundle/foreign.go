@@ -78,13 +78,14 @@ func Identify(path string) (*Foreign, error) {
 		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	return identify(path, file)
+	return identify(path, file, file.Tensors())
 }
 
-func identify(path string, file weights.File) (*Foreign, error) {
+// identify describes a file with its tensors, which are made anew each time it is asked for them.
+func identify(path string, file weights.File, list []weights.Info) (*Foreign, error) {
 	f := &Foreign{Path: path, File: file.Path(), Kind: file.Kind(), Types: map[string]int{}, Missing: []string{}}
-	var names []string
-	for _, t := range file.Tensors() {
+	names := make([]string, 0, len(list))
+	for _, t := range list {
 		f.Tensors++
 		f.Parameters += int64(t.Elements)
 		f.Bytes += t.Bytes

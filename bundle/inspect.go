@@ -57,11 +57,12 @@ func Inspect(ctx context.Context, path string, progress func(done, total int64))
 		return nil, notOne(path, err)
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	foreign, err := identify(path, file)
+	in.List = file.Tensors()
+	foreign, err := identify(path, file, in.List)
 	if err != nil {
 		return nil, err
 	}
-	in.Foreign, in.Metadata, in.List = *foreign, file.Metadata(), file.Tensors()
+	in.Foreign, in.Metadata = *foreign, file.Metadata()
 	if in.Graph != nil && in.Graph.Runs {
 		in.Runs, in.Missing = true, []string{}
 	}
