@@ -2,6 +2,8 @@ module github.com/ballast-ml/ballast
 
 go 1.26.5
 
+toolchain go1.26.10
+
 require (
 	github.com/edsrzf/mmap-go v1.2.0
 	github.com/goccy/go-yaml v1.19.2

@@ -55,7 +55,7 @@ func child(dir string) error {
 	if err != nil {
 		return err
 	}
-	return result.Bundle.Save(filepath.Join(dir, "model"))
+	return result.Bundle.Replace(filepath.Join(dir, "model"))
 }
 
 func killRecipe() train.Recipe {
