@@ -324,11 +324,10 @@ func (v Verification) OK() bool {
 // maxManifest bounds a manifest; one of a thousand files has 200 kB.
 const maxManifest = 16 << 20
 
-// Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. Outputs must lie in the
-// manifest's folder, links followed. With inputs the files that were merged are compared too, where they still are. They are named by the
-// paths at which they were merged, which a stranger's manifest can say of any file, so they must lie in the current folder, links
-// followed, and of those that differ no more is said than that.
-func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verification, error) {
+// Verify compares the files of a merged model with its manifest. path is its folder, its file, or the manifest. Where inputs names a folder,
+// the files that were merged are compared too, those that are still there, at the paths at which they were merged. A stranger's manifest can
+// say any path, so they must lie in that folder, links followed, and of those that differ no more is said than that.
+func Verify(ctx context.Context, path, inputs string) (Manifest, []Verification, error) {
 	file := path
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
 		file = filepath.Join(path, ManifestFile)
@@ -343,10 +342,10 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 		return m, nil, err
 	}
 	from := make([]string, len(m.Inputs))
-	if inputs {
+	if inputs != "" {
 		for i, in := range m.Inputs {
-			if from[i], err = here(in.File); err != nil {
-				return m, nil, &fault.Input{File: file, Field: "inputs", Err: err, Mend: "run verify in a folder that holds the models that were merged, or leave --inputs out"}
+			if from[i], err = inFolder(inputs, in.File); err != nil {
+				return m, nil, &fault.Input{File: file, Field: "inputs", Err: err, Mend: "name the folder that holds the models that were merged, or leave the inputs out"}
 			}
 		}
 	}
@@ -367,7 +366,7 @@ func Verify(ctx context.Context, path string, inputs bool) (Manifest, []Verifica
 		}
 		list = append(list, Verification{File: o.File, Role: "output", Status: status})
 	}
-	if !inputs {
+	if inputs == "" {
 		return m, list, nil
 	}
 	for i, in := range m.Inputs {
@@ -398,24 +397,35 @@ func (m Manifest) wellFormed(file string) error {
 	return nil
 }
 
-// here is a path within the current folder, links followed.
-func here(name string) (string, error) {
-	rel := filepath.FromSlash(name)
-	if filepath.IsAbs(rel) {
-		current, err := os.Getwd()
-		if err != nil {
-			return "", err
-		}
-		if current, err = filepath.EvalSymlinks(current); err != nil {
-			return "", err
-		}
-		if rel, err = filepath.Rel(current, rel); err != nil {
-			return "", err
-		}
+// inFolder is the path of an input, relative ones counted from the current folder, if it lies in dir, links followed.
+func inFolder(dir, name string) (string, error) {
+	where := dir
+	if dir == "." {
+		where = "the current folder"
 	}
-	path, err := untrusted.Inside(".", filepath.ToSlash(rel))
+	outside := fmt.Errorf("%q lies outside %s", strict.Short(name), where)
+	root, err := filepath.Abs(dir)
 	if err != nil {
-		return "", fmt.Errorf("%q lies outside the current folder", strict.Short(name))
+		return "", err
+	}
+	if root, err = filepath.EvalSymlinks(root); err != nil {
+		return "", err
+	}
+	abs, err := filepath.Abs(filepath.FromSlash(name))
+	if err != nil {
+		return "", err
+	}
+	// The folder may be named by way of a link, as the current one often is; the file itself may be gone.
+	if real, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+		abs = filepath.Join(real, filepath.Base(abs))
+	}
+	rel, err := filepath.Rel(root, abs)
+	if err != nil {
+		return "", outside
+	}
+	path, err := untrusted.Inside(root, filepath.ToSlash(rel))
+	if err != nil {
+		return "", outside
 	}
 	return path, nil
 }

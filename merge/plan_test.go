@@ -115,7 +115,7 @@ func TestEngineEqualsMemory(t *testing.T) {
 				if len(result.Inputs) == 0 || len(result.Outputs) < 3 || result.Tensors != len(names) {
 					t.Fatalf("the result is %+v", result)
 				}
-				_, list, err := merge.Verify(t.Context(), o.Out, true)
+				_, list, err := merge.Verify(t.Context(), o.Out, dir)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -28,7 +29,7 @@ const exitCodes = `Exit codes:
     0  ok
     1  failed in another way
     2  wrong usage: a flag, an argument, a setting or a name that does not exist, an output that is in the way
-    3  a bad input: a file, folder, recipe or archive that is damaged, not what it should be, or not understood
+    3  a bad input: a file, folder, recipe or archive that is missing, damaged, not what it should be, or not understood
     4  a claim, threshold or check was measured and is not met
     5  out of disk or memory, or beyond a limit: --memory, quota, file size, open files, processor time; also where
        standard output cannot take the result
@@ -101,6 +102,8 @@ func codeOf(err error) int {
 	case errors.As(err, &unmet):
 		return exitUnmet
 	case some(err, func(e error) bool { bad, ok := e.(interface{ BadInput() bool }); return ok && bad.BadInput() }):
+		return exitBadInput
+	case errors.Is(err, fs.ErrNotExist): // what was named is not there
 		return exitBadInput
 	}
 	return exitFailed

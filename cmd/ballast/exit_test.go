@@ -43,6 +43,7 @@ func TestCodeOf(t *testing.T) {
 		{errors.New("x"), exitFailed},
 		{usage, exitUsage}, {fmt.Errorf("a: %w", usage), exitUsage}, {&fault.Usage{Err: bad}, exitUsage}, {errors.New(`unknown command "x" for "ballast"`), exitUsage},
 		{bad, exitBadInput}, {fmt.Errorf("a: %w", bad), exitBadInput}, {errors.Join(errors.New("x"), bad), exitBadInput}, {&untrusted.Error{}, exitBadInput},
+		{&fs.PathError{Op: "open", Path: "f", Err: syscall.ENOENT}, exitBadInput}, {&fs.PathError{Op: "open", Path: "f", Err: syscall.EACCES}, exitFailed},
 		{errors.Join(someError{}, fmt.Errorf("a: %w", errors.Join(someError{}, someError{bad: true}))), exitBadInput}, // the first that has the method says no
 		{unmet, exitUnmet}, {errors.Join(errors.New("x"), unmet), exitUnmet},
 		{full, exitExhausted}, {errors.Join(bad, full), exitExhausted}, {errors.Join(unmet, fmt.Errorf("a: %w", full)), exitExhausted},

@@ -145,7 +145,7 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 		a.remark("note: %d values were too large for the type of the output and became its largest", result.Saturated)
 	}
 	if f.verify {
-		if err := a.verifyMerged(cmd, o.Out, false, nil); err != nil {
+		if err := a.verifyMerged(cmd, o.Out, "", nil); err != nil {
 			return err
 		}
 	}

@@ -14,19 +14,24 @@ import (
 
 func newVerify(a *app) *cobra.Command {
 	var inputs bool
+	var folder string
 	cmd := &cobra.Command{
 		Use:   "verify FOLDER",
 		Short: "Compare a merged model with the checksums of its manifest",
 		Long: `Verify reads the files of a model that "ballast merge" has written and compares their SHA-256 with the manifest beside them,
-ballast-merge.json. With --inputs the files it was merged from are compared too, where they still are: run it in a folder that holds
-them, since no file outside the current folder is read.`,
+ballast-merge.json. With --inputs the files it was merged from are compared too, where they still are: they
+must lie in the current folder, or in the one that --inputs-in names, since a manifest could name any file.`,
 		Example: `  ballast verify merged
-  ballast verify merged.safetensors --inputs --json`,
+  ballast verify merged.safetensors --inputs-in /models --json`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
 	cmd.Flags().BoolVar(&inputs, "inputs", false, "compare the files it was merged from too")
+	cmd.Flags().StringVar(&folder, "inputs-in", "", "the same, of files in this folder")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.verifyMerged(cmd, args[0], inputs, func(list []merge.Verification, m merge.Manifest) error {
+		if inputs && folder == "" {
+			folder = "."
+		}
+		return a.verifyMerged(cmd, args[0], folder, func(list []merge.Verification, m merge.Manifest) error {
 			if a.json {
 				return a.printJSON(struct {
 					Recipe json.RawMessage      `json:"recipe"`
@@ -46,7 +51,7 @@ them, since no file outside the current folder is read.`,
 }
 
 // verifyMerged compares, shows what was found, and fails where something differs.
-func (a *app) verifyMerged(cmd *cobra.Command, path string, inputs bool, show func([]merge.Verification, merge.Manifest) error) error {
+func (a *app) verifyMerged(cmd *cobra.Command, path, inputs string, show func([]merge.Verification, merge.Manifest) error) error {
 	m, list, err := merge.Verify(cmd.Context(), path, inputs)
 	if err != nil {
 		return err
