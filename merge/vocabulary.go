@@ -142,7 +142,6 @@ func readTokens(dir string) (map[string]int, error) {
 	if err := json.Unmarshal(text, &file); err != nil {
 		return nil, &fault.Input{File: path, Err: untrusted.JSONError(err), Mend: "get it again"}
 	}
-	text = nil // the vocabulary alone may be some hundred megabytes, and is held twice by now
 	tokens := map[string]int{}
 	if bytes.HasPrefix(file.Model.Vocab, []byte("[")) {
 		err = listedTokens(file.Model.Vocab, tokens)

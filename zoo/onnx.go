@@ -673,7 +673,7 @@ func (b *onnxBuild) fold(c *onnxCall, op onnxOp) (out []*onnxValue, ok bool) {
 
 // hold counts a value that is known, until release.
 func (b *onnxBuild) hold(t *tensors.Tensor) {
-	b.held += int64(t.Memory())
+	b.held += int64(t.ByteSize())
 	if err := memory.Need("what is computed while the program is built", b.held); err != nil {
 		panic(err)
 	}

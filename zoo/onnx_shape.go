@@ -844,7 +844,7 @@ func loopOp(c *onnxCall) []*onnxValue {
 		on = out[0]
 		copy(state, out[1:1+len(state)])
 		for j, v := range out[1+len(state):] {
-			scans[j].add(c, v)
+			scans[j].add(v)
 		}
 		b.held = held // what the round made and nothing took is gone
 		for _, v := range state {
@@ -876,13 +876,13 @@ type onnxRows struct {
 	bytes int64 // of those that are known
 }
 
-func (r *onnxRows) add(c *onnxCall, v *onnxValue) {
+func (r *onnxRows) add(v *onnxValue) {
 	if len(r.rows) > 0 {
 		need(v.shape().Equal(r.rows[0].shape()), "an output of its body is %s in one round and %s in another", r.rows[0].shape(), v.shape())
 	}
 	r.rows = append(r.rows, v)
 	if v.known != nil {
-		r.bytes += int64(v.known.Memory())
+		r.bytes += int64(v.known.ByteSize())
 	}
 }
 
@@ -963,7 +963,7 @@ func scanOp(c *onnxCall) []*onnxValue {
 		out := branch(c, body, values)
 		copy(state, out[:len(state)])
 		for j, v := range out[len(state):] {
-			scans[j].add(c, v)
+			scans[j].add(v)
 		}
 		if now := len(c.g.Nodes()); i == 1 { // every round builds what the second did
 			c.parts((now - before) * (rounds - 2))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -137,17 +138,17 @@ func sameFault(err, outErr error) bool {
 	return some(err, func(e error) bool { return e == kept }) //nolint:errorlint // the very same one
 }
 
+// ranOut is what the system says when a resource ran out.
+var ranOut = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE}
+
 // exhausted reports whether a resource ran out: what says so itself, and what the system says.
 func exhausted(err error) bool {
 	return some(err, func(e error) bool {
 		if out, ok := e.(interface{ Exhausted() bool }); ok && out.Exhausted() {
 			return true
 		}
-		switch e { //nolint:errorlint // some has unwrapped it
-		case syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE:
-			return true
-		}
-		return false
+		number, ok := e.(syscall.Errno) //nolint:errorlint // some has unwrapped it
+		return ok && slices.Contains(ranOut, number)
 	}) || strings.Contains(err.Error(), "PJRT error (code=8)") // RESOURCE_EXHAUSTED, which XLA says in words alone
 }
 
