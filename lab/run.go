@@ -23,7 +23,7 @@ import (
 	"github.com/ballast-ml/ballast/format/tfevents"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
-	"github.com/ballast-ml/ballast/internal/runlock"
+	"github.com/ballast-ml/ballast/internal/lock"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/train"
 )
@@ -76,7 +76,7 @@ type Run struct {
 	Dir string
 
 	meta    Meta
-	lock    *runlock.Lock
+	lock    *lock.Lock
 	metrics *os.File
 	lines   *bufio.Writer
 	events  *tfevents.Writer
@@ -95,15 +95,14 @@ func Start(o StartOptions) (*Run, error) {
 	if err := untrusted.FolderNoLink(filepath.Join(o.Dir, "artifacts")); err != nil {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
-	lock, err := runlock.Take(filepath.Join(o.Dir, "run.lock"))
-	var busy *runlock.Busy
-	if errors.As(err, &busy) {
-		return nil, fmt.Errorf("lab: %s is in use by %s; wait for it, or choose another folder", o.Dir, busy.Who())
-	}
+	held, owner, err := lock.Try(filepath.Join(o.Dir, "run.lock"))
 	if err != nil {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
-	r := &Run{Dir: o.Dir, lock: lock, last: -1}
+	if held == nil {
+		return nil, fmt.Errorf("lab: %s is in use by %s; wait for it, or choose another folder", o.Dir, owner)
+	}
+	r := &Run{Dir: o.Dir, lock: held, last: -1}
 	if err := r.open(o); err != nil {
 		return nil, errors.Join(err, r.close())
 	}

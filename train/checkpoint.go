@@ -17,7 +17,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/runlock"
+	"github.com/ballast-ml/ballast/internal/lock"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -60,7 +60,7 @@ var Files = []string{
 // checkpoints is the folder of one run's checkpoints, locked against a second run.
 type checkpoints struct {
 	dir    string
-	lock   *runlock.Lock
+	lock   *lock.Lock
 	policy Checkpoint
 	last   string // newest one written or gone on from, "" = none
 }
@@ -74,15 +74,14 @@ func openCheckpoints(runDir string, policy Checkpoint) (*checkpoints, error) {
 	if err := untrusted.FolderNoLink(c.dir); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	lock, err := runlock.Take(filepath.Join(c.dir, lockFile))
-	var busy *runlock.Busy
-	if errors.As(err, &busy) {
-		return nil, fmt.Errorf("train: %s: another run (%s) writes here; wait for it or use another folder", runDir, busy.Who())
-	}
+	held, owner, err := lock.Try(filepath.Join(c.dir, lockFile))
 	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
-	c.lock = lock
+	if held == nil {
+		return nil, fmt.Errorf("train: %s: another run (%s) writes here; wait for it or use another folder", runDir, owner)
+	}
+	c.lock = held
 	if err := durable.RemoveTemporaries(c.dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("train: %w", err), c.close())
 	}

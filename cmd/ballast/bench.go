@@ -13,7 +13,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bench"
 	"github.com/ballast-ml/ballast/internal/fault"
-	"github.com/ballast-ml/ballast/internal/runlock"
+	"github.com/ballast-ml/ballast/internal/lock"
 )
 
 func newBench(a *app) *cobra.Command {
@@ -113,7 +113,7 @@ two files of --out side by side.`,
 // benchFolder makes the folder of the benchmark's files, on the disk that is measured, and removes those that a benchmark that was
 // killed has left.
 func (a *app) benchFolder(o *bench.Options) (remove func(), err error) {
-	const pattern, lockFile = ".bench-*", "lock"
+	const pattern, lockFile = ".ballast-bench-*", "lock"
 	left, err := filepath.Glob(pattern)
 	if err != nil {
 		return nil, err
@@ -123,11 +123,11 @@ func (a *app) benchFolder(o *bench.Options) (remove func(), err error) {
 		if stat, err := os.Lstat(path); err != nil || !stat.Mode().IsRegular() {
 			continue // not made here
 		}
-		lock, err := runlock.Take(path)
-		if err != nil {
+		held, _, err := lock.Try(path)
+		if err != nil || held == nil {
 			continue // in use
 		}
-		if err := errors.Join(lock.Release(), os.RemoveAll(dir)); err != nil {
+		if err := errors.Join(held.Release(), os.RemoveAll(dir)); err != nil {
 			return nil, err
 		}
 		a.remark("removed what an earlier benchmark left: %s", dir)
@@ -135,7 +135,7 @@ func (a *app) benchFolder(o *bench.Options) (remove func(), err error) {
 	if o.Dir, err = os.MkdirTemp(".", pattern); err != nil {
 		return nil, err
 	}
-	lock, err := runlock.Take(filepath.Join(o.Dir, lockFile))
+	held, _, err := lock.Try(filepath.Join(o.Dir, lockFile)) // nobody else knows the folder
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(o.Dir))
 	}
@@ -143,7 +143,7 @@ func (a *app) benchFolder(o *bench.Options) (remove func(), err error) {
 	// Files of a benchmark that stay do no harm: the next one removes them.
 	a.stop.cleanup(func() { _ = os.RemoveAll(dir) })
 	return func() {
-		_ = lock.Release()
+		_ = held.Release()
 		_ = os.RemoveAll(dir)
 	}, nil
 }
