@@ -480,16 +480,16 @@ func arrayPipe(name string, others map[string][]byte) func(dir string) error {
 func arrayBlocking() []hostile {
 	saved := map[string][]byte{"z.npy": twoLogits, "y.npy": twoLabels}
 	list := []hostile{
-		{kind: "blocking", name: "npy-evaluate-logits", files: arrayPipe("p", saved), run: []string{"evaluate", "--logits", "p", "--labels", "y.npy"}},
-		{kind: "blocking", name: "npy-evaluate-labels", files: arrayPipe("p", saved), run: []string{"evaluate", "--logits", "z.npy", "--labels", "p"}},
-		{kind: "blocking", name: "npy-calibrate-logits", files: arrayPipe("p", saved), run: []string{"calibrate", "--logits", "p", "--labels", "y.npy", "--out", "s.npy"}},
-		{kind: "blocking", name: "npy-calibrate-labels", files: arrayPipe("p", saved), run: []string{"calibrate", "--logits", "z.npy", "--labels", "p", "--out", "s.npy"}},
-		{kind: "blocking", name: "npy-data-examples", files: arrayPipe("p.npy", saved), run: []string{"data", "show", "npy:p.npy,y.npy"}},
-		{kind: "blocking", name: "npy-data-labels", files: arrayPipe("p.npy", saved), run: []string{"data", "show", "npy:z.npy,p.npy"}},
-		{kind: "blocking", name: "npy-run-input", files: arrayPipe("p.npy", saved), run: []string{"run", "model", "--input", "p.npy", "--output", "o.npz"}},
-		{kind: "blocking", name: "npz-inspect", files: arrayPipe("a.npz", nil), run: inspectNPZ},
-		{kind: "blocking", name: "npz-convert", files: arrayPipe("a.npz", nil), run: convertNPZ},
-		{kind: "blocking", name: "npz-soup", files: arrayPipe("a.npz", map[string][]byte{"b.npz": rawZip(rawEntry{name: "a.npy", data: goodArray})}), run: []string{"soup", "b.npz", "a.npz", "--method", "uniform", "--out", "soup"}},
+		{kind: "pipe", name: "npy-evaluate-logits", files: arrayPipe("p", saved), run: []string{"evaluate", "--logits", "p", "--labels", "y.npy"}},
+		{kind: "pipe", name: "npy-evaluate-labels", files: arrayPipe("p", saved), run: []string{"evaluate", "--logits", "z.npy", "--labels", "p"}},
+		{kind: "pipe", name: "npy-calibrate-logits", files: arrayPipe("p", saved), run: []string{"calibrate", "--logits", "p", "--labels", "y.npy", "--out", "s.npy"}},
+		{kind: "pipe", name: "npy-calibrate-labels", files: arrayPipe("p", saved), run: []string{"calibrate", "--logits", "z.npy", "--labels", "p", "--out", "s.npy"}},
+		{kind: "pipe", name: "npy-data-examples", files: arrayPipe("p.npy", saved), run: []string{"data", "show", "npy:p.npy,y.npy"}},
+		{kind: "pipe", name: "npy-data-labels", files: arrayPipe("p.npy", saved), run: []string{"data", "show", "npy:z.npy,p.npy"}},
+		{kind: "pipe", name: "npy-run-input", files: arrayPipe("p.npy", saved), run: []string{"run", "model", "--input", "p.npy", "--output", "o.npz"}},
+		{kind: "pipe", name: "npz-inspect", files: arrayPipe("a.npz", nil), run: inspectNPZ},
+		{kind: "pipe", name: "npz-convert", files: arrayPipe("a.npz", nil), run: convertNPZ},
+		{kind: "pipe", name: "npz-soup", files: arrayPipe("a.npz", map[string][]byte{"b.npz": rawZip(rawEntry{name: "a.npy", data: goodArray})}), run: []string{"soup", "b.npz", "a.npz", "--method", "uniform", "--out", "soup"}},
 	}
 	for i := range list {
 		list[i].want = "it is a pipe"

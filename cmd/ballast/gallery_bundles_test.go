@@ -115,7 +115,7 @@ func bundleJSON() []hostile {
 		"wrong kind": func(m map[string]any) { m["input_shape"] = escape },
 	} {
 		for verb, run := range map[string][]string{"inspect": inspectBundle, "inspect as JSON": {"inspect", "b", "--json"}} {
-			all = append(all, hostile{kind: "escapes", name: "bundle " + name + ", " + verb, files: tinyBundle(edit), run: run, exit: []int{exitOK, exitBadInput}})
+			all = append(all, hostile{kind: "escape", name: "bundle " + name + ", " + verb, files: tinyBundle(edit), run: run, exit: []int{exitOK, exitBadInput}})
 		}
 	}
 	return all
@@ -199,14 +199,14 @@ func bundleFiles() []hostile {
 		return errors.Join(tinyBundle(nil)(dir), rename(dir, "b/model.safetensors", "weights"))
 	}
 	return []hostile{
-		{kind: "pipes", name: "bundle manifest", files: namedPipe("b/ballast.json"), run: inspectBundle, want: "it is a pipe"},
-		{kind: "pipes", name: "bundle weights", files: both(manifest, namedPipe("b/model.safetensors")), run: inspectBundle, want: "pipe"},
-		{kind: "pipes", name: "bundle manifest is a device", files: recipeLink("b/ballast.json", "/dev/zero"), run: inspectBundle},
-		{kind: "pipes", name: "bundle manifest is a folder", files: file("b/ballast.json/x", nil), run: inspectBundle},
-		{kind: "links", name: "bundle manifest elsewhere", files: both(secret, recipeLink("b/ballast.json", "../secret")), run: inspectBundle, want: "outside its folder"},
-		{kind: "links", name: "bundle weights elsewhere", files: both(manifest, recipeLink("b/model.safetensors", "../weights")), run: inspectBundle, want: "outside its folder"},
-		{kind: "links", name: "bundle weights in a circle", files: both(manifest, recipeLink("b/model.safetensors", "model.safetensors")), run: inspectBundle},
-		{kind: "links", name: "bundle is a link", files: both(tinyBundle(nil), recipeLink("a", "b")), run: []string{"inspect", "a"}, exit: []int{exitOK}},
+		{kind: "pipe", name: "bundle manifest", files: namedPipe("b/ballast.json"), run: inspectBundle, want: "it is a pipe"},
+		{kind: "pipe", name: "bundle weights", files: both(manifest, namedPipe("b/model.safetensors")), run: inspectBundle, want: "pipe"},
+		{kind: "pipe", name: "bundle manifest is a device", files: recipeLink("b/ballast.json", "/dev/zero"), run: inspectBundle},
+		{kind: "pipe", name: "bundle manifest is a folder", files: file("b/ballast.json/x", nil), run: inspectBundle},
+		{kind: "outside", name: "bundle manifest elsewhere", files: both(secret, recipeLink("b/ballast.json", "../secret")), run: inspectBundle, want: "outside its folder"},
+		{kind: "outside", name: "bundle weights elsewhere", files: both(manifest, recipeLink("b/model.safetensors", "../weights")), run: inspectBundle, want: "outside its folder"},
+		{kind: "outside", name: "bundle weights in a circle", files: both(manifest, recipeLink("b/model.safetensors", "model.safetensors")), run: inspectBundle},
+		{kind: "outside", name: "bundle is a link", files: both(tinyBundle(nil), recipeLink("a", "b")), run: []string{"inspect", "a"}, exit: []int{exitOK}},
 	}
 }
 
@@ -222,7 +222,7 @@ func runFolders() []hostile {
 		}
 	}
 	broken := func(name string, files func(string) error) hostile {
-		return hostile{kind: "links", name: "checkpoint " + name, files: files, run: resume, exit: []int{exitOK, exitBadInput, exitUsage}, engine: true, writes: true, within: bigWithin}
+		return hostile{kind: "outside", name: "checkpoint " + name, files: files, run: resume, exit: []int{exitOK, exitBadInput, exitUsage}, engine: true, writes: true, within: bigWithin}
 	}
 	with := func(name, target string) func(string) error {
 		return func(dir string) error {
@@ -266,21 +266,21 @@ func mergeManifests() []hostile {
 	return []hostile{
 		add("paths", "an output above", "outside|leads out", manifest(none, output("../secret", 7, sum))),
 		add("paths", "an absolute output", "outside|leads out", manifest(none, output("/etc/passwd", 7, sum))),
-		add("links", "an output elsewhere", "outside", then(manifest(none, output("o", 7, sum)), recipeLink("m/o", "../secret"))),
-		add("pipes", "an output", "no regular file", then(manifest(none, output("o", 0, sum)), namedPipe("m/o"))),
-		add("pipes", "an input that is a device", "outside the current folder", manifest(one("/dev/zero", 0, sum), none)),
-		add("pipes", "an input that is a folder", "no regular file", manifest(one("m", 0, sum), none)),
+		add("outside", "an output elsewhere", "outside", then(manifest(none, output("o", 7, sum)), recipeLink("m/o", "../secret"))),
+		add("pipe", "an output", "no regular file", then(manifest(none, output("o", 0, sum)), namedPipe("m/o"))),
+		add("pipe", "an input that is a device", "outside the current folder", manifest(one("/dev/zero", 0, sum), none)),
+		add("pipe", "an input that is a folder", "no regular file", manifest(one("m", 0, sum), none)),
 		add("paths", "an input of another size", "it has another size", manifest(one("secret", 8, sum), none)),
 		add("paths", "an input of another sum", "it has another SHA-256", manifest(one("secret", 7, sum), none)),
 		add("paths", "an input that is missing", "missing", manifest(one("nowhere", 7, sum), none), exitOK),
 		add("malformed", "no sum", "has no SHA-256", manifest(none, output("o", 1, ""))),
 		add("malformed", "a negative size", "has no SHA-256 or size", manifest(none, output("o", -1, sum))),
 		add("malformed", "a size beyond 64 bits", "want a whole number", manifest(none, json.RawMessage(`[{"file": "o", "bytes": 99999999999999999999, "sha256": ""}]`))),
-		add("escapes", "an output", "", manifest(none, output("a\x1b]0;PWN\a\x1b[2J\u009b", 1, sum))),
-		add("escapes", "an input", "", manifest(one("a\x1b]0;PWN\a\x1b[2J\u009b", 1, sum), none), exitOK, exitBadInput),
+		add("escape", "an output", "", manifest(none, output("a\x1b]0;PWN\a\x1b[2J\u009b", 1, sum))),
+		add("escape", "an input", "", manifest(one("a\x1b]0;PWN\a\x1b[2J\u009b", 1, sum), none), exitOK, exitBadInput),
 		add("amplification", "outputs", "it has 300000 items", manifest(none, make([]struct{}, 300_000))),
 		add("amplification", "a deep recipe", "nested in more than 100 levels", file("m/ballast-merge.json", []byte(`{"recipe": `+strings.Repeat("[", 9_000)+strings.Repeat("]", 9_000)+"}"))),
-		add("pipes", "a manifest", "it is a pipe", namedPipe("m/ballast-merge.json")),
+		add("pipe", "a manifest", "it is a pipe", namedPipe("m/ballast-merge.json")),
 		add("amplification", "a manifest of a device", "", recipeLink("m/ballast-merge.json", "/dev/zero")),
 	}
 }

@@ -365,7 +365,7 @@ func pickleForms() []hostile {
 	for i := range list {
 		list[i].kind, list[i].name = "malformed", "pth-"+list[i].name
 		if strings.Contains(list[i].name, "pipe") {
-			list[i].kind = "blocking"
+			list[i].kind = "pipe"
 		}
 		if list[i].run == nil {
 			list[i].run = inspectPTH
@@ -407,7 +407,7 @@ func pickleShards() []hostile {
 			}
 			return os.Symlink("../secret.bin", filepath.Join(dir, "m", "b.bin"))
 		}},
-		{kind: "blocking", name: "shard-pipe", files: arrayPipe("a.bin", map[string][]byte{index: []byte(`{"weight_map": {"w": "a.bin"}}`)}), run: []string{"inspect", "."}, want: "it is a pipe"},
+		{kind: "pipe", name: "shard-pipe", files: arrayPipe("a.bin", map[string][]byte{index: []byte(`{"weight_map": {"w": "a.bin"}}`)}), run: []string{"inspect", "."}, want: "it is a pipe"},
 		{kind: "amplification", name: "shard-index-of-short-keys", files: arrayMade("m/"+index, func() []byte { return []byte(keys(800000, "a.bin")) }), want: "more than 524288 values"},
 		{kind: "amplification", name: "shard-index-of-shorter-keys", files: arrayMade("m/"+index, func() []byte { return []byte(keys(400000, "")) }), want: "more names than"},
 		{kind: "amplification", name: "shard-index-of-many-shards", files: arrayMade("m/"+index, func() []byte { return []byte(keys(10000, "#.bin")) }), want: "more than 4096 shards"},

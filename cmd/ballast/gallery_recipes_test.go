@@ -166,9 +166,9 @@ func recipePaths() []hostile {
 	}
 	for verb, run := range recipeVerbs {
 		all = append(all,
-			hostile{kind: "pipes", name: "recipe of " + verb, files: namedPipe("r.yaml"), run: run, want: "it is a pipe"},
-			hostile{kind: "pipes", name: "recipe of " + verb + " is a folder", files: file("r.yaml/x", nil), run: run, want: "it is a folder"},
-			hostile{kind: "pipes", name: "recipe of " + verb + " is a device", files: recipeLink("r.yaml", "/dev/zero"), run: run, want: "it is a device"})
+			hostile{kind: "pipe", name: "recipe of " + verb, files: namedPipe("r.yaml"), run: run, want: "it is a pipe"},
+			hostile{kind: "pipe", name: "recipe of " + verb + " is a folder", files: file("r.yaml/x", nil), run: run, want: "it is a folder"},
+			hostile{kind: "pipe", name: "recipe of " + verb + " is a device", files: recipeLink("r.yaml", "/dev/zero"), run: run, want: "it is a device"})
 	}
 	return all
 }
@@ -188,7 +188,7 @@ func recipeTexts() []hostile {
 			"syntax":     "a: [\"" + escape + "\"\n\x1b]0;PWN\a: {",
 			"raw escape": "steps: \x1b]0;PWN\a\x1b[2J\nmerge_method: \x1b[2J\n",
 		} {
-			all = append(all, hostile{kind: "escapes", name: "recipe of " + verb + ", " + name, files: file("r.yaml", []byte(text)), run: run})
+			all = append(all, hostile{kind: "escape", name: "recipe of " + verb + ", " + name, files: file("r.yaml", []byte(text)), run: run})
 		}
 	}
 	return all
