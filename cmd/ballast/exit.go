@@ -80,7 +80,11 @@ func exitCode(ctx context.Context, a *app, err error) int {
 	case errors.Is(cause, closedPipe{}):
 		return exitClosedPipe
 	case errors.As(cause, &stopped):
-		fmt.Fprintln(a.err, "ballast:", stopped)
+		if a.stop != nil {
+			a.stop.tell(stopped.Error())
+		} else {
+			fmt.Fprintln(a.err, "ballast:", stopped)
+		}
 		if !exhausted(err) { // where the state could not be saved, that is what counts
 			return stopped.code()
 		}

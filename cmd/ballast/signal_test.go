@@ -4,7 +4,9 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +19,10 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	ot "github.com/ballast-ml/ballast/internal/onnxtest"
+
+	"github.com/ballast-ml/ballast/format/npy"
 )
 
 // held is a state in which the command stays until somebody ends it.
@@ -24,7 +30,8 @@ type held struct {
 	name  string
 	args  []string
 	setup func(t *testing.T, dir string) (env []string) // nil = nothing
-	ready func(dir string) bool                         // nil = the process runs for half a second
+	ready func(dir string) bool                         // nil = the process runs for half a second, or for wait
+	wait  time.Duration
 	full  bool                                          // standard output is a pipe that nobody reads
 	saves bool                                          // it ends by itself after the present update and its save
 	after func(t *testing.T, dir string)                // what must be there once it has ended by the first signal
@@ -85,6 +92,44 @@ func heldStates() []held {
 			t.Errorf("meta.json: %v\n%s", err, meta)
 		}
 	}
+	// Models of 12 GB that take no room: whatever reads or merges them is at it for a while.
+	large := func(t *testing.T, dir string) []string {
+		t.Helper()
+		const bytes = 12 << 30
+		header := fmt.Sprintf(`{"w":{"dtype":"F32","shape":[%d,1024],"data_offsets":[0,%d]}}`, bytes/4096, bytes)
+		for _, name := range []string{"a", "b", "c"} {
+			path := filepath.Join(dir, name+".safetensors")
+			content := append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...)
+			if err := errors.Join(os.WriteFile(path, content, 0o644), os.Truncate(path, int64(len(content))+bytes)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return nil
+	}
+	// A graph that XLA compiles for a minute.
+	compiled := func(t *testing.T, dir string) []string {
+		t.Helper()
+		if !galleryXLA() {
+			t.Skip("XLA's plugin is not installed here")
+		}
+		m := ot.Model{
+			Opset: 18, Inputs: []ot.Value{{Name: "x", Type: ot.Float, Shape: []any{8, 8}}}, Outputs: []ot.Value{{Name: "y", Type: ot.Float, Shape: []any{8, 8}}},
+		}
+		last := "x"
+		for i := range 20_000 {
+			name := fmt.Sprint("v", i)
+			m.Nodes = append(m.Nodes, ot.Node{Op: []string{"MatMul", "Softmax", "Sin"}[i%3], Inputs: []string{last}, Outputs: []string{name}})
+			if i%3 == 0 {
+				m.Nodes[i].Inputs = append(m.Nodes[i].Inputs, last)
+			}
+			last = name
+		}
+		m.Nodes = append(m.Nodes, ot.Node{Op: "Identity", Inputs: []string{last}, Outputs: []string{"y"}})
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, "m.onnx"), m.Bytes(), 0o644), npy.WriteFile(filepath.Join(dir, "x.npy"), []int{8, 8}, make([]float32, 64))); err != nil {
+			t.Fatal(err)
+		}
+		return []string{"BALLAST_ENGINE=xla:cpu"}
+	}
 	holes := strings.Fields("inpaint --data npy:slopes.npy,slope_labels.npy --out holes side=12 patches=16 held=4 batch=4 steps=10000000 " +
 		"generator.base=2 generator.blocks=1 discriminator.base=2 discriminator.halves=1 holes.least=2 holes.most=4")
 	return []held{
@@ -99,6 +144,13 @@ func heldStates() []held {
 		{name: "bench", args: []string{"bench", "limits", "train"}},
 		{name: "reproduce", args: []string{"reproduce", "grokking", "--ledger", "ledger.json"}, ready: exists("runs/reproduce/*")},
 		{name: "demo", args: []string{"demo", "--quick"}, ready: exists("runs/demo-quick/training/checkpoints/lock"), saves: true},
+		{name: "inspect", args: strings.Fields("inspect a.safetensors"), setup: large},
+		{name: "merge", args: strings.Fields("merge a.safetensors b.safetensors --method linear --out m"), setup: large, ready: exists(".m.ballast-work/*")},
+		{name: "merge to gguf", args: strings.Fields("merge a.safetensors b.safetensors --method linear --out m.gguf"), setup: large, ready: exists(".m.gguf.ballast-stage/.merged.ballast-work/*")},
+		{name: "merge diff", args: strings.Fields("merge diff a.safetensors b.safetensors"), setup: large},
+		{name: "convert", args: strings.Fields("convert a.safetensors --to gguf --type Q8_0 --out a.gguf"), setup: large, ready: exists(".a.gguf.ballast-tmp")},
+		{name: "soup", args: strings.Fields("soup a.safetensors b.safetensors --method uniform --out m"), setup: large, ready: exists(".m.ballast-tmp/.*")},
+		{name: "a graph that compiles", args: strings.Fields("run m.onnx --input x=x.npy --output y.npz"), setup: compiled, wait: 4 * time.Second},
 		{name: "a pipe for a model", args: []string{"inspect", "d"}, setup: func(t *testing.T, dir string) []string {
 			t.Helper()
 			if err := errors.Join(os.Mkdir(filepath.Join(dir, "d"), 0o755), syscall.Mkfifo(filepath.Join(dir, "d", "model.safetensors"), 0o644)); err != nil {
@@ -175,7 +227,7 @@ func (h held) end(t *testing.T, signals []syscall.Signal) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	if h.ready == nil {
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(max(h.wait, 500*time.Millisecond))
 	}
 	for began := time.Now(); h.ready != nil && !h.ready(dir); time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > 30*time.Second {

@@ -57,6 +57,7 @@ type stopper struct {
 	signals chan os.Signal
 	done    chan struct{}
 	once    sync.Once
+	told    sync.Once
 	errOut  *os.File
 
 	mu       sync.Mutex
@@ -137,14 +138,21 @@ func (s *stopper) insist(cause error, code int) {
 
 // end ends the process from outside the verb.
 func (s *stopper) end(why string, code int) {
-	if why != "" {
-		s.say(why)
-	}
+	s.tell(why)
 	s.mu.Lock()
 	for _, cleanup := range s.cleanups {
 		cleanup()
 	}
 	os.Exit(code) //nolint:forbidigo // the verb does not come to an end
+}
+
+// tell says why the process ends, once: the verb may be at its end when a second signal comes.
+func (s *stopper) tell(why string) {
+	s.told.Do(func() {
+		if why != "" {
+			s.say(why)
+		}
+	})
 }
 
 // say writes a line to standard error, which may be a pipe that is full.
