@@ -218,8 +218,8 @@ var printing = []string{
 	"--help", "version", "version --json", "papers", "papers --json", "papers --markdown", "papers ghost-batch-norm", "papers ghost-batch-norm --recipe", "data list", "data list --json", "data show optdigits",
 	"data show optdigits --json", "engine", "engine --json", "bench --list", "bench --list --json", "bench --compare bench.json bench.json", "inspect a.safetensors", "inspect a.safetensors --json",
 	"evaluate run/model --data optdigits --suite clean", "evaluate run/model --data optdigits --suite clean --json", "merge diff a.safetensors b.safetensors", "merge merge.yaml --out other --dry-run",
-	"verify merged", "train --print-recipe", "compare --print-recipe", "inpaint --print-config", "completion bash", "help merge", "data", "convert a.safetensors --to npz --out a.npz",
-	"run run/model --input digits.npy --output o.npz", "evaluate --logits logits.npy --labels good.npy", "train recipe.yaml --out twice --resume",
+	"verify merged", "train --print-recipe", "compare --print-recipe", "inpaint --print-config", "completion bash", "help merge", "data", "convert a.safetensors --to npz --out a.npz --overwrite",
+	"run run/model --input digits.npy --output o.npz --overwrite", "evaluate --logits logits.npy --labels good.npy", "train recipe.yaml --out twice --resume",
 }
 
 // TestOutputThatEnds: a full standard output is exit code 5 with a message, one whose reader has gone a silent 141.
