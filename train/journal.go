@@ -56,6 +56,11 @@ func (j *Journal[C, P]) Save(dir string, updates int, variables []*model.Variabl
 		j.ours = true
 		return nil
 	}
+	return j.prune(dir)
+}
+
+// prune removes the states of other updates than the journal's.
+func (j *Journal[C, P]) prune(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -105,5 +110,5 @@ func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn fun
 		return err
 	}
 	j.History, j.State, j.ours = saved.History, saved.State, true
-	return nil
+	return j.prune(dir) // a run that was killed before it pruned left one too many
 }

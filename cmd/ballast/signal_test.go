@@ -32,9 +32,9 @@ type held struct {
 	setup func(t *testing.T, dir string) (env []string) // nil = nothing
 	ready func(dir string) bool                         // nil = the process runs for half a second, or for wait
 	wait  time.Duration
-	full  bool                                          // standard output is a pipe that nobody reads
-	saves bool                                          // it ends by itself after the present update and its save
-	after func(t *testing.T, dir string)                // what must be there once it has ended by the first signal
+	full  bool                           // standard output is a pipe that nobody reads
+	saves bool                           // it ends by itself after the present update and its save
+	after func(t *testing.T, dir string) // what must be there once it has ended by the first signal
 }
 
 // endless are settings of a training that no test waits for.

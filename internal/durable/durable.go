@@ -122,11 +122,10 @@ func WriteDir(path string, allowed Permit, fill func(tmp string) error) (err err
 		}
 	}()
 	uncover := cover(tmp)
-	err = fill(tmp)
-	uncover()
-	if err == nil && allowed.Mark {
+	if err = fill(tmp); err == nil && allowed.Mark {
 		err = mark(tmp)
 	}
+	uncover()
 	if err != nil {
 		return err
 	}

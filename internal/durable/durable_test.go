@@ -239,6 +239,9 @@ func TestClaimWork(t *testing.T) {
 	}
 	enter("thesis", w, "it holds model")
 	enter("foreign", w, "it holds "+durable.MarkFile)
+	write(t, filepath.Join(root, "cut", "."+durable.MarkFile+".ballast-tmp"), "{")
+	enter("cut", w, "")
+	only(t, filepath.Join(root, "cut"), durable.MarkFile)
 	enter("older", w, "")
 	enter("new", w, "")
 	enter("new", w, "")

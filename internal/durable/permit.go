@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -71,7 +72,10 @@ func writeMark(dir string, m marked) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, MarkFile), append(text, '\n'), 0o644)
+	return WriteFile(filepath.Join(dir, MarkFile), func(w io.Writer) error {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	})
 }
 
 // mark lists the files of a folder in its MarkFile.

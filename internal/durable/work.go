@@ -52,9 +52,11 @@ func (w Work) check(path string) error {
 	if err != nil {
 		return fmt.Errorf("durable: %w", err)
 	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
+	var names []string
+	for _, e := range entries {
+		if _, _, left := outputOf(e.Name()); !left { // of a killed process; begin removes it
+			names = append(names, e.Name())
+		}
 	}
 	if len(names) == 0 {
 		return nil
