@@ -88,6 +88,10 @@ fuzz: ## every reader, FUZZTIME each
 	go test ./data -run '^$$' -fuzz '^FuzzIDX$$' -fuzztime $(FUZZTIME)
 	go test ./merge -run '^$$' -fuzz '^FuzzParseSignature$$' -fuzztime $(FUZZTIME)
 	go test ./format/onnx -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
+	go test ./format/safetensors -run '^$$' -fuzz '^FuzzIndex$$' -fuzztime $(FUZZTIME)
+	go test ./internal/zipread -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime $(FUZZTIME)
+	go test ./internal/strict -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME)
+	go test ./internal/markdown -run '^$$' -fuzz '^FuzzText$$' -fuzztime $(FUZZTIME)
 
 gallery: setup ## every hostile input against the real command, on every engine that is here
 	BALLAST_GALLERY=all go test ./cmd/ballast -run '^TestGallery$$' -timeout 30m -v
