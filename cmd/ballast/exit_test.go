@@ -233,7 +233,7 @@ func TestOutputThatEnds(t *testing.T) {
 	}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Skip("/dev/full cannot be opened here:", err)
 	}
 	defer full.Close()
 	read, closed, err := os.Pipe()

@@ -158,7 +158,7 @@ const bigWithin = 30e9
 // recipePaths are names that lead out, and files that are none.
 func recipePaths() []hostile {
 	var all []hostile
-	for name, value := range map[string]string{"up": "../../x", "absolute": "/tmp/ballast-gallery", "itself": ".", "empty": `""`, "up and down": "a/../../../x", "a zero": `"a\0b"`} {
+	for name, value := range map[string]string{"up": "../../x", "absolute": "/elsewhere/run", "itself": ".", "empty": `""`, "up and down": "a/../../../x", "a zero": `"a\0b"`} {
 		all = append(all, hostile{
 			kind: "paths", name: "recipe name " + name, files: file("r.yaml", []byte("steps: 1\nname: "+value+"\n")), run: []string{"train", "r.yaml"},
 			want: "no folder within runs; use another name, or say with --out|nul|zero|not YAML",
