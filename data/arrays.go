@@ -8,6 +8,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // OpenArrays opens a pair of .npy files: examples [n, ...] of any numeric type and labels [n] of whole numbers from 0 to
@@ -64,7 +65,7 @@ func openArrays(xPath, yPath string, classes int, x, y *npy.Array) (Dataset, err
 	sums := make([]string, 2)
 	for i, path := range []string{xPath, yPath} {
 		if err := hashFile(&sums[i], path); err != nil {
-			return nil, &fault.Input{File: path, Err: plain(err)}
+			return nil, &fault.Input{File: path, Err: untrusted.Reason(err)}
 		}
 	}
 	a.info.Checksum = derived(sums[0], sums[1])

@@ -86,18 +86,18 @@ func (f *folder) configure(name, query string) error {
 func (f *folder) choose(part string) error {
 	names, err := subfolders(f.path)
 	if err != nil {
-		return &fault.Input{File: f.path, Err: plain(err), Mend: "give a folder with one sub-folder of images a class"}
+		return &fault.Input{File: f.path, Err: untrusted.Reason(err), Mend: "give a folder with one sub-folder of images a class"}
 	}
 	if !slices.Equal(names, []string{"test", "train"}) {
 		return nil
 	}
 	train, err := subfolders(filepath.Join(f.path, "train"))
 	if err != nil {
-		return &fault.Input{File: filepath.Join(f.path, "train"), Err: plain(err)}
+		return &fault.Input{File: filepath.Join(f.path, "train"), Err: untrusted.Reason(err)}
 	}
 	test, err := subfolders(filepath.Join(f.path, "test"))
 	if err != nil {
-		return &fault.Input{File: filepath.Join(f.path, "test"), Err: plain(err)}
+		return &fault.Input{File: filepath.Join(f.path, "test"), Err: untrusted.Reason(err)}
 	}
 	if len(train)+len(test) == 0 {
 		return nil // the classes are called train and test
@@ -162,7 +162,7 @@ type folder struct {
 func (f *folder) list() error {
 	classes, err := subfolders(f.root)
 	if err != nil {
-		return &fault.Input{File: f.root, Err: plain(err), Mend: "give a folder with one sub-folder of images a class"}
+		return &fault.Input{File: f.root, Err: untrusted.Reason(err), Mend: "give a folder with one sub-folder of images a class"}
 	}
 	if len(classes) < 2 {
 		return &fault.Input{File: f.root, Err: fmt.Errorf("%d sub-folders", len(classes)), Mend: "put the images into one sub-folder a class, at least 2"}
@@ -171,7 +171,7 @@ func (f *folder) list() error {
 		dir := filepath.Join(f.root, class)
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			return &fault.Input{File: dir, Err: plain(err)}
+			return &fault.Input{File: dir, Err: untrusted.Reason(err)}
 		}
 		before := len(f.files)
 		for _, e := range entries {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -164,7 +163,7 @@ func (s *idxSet) get(ctx context.Context, o GetOptions) (map[string][]byte, erro
 func (s *idxSet) local(ctx context.Context, from string) (map[string][]byte, error) {
 	stat, err := os.Stat(from)
 	if err != nil {
-		return nil, plain(err)
+		return nil, untrusted.Reason(err)
 	}
 	if !stat.IsDir() {
 		most, exact := s.source.size(s.files)
@@ -176,7 +175,7 @@ func (s *idxSet) local(ctx context.Context, from string) (map[string][]byte, err
 			err = s.source.check(content)
 		}
 		if err != nil {
-			return nil, plain(err)
+			return nil, untrusted.Reason(err)
 		}
 		return s.pick(ctx, content)
 	}
@@ -184,7 +183,7 @@ func (s *idxSet) local(ctx context.Context, from string) (map[string][]byte, err
 	for name, want := range s.files {
 		content, err := want.read(filepath.Join(from, name))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, plain(err))
+			return nil, fmt.Errorf("%s: %w", name, untrusted.Reason(err))
 		}
 		files[name] = content
 	}
@@ -246,28 +245,4 @@ func (d digest) check(content []byte) error {
 		return fmt.Errorf("want SHA-256 %s, got %x", d.sha256, got)
 	}
 	return nil
-}
-
-// plain is an error of opening a file without the path, for messages that name the file already.
-func plain(err error) error {
-	if kind := new(untrusted.Error); errors.As(err, &kind) {
-		return errors.New(kind.Text)
-	}
-	if failed := new(fs.PathError); errors.As(err, &failed) {
-		return failed.Err
-	}
-	return err
-}
-
-// stopping is a reader that fails when its context ends, so that unpacking can be stopped.
-type stopping struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (s stopping) Read(p []byte) (int, error) {
-	if s.ctx.Err() != nil {
-		return 0, context.Cause(s.ctx)
-	}
-	return s.r.Read(p)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // idxSet is a data set of four IDX files: 28x28 grey images and labels, for training and for testing.
@@ -177,7 +178,7 @@ func (s *idxSet) bytes(dir, name string) ([]byte, error) {
 		return nil, fmt.Errorf("data: %s: %s is not on this machine; run \"ballast data get %s\"", s.info.Name, name, s.info.Name)
 	}
 	if err != nil {
-		return nil, s.bad(dir, name, plain(err))
+		return nil, s.bad(dir, name, untrusted.Reason(err))
 	}
 	return content, nil
 }

@@ -156,7 +156,7 @@ func (m Model) Check() error {
 			err = errors.Join(f.copyTo(io.Discard, content), content.Close())
 		}
 		if err != nil {
-			return fmt.Errorf("data: %s: %w", m.Name, &fault.Input{File: file, Err: plain(err), Mend: fmt.Sprintf("delete it and run \"ballast data get %s\"", m.Name)})
+			return fmt.Errorf("data: %s: %w", m.Name, &fault.Input{File: file, Err: untrusted.Reason(err), Mend: fmt.Sprintf("delete it and run \"ballast data get %s\"", m.Name)})
 		}
 	}
 	return nil
@@ -183,7 +183,7 @@ func (m Model) fetch(ctx context.Context, dir string, o GetOptions) error {
 		}
 		if err != nil {
 			mend := fmt.Sprintf("give %s, or a folder with %s", m.source.file(), strings.Join(m.Files(), ", "))
-			return &fault.Input{File: o.From, Err: plain(err), Mend: mend}
+			return &fault.Input{File: o.From, Err: untrusted.Reason(err), Mend: mend}
 		}
 		return nil
 	}
@@ -250,7 +250,7 @@ func (m Model) local(ctx context.Context, from, dir string) error {
 		if size := stat.Size(); size != want.size {
 			return wrongSize(want.size, true, size)
 		}
-		if err := want.copyTo(io.Discard, stopping{ctx, file}); err != nil {
+		if err := want.copyTo(io.Discard, download.Stoppable(ctx, file)); err != nil {
 			return err
 		}
 		return m.unpack(ctx, file, dir)
@@ -294,15 +294,15 @@ func (m Model) unpack(ctx context.Context, file *os.File, dir string) error {
 func (f modelFile) place(ctx context.Context, dir string, open func() (io.ReadCloser, error)) error {
 	r, err := open()
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.name, plain(err))
+		return fmt.Errorf("%s: %w", f.name, untrusted.Reason(err))
 	}
 	target := filepath.Join(dir, filepath.FromSlash(f.name))
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return errors.Join(err, r.Close())
 	}
-	err = durable.WriteFile(target, func(w io.Writer) error { return f.copyTo(w, stopping{ctx, r}) })
+	err = durable.WriteFile(target, func(w io.Writer) error { return f.copyTo(w, download.Stoppable(ctx, r)) })
 	if err := errors.Join(err, r.Close()); err != nil {
-		return fmt.Errorf("%s: %w", f.name, plain(err))
+		return fmt.Errorf("%s: %w", f.name, untrusted.Reason(err))
 	}
 	return nil
 }

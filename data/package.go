@@ -111,7 +111,7 @@ func (m goModule) unpack(ctx context.Context, content []byte, want map[string]di
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		files[name], err = io.ReadAll(io.LimitReader(stopping{ctx, r}, d.size+1))
+		files[name], err = io.ReadAll(io.LimitReader(download.Stoppable(ctx, r), d.size+1))
 		if err = errors.Join(err, r.Close()); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -193,11 +193,11 @@ func (debianPackage) unpack(ctx context.Context, content []byte, want map[string
 	for _, d := range want {
 		most += d.size
 	}
-	plain, err := xz.NewReader(stopping{ctx, bytes.NewReader(member)})
+	plain, err := xz.NewReader(download.Stoppable(ctx, bytes.NewReader(member)))
 	if err != nil {
 		return nil, fmt.Errorf("data.tar.xz: %w", err)
 	}
-	archive := tar.NewReader(io.LimitReader(stopping{ctx, plain}, most))
+	archive := tar.NewReader(io.LimitReader(download.Stoppable(ctx, plain), most))
 	files := map[string][]byte{}
 	for len(files) < len(want) {
 		header, err := archive.Next()

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ballast-ml/ballast/internal/download"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -412,7 +413,7 @@ func placeZipped(ctx context.Context, z *zip.File, root string) (placedFile, err
 	}
 	h := sha256.New()
 	err = durable.WriteFile(to, func(out io.Writer) error {
-		_, err := io.Copy(io.MultiWriter(out, h), stopping{ctx, r})
+		_, err := io.Copy(io.MultiWriter(out, h), download.Stoppable(ctx, r))
 		return err
 	})
 	if err = errors.Join(err, r.Close()); err != nil {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -241,7 +240,7 @@ func wantDigest(ctx context.Context, from string, w wheel) error {
 	const mend = "give a wheel (.whl) or a plugin (.so)"
 	f, err := untrusted.Open(from)
 	if err != nil {
-		return &fault.Input{File: from, Err: plain(err), Mend: mend}
+		return &fault.Input{File: from, Err: untrusted.Reason(err), Mend: mend}
 	}
 	defer f.Close() //nolint:errcheck // only read
 	info, err := f.Stat()
@@ -255,7 +254,7 @@ func wantDigest(ctx context.Context, from string, w wheel) error {
 		}
 	}
 	h := sha256.New()
-	if _, err := io.Copy(h, stopping{ctx, f}); err != nil {
+	if _, err := io.Copy(h, download.Stoppable(ctx, f)); err != nil {
 		return fmt.Errorf("engine: %s: %w", from, err)
 	}
 	digest := hex.EncodeToString(h.Sum(nil))
@@ -286,7 +285,7 @@ func installWheel(ctx context.Context, wheel *os.File, target, version string) e
 		if err != nil {
 			return fmt.Errorf("engine: %s: %w", f.Name, err)
 		}
-		return errors.Join(place(stopping{ctx, r}, target, version, pluginSHA256), r.Close())
+		return errors.Join(place(download.Stoppable(ctx, r), target, version, pluginSHA256), r.Close())
 	}
 	return &fault.Input{File: wheel.Name(), Err: fmt.Errorf("no %s inside", pluginFile), Mend: "give a wheel of " + cpuWheel.name}
 }
@@ -308,7 +307,7 @@ func installFile(ctx context.Context, from, target string) error {
 		return fmt.Errorf("engine: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // only read
-	return place(stopping{ctx, f}, target, filepath.Base(from), "")
+	return place(download.Stoppable(ctx, f), target, filepath.Base(from), "")
 }
 
 // place writes a plugin into its place and marks it. Whenever this is killed, the marker fits the plugin that is there: the new one is
@@ -364,28 +363,4 @@ func mustHex(s string) []byte {
 		panic(err) // a constant of this file
 	}
 	return b
-}
-
-// stopping is a reader that fails when its context ends, so that unpacking can be stopped.
-type stopping struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (s stopping) Read(p []byte) (int, error) {
-	if s.ctx.Err() != nil {
-		return 0, context.Cause(s.ctx)
-	}
-	return s.r.Read(p)
-}
-
-// plain is an error of opening a file without the path, for messages that name the file already.
-func plain(err error) error {
-	if kind := new(untrusted.Error); errors.As(err, &kind) {
-		return errors.New(kind.Text)
-	}
-	if failed := new(fs.PathError); errors.As(err, &failed) {
-		return failed.Err
-	}
-	return err
 }

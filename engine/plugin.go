@@ -158,7 +158,7 @@ func checkPlugin(path string) error {
 	}
 	file, err := untrusted.Open(path)
 	if err != nil {
-		return bad(plain(err))
+		return bad(untrusted.Reason(err))
 	}
 	defer file.Close() //nolint:errcheck // only read
 	f, err := elf.NewFile(file)

@@ -344,3 +344,18 @@ func Again(ctx context.Context, whole time.Duration, try func(context.Context) e
 	}
 	return err
 }
+
+// Stoppable is a reader of r that fails when its context ends, so that unpacking can be stopped.
+func Stoppable(ctx context.Context, r io.Reader) io.Reader { return stoppable{ctx, r} }
+
+type stoppable struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s stoppable) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	return s.r.Read(p)
+}

@@ -138,11 +138,7 @@ func Update(path string, edit func(content []byte) ([]byte, error)) (err error) 
 }
 
 func claim(path string, allowed Permit) (*Claim, error) {
-	made, err := makeParents(path)
-	if err != nil {
-		return nil, err
-	}
-	real, err := canonical(path)
+	real, made, err := locate(path)
 	if err != nil {
 		return nil, err
 	}
@@ -205,11 +201,7 @@ const waitForLock = 10 * time.Second
 // hold takes an output for one write: under the claim that this process has on it or on a folder above it, else with a lock of
 // its own.
 func hold(path string) (release func() error, err error) {
-	made, err := makeParents(path)
-	if err != nil {
-		return nil, err
-	}
-	real, err := canonical(path)
+	real, made, err := locate(path)
 	if err != nil {
 		return nil, err
 	}
@@ -278,6 +270,15 @@ func cover(dir string) (uncover func()) {
 
 // Cover says that this process holds a lock of its own on a folder, so that writes into it need no others.
 func Cover(dir string) (uncover func()) { return cover(dir) }
+
+// locate makes the folders above path, returns those that were missing, and the path as claims know it.
+func locate(path string) (real string, made []string, err error) {
+	if made, err = makeParents(path); err != nil {
+		return "", nil, err
+	}
+	real, err = canonical(path)
+	return real, made, err
+}
 
 // canonical is the absolute path, the links of its folder followed.
 func canonical(path string) (string, error) {

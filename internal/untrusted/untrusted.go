@@ -32,6 +32,17 @@ func (e *Error) Error() string { return printable.Line(e.Path+": "+e.Text) + "; 
 // BadInput reports that the file is at fault.
 func (e *Error) BadInput() bool { return true }
 
+// Reason is an error of opening a file without the path, for messages that name the file already.
+func Reason(err error) error {
+	if refused := new(Error); errors.As(err, &refused) {
+		return errors.New(refused.Text)
+	}
+	if failed := new(fs.PathError); errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
+}
+
 // Open opens a regular file for reading. A pipe, device, socket or folder is an *Error, and opening never waits: it is asked what
 // it is without waiting for a writer.
 func Open(path string) (*os.File, error) { return open(path, 0) }
