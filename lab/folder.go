@@ -7,26 +7,18 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/train"
 )
 
 // RunFiles are the files of a run's folder, the trained model in model/ among them, as patterns of package path.
 var RunFiles = slices.Concat(
 	[]string{"config.yaml", "overrides.txt", "meta.json", "metrics.jsonl", "events.out.tfevents.*", "run.lock", "summary.json", "artifacts/"},
-	train.Files, inside("model", bundle.Files),
+	train.Files, durable.Within("model", bundle.Files),
 )
 
 // CompareFiles are the files of a folder of Compare.
-var CompareFiles = slices.Concat([]string{"comparison.json", "report.md", "comparison.png"}, inside("*/seed-*", RunFiles))
-
-// inside puts a folder in front of patterns.
-func inside(dir string, patterns []string) []string {
-	out := make([]string, len(patterns))
-	for i, p := range patterns {
-		out[i] = dir + "/" + p
-	}
-	return out
-}
+var CompareFiles = slices.Concat([]string{"comparison.json", "report.md", "comparison.png"}, durable.Within("*/seed-*", RunFiles))
 
 // IsRun reports whether a folder holds a run that Start has begun.
 func IsRun(dir string) bool {

@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/evaluate"
+	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/report"
 	"github.com/ballast-ml/ballast/train"
 )
@@ -59,16 +60,8 @@ A training that was cut short goes on where it stopped.`,
 }
 
 // demoFiles are the files of a demo's folder.
-var demoFiles = slices.Concat([]string{"report.html", "report.json"}, within("training", train.Files), within("model", bundle.Files), within("mended", bundle.Files))
-
-// within puts a folder in front of patterns.
-func within(dir string, patterns []string) []string {
-	out := make([]string, len(patterns))
-	for i, p := range patterns {
-		out[i] = dir + "/" + p
-	}
-	return out
-}
+var demoFiles = slices.Concat([]string{"report.html", "report.json"},
+	durable.Within("training", train.Files), durable.Within("model", bundle.Files), durable.Within("mended", bundle.Files))
 
 // isDemo recognises a demo's folder.
 func isDemo(dir string) bool {

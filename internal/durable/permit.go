@@ -101,6 +101,15 @@ func Only(names ...string) func(dir string) error {
 	return func(dir string) error { return only(dir, names) }
 }
 
+// Within puts a folder in front of names for Only.
+func Within(dir string, names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = dir + "/" + name
+	}
+	return out
+}
+
 func only(dir string, names []string) error {
 	files, folders := map[string]bool{}, map[string]bool{}
 	var filePatterns, folderPatterns []string
@@ -184,28 +193,11 @@ func (p Permit) CheckDir(path string) error { return p.dir(path) }
 
 // dir refuses a folder that may not be replaced.
 func (p Permit) dir(path string) error {
-	stat, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("durable: %w", err)
-	}
-	if !stat.IsDir() {
-		return refuse("%s is %s, and the output is a folder; name a new or an empty one", path, untrusted.Kind(stat.Mode()))
-	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return fmt.Errorf("durable: %w", err)
-	}
-	if len(entries) == 0 {
-		return nil
+	names, err := contents(path)
+	if err != nil || len(names) == 0 {
+		return err
 	}
 
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
-	}
 	if p.Owns == nil {
 		return refuse("%s is there already and holds %s; name a new or an empty folder", path, listed(names))
 	}
@@ -216,6 +208,28 @@ func (p Permit) dir(path string) error {
 		return refuse("%s is there already, written by Ballast; name another folder, or replace it with --overwrite", path)
 	}
 	return nil
+}
+
+// contents is what a folder that is to be written holds; a missing one holds nothing, and anything else than a folder is refused.
+func contents(path string) (names []string, err error) {
+	stat, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("durable: %w", err)
+	}
+	if !stat.IsDir() {
+		return nil, refuse("%s is %s, and the output is a folder; name a new or an empty one", path, untrusted.Kind(stat.Mode()))
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("durable: %w", err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
 }
 
 // file refuses a file that may not be replaced.

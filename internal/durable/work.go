@@ -6,8 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/ballast-ml/ballast/internal/untrusted"
+	"slices"
 )
 
 // Work is a folder that a long work fills step by step and resumes in, such as a training run. Its MarkFile says so.
@@ -38,28 +37,13 @@ func ClaimWork(path string, w Work) (*Claim, error) {
 
 // check refuses a folder that is not one of this work.
 func (w Work) check(path string) error {
-	stat, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("durable: %w", err)
-	}
-	if !stat.IsDir() {
-		return refuse("%s is %s, and %s needs a folder; name a new or an empty one", path, untrusted.Kind(stat.Mode()), w.Verb)
-	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return fmt.Errorf("durable: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if _, _, left := outputOf(e.Name()); !left { // of a killed process; begin removes it
-			names = append(names, e.Name())
-		}
-	}
-	if len(names) == 0 {
-		return nil
+	names, err := contents(path)
+	names = slices.DeleteFunc(names, func(name string) bool { // of a killed process; begin removes it
+		_, _, left := outputOf(name)
+		return left
+	})
+	if err != nil || len(names) == 0 {
+		return err
 	}
 
 	switch m, err := readMark(path); {
