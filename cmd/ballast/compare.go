@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -55,66 +56,77 @@ Without seed=, three seeds are run.`,
 			_, err := a.out.Write(lab.NormsRecipe())
 			return err
 		}
-		settings, err := f.settings()
-		if err != nil {
-			return err
-		}
-		if f.recipe == "" && slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "norm=") }) {
-			if settings, err = strict.YAML(lab.NormsRecipe()); err != nil {
-				return err
-			}
-		}
-		if f.on != "" {
-			settings["data"] = f.on
-		}
-		if !hasSeeds(args) {
-			args = append(args, fmt.Sprintf("seed=%d,%d,%d", a.seed, a.seed+1, a.seed+2))
-		}
-		// A mistake in the settings is told before an engine is opened and a run is made.
-		combinations, err := lab.Expand(args)
-		if err != nil {
-			return &fault.Usage{Err: err}
-		}
-		for _, overrides := range combinations {
-			if _, err := lab.Recipe(settings, overrides...); err != nil {
-				return &fault.Usage{Err: err}
-			}
-		}
-		if f.out == "" {
-			f.out = lab.CompareOptions{Settings: settings, Sweep: args, Metric: f.metric}.DefaultDir()
-		}
-		release, err := claimRun("compare", f.out, lab.IsComparison, lab.CompareFiles, f.overwrite)()
-		if err != nil {
-			return err
-		}
-		defer func() { _ = release() }() // the lock ends with the process at the latest
-		e, err := a.openEngine()
-		if err != nil {
-			return err
-		}
-		defer e.Close()
-		training, done := a.progress()
-		comparison, err := lab.Compare(c.Context(), lab.CompareOptions{
-			Settings: settings, Sweep: args, Metric: f.metric, Dir: f.out, Engine: e, Training: training,
-			Progress: func(n, runs int, name string, metrics map[string]float64) {
-				done()
-				a.remark("%3d/%d  %-44s %s", n, runs, name, headline(metrics))
-			},
-		})
-		done()
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return a.printJSON(comparison)
-		}
-		if err := comparison.Text(a.out); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(a.out, "\n%d runs made, %d were there\nplot %s\n", comparison.Ran, len(combinations)-comparison.Ran, filepath.Join(comparison.Dir, "comparison.png"))
-		return err
+		return a.compare(c.Context(), f, args)
 	}
 	return cmd
+}
+
+// compare runs every combination of the settings and shows them side by side.
+func (a *app) compare(ctx context.Context, f compareFlags, args []string) error {
+	settings, err := f.settings()
+	if err != nil {
+		return err
+	}
+	if f.recipe == "" && slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "norm=") }) {
+		if settings, err = strict.YAML(lab.NormsRecipe()); err != nil {
+			return err
+		}
+	}
+
+	if f.on != "" {
+		settings["data"] = f.on
+	}
+	if !hasSeeds(args) {
+		args = append(args, fmt.Sprintf("seed=%d,%d,%d", a.seed, a.seed+1, a.seed+2))
+	}
+
+	// A mistake in the settings is told before an engine is opened and a run is made.
+	combinations, err := lab.Expand(args)
+	if err != nil {
+		return &fault.Usage{Err: err}
+	}
+	for _, overrides := range combinations {
+		if _, err := lab.Recipe(settings, overrides...); err != nil {
+			return &fault.Usage{Err: err}
+		}
+	}
+
+	if f.out == "" {
+		f.out = lab.CompareOptions{Settings: settings, Sweep: args, Metric: f.metric}.DefaultDir()
+	}
+	release, err := claimRun("compare", f.out, lab.IsComparison, lab.CompareFiles, f.overwrite)()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = release() }() // the lock ends with the process at the latest
+
+	e, err := a.openEngine()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+
+	training, done := a.progress()
+	comparison, err := lab.Compare(ctx, lab.CompareOptions{
+		Settings: settings, Sweep: args, Metric: f.metric, Dir: f.out, Engine: e, Training: training,
+		Progress: func(n, runs int, name string, metrics map[string]float64) {
+			done()
+			a.remark("%3d/%d  %-44s %s", n, runs, name, headline(metrics))
+		},
+	})
+	done()
+	if err != nil {
+		return err
+	}
+
+	if a.json {
+		return a.printJSON(comparison)
+	}
+	if err := comparison.Text(a.out); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "\n%d runs made, %d were there\nplot %s\n", comparison.Ran, len(combinations)-comparison.Ran, filepath.Join(comparison.Dir, "comparison.png"))
+	return err
 }
 
 // settings are those of the recipe that all runs share.
