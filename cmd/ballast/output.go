@@ -12,7 +12,7 @@ import (
 
 // collectEarly keeps the peak of memory near what is used while many small objects are made of a file; call what it returns after.
 func collectEarly() (restore func()) {
-	before := debug.SetGCPercent(10)
+	before := debug.SetGCPercent(4)
 	return func() { debug.SetGCPercent(before) }
 }
 
