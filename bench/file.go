@@ -14,8 +14,8 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -130,11 +130,11 @@ func Read(path string) (*File, error) {
 		return nil, err
 	}
 	if f.SchemaVersion != 1 {
-		return nil, &fault.Input{File: path, Field: "schema_version", Err: fmt.Errorf("it is %d, want 1", f.SchemaVersion), Mend: "measure again with this version"}
+		return nil, &fault.Input{File: path, Field: "schema_version", Err: fmt.Errorf("it is %d, want 1", f.SchemaVersion), Fix: "measure again with this version"}
 	}
 	for i, l := range f.Lines {
 		if !(l.Seconds > 0) {
-			return nil, &fault.Input{File: path, Field: fmt.Sprintf("lines[%d].seconds", i), Err: fmt.Errorf("it is %v, want more than 0", l.Seconds), Mend: "measure again"}
+			return nil, &fault.Input{File: path, Field: fmt.Sprintf("lines[%d].seconds", i), Err: fmt.Errorf("it is %v, want more than 0", l.Seconds), Fix: "measure again"}
 		}
 	}
 	return &f, nil
@@ -146,10 +146,10 @@ const mostFile = 64 << 20
 func decode(path string, into any) error {
 	data, err := untrusted.ReadFile(path, mostFile)
 	if err != nil {
-		return &fault.Input{File: path, Err: err, Mend: "name a file that is there"}
+		return &fault.Input{File: path, Err: err, Fix: "name a file that is there"}
 	}
 	if err := strict.Decode(data, into); err != nil {
-		return &fault.Input{File: path, Err: err, Mend: `give a file of "ballast bench --out", or of bench/peers`}
+		return &fault.Input{File: path, Err: err, Fix: `give a file of "ballast bench --out", or of bench/peers`}
 	}
 	return nil
 }
@@ -302,12 +302,12 @@ func ReadPeers(path string) (*Peers, error) {
 	if here := ThisMachine(); p.Machine.CPU != here.CPU {
 		return nil, &fault.Input{
 			File: path, Field: "machine.cpu", Err: fmt.Errorf("it is %q, this machine has %q", p.Machine.CPU, here.CPU),
-			Mend: "measure the peer on this machine; a ratio between machines says nothing",
+			Fix: "measure the peer on this machine; a ratio between machines says nothing",
 		}
 	}
 	for i, l := range p.Lines {
 		if !(l.Seconds > 0) {
-			return nil, &fault.Input{File: path, Field: fmt.Sprintf("lines[%d].seconds", i), Err: fmt.Errorf("it is %v, want more than 0", l.Seconds), Mend: "measure again"}
+			return nil, &fault.Input{File: path, Field: fmt.Sprintf("lines[%d].seconds", i), Err: fmt.Errorf("it is %v, want more than 0", l.Seconds), Fix: "measure again"}
 		}
 	}
 	return &p, nil

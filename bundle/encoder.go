@@ -18,10 +18,10 @@ import (
 	"github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/format/wordpiece"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/param"
@@ -46,7 +46,7 @@ func OpenEncoder(dir string) (enc *Encoder, err error) {
 	}
 	configPath := filepath.Join(dir, hf.ConfigFile)
 	if config.BERT == nil {
-		return nil, &fault.Input{File: configPath, Field: "model_type", Err: fmt.Errorf("it is %q", config.ModelType), Mend: `name the folder of a model of type "bert"`}
+		return nil, &fault.Input{File: configPath, Field: "model_type", Err: fmt.Errorf("it is %q", config.ModelType), Fix: `name the folder of a model of type "bert"`}
 	}
 	network, err := zoo.EncoderOfBERT(*config.BERT)
 	if err != nil {
@@ -150,7 +150,7 @@ func (e *Encoder) options(dir string) error {
 				return err
 			}
 		default:
-			return &fault.Input{File: filepath.Join(dir, "modules.json"), Err: fmt.Errorf("the part %q is not known here", strict.Short(m.Type)), Mend: "only Transformer, Pooling and Normalize are"}
+			return &fault.Input{File: filepath.Join(dir, "modules.json"), Err: fmt.Errorf("the part %q is not known here", strict.Short(m.Type)), Fix: "only Transformer, Pooling and Normalize are"}
 		}
 	}
 	return nil
@@ -173,7 +173,7 @@ func (e *Encoder) pooling(dir, name string) error {
 	case "[pooling_mode_cls_token]":
 		e.Network.Pooling = zoo.PoolFirst
 	default:
-		return &fault.Input{File: filepath.Join(dir, name), Err: fmt.Errorf("the pooling is %s", strict.Short(fmt.Sprint(ways))), Mend: "pooling_mode_mean_tokens alone and pooling_mode_cls_token alone are known here"}
+		return &fault.Input{File: filepath.Join(dir, name), Err: fmt.Errorf("the pooling is %s", strict.Short(fmt.Sprint(ways))), Fix: "pooling_mode_mean_tokens alone and pooling_mode_cls_token alone are known here"}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ type Foreign struct {
 	Bytes        int64          `json:"bytes"`           // of all tensors as stored
 	Types        map[string]int `json:"types"`           // tensors of each type
 	Missing      []string       `json:"missing"`         // for running it
-	Mend         string         `json:"mend"`            // what to do about that
+	Fix          string         `json:"fix"`             // what to do about that
 	Graph        *ONNXGraph     `json:"graph,omitempty"` // of an ONNX file
 }
 
@@ -34,7 +34,7 @@ type ForeignError struct{ Foreign }
 // maxMissing is how many of the missing parts, which are named by the file, an error lists.
 const maxMissing = 10
 
-// Error says what the file is, what is missing for running it, and the mend.
+// Error says what the file is, what is missing for running it, and the fix.
 func (e *ForeignError) Error() string {
 	missing := make([]string, 0, maxMissing+1)
 	for i, what := range e.Missing {
@@ -44,7 +44,7 @@ func (e *ForeignError) Error() string {
 		}
 		missing = append(missing, strict.Short(what))
 	}
-	return fmt.Sprintf("%s: this is %s, not a Ballast bundle; for running it there is missing: %s; %s", e.Path, e.summary(), strings.Join(missing, ", "), e.Mend)
+	return fmt.Sprintf("%s: this is %s, not a Ballast bundle; for running it there is missing: %s; %s", e.Path, e.summary(), strings.Join(missing, ", "), e.Fix)
 }
 
 // BadInput tells that the file is at fault.
@@ -132,12 +132,12 @@ func (f *Foreign) missing() {
 	switch f.Kind {
 	case weights.ONNX:
 		f.Missing = []string{"the input's shape, preprocessing and labels of a bundle"}
-		f.Mend = fmt.Sprintf(`run the graph itself with "ballast run %s --input NAME=x.npy --output y.npz"`, f.Path)
+		f.Fix = fmt.Sprintf(`run the graph itself with "ballast run %s --input NAME=x.npy --output y.npz"`, f.Path)
 	case weights.NPY:
 		f.Missing = []string{"the other tensors of a model"}
-		f.Mend = `name a model; logits and labels go to "ballast evaluate --logits x.npy --labels y.npy"`
+		f.Fix = `name a model; logits and labels go to "ballast evaluate --logits x.npy --labels y.npy"`
 	default:
 		f.Missing = []string{"the network as a part of a bundle", "the shape of its input", "its preprocessing and labels"}
-		f.Mend = fmt.Sprintf(`"ballast inspect %s" shows what it holds; where zoo has its network, bundle.Import makes a bundle of it in Go, and an ONNX export runs as it is`, f.Path)
+		f.Fix = fmt.Sprintf(`"ballast inspect %s" shows what it holds; where zoo has its network, bundle.Import makes a bundle of it in Go, and an ONNX export runs as it is`, f.Path)
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 )
 
-// A foreign model is opened as what it is: the error names kind, architecture, what is missing and the mend.
+// A foreign model is opened as what it is: the error names kind, architecture, what is missing and the fix.
 func TestOpenForeign(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }

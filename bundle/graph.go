@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/onnx"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -52,10 +52,10 @@ func (f *Foreign) graph(m *onnx.Model) {
 	for _, op := range missing {
 		f.Missing = append(f.Missing, "operator "+op)
 	}
-	f.Mend = "export the model without them, docs/onnx.md lists the operators that are supported"
+	f.Fix = "export the model without them, docs/onnx.md lists the operators that are supported"
 	var bad *fault.Input
 	if errors.As(err, &bad) {
-		f.Missing, f.Mend = []string{fmt.Sprintf("%s: %v", bad.Field, bad.Err)}, bad.Mend
+		f.Missing, f.Fix = []string{fmt.Sprintf("%s: %v", bad.Field, bad.Err)}, bad.Fix
 	}
 }
 

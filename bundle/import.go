@@ -7,14 +7,14 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
 // Import makes a bundle of weights that another framework wrote, for a network that knows their names there. The manifest says all the
-// rest. A tensor that is missing, left over or of another shape is a *fault.Input that names file, tensor and mend.
+// rest. A tensor that is missing, left over or of another shape is a *fault.Input that names file, tensor and fix.
 func Import(path string, m Manifest) (b *Bundle, err error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("bundle: import %s: %w", path, err)

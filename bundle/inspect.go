@@ -10,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -69,7 +69,7 @@ func Inspect(ctx context.Context, path string, progress func(done, total int64))
 	if in.Bundle != nil {
 		in.Kind, in.Runs = KindBundle, true
 		in.Architecture, in.Because = zoo.Name(in.Bundle.Network.Network), ManifestFile
-		in.Missing, in.Mend = []string{}, ""
+		in.Missing, in.Fix = []string{}, ""
 	}
 	if err := in.beside(path); err != nil {
 		return nil, err

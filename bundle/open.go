@@ -9,10 +9,10 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -23,7 +23,7 @@ import (
 const maxManifest = 8 << 20
 
 // Open reads a bundle folder and checks it: the manifest strictly, and each tensor's name, shape and type against the
-// network. What is wrong with a file is a *fault.Input that names file, place and mend. A model file of another format is a
+// network. What is wrong with a file is a *fault.Input that names file, place and fix. A model file of another format is a
 // *ForeignError, which says what it is and what is missing for running it.
 //
 // The folder may be from a stranger: files that are pipes or devices, or links out of the folder, are refused, and the memory taken
@@ -87,12 +87,12 @@ func (b *Bundle) load(path, manifestPath string) (err error) {
 }
 
 // badManifest is what is wrong with a manifest, or with the machine's memory.
-func badManifest(path, field string, err error, mend string) error {
+func badManifest(path, field string, err error, fix string) error {
 	var short *memory.Error
 	if errors.As(err, &short) {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return &fault.Input{File: path, Field: field, Err: err, Mend: mend}
+	return &fault.Input{File: path, Field: field, Err: err, Fix: fix}
 }
 
 // noManifest says what a path without a manifest is.
@@ -109,5 +109,5 @@ func noManifest(path string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errors.New("there is no model here, " + ManifestFile + " is missing")
 	}
-	return &fault.Input{File: path, Err: err, Mend: `name a folder that "ballast train" has written`}
+	return &fault.Input{File: path, Err: err, Fix: `name a folder that "ballast train" has written`}
 }

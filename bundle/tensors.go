@@ -13,8 +13,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/safetensors"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/nn/param"
 )
@@ -114,9 +114,9 @@ func leftOver(path string, file *safetensors.File, variables []*model.Variable) 
 		if known[name] {
 			continue
 		}
-		e := &fault.Input{File: path, Field: strict.Short(name), Err: errors.New("the network has no such tensor"), Mend: "the file belongs to another network; use the one saved with this " + ManifestFile}
+		e := &fault.Input{File: path, Field: strict.Short(name), Err: errors.New("the network has no such tensor"), Fix: "the file belongs to another network; use the one saved with this " + ManifestFile}
 		if near, ok := strict.Nearest(name, names); ok {
-			e.Mend = fmt.Sprintf("did you mean %q?", near)
+			e.Fix = fmt.Sprintf("did you mean %q?", near)
 		}
 		return e
 	}
@@ -129,15 +129,15 @@ func fits(path string, file *safetensors.File, name string, variable shapes.Shap
 	if !found {
 		return &fault.Input{
 			File: path, Field: name, Err: fmt.Errorf("the tensor is missing; the file has %d tensors", len(file.Names())),
-			Mend: "the file belongs to another network; use the one saved with this " + ManifestFile,
+			Fix: "the file belongs to another network; use the one saved with this " + ManifestFile,
 		}
 	}
 	want := dtypeOf[variable.DType]
 	if !slices.Equal(info.Shape, variable.Dimensions) || info.DType != want {
 		return &fault.Input{
 			File: path, Field: name,
-			Err:  fmt.Errorf("the tensor is %s %v, the network needs %s %v", info.DType, info.Shape, want, variable.Dimensions),
-			Mend: "correct the network's options in " + ManifestFile + " or use the weights saved with it",
+			Err: fmt.Errorf("the tensor is %s %v, the network needs %s %v", info.DType, info.Shape, want, variable.Dimensions),
+			Fix: "correct the network's options in " + ManifestFile + " or use the weights saved with it",
 		}
 	}
 	return nil

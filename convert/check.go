@@ -8,8 +8,8 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/fault"
 )
 
 // Difference compares one tensor of a model with its copy.
@@ -130,7 +130,7 @@ type comparison struct {
 func (p *plan) compare(t *planned, b weights.File) (Difference, error) {
 	info, _ := b.Info(t.name)
 	if !slices.Equal(info.Shape, t.from.Shape) {
-		return Difference{}, &fault.Input{File: b.Path(), Field: t.name, Err: fmt.Errorf("shape is %v, the model's %v", info.Shape, t.from.Shape), Mend: "convert again"}
+		return Difference{}, &fault.Input{File: b.Path(), Field: t.name, Err: fmt.Errorf("shape is %v, the model's %v", info.Shape, t.from.Shape), Fix: "convert again"}
 	}
 	c := comparison{bound: bounds(t), block: max(blockOf(t.to).elements, 1)}
 	if from, raw := typeOf(t.from); raw && !isFloat(from) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 // smallest is how many elements a tensor needs to be packed into blocks: below it nothing is saved.
@@ -21,8 +21,8 @@ var narrower = map[string]string{"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 // forGGUF decides about the type of a tensor in GGUF.
 func (p *plan) forGGUF(t *planned, from string) error {
 	info := t.from
-	fail := func(text, mend string) error {
-		return &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("%s", text), Mend: mend}
+	fail := func(text, fix string) error {
+		return &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("%s", text), Fix: fix}
 	}
 	switch {
 	case len(info.Shape) > 4:

@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
@@ -113,7 +113,7 @@ func newPlan(f weights.File, in string, o Options) (*plan, error) {
 			continue
 		}
 		if other, twice := names[t.name]; twice {
-			return nil, &fault.Input{File: f.Path(), Field: info.Name, Err: fmt.Errorf("%s and it would both be named %s", printable.Line(other), printable.Line(t.name)), Mend: "convert with --keep-names"}
+			return nil, &fault.Input{File: f.Path(), Field: info.Name, Err: fmt.Errorf("%s and it would both be named %s", printable.Line(other), printable.Line(t.name)), Fix: "convert with --keep-names"}
 		}
 		names[t.name] = info.Name
 		p.tensors = append(p.tensors, *t)
@@ -139,7 +139,7 @@ func (p *plan) tensor(info weights.Info) (*planned, error) {
 	theirs := strings.ToLower(info.Type)
 	if from == "C64" || strings.HasPrefix(theirs, "complex") || strings.HasPrefix(theirs, "qint") || strings.HasPrefix(theirs, "quint") || theirs == "string" {
 		if !raw || p.options.To == ToGGUF || p.options.To == ToNPZ {
-			return nil, &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("type %s cannot be written to %s", info.Type, p.options.To), Mend: "take it out of the model first"}
+			return nil, &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("type %s cannot be written to %s", info.Type, p.options.To), Fix: "take it out of the model first"}
 		}
 	}
 	want := p.options.Type
@@ -161,10 +161,10 @@ func (p *plan) tensor(info weights.Info) (*planned, error) {
 		}
 	}
 	if safetensors.DType(from).Bits()%8 != 0 && !t.raw {
-		return nil, &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("type %s cannot be written to %s", info.Type, p.options.To), Mend: "use --to safetensors without --type"}
+		return nil, &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("type %s cannot be written to %s", info.Type, p.options.To), Fix: "use --to safetensors without --type"}
 	}
 	if t.heads > 0 && (len(info.Shape) == 0 || info.Shape[0]%(2*t.heads) != 0) {
-		return nil, &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("%v has no whole rows for %d heads", info.Shape, t.heads), Mend: "correct the number of heads in config.json, or convert with --keep-names"}
+		return nil, &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("%v has no whole rows for %d heads", info.Shape, t.heads), Fix: "correct the number of heads in config.json, or convert with --keep-names"}
 	}
 	return t, nil
 }
@@ -176,7 +176,7 @@ func (p *plan) forNPZ(t *planned, from string) error {
 		t.remark = fmt.Sprintf("NumPy has no %s, its values are F32", from)
 	}
 	if npyTypes[t.to] == "" {
-		return &fault.Input{File: p.file.Path(), Field: t.from.Name, Err: fmt.Errorf("type %s cannot be written to npz", t.from.Type), Mend: "take it out of the model first, or use --to safetensors"}
+		return &fault.Input{File: p.file.Path(), Field: t.from.Name, Err: fmt.Errorf("type %s cannot be written to npz", t.from.Type), Fix: "take it out of the model first, or use --to safetensors"}
 	}
 	return nil
 }

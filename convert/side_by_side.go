@@ -12,8 +12,8 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/fault"
 )
 
 // SideBySide says how far the outputs of a model and of its copy are apart.
@@ -62,7 +62,7 @@ func fillFrom(b *bundle.Bundle, path string) (err error) {
 		name, shape := strings.TrimPrefix(v.Path(), "/"), v.Shape().Dimensions
 		info, ok := file.Info(name)
 		if !ok || !slices.Equal(info.Shape, shape) {
-			return &fault.Input{File: path, Field: name, Err: fmt.Errorf("shape is %v, the model's %v", info.Shape, shape), Mend: "convert again"}
+			return &fault.Input{File: path, Field: name, Err: fmt.Errorf("shape is %v, the model's %v", info.Shape, shape), Fix: "convert again"}
 		}
 		values := make([]float32, info.Elements)
 		if err := file.ReadFloat32s(name, 0, values); err != nil {

@@ -6,8 +6,8 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/npy"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -32,10 +32,10 @@ func OpenArrays(xPath, yPath string, classes int) (Dataset, error) {
 
 func openArrays(xPath, yPath string, classes int, x, y *npy.Array) (Dataset, error) {
 	if len(x.Shape) < 2 || x.Rows() == 0 || x.RowLen() == 0 {
-		return nil, &fault.Input{File: xPath, Err: fmt.Errorf("shape is %v", x.Shape), Mend: "give examples [n, ...] with at least one value each"}
+		return nil, &fault.Input{File: xPath, Err: fmt.Errorf("shape is %v", x.Shape), Fix: "give examples [n, ...] with at least one value each"}
 	}
 	if len(y.Shape) != 1 || y.Rows() != x.Rows() {
-		return nil, &fault.Input{File: yPath, Err: fmt.Errorf("labels have shape %v, the examples %v", y.Shape, x.Shape), Mend: fmt.Sprintf("give %d labels in one axis", x.Rows())}
+		return nil, &fault.Input{File: yPath, Err: fmt.Errorf("labels have shape %v, the examples %v", y.Shape, x.Shape), Fix: fmt.Sprintf("give %d labels in one axis", x.Rows())}
 	}
 	labels, err := y.Int64s()
 	if err != nil {
@@ -43,13 +43,13 @@ func openArrays(xPath, yPath string, classes int, x, y *npy.Array) (Dataset, err
 	}
 	a := &arrays{x: x, labels: make([]int32, len(labels))}
 	// More classes than examples are a mistake in the labels, not a data set.
-	most, mend := max(len(labels), 2), "number the classes from 0 on without gaps, or say how many there are: npy:X.npy,Y.npy?classes=K"
+	most, fix := max(len(labels), 2), "number the classes from 0 on without gaps, or say how many there are: npy:X.npy,Y.npy?classes=K"
 	if classes > 0 {
-		most, mend = classes, "correct the labels, or give another number of classes"
+		most, fix = classes, "correct the labels, or give another number of classes"
 	}
 	for i, label := range labels {
 		if label < 0 || label >= int64(most) {
-			return nil, &fault.Input{File: yPath, Field: "row " + strconv.Itoa(i), Err: fmt.Errorf("label is %d, outside 0 to %d", label, most-1), Mend: mend}
+			return nil, &fault.Input{File: yPath, Field: "row " + strconv.Itoa(i), Err: fmt.Errorf("label is %d, outside 0 to %d", label, most-1), Fix: fix}
 		}
 		a.labels[i] = int32(label)
 		classes = max(classes, int(label)+1, 2)
@@ -90,7 +90,7 @@ func (a *arrays) Read(i int, dst []float32) error {
 		if a.info.Images {
 			dst[j] = v / 255
 		} else if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-			return &fault.Input{File: a.info.Origin, Field: fmt.Sprintf("row %d value %d", i, j), Err: fmt.Errorf("it is %v", v), Mend: "give finite numbers"}
+			return &fault.Input{File: a.info.Origin, Field: fmt.Sprintf("row %d value %d", i, j), Err: fmt.Errorf("it is %v", v), Fix: "give finite numbers"}
 		}
 	}
 	return nil

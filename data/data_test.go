@@ -18,8 +18,8 @@ import (
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/npy"
-	"github.com/ballast-ml/ballast/internal/fault"
 )
 
 // TestOptdigits compares the checksums written in the source with the contents, and the split with its description.

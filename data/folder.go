@@ -21,7 +21,7 @@ import (
 
 	"golang.org/x/image/draw"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	limits "github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/picture"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -86,7 +86,7 @@ func (f *folder) configure(name, query string) error {
 func (f *folder) choose(part string) error {
 	names, err := subfolders(f.path)
 	if err != nil {
-		return &fault.Input{File: f.path, Err: untrusted.Reason(err), Mend: "give a folder with one sub-folder of images a class"}
+		return &fault.Input{File: f.path, Err: untrusted.Reason(err), Fix: "give a folder with one sub-folder of images a class"}
 	}
 	if !slices.Equal(names, []string{"test", "train"}) {
 		return nil
@@ -103,7 +103,7 @@ func (f *folder) choose(part string) error {
 		return nil // the classes are called train and test
 	}
 	if !slices.Equal(train, test) {
-		return &fault.Input{File: f.path, Err: fmt.Errorf("train has the classes %q, test %q", train, test), Mend: "give both the same sub-folders"}
+		return &fault.Input{File: f.path, Err: fmt.Errorf("train has the classes %q, test %q", train, test), Fix: "give both the same sub-folders"}
 	}
 	if part == "all" {
 		return &fault.Usage{Err: fmt.Errorf("data: dir:%s has the parts train and test; use one of them", f.path)}
@@ -162,10 +162,10 @@ type folder struct {
 func (f *folder) list() error {
 	classes, err := subfolders(f.root)
 	if err != nil {
-		return &fault.Input{File: f.root, Err: untrusted.Reason(err), Mend: "give a folder with one sub-folder of images a class"}
+		return &fault.Input{File: f.root, Err: untrusted.Reason(err), Fix: "give a folder with one sub-folder of images a class"}
 	}
 	if len(classes) < 2 {
-		return &fault.Input{File: f.root, Err: fmt.Errorf("%d sub-folders", len(classes)), Mend: "put the images into one sub-folder a class, at least 2"}
+		return &fault.Input{File: f.root, Err: fmt.Errorf("%d sub-folders", len(classes)), Fix: "put the images into one sub-folder a class, at least 2"}
 	}
 	for label, class := range classes {
 		dir := filepath.Join(f.root, class)
@@ -184,11 +184,11 @@ func (f *folder) list() error {
 			}
 		}
 		if len(f.files) == before {
-			return &fault.Input{File: dir, Err: errors.New("no PNG or JPEG image in it"), Mend: "add some, or remove the folder"}
+			return &fault.Input{File: dir, Err: errors.New("no PNG or JPEG image in it"), Fix: "add some, or remove the folder"}
 		}
 	}
 	if len(f.files) > maxImages {
-		return &fault.Input{File: f.root, Err: fmt.Errorf("%d images; at most %d are read", len(f.files), maxImages), Mend: "split the folder"}
+		return &fault.Input{File: f.root, Err: fmt.Errorf("%d images; at most %d are read", len(f.files), maxImages), Fix: "split the folder"}
 	}
 	f.classes = classes
 	f.checksum = sync.OnceValue(f.hash)
@@ -267,7 +267,7 @@ func (f *folder) Read(i int, dst []float32) error {
 		if !f.resize {
 			return &fault.Input{
 				File: f.files[i], Err: fmt.Errorf("it has %dx%d pixels, the first image %dx%d", b.Dy(), b.Dx(), f.height, f.width),
-				Mend: fmt.Sprintf("add ?size=%dx%d to the data set's name to resize all", f.height, f.width),
+				Fix: fmt.Sprintf("add ?size=%dx%d to the data set's name to resize all", f.height, f.width),
 			}
 		}
 

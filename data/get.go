@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/download"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/leftover"
 	"github.com/ballast-ml/ballast/internal/lock"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -124,7 +124,7 @@ func (s *idxSet) get(ctx context.Context, o GetOptions) (map[string][]byte, erro
 			if address, err := s.source.address(o.Mirror); err == nil {
 				origin = "from " + download.Redacted(address)
 			}
-			return nil, &fault.Input{File: o.From, Err: err, Mend: fmt.Sprintf("give the package %s, or a folder with its four files", origin)}
+			return nil, &fault.Input{File: o.From, Err: err, Fix: fmt.Sprintf("give the package %s, or a folder with its four files", origin)}
 		}
 		return files, nil
 	}

@@ -20,8 +20,8 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/download"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/leftover"
 	"github.com/ballast-ml/ballast/internal/lock"
 )

@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/ballast-ml/ballast/engine"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -185,6 +185,6 @@ func (s *idxSet) bytes(dir, name string) ([]byte, error) {
 
 func (s *idxSet) bad(dir, name string, err error) error {
 	return fmt.Errorf("data: %s: %w", s.info.Name, &fault.Input{
-		File: filepath.Join(dir, name), Err: err, Mend: fmt.Sprintf("delete it and run \"ballast data get %s\"", s.info.Name),
+		File: filepath.Join(dir, name), Err: err, Fix: fmt.Sprintf("delete it and run \"ballast data get %s\"", s.info.Name),
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 // ModelPath is where a model is that a user has named: the path itself, or, if nothing is there, a trained network of Models or a file or

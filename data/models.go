@@ -18,9 +18,9 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/download"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -156,7 +156,7 @@ func (m Model) Check() error {
 			err = errors.Join(f.copyTo(io.Discard, content), content.Close())
 		}
 		if err != nil {
-			return fmt.Errorf("data: %s: %w", m.Name, &fault.Input{File: file, Err: untrusted.Reason(err), Mend: fmt.Sprintf("delete it and run \"ballast data get %s\"", m.Name)})
+			return fmt.Errorf("data: %s: %w", m.Name, &fault.Input{File: file, Err: untrusted.Reason(err), Fix: fmt.Sprintf("delete it and run \"ballast data get %s\"", m.Name)})
 		}
 	}
 	return nil
@@ -182,8 +182,8 @@ func (m Model) fetch(ctx context.Context, dir string, o GetOptions) error {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			mend := fmt.Sprintf("give %s, or a folder with %s", m.source.file(), strings.Join(m.Files(), ", "))
-			return &fault.Input{File: o.From, Err: untrusted.Reason(err), Mend: mend}
+			fix := fmt.Sprintf("give %s, or a folder with %s", m.source.file(), strings.Join(m.Files(), ", "))
+			return &fault.Input{File: o.From, Err: untrusted.Reason(err), Fix: fix}
 		}
 		return nil
 	}

@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"github.com/ballast-ml/ballast/engine"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 func sumOf(content []byte) digest {

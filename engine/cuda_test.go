@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 // fakeCUDA puts a small set in the place of the real ones and an index that serves it; a driver is there.

@@ -18,7 +18,7 @@ import (
 	"testing"
 
 	"github.com/ballast-ml/ballast/engine"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 const pluginName = "pjrt_c_api_cpu_plugin.so"

@@ -18,9 +18,9 @@ import (
 
 	"github.com/gomlx/go-xla/installer"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/download"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/leftover"
 	"github.com/ballast-ml/ballast/internal/lock"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -237,10 +237,10 @@ func installWheelFile(ctx context.Context, from, target string) error {
 
 // wantDigest compares a file with the wheel that it should be: first the size, so that nothing else is read.
 func wantDigest(ctx context.Context, from string, w wheel) error {
-	const mend = "give a wheel (.whl) or a plugin (.so)"
+	const fix = "give a wheel (.whl) or a plugin (.so)"
 	f, err := untrusted.Open(from)
 	if err != nil {
-		return &fault.Input{File: from, Err: untrusted.Reason(err), Mend: mend}
+		return &fault.Input{File: from, Err: untrusted.Reason(err), Fix: fix}
 	}
 	defer f.Close() //nolint:errcheck // only read
 	info, err := f.Stat()
@@ -250,7 +250,7 @@ func wantDigest(ctx context.Context, from string, w wheel) error {
 	if info.Size() != w.size {
 		return &fault.Input{
 			File: from, Err: fmt.Errorf("want %d bytes, got %d", w.size, info.Size()),
-			Mend: fmt.Sprintf("give the wheel of %s %s for linux/amd64, or a plugin (.so)", w.name, w.version),
+			Fix: fmt.Sprintf("give the wheel of %s %s for linux/amd64, or a plugin (.so)", w.name, w.version),
 		}
 	}
 	h := sha256.New()
@@ -261,7 +261,7 @@ func wantDigest(ctx context.Context, from string, w wheel) error {
 	if digest != w.sha256 {
 		return &fault.Input{
 			File: from, Err: fmt.Errorf("SHA-256 is %s, want %s", digest, w.sha256),
-			Mend: fmt.Sprintf("download %s %s for linux/amd64 again", w.name, w.version),
+			Fix: fmt.Sprintf("download %s %s for linux/amd64 again", w.name, w.version),
 		}
 	}
 	return nil
@@ -275,7 +275,7 @@ func installWheel(ctx context.Context, wheel *os.File, target, version string) e
 	}
 	archive, err := zip.NewReader(wheel, info.Size())
 	if err != nil {
-		return &fault.Input{File: wheel.Name(), Err: err, Mend: "give a wheel (.whl) or a plugin (.so)"}
+		return &fault.Input{File: wheel.Name(), Err: err, Fix: "give a wheel (.whl) or a plugin (.so)"}
 	}
 	for _, f := range archive.File {
 		if path.Base(f.Name) != pluginFile {
@@ -287,7 +287,7 @@ func installWheel(ctx context.Context, wheel *os.File, target, version string) e
 		}
 		return errors.Join(place(download.Stoppable(ctx, r), target, version, pluginSHA256), r.Close())
 	}
-	return &fault.Input{File: wheel.Name(), Err: fmt.Errorf("no %s inside", pluginFile), Mend: "give a wheel of " + cpuWheel.name}
+	return &fault.Input{File: wheel.Name(), Err: fmt.Errorf("no %s inside", pluginFile), Fix: "give a wheel of " + cpuWheel.name}
 }
 
 // installFile installs a plugin that is not the tested one.

@@ -15,8 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -57,7 +57,7 @@ func findPlugin(kind string) (string, error) {
 	}
 	m, err := readMarker(path)
 	if err != nil {
-		return "", &fault.Input{File: path, Err: fmt.Errorf("it was not installed by Ballast (%w)", err), Mend: `run "ballast engine install" again`}
+		return "", &fault.Input{File: path, Err: fmt.Errorf("it was not installed by Ballast (%w)", err), Fix: `run "ballast engine install" again`}
 	}
 	if err := m.verify(path); err != nil {
 		return "", err
@@ -80,7 +80,7 @@ func (m marker) fits(path string) error {
 		return fmt.Errorf("plugin: %w", err)
 	}
 	damaged := func(what string, args ...any) error {
-		return &fault.Input{File: path, Err: fmt.Errorf("the XLA plugin is damaged: "+what, args...), Mend: `run "ballast engine install" again`}
+		return &fault.Input{File: path, Err: fmt.Errorf("the XLA plugin is damaged: "+what, args...), Fix: `run "ballast engine install" again`}
 	}
 	if info.Size() != m.Size {
 		return damaged("want %d bytes, got %d", m.Size, info.Size())
@@ -144,7 +144,7 @@ func readMarker(plugin string) (marker, error) {
 // which would kill the process.
 func checkPlugin(path string) error {
 	bad := func(err error) error {
-		return &fault.Input{File: path, Err: fmt.Errorf("not a usable XLA plugin: %w", err), Mend: "use the pjrt_c_api_..._plugin.so of a PJRT package for this machine"}
+		return &fault.Input{File: path, Err: fmt.Errorf("not a usable XLA plugin: %w", err), Fix: "use the pjrt_c_api_..._plugin.so of a PJRT package for this machine"}
 	}
 	if !strings.Contains(path, "cpu") && !strings.Contains(path, "cuda") {
 		return bad(errors.New(`the path contains neither "cpu" nor "cuda"`))

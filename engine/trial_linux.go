@@ -152,8 +152,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 )
 
 // trial remembers that a plugin was seen to load here. A change of any field has it tried again.
@@ -197,7 +197,7 @@ func tryPlugin(path string) error {
 		return err
 	}
 	if err := inChild(path, limit); err != nil {
-		return &fault.Input{File: path, Err: err, Mend: `remove it, or run "ballast engine install --force"; --engine go does without`}
+		return &fault.Input{File: path, Err: err, Fix: `remove it, or run "ballast engine install --force"; --engine go does without`}
 	}
 	if noteErr == nil {
 		// Where nothing can be written, as in a read-only home, every start tries again.

@@ -7,8 +7,8 @@ import (
 	"strconv"
 
 	"github.com/ballast-ml/ballast/calibrate"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/npy"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/report"
 )
@@ -39,7 +39,7 @@ func OpenSaved(logitsPath, labelsPath string) (*Saved, error) {
 
 func (s *Saved) load() error {
 	if len(s.file.Shape) != 2 {
-		return &fault.Input{File: s.LogitsPath, Field: "shape", Err: fmt.Errorf("it is %v", s.file.Shape), Mend: "save logits as [examples, classes]"}
+		return &fault.Input{File: s.LogitsPath, Field: "shape", Err: fmt.Errorf("it is %v", s.file.Shape), Fix: "save logits as [examples, classes]"}
 	}
 	s.Classes = s.file.Shape[1]
 	y, err := npy.Open(s.LabelsPath)
@@ -49,7 +49,7 @@ func (s *Saved) load() error {
 	if len(y.Shape) != 1 || y.Rows() != s.file.Rows() {
 		return errors.Join(&fault.Input{
 			File: s.LabelsPath, Field: "shape", Err: fmt.Errorf("it is %v, the logits are %v", y.Shape, s.file.Shape),
-			Mend: fmt.Sprintf("save %d labels in one axis", s.file.Rows()),
+			Fix: fmt.Sprintf("save %d labels in one axis", s.file.Rows()),
 		}, y.Close())
 	}
 	labels, err := y.Int64s()
@@ -64,7 +64,7 @@ func (s *Saved) load() error {
 		if label < 0 || label >= int64(s.Classes) || label > math.MaxInt32 {
 			return errors.Join(&fault.Input{
 				File: s.LabelsPath, Field: "example " + strconv.Itoa(i), Err: fmt.Errorf("label is %d, outside 0 to %d", label, s.Classes-1),
-				Mend: "number the classes as the columns of the logits",
+				Fix: "number the classes as the columns of the logits",
 			}, y.Close())
 		}
 		s.labels[i] = int32(label)
@@ -78,7 +78,7 @@ func (s *Saved) load() error {
 	case npy.Float32:
 		s.narrow, err = s.file.Float32s()
 	default:
-		err = &fault.Input{File: s.LogitsPath, Field: "descr", Err: fmt.Errorf("it is %v", s.file.DType), Mend: "save logits as float32 or float64"}
+		err = &fault.Input{File: s.LogitsPath, Field: "descr", Err: fmt.Errorf("it is %v", s.file.DType), Fix: "save logits as float32 or float64"}
 	}
 	return err
 }
@@ -128,5 +128,5 @@ func (s *Saved) named(err error) error {
 	if err == nil || errors.As(err, &missing) {
 		return err
 	}
-	return &fault.Input{File: s.LogitsPath, Err: err, Mend: "save finite logits, one row an example"}
+	return &fault.Input{File: s.LogitsPath, Err: err, Fix: "save finite logits, one row an example"}
 }

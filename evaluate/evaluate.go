@@ -23,7 +23,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
 	"github.com/ballast-ml/ballast/engine"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/metric"
 	"github.com/ballast-ml/ballast/report"

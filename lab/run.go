@@ -20,9 +20,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/tfevents"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/lock"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/train"
@@ -117,7 +117,7 @@ func (r *Run) open(o StartOptions) error {
 		return &fault.Usage{Err: fmt.Errorf("lab: %s has a run in it; resume it with --resume, begin anew with --overwrite, or name another folder", o.Dir)}
 	case err == nil:
 		if err := json.Unmarshal(old, &r.meta); err != nil {
-			return &fault.Input{File: metaFile, Err: err, Mend: "remove the file or choose another folder"}
+			return &fault.Input{File: metaFile, Err: err, Fix: "remove the file or choose another folder"}
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("lab: %w", err)

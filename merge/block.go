@@ -3,8 +3,8 @@ package merge
 import (
 	"fmt"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/fault"
 )
 
 // source is where blocks of a tensor come from.
@@ -134,6 +134,6 @@ func (w *worker) notFinite(r *reader, s *source) error {
 	}
 	return &fault.Input{
 		File: r.in.Path, Field: r.info.Name, Err: fmt.Errorf("%d of %d values are infinite or NaN, the first is element %d", n, s.n, first),
-		Mend: "leave this model out, or get it again",
+		Fix: "leave this model out, or get it again",
 	}
 }

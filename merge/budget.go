@@ -3,7 +3,7 @@ package merge
 import (
 	"fmt"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 // budget is how the memory of a merge is dealt out.
@@ -70,7 +70,7 @@ func (p *Plan) plan() error {
 	if need() > p.options.Memory {
 		return &fault.Input{
 			Field: "memory", Err: fmt.Errorf("%d bytes are allowed; %s of %d models with rows of up to %d values needs %d", p.options.Memory, p.Method.Name, b.readers, b.block, need()),
-			Mend: "allow as much",
+			Fix: "allow as much",
 		}
 	}
 	if passes > 0 {

@@ -7,9 +7,9 @@ import (
 	"math"
 	"slices"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
@@ -94,7 +94,7 @@ func diffTensor(ctx context.Context, a, b *Input, x, y weights.Info) (TensorDiff
 		for i := range u {
 			p, q := float64(u[i]), float64(v[i])
 			if p-p != 0 || q-q != 0 {
-				return t, &fault.Input{File: b.Path, Field: x.Name, Err: fmt.Errorf("element %d is %v, in %s %v", at+i, q, a.Path, p), Mend: "compare models of finite values"}
+				return t, &fault.Input{File: b.Path, Field: x.Name, Err: fmt.Errorf("element %d is %v, in %s %v", at+i, q, a.Path, p), Fix: "compare models of finite values"}
 			}
 			apart := math.Abs(p - q)
 			t.Largest = max(t.Largest, apart)

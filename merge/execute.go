@@ -13,9 +13,9 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -394,14 +394,14 @@ func (e *execution) round(t *planned, dst []byte, out []float32) error {
 				n++
 			}
 		}
-		return &fault.Input{Field: t.name, Err: fmt.Errorf("%d merged values of a block are infinite or NaN in float32", n), Mend: "make weights, lambda or the parameters that scale smaller"}
+		return &fault.Input{Field: t.name, Err: fmt.Errorf("%d merged values of a block are infinite or NaN in float32", n), Fix: "make weights, lambda or the parameters that scale smaller"}
 	}
 	overflowed, err := weights.Round(dst, t.typ, out)
 	if err != nil || overflowed == 0 {
 		return err
 	}
 	if !e.p.options.Saturate {
-		return &fault.Input{Field: t.name, Err: fmt.Errorf("%d merged values of a block are too large for %s", overflowed, t.typ), Mend: "use bfloat16 or float32, or let them saturate"}
+		return &fault.Input{Field: t.name, Err: fmt.Errorf("%d merged values of a block are too large for %s", overflowed, t.typ), Fix: "use bfloat16 or float32, or let them saturate"}
 	}
 	e.saturated.Add(int64(overflowed))
 	largest := float32(65504)
@@ -429,7 +429,7 @@ func (t *planned) copyBytes(dst []byte, at int64) error {
 		if i > 0 && string(other) != string(dst) {
 			return &fault.Input{
 				File: r.in.Path, Field: t.name, Err: fmt.Errorf("it differs from that of %s, and tensors of type %s are not merged", t.all()[0].in.Path, r.info.Type),
-				Mend: "merge models that have it in common, or convert it to floats",
+				Fix: "merge models that have it in common, or convert it to floats",
 			}
 		}
 	}

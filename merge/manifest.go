@@ -16,9 +16,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -56,7 +56,7 @@ func (e *execution) finish() (*Result, error) {
 	p := e.p
 	for _, in := range p.Inputs {
 		if stamp, _, err := stampOf(in.files); err != nil || stamp != in.stamp {
-			return nil, &fault.Input{File: in.Path, Err: errors.New("it has changed while it was merged"), Mend: "merge again"}
+			return nil, &fault.Input{File: in.Path, Err: errors.New("it has changed while it was merged"), Fix: "merge again"}
 		}
 	}
 	recipe, err := json.Marshal(p.Recipe)
@@ -293,13 +293,13 @@ func readManifest(file string) (m Manifest, err error) {
 		return m, err
 	}
 	if err != nil {
-		return m, &fault.Input{File: file, Err: err, Mend: "name the output of ballast merge"}
+		return m, &fault.Input{File: file, Err: err, Fix: "name the output of ballast merge"}
 	}
 	if err := strict.Decode(text, &m); err != nil {
 		return m, &fault.Input{File: file, Err: err}
 	}
 	if m.SchemaVersion != 1 {
-		return m, &fault.Input{File: file, Field: "schema_version", Err: fmt.Errorf("it is %d, this version knows 1", m.SchemaVersion), Mend: "use the version that wrote it"}
+		return m, &fault.Input{File: file, Field: "schema_version", Err: fmt.Errorf("it is %d, this version knows 1", m.SchemaVersion), Fix: "use the version that wrote it"}
 	}
 	return m, nil
 }
@@ -336,7 +336,7 @@ func Verify(ctx context.Context, path, inputs string) (Manifest, []Verification,
 	}
 	m, err := readManifest(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = &fault.Input{File: path, Err: fmt.Errorf("it has no manifest: %w", fs.ErrNotExist), Mend: "name the output of ballast merge"}
+		err = &fault.Input{File: path, Err: fmt.Errorf("it has no manifest: %w", fs.ErrNotExist), Fix: "name the output of ballast merge"}
 	}
 	if err != nil {
 		return m, nil, err
@@ -345,7 +345,7 @@ func Verify(ctx context.Context, path, inputs string) (Manifest, []Verification,
 	if inputs != "" {
 		for i, in := range m.Inputs {
 			if from[i], err = inFolder(inputs, in.File); err != nil {
-				return m, nil, &fault.Input{File: file, Field: "inputs", Err: err, Mend: "name the folder that holds the models that were merged, or leave the inputs out"}
+				return m, nil, &fault.Input{File: file, Field: "inputs", Err: err, Fix: "name the folder that holds the models that were merged, or leave the inputs out"}
 			}
 		}
 	}
@@ -358,7 +358,7 @@ func Verify(ctx context.Context, path, inputs string) (Manifest, []Verification,
 	for _, o := range m.Outputs {
 		path, err := untrusted.Inside(filepath.Dir(file), o.File)
 		if err != nil {
-			return m, nil, &fault.Input{File: file, Field: "outputs", Err: fmt.Errorf("%q lies outside its folder", strict.Short(o.File)), Mend: "do not trust it"}
+			return m, nil, &fault.Input{File: file, Field: "outputs", Err: fmt.Errorf("%q lies outside its folder", strict.Short(o.File)), Fix: "do not trust it"}
 		}
 		status, err := compare(ctx, path, o.Bytes, o.SHA256, buffer, false)
 		if err != nil {
@@ -382,7 +382,7 @@ func Verify(ctx context.Context, path, inputs string) (Manifest, []Verification,
 // wellFormed refuses a manifest whose sizes and checksums are none.
 func (m Manifest) wellFormed(file string) error {
 	bad := func(field, name, what string) error {
-		return &fault.Input{File: file, Field: field, Err: fmt.Errorf("%q %s", strict.Short(name), what), Mend: "do not trust it"}
+		return &fault.Input{File: file, Field: field, Err: fmt.Errorf("%q %s", strict.Short(name), what), Fix: "do not trust it"}
 	}
 	for _, o := range m.Outputs {
 		if !isSum(o.SHA256) || o.Bytes < 0 {

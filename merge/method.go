@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -195,11 +195,11 @@ func FindMethod(name string) (Choice, error) {
 		}
 		names = append(names, c.Name)
 	}
-	mend := "there are " + strings.Join(names, ", ")
+	fix := "there are " + strings.Join(names, ", ")
 	if near, ok := strict.Nearest(name, names); ok {
-		mend = fmt.Sprintf("did you mean %q?", near)
+		fix = fmt.Sprintf("did you mean %q?", near)
 	}
-	return Choice{}, &fault.Input{Field: "merge_method", Err: fmt.Errorf("no method %q", name), Mend: mend}
+	return Choice{}, &fault.Input{Field: "merge_method", Err: fmt.Errorf("no method %q", name), Fix: fix}
 }
 
 // wrong is an error of a method about a tensor.

@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
@@ -39,13 +39,13 @@ func openInput(ref Ref, recipeDir string) (*Input, error) {
 		}
 	}
 	if !exists(path) {
-		mend := "download the model and name its folder or file"
+		fix := "download the model and name its folder or file"
 		if base, _, ok := strings.Cut(path, "+"); ok && exists(base) {
-			mend = "adapters behind + are not applied: merge the adapter into its model first"
+			fix = "adapters behind + are not applied: merge the adapter into its model first"
 		} else if base, _, ok := strings.Cut(path, "@"); ok && exists(base) {
-			mend = "revisions behind @ are not looked up: name the folder of the one you want"
+			fix = "revisions behind @ are not looked up: name the folder of the one you want"
 		}
-		return nil, &fault.Input{Field: "model", Err: fmt.Errorf("%s: there is no such file or folder", printable.Line(path)), Mend: mend}
+		return nil, &fault.Input{Field: "model", Err: fmt.Errorf("%s: there is no such file or folder", printable.Line(path)), Fix: fix}
 	}
 	f, err := weights.Open(path)
 	if err != nil {

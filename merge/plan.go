@@ -15,9 +15,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/fault"
 )
 
 // Options are how a recipe is carried out. Zero values of Memory, ShardSize, Threads and SyncBytes mean the defaults.
@@ -221,7 +221,7 @@ func (p *Plan) build() error {
 		return err
 	}
 	if len(p.tensors) == 0 {
-		return &fault.Input{Err: errors.New("the models have no tensor in common"), Mend: "merge models of one architecture"}
+		return &fault.Input{Err: errors.New("the models have no tensor in common"), Fix: "merge models of one architecture"}
 	}
 	if err := p.arrange(); err != nil {
 		return err
@@ -242,7 +242,7 @@ func (p *Plan) layout(sources []Source, outer []Parameters) (layout, error) {
 	l := layout{sources: slices.Clone(sources), base: -1, scope: scope{outer: outer}}
 	c, base := p.Method, p.Recipe.BaseModel
 	if base == "" && c.Base == NeedsBase {
-		return l, &fault.Input{Field: "base_model", Err: fmt.Errorf("it is missing; %s merges differences from a base", c.Name), Mend: "name the model that the others were fine-tuned from"}
+		return l, &fault.Input{Field: "base_model", Err: fmt.Errorf("it is missing; %s merges differences from a base", c.Name), Fix: "name the model that the others were fine-tuned from"}
 	}
 	if base == "" && c.First {
 		base = l.sources[0].Model
@@ -263,7 +263,7 @@ func (p *Plan) layout(sources []Source, outer []Parameters) (layout, error) {
 			return l, err
 		}
 		if len(s.LayerRange) == 2 && s.LayerRange[1] > in.Layers {
-			return l, &fault.Input{File: in.Path, Field: "layer_range", Err: fmt.Errorf("it is %v; the model has %d layers", s.LayerRange, in.Layers), Mend: "choose layers that are there"}
+			return l, &fault.Input{File: in.Path, Field: "layer_range", Err: fmt.Errorf("it is %v; the model has %d layers", s.LayerRange, in.Layers), Fix: "choose layers that are there"}
 		}
 		l.inputs = append(l.inputs, in)
 		l.scope.sources = append(l.scope.sources, s.Parameters)
@@ -287,7 +287,7 @@ func (p *Plan) layout(sources []Source, outer []Parameters) (layout, error) {
 		return l, &fault.Input{Field: "models", Err: fmt.Errorf("%s merges %d%s, the recipe gives %d: %v", c.Name, c.Models, beside, len(l.models), refs(l))}
 	}
 	if c.Base == NeedsBase && len(l.models) == 0 {
-		return l, &fault.Input{Field: "models", Err: errors.New("the base is the only model"), Mend: "give at least one model that was fine-tuned from it"}
+		return l, &fault.Input{Field: "models", Err: errors.New("the base is the only model"), Fix: "give at least one model that was fine-tuned from it"}
 	}
 	return l, nil
 }
@@ -321,7 +321,7 @@ func (p *Plan) refuseInputAsOutput() error {
 	for _, in := range p.Inputs {
 		for _, path := range append([]string{in.dir()}, in.files...) {
 			if same, e := os.Stat(path); err == nil && e == nil && os.SameFile(out, same) {
-				return &fault.Input{File: p.Out, Err: fmt.Errorf("the output is the input %s", in.Model), Mend: "choose another output"}
+				return &fault.Input{File: p.Out, Err: fmt.Errorf("the output is the input %s", in.Model), Fix: "choose another output"}
 			}
 		}
 	}
@@ -421,7 +421,7 @@ func (p *Plan) planTensor(l layout, name string, inputName func(source int) stri
 		case p.options.AllowMissing != Union:
 			return []error{&fault.Input{
 				File: missing[0].Path, Field: name, Err: fmt.Errorf("the tensor is missing in %s; %s has it", modelList(missing), modelList(has)),
-				Mend: "merge models of one architecture, or allow missing tensors: union or intersection",
+				Fix: "merge models of one architecture, or allow missing tensors: union or intersection",
 			}}
 		}
 	}
@@ -450,7 +450,7 @@ func (p *Plan) planTensor(l layout, name string, inputName func(source int) stri
 	t.shape = reference.info.Shape
 	for _, r := range all {
 		if isFloat(elementType(r.info.Type)) != isFloat(elementType(reference.info.Type)) {
-			return []error{&fault.Input{File: r.in.Path, Field: name, Err: fmt.Errorf("the type is %s, in %s it is %s", r.info.Type, reference.in.Path, reference.info.Type), Mend: "convert one of the models"}}
+			return []error{&fault.Input{File: r.in.Path, Field: name, Err: fmt.Errorf("the type is %s, in %s it is %s", r.info.Type, reference.in.Path, reference.info.Type), Fix: "convert one of the models"}}
 		}
 	}
 	if p.vocab != nil && isVocabulary(name) {
@@ -469,7 +469,7 @@ func (p *Plan) planTensor(l layout, name string, inputName func(source int) stri
 			}
 			return []error{&fault.Input{
 				File: r.in.Path, Field: name, Err: fmt.Errorf("the shape is %v, in %s it is %v", r.info.Shape, reference.in.Path, reference.info.Shape),
-				Mend: "merge models of one architecture",
+				Fix: "merge models of one architecture",
 			}}
 		}
 	}
@@ -544,7 +544,7 @@ func (p *Plan) arrange() error {
 	for _, t := range p.tensors {
 		bits := safetensors.DType(t.typ).Bits()
 		if bits == 0 {
-			return &fault.Input{Field: t.name, Err: fmt.Errorf("tensors of type %s can be neither merged nor copied", t.typ), Mend: "leave it out with allow missing: intersection"}
+			return &fault.Input{Field: t.name, Err: fmt.Errorf("tensors of type %s can be neither merged nor copied", t.typ), Fix: "leave it out with allow missing: intersection"}
 		}
 		n := 1
 		for _, d := range t.shape {

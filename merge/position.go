@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -168,7 +168,7 @@ func (p Position) search(base Weights, tasks []Weights, names []string) (*Search
 	for _, patterns := range [][]string{p.Keep, p.Tied} {
 		for _, pattern := range patterns {
 			if !slices.ContainsFunc(base.Names(), func(n string) bool { return matches(pattern, n) }) {
-				return nil, &fault.Input{Field: "keep, tied", Err: fmt.Errorf("no tensor is called %q", pattern), Mend: "name tensors of the model"}
+				return nil, &fault.Input{Field: "keep, tied", Err: fmt.Errorf("no tensor is called %q", pattern), Fix: "name tensors of the model"}
 			}
 		}
 	}
@@ -190,7 +190,7 @@ func (p Position) search(base Weights, tasks []Weights, names []string) (*Search
 		s.of, s.counts = append(s.of, at), append(s.counts, p.PerTensor || !slices.ContainsFunc(p.Tied, fits))
 	}
 	if len(s.groups) == 0 {
-		return nil, &fault.Input{Field: "keep", Err: errors.New("no tensor is left to merge"), Mend: "keep fewer"}
+		return nil, &fault.Input{Field: "keep", Err: errors.New("no tensor is left to merge"), Fix: "keep fewer"}
 	}
 	n := len(tasks)
 	for g := range s.groups {
@@ -217,7 +217,7 @@ func (p Position) search(base Weights, tasks []Weights, names []string) (*Search
 				sum += s.gram[g][i][i]
 			}
 			if sum == 0 {
-				return nil, &fault.Input{File: names[i], Err: errors.New("it equals the base, so its task vector is 0 and has no angle"), Mend: "leave the model out, or use the linear fold"}
+				return nil, &fault.Input{File: names[i], Err: errors.New("it equals the base, so its task vector is 0 and has no angle"), Fix: "leave the model out, or use the linear fold"}
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 // Average is the plain merge of task vectors, or models: sum of w_i V_i / sum of w_i. nil weights are equal ones.
@@ -75,7 +75,7 @@ func FisherMerge(tasks, fisher []Weights, lambda []float64) (Weights, error) {
 			for i := range tasks {
 				f, v := float64(fisher[i][t].Values[j]), float64(tasks[i][t].Values[j])
 				if f < 0 {
-					return nil, &fault.Input{Field: out[t].Name, Err: fmt.Errorf("merge: Fisher merge: value %d of model %d's Fisher weights is %v", j, i, f), Mend: "use means of squared gradients"}
+					return nil, &fault.Input{Field: out[t].Name, Err: fmt.Errorf("merge: Fisher merge: value %d of model %d's Fisher weights is %v", j, i, f), Fix: "use means of squared gradients"}
 				}
 				above, below, plain = above+lambda[i]*f*v, below+lambda[i]*f, plain+v/float64(len(tasks))
 			}
@@ -166,7 +166,7 @@ func (r RegMean) Merge(inputs [][]float64, kernels []Kernel) (Kernel, error) {
 	gram, right := mat.NewSymDense(in, nil), mat.NewDense(in, out, nil)
 	for i, k := range kernels {
 		if k.In != in || k.Out != out || len(k.Values) != in*out {
-			return Kernel{}, &fault.Input{Err: fmt.Errorf("merge: RegMean: kernel %d is [%d, %d] with %d values, kernel 0 is [%d, %d]", i, k.In, k.Out, len(k.Values), in, out), Mend: "merge layers of one shape"}
+			return Kernel{}, &fault.Input{Err: fmt.Errorf("merge: RegMean: kernel %d is [%d, %d] with %d values, kernel 0 is [%d, %d]", i, k.In, k.Out, len(k.Values), in, out), Fix: "merge layers of one shape"}
 		}
 		if len(inputs[i]) == 0 || len(inputs[i])%in != 0 {
 			return Kernel{}, &fault.Input{Err: fmt.Errorf("merge: RegMean: %d input values of model %d are no rows of %d", len(inputs[i]), i, in)}
@@ -186,11 +186,11 @@ func (r RegMean) Merge(inputs [][]float64, kernels []Kernel) (Kernel, error) {
 	}
 	var factor mat.Cholesky
 	if !factor.Factorize(gram) {
-		return Kernel{}, &fault.Input{Err: errors.New("merge: RegMean: the inputs do not span the layer, so many kernels fit equally well"), Mend: fmt.Sprintf("give more than %d different inputs, or lower off_diagonal", in)}
+		return Kernel{}, &fault.Input{Err: errors.New("merge: RegMean: the inputs do not span the layer, so many kernels fit equally well"), Fix: fmt.Sprintf("give more than %d different inputs, or lower off_diagonal", in)}
 	}
 	var solved mat.Dense
 	if err := factor.SolveTo(&solved, right); err != nil {
-		return Kernel{}, &fault.Input{Err: fmt.Errorf("merge: RegMean: %w", err), Mend: "give more inputs, or lower off_diagonal"}
+		return Kernel{}, &fault.Input{Err: fmt.Errorf("merge: RegMean: %w", err), Fix: "give more inputs, or lower off_diagonal"}
 	}
 	return Kernel{In: in, Out: out, Values: append([]float64{}, solved.RawMatrix().Data...)}, nil
 }

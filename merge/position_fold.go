@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 // foldStep is one interpolation of a fold: run' = p run + q V_k.

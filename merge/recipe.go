@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -378,9 +378,9 @@ func outputType(word string) (string, error) {
 	if t, ok := words[strings.ToLower(word)]; ok {
 		return t, nil
 	}
-	mend := "use float32, float16 or bfloat16"
+	fix := "use float32, float16 or bfloat16"
 	if near, ok := strict.Nearest(word, slices.Collect(maps.Keys(words))); ok {
-		mend = fmt.Sprintf("did you mean %q?", near)
+		fix = fmt.Sprintf("did you mean %q?", near)
 	}
-	return "", fmt.Errorf("dtype: no type %q; %s", strict.Short(word), mend)
+	return "", fmt.Errorf("dtype: no type %q; %s", strict.Short(word), fix)
 }

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -100,7 +100,7 @@ func (r RobustSignature) Extract(pretrained, clean, robust Weights) (Signature, 
 		s.Tensors, s.Removed = append(s.Tensors, Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Values: values}), append(s.Removed, removed)
 	}
 	if len(s.Tensors) == 0 {
-		return Signature{}, &fault.Input{Field: "layers", Err: fmt.Errorf("%s selects no tensor that has a signature", r.Layers), Mend: "select kernels, not statistics alone"}
+		return Signature{}, &fault.Input{Field: "layers", Err: fmt.Errorf("%s selects no tensor that has a signature", r.Layers), Fix: "select kernels, not statistics alone"}
 	}
 	s.ID = s.contentID()
 	return s, nil
@@ -165,13 +165,13 @@ func SignatureCosine(a, b Signature) (float64, error) {
 			continue
 		}
 		if !slices.Equal(t.Shape, o.Shape) {
-			return 0, &fault.Input{File: signatureName(b), Field: t.Name, Err: fmt.Errorf("the shape is %v, that of %s is %v", o.Shape, signatureName(a), t.Shape), Mend: "compare signatures of one architecture"}
+			return 0, &fault.Input{File: signatureName(b), Field: t.Name, Err: fmt.Errorf("the shape is %v, that of %s is %v", o.Shape, signatureName(a), t.Shape), Fix: "compare signatures of one architecture"}
 		}
 		shared++
 		ab, aa, bb = ab+dotValues(t.Values, o.Values), aa+dotValues(t.Values, t.Values), bb+dotValues(o.Values, o.Values)
 	}
 	if shared == 0 {
-		return 0, &fault.Input{File: signatureName(b), Err: fmt.Errorf("it has no tensor in common with %s", signatureName(a)), Mend: "compare signatures of the same layers"}
+		return 0, &fault.Input{File: signatureName(b), Err: fmt.Errorf("it has no tensor in common with %s", signatureName(a)), Fix: "compare signatures of the same layers"}
 	}
 	if aa == 0 || bb == 0 {
 		return 0, fmt.Errorf("merge: cosine of %s and %s: one of them is 0 in the %d tensors they share", signatureName(a), signatureName(b), shared)

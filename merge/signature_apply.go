@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 // Scaled is a signature and how much of it.
@@ -122,10 +122,10 @@ func touched(target Weights, s Signature) (Weights, error) {
 	for _, t := range slices.Concat(s.Tensors, s.Replaced) {
 		o, ok := target.Find(t.Name)
 		if !ok {
-			return nil, &fault.Input{Field: t.Name, Err: fmt.Errorf("%s has this tensor, the target does not", signatureName(s)), Mend: "use a target of the architecture that the signature was extracted from"}
+			return nil, &fault.Input{Field: t.Name, Err: fmt.Errorf("%s has this tensor, the target does not", signatureName(s)), Fix: "use a target of the architecture that the signature was extracted from"}
 		}
 		if !slices.Equal(o.Shape, t.Shape) {
-			return nil, &fault.Input{Field: t.Name, Err: fmt.Errorf("the shape is %v in %s, %v in the target", t.Shape, signatureName(s), o.Shape), Mend: "use a target of the architecture that the signature was extracted from"}
+			return nil, &fault.Input{Field: t.Name, Err: fmt.Errorf("the shape is %v in %s, %v in the target", t.Shape, signatureName(s), o.Shape), Fix: "use a target of the architecture that the signature was extracted from"}
 		}
 		own = append(own, o)
 	}

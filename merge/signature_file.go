@@ -10,9 +10,9 @@ import (
 	"math"
 	"slices"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -125,7 +125,7 @@ func LoadSignature(path string) (Signature, error) {
 		return Signature{}, err
 	}
 	if err != nil {
-		return Signature{}, &fault.Input{File: path, Err: err, Mend: `write one with "ballast signature extract"`}
+		return Signature{}, &fault.Input{File: path, Err: err, Fix: `write one with "ballast signature extract"`}
 	}
 	return ParseSignature(path, data)
 }
@@ -137,11 +137,11 @@ func ParseSignature(name string, data []byte) (Signature, error) {
 		return Signature{}, fmt.Errorf("%s: %w", name, err)
 	}
 	bad := func(field, format string, args ...any) (Signature, error) {
-		return Signature{}, &fault.Input{File: name, Field: field, Err: fmt.Errorf(format, args...), Mend: "extract the signature again"}
+		return Signature{}, &fault.Input{File: name, Field: field, Err: fmt.Errorf(format, args...), Fix: "extract the signature again"}
 	}
 	text, ok := file.Metadata()[signatureKey]
 	if !ok {
-		return Signature{}, &fault.Input{File: name, Err: errors.New("this safetensors file is no signature"), Mend: `write one with "ballast signature extract"`}
+		return Signature{}, &fault.Input{File: name, Err: errors.New("this safetensors file is no signature"), Fix: `write one with "ballast signature extract"`}
 	}
 	var h signatureHeader
 	if err := strict.Decode([]byte(text), &h); err != nil {

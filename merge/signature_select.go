@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -28,7 +28,7 @@ func SelectLayers(text string, w Weights) ([]string, error) {
 		}
 		units := convolutionUnits(w, kind == "blocks")
 		if len(units) < n {
-			return nil, &fault.Input{Field: "layers", Err: fmt.Errorf("%s asks for more than the %d there are", text, len(units)), Mend: fmt.Sprintf("use %s:%d, all, or names", kind, len(units))}
+			return nil, &fault.Input{Field: "layers", Err: fmt.Errorf("%s asks for more than the %d there are", text, len(units)), Fix: fmt.Sprintf("use %s:%d, all, or names", kind, len(units))}
 		}
 		var names []string
 		for _, t := range w {
@@ -55,11 +55,11 @@ func SelectLayers(text string, w Weights) ([]string, error) {
 			}
 		}
 		if !found {
-			mend := "use first:N, blocks:N, all, or names; * stands for any characters"
+			fix := "use first:N, blocks:N, all, or names; * stands for any characters"
 			if near, ok := strict.Nearest(pattern, append(w.Names(), "all", "first:1", "blocks:1")); ok {
-				mend = fmt.Sprintf("did you mean %q?", near)
+				fix = fmt.Sprintf("did you mean %q?", near)
 			}
-			return nil, &fault.Input{Field: "layers", Err: fmt.Errorf("no tensor is called %q", pattern), Mend: mend}
+			return nil, &fault.Input{Field: "layers", Err: fmt.Errorf("no tensor is called %q", pattern), Fix: fix}
 		}
 	}
 	slices.SortFunc(names, func(a, b string) int { return slices.Index(w.Names(), a) - slices.Index(w.Names(), b) })

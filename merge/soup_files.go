@@ -12,10 +12,10 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 )
 
 // FileSoup says what UniformSoup.Files did.
@@ -155,7 +155,7 @@ func soupType(f weights.File, info weights.Info) (to safetensors.DType, copied b
 		}
 		to, ok := types[name]
 		if !ok {
-			return "", false, &fault.Input{File: f.Path(), Field: info.Name, Err: fmt.Errorf("its type is %s, which cannot be copied", info.Type), Mend: "convert the model to safetensors first"}
+			return "", false, &fault.Input{File: f.Path(), Field: info.Name, Err: fmt.Errorf("its type is %s, which cannot be copied", info.Type), Fix: "convert the model to safetensors first"}
 		}
 		return to, true, nil
 	case weights.Width(info.Type) > 0:
@@ -223,7 +223,7 @@ func (m *fileMean) stretch(info weights.Info, at, n int) ([]float32, error) {
 			return nil, err
 		}
 		if j := slices.IndexFunc(values, func(v float32) bool { return v-v != 0 }); j >= 0 {
-			return nil, &fault.Input{File: f.Path(), Field: info.Name, Err: fmt.Errorf("value %d is %v", at+j, values[j]), Mend: "leave this model out, or train it again"}
+			return nil, &fault.Input{File: f.Path(), Field: info.Name, Err: fmt.Errorf("value %d is %v", at+j, values[j]), Fix: "leave this model out, or train it again"}
 		}
 		share := 1 / float64(len(m.files))
 		if shares != nil {
@@ -317,7 +317,7 @@ func (s *stretchReader) bytes(at, n int) ([]byte, error) {
 		return nil, err
 	}
 	if overflowed > 0 { // a mean lies between values of this type; only a later model of a wider type can do it
-		return nil, &fault.Input{File: s.mean.files[0].Path(), Field: s.info.Name, Err: fmt.Errorf("%d values are too large for %s", overflowed, s.to), Mend: "list a model of a wider type first"}
+		return nil, &fault.Input{File: s.mean.files[0].Path(), Field: s.info.Name, Err: fmt.Errorf("%d values are too large for %s", overflowed, s.to), Fix: "list a model of a wider type first"}
 	}
 	return buffer, nil
 }

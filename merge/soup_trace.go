@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -49,7 +49,7 @@ func (g *greedyRun) openTrace() error {
 	}
 	var old greedyTrace
 	if err := strict.Decode(text, &old); err != nil {
-		return &fault.Input{File: g.o.Trace, Err: err, Mend: "delete it to begin again"}
+		return &fault.Input{File: g.o.Trace, Err: err, Fix: "delete it to begin again"}
 	}
 	switch {
 	case old.SchemaVersion != traceVersion:
@@ -68,7 +68,7 @@ func (g *greedyRun) openTrace() error {
 }
 
 func (g *greedyRun) traceError(format string, args ...any) error {
-	return &fault.Input{File: g.o.Trace, Err: fmt.Errorf(format, args...), Mend: "delete it to begin again"}
+	return &fault.Input{File: g.o.Trace, Err: fmt.Errorf(format, args...), Fix: "delete it to begin again"}
 }
 
 func (g *greedyRun) saveTrace() error {

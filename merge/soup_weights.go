@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -111,13 +111,13 @@ func (w Weights) SameLayout(name string, other Weights, otherName string) error 
 	names := w.Names()
 	for _, t := range other {
 		if !slices.Contains(names, t.Name) {
-			mend := "merge models of one architecture"
+			fix := "merge models of one architecture"
 			if bare, ok := strings.CutPrefix(t.Name, "module."); ok && slices.Contains(names, bare) {
-				mend = "take the prefix module. off its names, which PyTorch's DataParallel puts there"
+				fix = "take the prefix module. off its names, which PyTorch's DataParallel puts there"
 			} else if near, ok := strict.Nearest(t.Name, names); ok {
-				mend = fmt.Sprintf("did you mean %q?", near)
+				fix = fmt.Sprintf("did you mean %q?", near)
 			}
-			return &fault.Input{File: otherName, Field: t.Name, Err: fmt.Errorf("%s has no such tensor", name), Mend: mend}
+			return &fault.Input{File: otherName, Field: t.Name, Err: fmt.Errorf("%s has no such tensor", name), Fix: fix}
 		}
 	}
 	otherNames := other.Names()
@@ -125,18 +125,18 @@ func (w Weights) SameLayout(name string, other Weights, otherName string) error 
 		o, ok := other.Find(t.Name)
 		switch {
 		case !ok:
-			return &fault.Input{File: otherName, Field: t.Name, Err: fmt.Errorf("the tensor is missing; %s has it with shape %v", name, t.Shape), Mend: "merge models of one architecture"}
+			return &fault.Input{File: otherName, Field: t.Name, Err: fmt.Errorf("the tensor is missing; %s has it with shape %v", name, t.Shape), Fix: "merge models of one architecture"}
 		case !slices.Equal(o.Shape, t.Shape) || len(o.Values) != len(t.Values):
 			return &fault.Input{
 				File: otherName, Field: t.Name, Err: fmt.Errorf("the shape is %v, that of %s is %v", o.Shape, name, t.Shape),
-				Mend: "merge models of one architecture, with as many classes",
+				Fix: "merge models of one architecture, with as many classes",
 			}
 		case i < len(otherNames) && otherNames[i] != t.Name:
-			return &fault.Input{File: otherName, Field: t.Name, Err: fmt.Errorf("tensor %d is %s, in %s it is %s", i, otherNames[i], name, t.Name), Mend: "bring both into one order"}
+			return &fault.Input{File: otherName, Field: t.Name, Err: fmt.Errorf("tensor %d is %s, in %s it is %s", i, otherNames[i], name, t.Name), Fix: "bring both into one order"}
 		}
 	}
 	if len(other) != len(w) {
-		return &fault.Input{File: otherName, Err: fmt.Errorf("it has %d tensors, %s has %d", len(other), name, len(w)), Mend: "a name occurs twice; rename it"}
+		return &fault.Input{File: otherName, Err: fmt.Errorf("it has %d tensors, %s has %d", len(other), name, len(w)), Fix: "a name occurs twice; rename it"}
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (w Weights) Finite(name string) error {
 	for _, t := range w {
 		for i, v := range t.Values {
 			if v-v != 0 {
-				return &fault.Input{File: name, Field: t.Name, Err: fmt.Errorf("value %d is %v", i, v), Mend: "leave this model out, or train it again"}
+				return &fault.Input{File: name, Field: t.Name, Err: fmt.Errorf("value %d is %v", i, v), Fix: "leave this model out, or train it again"}
 			}
 		}
 	}

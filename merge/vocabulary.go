@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/hf"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -73,7 +73,7 @@ func (p *Plan) planVocabulary(l layout) error {
 		chosen, v.tokenizer = tokens[in], in.dir()
 	}
 	if pad < 0 || pad > maxPad {
-		return &fault.Input{Field: "tokenizer.pad_to_multiple_of", Err: fmt.Errorf("it is %d, at most %d is possible", pad, maxPad), Mend: "use 64 or 128"}
+		return &fault.Input{Field: "tokenizer.pad_to_multiple_of", Err: fmt.Errorf("it is %d, at most %d is possible", pad, maxPad), Fix: "use 64 or 128"}
 	}
 	v.rows = size0(chosen)
 	if pad > 0 {
@@ -128,7 +128,7 @@ func readTokens(dir string) (map[string]int, error) {
 	path := filepath.Join(dir, "tokenizer.json")
 	text, err := hf.ReadCompanion(dir, "tokenizer.json")
 	if err != nil {
-		return nil, &fault.Input{File: path, Err: err, Mend: "tokens are matched by tokenizer.json: get it, or leave tokenizer_source out"}
+		return nil, &fault.Input{File: path, Err: err, Fix: "tokens are matched by tokenizer.json: get it, or leave tokenizer_source out"}
 	}
 	if err := untrusted.CheckJSON(path, text, max(fewTokens, len(text)/bytesPerToken)); err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func readTokens(dir string) (map[string]int, error) {
 		Added []addedToken `json:"added_tokens"`
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, &fault.Input{File: path, Err: untrusted.JSONError(err), Mend: "get it again"}
+		return nil, &fault.Input{File: path, Err: untrusted.JSONError(err), Fix: "get it again"}
 	}
 	tokens := map[string]int{}
 	if bytes.HasPrefix(file.Model.Vocab, []byte("[")) {
@@ -149,7 +149,7 @@ func readTokens(dir string) (map[string]int, error) {
 		err = json.Unmarshal(file.Model.Vocab, &tokens)
 	}
 	if err != nil {
-		return nil, &fault.Input{File: path, Field: "model.vocab", Err: untrusted.JSONError(err), Mend: "get it again"}
+		return nil, &fault.Input{File: path, Field: "model.vocab", Err: untrusted.JSONError(err), Fix: "get it again"}
 	}
 	for _, t := range file.Added {
 		tokens[t.Content] = t.ID
@@ -157,7 +157,7 @@ func readTokens(dir string) (map[string]int, error) {
 	most := 4*len(tokens) + fewTokens // rows may have gaps, but not without end
 	for token, row := range tokens {
 		if row < 0 || row >= most {
-			return nil, &fault.Input{File: path, Field: token, Err: fmt.Errorf("its row is %d", row), Mend: "get the file again"}
+			return nil, &fault.Input{File: path, Field: token, Err: fmt.Errorf("its row is %d", row), Fix: "get the file again"}
 		}
 	}
 	return tokens, nil
@@ -187,7 +187,7 @@ func (v *vocabulary) apply(t *planned) error {
 	var peers []rowMap
 	for _, r := range all {
 		if len(r.info.Shape) != len(t.shape) || len(t.shape) == 0 || !slices.Equal(r.info.Shape[1:], t.shape[1:]) {
-			return &fault.Input{File: r.in.Path, Field: t.name, Err: fmt.Errorf("the shape is %v, in %s it is %v", r.info.Shape, all[0].in.Path, all[0].info.Shape), Mend: "only the number of rows may differ"}
+			return &fault.Input{File: r.in.Path, Field: t.name, Err: fmt.Errorf("the shape is %v, in %s it is %v", r.info.Shape, all[0].in.Path, all[0].info.Shape), Fix: "only the number of rows may differ"}
 		}
 		plain := *r
 		peers = append(peers, rowMap{plain: &plain, rows: v.of[r.in], have: r.info.Shape[0], base: r.in == v.base})
@@ -195,7 +195,7 @@ func (v *vocabulary) apply(t *planned) error {
 	t.shape = append([]int{v.rows}, t.shape[1:]...)
 	columns, ok := untrusted.Product(untrusted.MaxElements, t.shape[1:]...)
 	if _, fits := untrusted.Product(untrusted.MaxElements, t.shape...); !ok || !fits {
-		return &fault.Input{File: all[0].in.Path, Field: t.name, Err: fmt.Errorf("no array has the shape %v", t.shape), Mend: "use a smaller vocabulary"}
+		return &fault.Input{File: all[0].in.Path, Field: t.name, Err: fmt.Errorf("no array has the shape %v", t.shape), Fix: "use a smaller vocabulary"}
 	}
 	for i, r := range all {
 		m := peers[i]

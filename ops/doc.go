@@ -1,6 +1,6 @@
 // Package ops is the only caller of the engine operations that are missing, wrong or slow on some engine. Each function
 // here gives the right value and the right gradient on XLA and on the Go engine, or panics while the graph is built with
-// the reason and the mend. Methods are written against it once and need to know nothing of the engines.
+// the reason and the fix. Methods are written against it once and need to know nothing of the engines.
 //
 //	operation                    XLA                        Go engine                    why
 //	Conv, 1x1, no padding        matrix product             matrix product               the general op is slower on both

@@ -14,8 +14,8 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -139,11 +139,11 @@ func Record(path string, e Entry) error {
 func decodeLedger(file string, data []byte) (Ledger, error) {
 	var l Ledger
 	if err := strict.Decode(data, &l); err != nil {
-		return Ledger{}, &fault.Input{File: file, Err: err, Mend: `write it with "ballast reproduce" alone`}
+		return Ledger{}, &fault.Input{File: file, Err: err, Fix: `write it with "ballast reproduce" alone`}
 	}
 	if l.SchemaVersion != LedgerVersion {
 		return Ledger{}, &fault.Input{
-			File: file, Field: "schema_version", Mend: "use the ballast that wrote it",
+			File: file, Field: "schema_version", Fix: "use the ballast that wrote it",
 			Err: fmt.Errorf("want %d, got %d", LedgerVersion, l.SchemaVersion),
 		}
 	}

@@ -139,14 +139,14 @@ func (c *checkpoints) save(s *state, r record) error {
 		return os.WriteFile(filepath.Join(tmp, sumsFile), []byte(sums.String()), 0o644)
 	})
 	if err != nil {
-		mend := ""
+		fix := ""
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			mend = "; free some space and resume"
+			fix = "; free some space and resume"
 			if c.last != "" {
-				mend += " (the checkpoint " + c.last + " is whole)"
+				fix += " (the checkpoint " + c.last + " is whole)"
 			}
 		}
-		return fmt.Errorf("train: checkpoint %s: %w%s", path, err, mend)
+		return fmt.Errorf("train: checkpoint %s: %w%s", path, err, fix)
 	}
 	c.last = path
 	return c.prune(r)

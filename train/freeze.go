@@ -59,7 +59,7 @@ func GroupOf(v *model.Variable) Group {
 	return GroupOthers
 }
 
-// Validate says what is wrong with the policy, and how to mend it.
+// Validate says what is wrong with the policy, and how to fix it.
 func (f Freeze) Validate() error {
 	for _, name := range f.Train {
 		if slices.Contains(freezePolicies, name) {

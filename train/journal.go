@@ -13,8 +13,8 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -94,13 +94,13 @@ func (j *Journal[C, P]) Load(dir string, variables []*model.Variable, goesOn fun
 	}
 	var saved Journal[C, P]
 	if err := strict.Decode(text, &saved); err != nil {
-		return &fault.Input{File: path, Err: err, Mend: "remove the folder, or use another"}
+		return &fault.Input{File: path, Err: err, Fix: "remove the folder, or use another"}
 	}
 	if err := goesOn(saved); err != nil {
 		return fmt.Errorf("%s: %w; use another folder, or remove this one", dir, err)
 	}
 	if !stateName.MatchString(saved.State) {
-		return &fault.Input{File: path, Field: "state", Err: fmt.Errorf("it is %q", strict.Short(saved.State)), Mend: "it must be a file state-N.safetensors of the same folder"}
+		return &fault.Input{File: path, Field: "state", Err: fmt.Errorf("it is %q", strict.Short(saved.State)), Fix: "it must be a file state-N.safetensors of the same folder"}
 	}
 	state := filepath.Join(dir, saved.State)
 	if err := untrusted.NoLink(state); err != nil {

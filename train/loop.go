@@ -22,7 +22,7 @@ type Diverged struct {
 	Checkpoint string // newest checkpoint, written before it; "" = none
 }
 
-// Error names the step, the checkpoint and the mend.
+// Error names the step, the checkpoint and the fix.
 func (d *Diverged) Error() string {
 	text := fmt.Sprintf("train: loss or gradient of step %d is not finite; lower optimizer.lr, set clip_norm or a warm-up", d.Step)
 	if d.Checkpoint != "" {

@@ -40,12 +40,12 @@ func NewOptimizer() Optimizer {
 	}
 }
 
-// Validate says what is wrong with the optimizer, and how to mend it.
+// Validate says what is wrong with the optimizer, and how to fix it.
 func (o Optimizer) Validate() error {
 	var errs []error
-	check := func(ok bool, key string, got any, mend string) {
+	check := func(ok bool, key string, got any, fix string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("recipe: optimizer.%s is %s; %s", key, strict.Short(fmt.Sprint(got)), mend))
+			errs = append(errs, fmt.Errorf("recipe: optimizer.%s is %s; %s", key, strict.Short(fmt.Sprint(got)), fix))
 		}
 	}
 	fraction := func(v float64) bool { return v >= 0 && v < 1 }

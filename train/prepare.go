@@ -12,8 +12,8 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/npy"
-	"github.com/ballast-ml/ballast/internal/fault"
 )
 
 // material is what a run works on: training, validation and test examples.
@@ -104,7 +104,7 @@ func prepare(r Recipe, o Options) (material, error) {
 		if label < 0 || int(label) >= classes {
 			return m, &fault.Input{
 				File: set.Info().Name, Field: fmt.Sprintf("label of example %d", i),
-				Err: fmt.Errorf("it is %d, there are %d classes (0 to %d)", label, classes, classes-1), Mend: "correct the labels",
+				Err: fmt.Errorf("it is %d, there are %d classes (0 to %d)", label, classes, classes-1), Fix: "correct the labels",
 			}
 		}
 	}
@@ -143,7 +143,7 @@ func readWeights(path string) ([]float32, error) {
 	}
 	defer array.Close() //nolint:errcheck // only read
 	if len(array.Shape) != 1 {
-		return nil, &fault.Input{File: path, Err: fmt.Errorf("the shape is %v", array.Shape), Mend: "example_weights wants one number per training example, [examples]"}
+		return nil, &fault.Input{File: path, Err: fmt.Errorf("the shape is %v", array.Shape), Fix: "example_weights wants one number per training example, [examples]"}
 	}
 	weights, err := array.Float32s()
 	if err != nil {

@@ -145,12 +145,12 @@ const (
 // MaxRecipe is the most bytes of a recipe file that are read.
 const MaxRecipe = strict.MaxYAML
 
-// Validate says what is wrong with the recipe, and how to mend it.
+// Validate says what is wrong with the recipe, and how to fix it.
 func (r Recipe) Validate() error {
 	var errs []error
-	check := func(ok bool, key string, got any, mend string) {
+	check := func(ok bool, key string, got any, fix string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("recipe: %s is %s; %s", key, strict.Short(fmt.Sprint(got)), mend))
+			errs = append(errs, fmt.Errorf("recipe: %s is %s; %s", key, strict.Short(fmt.Sprint(got)), fix))
 		}
 	}
 	fraction := func(v float64) bool { return v >= 0 && v < 1 }

@@ -32,12 +32,12 @@ func NewSchedule() Schedule { return Schedule{Name: "cosine", Milestones: []floa
 // maxMilestones is the most drops of a step schedule; all of them are looked through for each update.
 const maxMilestones = 1000
 
-// Validate says what is wrong with the schedule, and how to mend it.
+// Validate says what is wrong with the schedule, and how to fix it.
 func (s Schedule) Validate() error {
 	var errs []error
-	check := func(ok bool, key string, got any, mend string) {
+	check := func(ok bool, key string, got any, fix string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("recipe: schedule.%s is %s; %s", key, strict.Short(fmt.Sprint(got)), mend))
+			errs = append(errs, fmt.Errorf("recipe: schedule.%s is %s; %s", key, strict.Short(fmt.Sprint(got)), fix))
 		}
 	}
 	check(slices.Contains([]string{"constant", "step", "cosine"}, s.Name), "name", s.Name, "use constant, step or cosine")

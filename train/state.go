@@ -11,7 +11,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/nn/param"
 )
@@ -111,7 +111,7 @@ func badRecipe(field string, err error) error {
 	if errors.As(err, &short) {
 		return fmt.Errorf("train: %w", err)
 	}
-	return &fault.Input{File: "recipe", Field: field, Err: err, Mend: "correct the network's options or take other data"}
+	return &fault.Input{File: "recipe", Field: field, Err: err, Fix: "correct the network's options or take other data"}
 }
 
 // affordable holds the run's copies of the weights against the memory's limit before extend makes them.

@@ -12,8 +12,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/param"
@@ -121,7 +121,7 @@ func matched(file weights.File, imports []Import, beside []string) (byVariable m
 	for _, name := range names {
 		known := used[name] || slices.Contains(unused, name[strings.LastIndexByte(name, '.')+1:])
 		if !known && !slices.ContainsFunc(beside, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
-			return nil, nil, &fault.Input{File: file.Path(), Field: name, Err: errors.New("the network has no place for this tensor"), Mend: "the file belongs to another network"}
+			return nil, nil, &fault.Input{File: file.Path(), Field: name, Err: errors.New("the network has no place for this tensor"), Fix: "the file belongs to another network"}
 		}
 	}
 	return byVariable, names, nil
@@ -131,7 +131,7 @@ func matched(file weights.File, imports []Import, beside []string) (byVariable m
 func (i Import) value(file weights.File, variable string, want shapes.Shape, names []string) (*tensors.Tensor, error) {
 	info, ok := file.Info(i.Tensor)
 	if !ok {
-		e := &fault.Input{File: file.Path(), Field: i.Tensor, Err: fmt.Errorf("the tensor is missing; the file has %d others", len(names)), Mend: "the file belongs to another network"}
+		e := &fault.Input{File: file.Path(), Field: i.Tensor, Err: fmt.Errorf("the tensor is missing; the file has %d others", len(names)), Fix: "the file belongs to another network"}
 		if near, ok := strict.Nearest(i.Tensor, names); ok {
 			e.Err = fmt.Errorf("the tensor is missing; the nearest name is %q", near)
 		}
@@ -141,7 +141,7 @@ func (i Import) value(file weights.File, variable string, want shapes.Shape, nam
 	if !fits || len(i.View) == 0 && !slices.Equal(shape, want.Dimensions) || product(shape) != product(want.Dimensions) {
 		return nil, &fault.Input{
 			File: file.Path(), Field: i.Tensor, Err: fmt.Errorf("the tensor is %s %v, variable %s needs %v", info.Type, info.Shape, path.Base(variable), want.Dimensions),
-			Mend: "correct the network's options, or use the file of this network",
+			Fix: "correct the network's options, or use the file of this network",
 		}
 	}
 	if want.DType != dtypes.Float32 {

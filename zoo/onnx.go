@@ -18,8 +18,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/onnx"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
@@ -83,7 +83,7 @@ func checkType(file, what string, t onnx.DataType) error {
 	if _, ok := onnxTypes[t]; ok {
 		return nil
 	}
-	return &fault.Input{File: file, Field: what, Err: fmt.Errorf("the engines have no type %s", t), Mend: "export the model with another type"}
+	return &fault.Input{File: file, Field: what, Err: fmt.Errorf("the engines have no type %s", t), Fix: "export the model with another type"}
 }
 
 // NewONNX prepares a model. All operators that are not supported are named in one *UnsupportedError.
@@ -93,7 +93,7 @@ func NewONNX(m *onnx.Model) (*ONNX, error) {
 		return nil, err
 	}
 	if len(m.Graph.Outputs) == 0 {
-		return nil, &fault.Input{File: m.Path, Field: "graph " + m.Graph.Name, Err: errors.New("it has no outputs"), Mend: "export the model again"}
+		return nil, &fault.Input{File: m.Path, Field: "graph " + m.Graph.Name, Err: errors.New("it has no outputs"), Fix: "export the model again"}
 	}
 	list := constantsOf(m.Graph, nil)
 	total := int64(0)
@@ -229,11 +229,11 @@ func (o *ONNX) RunContext(ctx context.Context, e compute.Backend, inputs map[str
 	// A name that is not known comes first: with it an input is missing as well, and the name is why.
 	for _, name := range slices.Sorted(maps.Keys(inputs)) {
 		if !names[name] {
-			mend := "give " + o.inputList()
+			fix := "give " + o.inputList()
 			if near, ok := strict.Nearest(name, slices.Sorted(maps.Keys(names))); ok {
-				mend += " (did you mean " + printable.Line(near) + "?)"
+				fix += " (did you mean " + printable.Line(near) + "?)"
 			}
-			return nil, &fault.Input{File: o.Model.Path, Field: "input " + name, Err: errors.New("the model has none of that name"), Mend: mend}
+			return nil, &fault.Input{File: o.Model.Path, Field: "input " + name, Err: errors.New("the model has none of that name"), Fix: fix}
 		}
 	}
 	for _, v := range o.Inputs() {
@@ -292,7 +292,7 @@ func (o *ONNX) CheckShape(v onnx.Value, dims []int) error {
 }
 
 func (o *ONNX) wrongInput(v onnx.Value, format string, args ...any) error {
-	return &fault.Input{File: o.Model.Path, Field: "input " + v.Name, Err: fmt.Errorf(format, args...), Mend: "give " + o.inputList() + " as the model declares them"}
+	return &fault.Input{File: o.Model.Path, Field: "input " + v.Name, Err: fmt.Errorf(format, args...), Fix: "give " + o.inputList() + " as the model declares them"}
 }
 
 func (o *ONNX) checkInput(v onnx.Value, x *tensors.Tensor) error {
@@ -406,7 +406,7 @@ func (o *ONNX) failure(at *onnx.Node, err error) error {
 	case errors.As(err, &short):
 		return fmt.Errorf("%s%w", strings.TrimLeft(printable.Line(o.Model.Path)+": "+where+": ", ": "), short)
 	}
-	return &fault.Input{File: o.Model.Path, Field: where, Err: errors.New(said(err, nil).Error()), Mend: "check the shapes of the inputs"}
+	return &fault.Input{File: o.Model.Path, Field: where, Err: errors.New(said(err, nil).Error()), Fix: "check the shapes of the inputs"}
 }
 
 // look reads what a run's checks gave.

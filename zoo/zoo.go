@@ -28,7 +28,7 @@ import (
 // Network is a classifier.
 type Network interface {
 	Apply(scope *model.Scope, x *Node) *Node // x [batch, height, width, channels] or [batch, features] -> logits [batch, classes]
-	Validate() error                         // says what is wrong with the options, and the mend
+	Validate() error                         // says what is wrong with the options, and the fix
 	OutputClasses() int                      // number of classes
 	WithClasses(classes int) Network         // the same network for another number of classes
 	WithNorm(n norm.Layer) Network           // the same network with another norm

@@ -10,7 +10,7 @@ import (
 	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/evaluate"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 // calibrateFlags are the flags of "ballast calibrate".
@@ -26,7 +26,7 @@ func newCalibrate(a *app) *cobra.Command {
 	method := calibrate.NewTemperatureScaling()
 	cmd := &cobra.Command{
 		Use:   "calibrate [MODEL]",
-		Short: "Mend a model's confidences",
+		Short: "Fix a model's confidences",
 		Long: `Calibrate fits a temperature to examples the model was not trained on and writes a model whose confidences are right
 for them; its answers stay the same. With --logits and --labels it works on the saved outputs of any framework's model
 and, with --out FILE.npy, writes the scaled logits.`,

@@ -11,7 +11,7 @@ import (
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/leftover"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/printable"

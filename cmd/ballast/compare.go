@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/lab"
@@ -137,7 +137,7 @@ func (f compareFlags) settings() (map[string]any, error) {
 	defer collectEarly()()
 	text, err := untrusted.ReadFile(f.recipe, train.MaxRecipe)
 	if err != nil {
-		return nil, &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
+		return nil, &fault.Input{Err: err, Fix: "name a recipe file; ballast train --print-recipe shows one"}
 	}
 	settings, err := strict.YAML(text)
 	if err == nil {

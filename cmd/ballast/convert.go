@@ -9,7 +9,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/convert"
 	"github.com/ballast-ml/ballast/data"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 // convertFlags are the flags of "ballast convert".

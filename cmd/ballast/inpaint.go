@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/lab"
@@ -160,7 +160,7 @@ func imagesOf(name, part string, n int) (inpaint.Images, error) {
 	}
 	shape := ds.Info().Shape
 	if len(shape) != 3 {
-		return inpaint.Images{}, &fault.Input{File: name, Err: fmt.Errorf("its examples are %v, not images", shape), Mend: "name a data set of images: ballast data list"}
+		return inpaint.Images{}, &fault.Input{File: name, Err: fmt.Errorf("its examples are %v, not images", shape), Fix: "name a data set of images: ballast data list"}
 	}
 	m := inpaint.Images{Count: min(n, ds.Len()), Height: shape[0], Width: shape[1], Channels: shape[2]}
 	if _, err := untrusted.Bytes(fmt.Sprintf("%d images of %s", m.Count, name), 4, append([]int{m.Count}, shape...)...); err != nil {

@@ -15,8 +15,8 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/convert"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/merge"
 )
@@ -191,7 +191,7 @@ func (f mergeFlags) recipe(args []string) (r merge.Recipe, dir string, err error
 		}
 		text, err := untrusted.ReadFile(args[0], merge.MaxRecipe)
 		if err != nil {
-			return r, "", &fault.Input{File: args[0], Err: err, Mend: "name a recipe, or models and a --method"}
+			return r, "", &fault.Input{File: args[0], Err: err, Fix: "name a recipe, or models and a --method"}
 		}
 		r, err = merge.ParseRecipe(args[0], text)
 		return r, filepath.Dir(args[0]), err

@@ -19,10 +19,10 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/tuned"
 )
@@ -322,7 +322,7 @@ func appliedTo(path string) ([]merge.AppliedSignature, error) {
 	}
 	var list []merge.AppliedSignature
 	if err := json.Unmarshal([]byte(text), &list); err != nil {
-		return nil, &fault.Input{File: path, Field: appliedKey, Err: err, Mend: "use the clean model"}
+		return nil, &fault.Input{File: path, Field: appliedKey, Err: err, Fix: "use the clean model"}
 	}
 	return list, nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/tuned"
@@ -243,7 +243,7 @@ func sameNetworks(first *bundle.Bundle, models []string) error {
 		got := key(b.Manifest)
 		b.Store.Finalize()
 		if got != want {
-			return &fault.Input{File: path, Err: fmt.Errorf("it is another network or takes other inputs than %s: %s; %s", models[0], got, want), Mend: "average models that were fine-tuned from one start"}
+			return &fault.Input{File: path, Err: fmt.Errorf("it is another network or takes other inputs than %s: %s; %s", models[0], got, want), Fix: "average models that were fine-tuned from one start"}
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/data"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -154,7 +154,7 @@ func readRecipe(args []string, dataName string) (train.Recipe, error) {
 		file, args = args[0], args[1:]
 		text, err := untrusted.ReadFile(file, train.MaxRecipe)
 		if err != nil {
-			return train.Recipe{}, &fault.Input{Err: err, Mend: "name a recipe file; ballast train --print-recipe shows one"}
+			return train.Recipe{}, &fault.Input{Err: err, Fix: "name a recipe file; ballast train --print-recipe shows one"}
 		}
 		if settings, err = strict.YAML(text); err != nil {
 			return train.Recipe{}, &fault.Input{File: file, Err: err}

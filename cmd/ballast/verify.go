@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/merge"
 )
@@ -63,7 +63,7 @@ func (a *app) verifyMerged(cmd *cobra.Command, path, inputs string, show func([]
 	}
 	for _, v := range list {
 		if !v.OK() {
-			return &fault.Input{File: path, Field: v.File, Err: errors.New(v.Status), Mend: "the file is damaged or was changed: merge again"}
+			return &fault.Input{File: path, Field: v.File, Err: errors.New(v.Status), Fix: "the file is damaged or was changed: merge again"}
 		}
 	}
 	return nil

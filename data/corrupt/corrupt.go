@@ -26,7 +26,7 @@ import (
 	"sync"
 
 	"github.com/ballast-ml/ballast/data"
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 

@@ -27,16 +27,16 @@ func Decode(t Type, dst []float32, src []byte) error {
 	}
 	if len(dst)%info.elements != 0 || len(src) != len(dst)/info.elements*info.bytes {
 		return &Error{Field: t.String(), Offset: -1, Kind: ErrLength, Text: fmt.Sprintf("%d values and %d bytes", len(dst), len(src)),
-			Mend: fmt.Sprintf("give whole blocks: %d values in %d bytes", info.elements, info.bytes)}
+			Fix: fmt.Sprintf("give whole blocks: %d values in %d bytes", info.elements, info.bytes)}
 	}
 	info.decode(dst, src)
 	return nil
 }
 
 func noDecoder(t Type) *Error {
-	e := &Error{Field: t.String(), Offset: -1, Kind: ErrDecode, Text: "its values come from tables that are not built in", Mend: "convert the model from its original, or to a type such as Q4_K or Q8_0 with the program that wrote it"}
+	e := &Error{Field: t.String(), Offset: -1, Kind: ErrDecode, Text: "its values come from tables that are not built in", Fix: "convert the model from its original, or to a type such as Q4_K or Q8_0 with the program that wrote it"}
 	if t.info() == nil {
-		e.Text, e.Mend = "no tensor can have it", "see Types for those there are"
+		e.Text, e.Fix = "no tensor can have it", "see Types for those there are"
 	}
 	return e
 }
@@ -65,7 +65,7 @@ func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
 	}
 	per, size := info.elements, info.bytes
 	if total := int(e.length / int64(size) * int64(per)); at < 0 || at > total || len(dst) > total-at {
-		return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), total), Mend: mendRange}
+		return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), total), Fix: mendRange}
 	}
 	buffer := chunks.Get().(*[]byte)
 	defer chunks.Put(buffer)

@@ -15,7 +15,7 @@ func Encode(t Type, dst []byte, src []float32) error { return encode(t, dst, src
 func encode(t Type, dst []byte, src []float32, at int) error {
 	info := t.info()
 	if info == nil || info.encode == nil {
-		e := &Error{Field: t.String(), Offset: -1, Kind: ErrEncode, Text: "this type can only be read", Mend: "use Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, IQ4_NL, F32, F16 or BF16"}
+		e := &Error{Field: t.String(), Offset: -1, Kind: ErrEncode, Text: "this type can only be read", Fix: "use Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, IQ4_NL, F32, F16 or BF16"}
 		if info == nil {
 			e.Text = "no tensor can have this type"
 		}
@@ -23,7 +23,7 @@ func encode(t Type, dst []byte, src []float32, at int) error {
 	}
 	if len(src)%info.elements != 0 || len(dst) != len(src)/info.elements*info.bytes {
 		return &Error{Field: t.String(), Offset: -1, Kind: ErrLength, Text: fmt.Sprintf("%d values and %d bytes", len(src), len(dst)),
-			Mend: fmt.Sprintf("give whole blocks: %d values in %d bytes", info.elements, info.bytes)}
+			Fix: fmt.Sprintf("give whole blocks: %d values in %d bytes", info.elements, info.bytes)}
 	}
 	if most := t.largest(); info.elements > 1 && !allWithin(src, most) {
 		return outside(t, src, most, at)
@@ -37,7 +37,7 @@ func outside(t Type, src []float32, most float32, at int) error {
 	for i, v := range src {
 		if !(v <= most && v >= -most) { // or NaN
 			return &Error{Field: t.String(), Offset: -1, Kind: ErrEncode, Text: fmt.Sprintf("value %d is %v, its blocks take -%g to %[3]g", at+i, v, most),
-				Mend: "keep this tensor as F32 or BF16, or mend the model"}
+				Fix: "keep this tensor as F32 or BF16, or mend the model"}
 		}
 	}
 	return nil

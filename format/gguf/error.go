@@ -48,7 +48,7 @@ type Error struct {
 	Offset int64  // byte in the file, -1 where there is none
 	Kind   error  // one of the Err values above
 	Text   string // what was found, with its values
-	Mend   string // what to do
+	Fix    string // what to do
 	Err    error  // what lies below, such as an error of the operating system; nil if nothing
 }
 
@@ -78,8 +78,8 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		b.WriteString(": " + printable.Line(e.Err.Error()))
 	}
-	if e.Mend != "" {
-		b.WriteString("; " + e.Mend)
+	if e.Fix != "" {
+		b.WriteString("; " + e.Fix)
 	}
 	return b.String()
 }

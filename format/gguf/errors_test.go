@@ -103,8 +103,8 @@ func TestBadFiles(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Parse(c.data)
 			wantError(t, err, c.kind, c.want)
-			if e := new(Error); !errors.As(err, &e) || !e.BadInput() || e.Mend == "" {
-				t.Errorf("%v is no fault of the input with a mend", err)
+			if e := new(Error); !errors.As(err, &e) || !e.BadInput() || e.Fix == "" {
+				t.Errorf("%v is no fault of the input with a fix", err)
 			}
 			if err := os.WriteFile(path, c.data, 0o644); err != nil {
 				t.Fatal(err)

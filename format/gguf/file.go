@@ -136,7 +136,7 @@ func (f *File) load(o Options) error {
 			break
 		}
 		if have >= o.Limits.MaxHeader {
-			return &Error{File: f.path, Field: "header", Offset: have, Kind: ErrLimit, Text: fmt.Sprintf("it takes %d bytes or more, at most %d", int64(s), o.Limits.MaxHeader), Mend: mendLimit}
+			return &Error{File: f.path, Field: "header", Offset: have, Kind: ErrLimit, Text: fmt.Sprintf("it takes %d bytes or more, at most %d", int64(s), o.Limits.MaxHeader), Fix: mendLimit}
 		}
 		have = max(have, int64(s)/4) // so that a long text does not cost several rounds
 	}
@@ -154,7 +154,7 @@ func (f *File) read(n int64) error {
 	f.head, f.values, f.byKey, f.tensors, f.byName = nil, nil, nil, nil, nil // what was read before is not kept beside it
 	f.head = make([]byte, n)
 	if _, err := io.ReadFull(io.NewSectionReader(f.source, 0, n), f.head); err != nil {
-		return &Error{File: f.path, Field: "header", Offset: 0, Kind: ErrTruncated, Err: err, Mend: mendDownload}
+		return &Error{File: f.path, Field: "header", Offset: 0, Kind: ErrTruncated, Err: err, Fix: mendDownload}
 	}
 	return nil
 }
@@ -217,14 +217,14 @@ func (f *File) ReadBytes(name string, at int64, dst []byte) error {
 
 func (f *File) readEntry(e *entry, at int64, dst []byte) error {
 	if at < 0 || at > e.length || int64(len(dst)) > e.length-at {
-		return &Error{File: f.path, Tensor: e.name, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), e.length), Mend: mendRange}
+		return &Error{File: f.path, Tensor: e.name, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), e.length), Fix: mendRange}
 	}
 	if len(dst) == 0 {
 		return nil
 	}
 	if n, err := f.source.ReadAt(dst, f.start+e.begin+at); n < len(dst) {
 		return &Error{File: f.path, Tensor: e.name, Field: "data", Offset: f.start + e.begin + at, Kind: ErrTruncated, Err: err,
-			Mend: "the file was closed or has changed: open it again"}
+			Fix: "the file was closed or has changed: open it again"}
 	}
 	return nil
 }
@@ -232,5 +232,5 @@ func (f *File) readEntry(e *entry, at int64, dst []byte) error {
 // missing is the error for a name that the file does not hold.
 func (f *File) missing(name string) error {
 	return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrNoTensor,
-		Text: fmt.Sprintf("the file holds %d others", len(f.tensors)), Mend: "see Names for what it holds"}
+		Text: fmt.Sprintf("the file holds %d others", len(f.tensors)), Fix: "see Names for what it holds"}
 }

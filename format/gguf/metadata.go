@@ -250,14 +250,14 @@ func values[T any](e *valueEntry, at func(i int64) T) any {
 
 // wrong is the error for a value that is missing or of another type.
 func (f *File) wrong(key, want string) error {
-	e := &Error{File: f.path, Key: key, Offset: -1, Kind: ErrKey, Mend: "see Keys for what it holds"}
+	e := &Error{File: f.path, Key: key, Offset: -1, Kind: ErrKey, Fix: "see Keys for what it holds"}
 	i, ok := f.byKey[key]
 	if !ok {
 		e.Text = fmt.Sprintf("the file holds %d others", len(f.values))
 		return e
 	}
 	info, _ := f.ValueInfo(key)
-	e.Offset, e.Text, e.Mend = f.values[i].at, fmt.Sprintf("it is %s, not %s", info, want), "read it with Value"
+	e.Offset, e.Text, e.Fix = f.values[i].at, fmt.Sprintf("it is %s, not %s", info, want), "read it with Value"
 	return e
 }
 

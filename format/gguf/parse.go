@@ -48,8 +48,8 @@ type scanner struct {
 }
 
 // fail makes an error about the byte at.
-func (s *scanner) fail(at int64, kind error, mend, format string, args ...any) error {
-	return &Error{File: s.f.path, Tensor: s.name, Key: s.key, Field: s.field, Offset: at, Kind: kind, Text: fmt.Sprintf(format, args...), Mend: mend}
+func (s *scanner) fail(at int64, kind error, fix, format string, args ...any) error {
+	return &Error{File: s.f.path, Tensor: s.name, Key: s.key, Field: s.field, Offset: at, Kind: kind, Text: fmt.Sprintf(format, args...), Fix: fix}
 }
 
 // left is how many bytes of the file come after the scanner.
@@ -205,7 +205,7 @@ func (f *File) align() error {
 			}
 			found = fmt.Sprintf("%s (%T)", text, v)
 		}
-		return &Error{File: f.path, Key: AlignmentKey, Field: "value", Offset: f.values[i].at, Kind: ErrAlignment, Text: found, Mend: mendRewrite}
+		return &Error{File: f.path, Key: AlignmentKey, Field: "value", Offset: f.values[i].at, Kind: ErrAlignment, Text: found, Fix: mendRewrite}
 	}
 	f.alignment = n
 	return nil
@@ -332,14 +332,14 @@ func (s *scanner) typed(e *entry, row, elements int64) error {
 func (f *File) checkData(header int64) error {
 	start, ok := padded(header, f.alignment)
 	if !ok {
-		return &Error{File: f.path, Field: "header", Offset: header, Kind: ErrOverflow, Mend: mendRewrite}
+		return &Error{File: f.path, Field: "header", Offset: header, Kind: ErrOverflow, Fix: mendRewrite}
 	}
 	f.start = min(start, f.size) // without data there may be no padding
 	for i := range f.tensors {
 		e := &f.tensors[i]
 		if e.length > 0 && (start > f.size || e.begin+e.length > f.size-start) {
 			return &Error{File: f.path, Tensor: e.name, Field: "data", Offset: f.size, Kind: ErrTruncated,
-				Text: fmt.Sprintf("%d bytes from byte %d of the data, which has %d", e.length, e.begin, max(f.size-start, 0)), Mend: mendDownload}
+				Text: fmt.Sprintf("%d bytes from byte %d of the data, which has %d", e.length, e.begin, max(f.size-start, 0)), Fix: mendDownload}
 		}
 	}
 	return nil

@@ -157,9 +157,9 @@ func ParseType(name string) (Type, error) {
 		names = append(names, t.String())
 	}
 	slices.Sort(names)
-	mend := "use one of " + strings.Join(names, ", ")
+	fix := "use one of " + strings.Join(names, ", ")
 	if near, ok := strict.Nearest(strings.ToUpper(name), names); ok {
-		mend = "did you mean " + near + "?"
+		fix = "did you mean " + near + "?"
 	}
-	return 0, &Error{Field: "type", Offset: -1, Kind: ErrType, Text: quote(name), Mend: mend}
+	return 0, &Error{Field: "type", Offset: -1, Kind: ErrType, Text: quote(name), Fix: fix}
 }

@@ -107,7 +107,7 @@ func alignmentOf(metadata []KeyValue) (int64, error) {
 		}
 		n, ok := kv.Value.(uint32)
 		if !ok || n == 0 || n > maxAlignment || n&(n-1) != 0 {
-			return 0, &Error{Key: AlignmentKey, Field: "value", Offset: -1, Kind: ErrWrite, Text: fmt.Sprintf("%v (%T)", kv.Value, kv.Value), Mend: "give a uint32, a power of two up to 1 MiB"}
+			return 0, &Error{Key: AlignmentKey, Field: "value", Offset: -1, Kind: ErrWrite, Text: fmt.Sprintf("%v (%T)", kv.Value, kv.Value), Fix: "give a uint32, a power of two up to 1 MiB"}
 		}
 		return int64(n), nil
 	}
@@ -122,8 +122,8 @@ func encodeHeader(metadata []KeyValue, tensors []Tensor, alignment int64) ([]byt
 	b = le.AppendUint64(b, uint64(len(metadata)))
 	keys := make(map[string]bool, len(metadata))
 	for _, kv := range metadata {
-		fail := func(text, mend string) error {
-			return &Error{Key: kv.Key, Offset: -1, Kind: ErrWrite, Text: text, Mend: mend}
+		fail := func(text, fix string) error {
+			return &Error{Key: kv.Key, Offset: -1, Kind: ErrWrite, Text: text, Fix: fix}
 		}
 		switch {
 		case keys[kv.Key]:
@@ -281,8 +281,8 @@ func (t *Tensor) size() (int64, error) {
 	return int64(total), nil
 }
 
-func (t *Tensor) fail(field, text, mend string) error {
-	return &Error{Tensor: t.Name, Field: field, Offset: -1, Kind: ErrWrite, Text: text, Mend: mend}
+func (t *Tensor) fail(field, text, fix string) error {
+	return &Error{Tensor: t.Name, Field: field, Offset: -1, Kind: ErrWrite, Text: text, Fix: fix}
 }
 
 // writeData copies a tensor's bytes and refuses a reader that gives fewer or more.

@@ -45,7 +45,7 @@ func LoadCard(path string) (*Card, error) {
 // ParseCard reads the text of a model card. A card without front matter is text alone.
 func ParseCard(data []byte) (*Card, error) {
 	if len(data) > maxCard {
-		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxCard), Mend: mendDownload}
+		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxCard), Fix: mendDownload}
 	}
 	c := &Card{raw: bytes.Clone(data), Text: string(data)}
 	text := strings.TrimPrefix(string(data), "\ufeff")
@@ -63,7 +63,7 @@ func ParseCard(data []byte) (*Card, error) {
 			break
 		}
 		if !more {
-			return nil, &Error{Kind: ErrCard, Text: "the front matter has no end", Mend: "close it with a line of ---"}
+			return nil, &Error{Kind: ErrCard, Text: "the front matter has no end", Fix: "close it with a line of ---"}
 		}
 		rest = after
 		key = frontLine(front, key, line)

@@ -75,21 +75,21 @@ func read(path string, most int64) ([]byte, error) {
 // ParseConfig reads the text of a config.json. Keys that are missing take the defaults of the family.
 func ParseConfig(data []byte) (*Config, error) {
 	if len(data) > maxConfig {
-		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxConfig), Mend: mendDownload}
+		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxConfig), Fix: mendDownload}
 	}
 	if err := untrusted.CheckJSON(ConfigFile, data, maxConfigValues); err != nil {
-		return nil, &Error{Kind: ErrLimit, Err: err, Mend: mendDownload}
+		return nil, &Error{Kind: ErrLimit, Err: err, Fix: mendDownload}
 	}
 	c := &Config{}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(&c.Keys); err != nil {
-		return nil, &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Mend: mendDownload}
+		return nil, &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Fix: mendDownload}
 	}
 	if c.Keys == nil {
-		return nil, &Error{Kind: ErrConfig, Text: "it is null, want an object", Mend: mendDownload}
+		return nil, &Error{Kind: ErrConfig, Text: "it is null, want an object", Fix: mendDownload}
 	}
 	if d.More() {
-		return nil, &Error{Kind: ErrConfig, Text: "text after its end", Mend: mendDownload}
+		return nil, &Error{Kind: ErrConfig, Text: "text after its end", Fix: mendDownload}
 	}
 	if err := c.into(map[string]any{"model_type": &c.ModelType, "architectures": &c.Architectures, "torch_dtype": &c.DType,
 		"transformers_version": &c.TransformersVersion, "tie_word_embeddings": &c.TieWordEmbeddings}); err != nil {
@@ -134,7 +134,7 @@ func (c *Config) into(fields map[string]any) error {
 			continue
 		}
 		if err := json.Unmarshal(raw, fields[key]); err != nil {
-			return &Error{Field: key, Kind: ErrConfig, Text: cut(string(raw)), Err: untrusted.JSONError(err), Mend: "correct the value"}
+			return &Error{Field: key, Kind: ErrConfig, Text: cut(string(raw)), Err: untrusted.JSONError(err), Fix: "correct the value"}
 		}
 	}
 	return nil
@@ -149,7 +149,7 @@ func (c *Config) fill(family any) error {
 	if err == nil {
 		return nil
 	}
-	out := &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Mend: "correct the value"}
+	out := &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Fix: "correct the value"}
 	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
 		out.Field, out.Err = wrong.Field, nil
 		kind, _, _ := strings.Cut(wrong.Value, " ") // what follows "number" is the number, however long
@@ -173,7 +173,7 @@ func (c *Config) check() error {
 		sizes = map[string]int{"vocab_size": l.VocabSize, "hidden_size": l.HiddenSize, "num_hidden_layers": l.Layers, "num_attention_heads": l.Heads,
 			"num_key_value_heads": l.KeyValueHeads, "intermediate_size": l.IntermediateSize, "head_dim": l.HeadDim, "max_position_embeddings": l.MaxPositions}
 		if l.KeyValueHeads > 0 && l.Heads%l.KeyValueHeads != 0 {
-			return &Error{Field: "num_key_value_heads", Kind: ErrConfig, Text: fmt.Sprintf("%d does not divide num_attention_heads %d", l.KeyValueHeads, l.Heads), Mend: "correct the value"}
+			return &Error{Field: "num_key_value_heads", Kind: ErrConfig, Text: fmt.Sprintf("%d does not divide num_attention_heads %d", l.KeyValueHeads, l.Heads), Fix: "correct the value"}
 		}
 	case c.ViT != nil:
 		v := c.ViT
@@ -184,19 +184,19 @@ func (c *Config) check() error {
 		r := c.ResNet
 		sizes = map[string]int{"num_channels": r.Channels, "embedding_size": r.EmbeddingSize}
 		if len(r.HiddenSizes) != len(r.Depths) || len(r.Depths) == 0 || slices.Min(r.Depths) < 1 || slices.Min(r.HiddenSizes) < 1 {
-			return &Error{Field: "depths", Kind: ErrConfig, Text: fmt.Sprintf("%v with hidden_sizes %v", r.Depths, r.HiddenSizes), Mend: "give both one number above 0 a stage"}
+			return &Error{Field: "depths", Kind: ErrConfig, Text: fmt.Sprintf("%v with hidden_sizes %v", r.Depths, r.HiddenSizes), Fix: "give both one number above 0 a stage"}
 		}
 		if r.LayerType != "basic" && r.LayerType != "bottleneck" {
-			return &Error{Field: "layer_type", Kind: ErrConfig, Text: cut(r.LayerType), Mend: "it is basic or bottleneck"}
+			return &Error{Field: "layer_type", Kind: ErrConfig, Text: cut(r.LayerType), Fix: "it is basic or bottleneck"}
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(sizes)) {
 		if sizes[key] < 1 {
-			return &Error{Field: key, Kind: ErrConfig, Text: strconv.Itoa(sizes[key]), Mend: "it must be at least 1"}
+			return &Error{Field: key, Kind: ErrConfig, Text: strconv.Itoa(sizes[key]), Fix: "it must be at least 1"}
 		}
 	}
 	if width%max(heads, 1) != 0 {
-		return &Error{Field: "num_attention_heads", Kind: ErrConfig, Text: fmt.Sprintf("%d does not divide hidden_size %d", heads, width), Mend: "correct the value"}
+		return &Error{Field: "num_attention_heads", Kind: ErrConfig, Text: fmt.Sprintf("%d does not divide hidden_size %d", heads, width), Fix: "correct the value"}
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ type Error struct {
 	Field string // key of the file, "" where there is none
 	Kind  error  // one of the Err values above
 	Text  string // what was found, with its values
-	Mend  string // what to do
+	Fix   string // what to do
 	Err   error  // what lies below; nil if nothing
 }
 
@@ -41,8 +41,8 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		b.WriteString(": " + printable.Line(e.Err.Error()))
 	}
-	if e.Mend != "" {
-		b.WriteString("; " + e.Mend)
+	if e.Fix != "" {
+		b.WriteString("; " + e.Fix)
 	}
 	return b.String()
 }

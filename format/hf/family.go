@@ -131,7 +131,7 @@ func (l *Llama) complete(c *Config) error {
 	}
 	if l.HeadDim == 0 && l.Heads > 0 {
 		if l.HiddenSize%l.Heads != 0 {
-			return &Error{Field: "num_attention_heads", Kind: ErrConfig, Text: fmt.Sprintf("%d does not divide hidden_size %d", l.Heads, l.HiddenSize), Mend: "give head_dim"}
+			return &Error{Field: "num_attention_heads", Kind: ErrConfig, Text: fmt.Sprintf("%d does not divide hidden_size %d", l.Heads, l.HiddenSize), Fix: "give head_dim"}
 		}
 		l.HeadDim = l.HiddenSize / l.Heads
 	}

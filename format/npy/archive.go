@@ -85,7 +85,7 @@ func (a *Archive) read(r io.ReaderAt, size int64, o Options) error {
 	for i := range entries {
 		entry := &entries[i]
 		if len(entry.Name) > maxName {
-			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrTooLarge, Text: fmt.Sprintf("a name of %d bytes, at most %d", len(entry.Name), maxName), Mend: mendSaveZ}
+			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrTooLarge, Text: fmt.Sprintf("a name of %d bytes, at most %d", len(entry.Name), maxName), Fix: mendSaveZ}
 		}
 		name, ok := strings.CutSuffix(entry.Name, ".npy")
 		if !ok {
@@ -93,7 +93,7 @@ func (a *Archive) read(r io.ReaderAt, size int64, o Options) error {
 			continue
 		}
 		if a.arrays[name] != nil {
-			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Text: "name occurs twice", Mend: mendSaveZ}
+			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Text: "name occurs twice", Fix: mendSaveZ}
 		}
 		array, err := a.array(entry, o)
 		if err != nil {
@@ -109,7 +109,7 @@ func (a *Archive) read(r io.ReaderAt, size int64, o Options) error {
 func (a *Archive) array(entry *zipread.Entry, o Options) (*Array, error) {
 	if !entry.Readable() {
 		return nil, &Error{
-			File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Mend: mendDownload,
+			File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Fix: mendDownload,
 			Text: fmt.Sprintf("the entry is encrypted or packed by method %d, NumPy stores or deflates", entry.Method),
 		}
 	}
@@ -200,7 +200,7 @@ func WriteArchive(w io.Writer, members []Member, compressed bool) error {
 	for i := range members {
 		m := &members[i]
 		if seen[m.Name] || m.Name == "" {
-			return &Error{Field: cut(m.Name), Offset: -1, Kind: ErrWrite, Text: "a name must not be empty or occur twice", Mend: "rename it"}
+			return &Error{Field: cut(m.Name), Offset: -1, Kind: ErrWrite, Text: "a name must not be empty or occur twice", Fix: "rename it"}
 		}
 		seen[m.Name] = true
 		method := zip.Store
@@ -227,8 +227,8 @@ func WriteArchiveFile(path string, members []Member, compressed bool) error {
 }
 
 func (m *Member) write(w io.Writer) error {
-	fail := func(text, mend string) error {
-		return &Error{Field: cut(m.Name), Offset: -1, Kind: ErrWrite, Text: text, Mend: mend}
+	fail := func(text, fix string) error {
+		return &Error{Field: cut(m.Name), Offset: -1, Kind: ErrWrite, Text: text, Fix: fix}
 	}
 	width := m.DType.Size()
 	if width == 0 {

@@ -78,7 +78,7 @@ func Open(path string, opts ...Options) (*Array, error) {
 	}
 	if int64(len(mapped)) != stat.Size() {
 		return nil, errors.Join(&Error{File: path, Offset: -1, Kind: ErrTruncated, Text: "the file changed while it was opened",
-			Mend: "wait until it is written, then try again"}, a.Close())
+			Fix: "wait until it is written, then try again"}, a.Close())
 	}
 	a.data, a.source = mapped[h.start:], nil
 	return a, nil
@@ -248,7 +248,7 @@ func read[T float32 | float64 | int64](a *Array, dst []T, first int, narrow func
 		}
 		if bad := decode(dst[done:done+n], a.DType, raw, narrow); bad >= 0 {
 			return &Error{File: a.where(), Field: fmt.Sprintf("element %d", first+done+bad), Offset: -1, Kind: ErrConvert,
-				Text: "not a whole number that int64 holds", Mend: "save labels as integers"}
+				Text: "not a whole number that int64 holds", Fix: "save labels as integers"}
 		}
 		done += n
 	}
@@ -314,7 +314,7 @@ func (a *Array) readAt(raw []byte, at int64) error {
 			return archived(a.path, err)
 		}
 		return &Error{File: a.path, Field: "data", Offset: a.start + at, Kind: ErrTruncated, Err: err,
-			Mend: "the file was closed or has changed: open it again"}
+			Fix: "the file was closed or has changed: open it again"}
 	}
 	return nil
 }

@@ -17,7 +17,7 @@
 // and are a *memory.Error above the limit of the process; ReadFloat32s and its kin take little.
 //
 // Nothing is allocated because of a number in a file. Errors are of type [*Error] and name the file, the field, the byte and
-// the mend; errors.Is tells the kind.
+// the fix; errors.Is tells the kind.
 //
 // Source: NumPy Enhancement Proposal 1 and numpy.lib.format.
 package npy

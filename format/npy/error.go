@@ -35,7 +35,7 @@ type Error struct {
 	Offset int64  // byte in the file, -1 where there is none
 	Kind   error  // one of the Err values above
 	Text   string // what was found, with its values
-	Mend   string // what to do
+	Fix    string // what to do
 	Err    error  // what lies below, such as an error of the operating system; nil if nothing
 }
 
@@ -59,8 +59,8 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())
 	}
-	if e.Mend != "" {
-		b.WriteString("; " + e.Mend)
+	if e.Fix != "" {
+		b.WriteString("; " + e.Fix)
 	}
 	return b.String()
 }
@@ -84,7 +84,7 @@ func archived(file string, err error) error {
 	if errors.As(err, &missing) {
 		return fmt.Errorf("npz: %s: %w", file, err)
 	}
-	e := &Error{File: file, Offset: -1, Kind: ErrArchive, Err: err, Mend: mendDownload}
+	e := &Error{File: file, Offset: -1, Kind: ErrArchive, Err: err, Fix: mendDownload}
 	var below *zipread.Error
 	if !errors.As(err, &below) {
 		return e
@@ -100,7 +100,7 @@ func archived(file string, err error) error {
 	case errors.Is(err, zipread.ErrChecksum):
 		e.Kind = ErrChecksum
 	case errors.Is(err, zipread.ErrClosed):
-		e.Kind, e.Text, e.Mend = ErrTruncated, below.Kind.Error(), "open it again"
+		e.Kind, e.Text, e.Fix = ErrTruncated, below.Kind.Error(), "open it again"
 	}
 	return e
 }

@@ -80,13 +80,13 @@ type header struct {
 
 // parseHeader reads and checks the header of a file of the given size, and that the elements fill the rest of it.
 func parseHeader(r io.ReaderAt, size int64, o Options) (h header, err error) {
-	fail := func(field string, at int64, kind error, text, mend string) (header, error) {
-		return header{}, &Error{Field: field, Offset: at, Kind: kind, Text: text, Mend: mend}
+	fail := func(field string, at int64, kind error, text, fix string) (header, error) {
+		return header{}, &Error{Field: field, Offset: at, Kind: kind, Text: text, Fix: fix}
 	}
 	var first [12]byte
 	n, err := r.ReadAt(first[:min(size, 12)], 0)
 	if err != nil && int64(n) < min(size, 12) {
-		return header{}, &Error{Field: "magic", Offset: 0, Kind: ErrTruncated, Err: err, Mend: mendDownload}
+		return header{}, &Error{Field: "magic", Offset: 0, Kind: ErrTruncated, Err: err, Fix: mendDownload}
 	}
 	if n < 6 || string(first[:6]) != magic {
 		return fail("magic", 0, ErrMagic, "got "+cut(string(first[:min(n, 6)])), "name a file made by numpy.save")
@@ -113,7 +113,7 @@ func parseHeader(r io.ReaderAt, size int64, o Options) (h header, err error) {
 	}
 	text := make([]byte, length)
 	if _, err := r.ReadAt(text, begin); err != nil {
-		return header{}, &Error{Field: "header", Offset: begin, Kind: ErrTruncated, Err: err, Mend: mendDownload}
+		return header{}, &Error{Field: "header", Offset: begin, Kind: ErrTruncated, Err: err, Fix: mendDownload}
 	}
 	h.start = begin + length
 	p := &literal{src: string(text), base: begin, utf8: major == 3}
@@ -128,7 +128,7 @@ func parseHeader(r io.ReaderAt, size int64, o Options) (h header, err error) {
 func (h *header) fits(size int64) error {
 	product, ok := untrusted.Product(math.MaxInt64/8, slices.DeleteFunc(slices.Clone(h.shape), func(dim int) bool { return dim == 0 })...)
 	if !ok {
-		return &Error{Field: "shape", Offset: -1, Kind: ErrOverflow, Text: fmt.Sprint(h.shape), Mend: mendSave}
+		return &Error{Field: "shape", Offset: -1, Kind: ErrOverflow, Text: fmt.Sprint(h.shape), Fix: mendSave}
 	}
 	if h.elements = int64(product); slices.Contains(h.shape, 0) {
 		h.elements = 0
@@ -137,9 +137,9 @@ func (h *header) fits(size int64) error {
 	text := fmt.Sprintf("%v of %s takes %d bytes, the file has %d", h.shape, h.dtype, want, have)
 	switch {
 	case have < want:
-		return &Error{Field: "data", Offset: size, Kind: ErrTruncated, Text: text, Mend: mendDownload}
+		return &Error{Field: "data", Offset: size, Kind: ErrTruncated, Text: text, Fix: mendDownload}
 	case have > want:
-		return &Error{Field: "data", Offset: h.start + want, Kind: ErrTrailing, Text: text, Mend: "save one array a file"}
+		return &Error{Field: "data", Offset: h.start + want, Kind: ErrTrailing, Text: text, Fix: "save one array a file"}
 	}
 	return nil
 }
@@ -162,8 +162,8 @@ func (p *literal) header(h *header) error {
 	return p.fail(field, ErrHeader, err.Error(), mendSave)
 }
 
-func (p *literal) fail(field string, kind error, text, mend string) error {
-	return &Error{Field: field, Offset: p.base + int64(p.pos), Kind: kind, Text: text, Mend: mend}
+func (p *literal) fail(field string, kind error, text, fix string) error {
+	return &Error{Field: field, Offset: p.base + int64(p.pos), Kind: kind, Text: text, Fix: fix}
 }
 
 func (p *literal) dict(h *header, field *string) error {

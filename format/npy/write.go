@@ -60,11 +60,11 @@ func dtypeOf[T Element]() DType {
 func checkShape(shape []int, values int) error {
 	n, ok := untrusted.Product(math.MaxInt/8, shape...)
 	if !ok || len(shape) > maxDims {
-		return &Error{Field: "shape", Offset: -1, Kind: ErrWrite, Text: fmt.Sprint(shape), Mend: "give dimensions of at least 0 that fit in memory"}
+		return &Error{Field: "shape", Offset: -1, Kind: ErrWrite, Text: fmt.Sprint(shape), Fix: "give dimensions of at least 0 that fit in memory"}
 	}
 	if n != values {
 		return &Error{Field: "shape", Offset: -1, Kind: ErrWrite, Text: fmt.Sprintf("%v takes %d values, got %d", shape, n, values),
-			Mend: "give the shape of the values"}
+			Fix: "give the shape of the values"}
 	}
 	return nil
 }

@@ -22,14 +22,14 @@ func check(g *Graph, outer *scope) error {
 	s := &scope{map[string]bool{}, outer}
 	define := func(name, what string) error {
 		if s.values[name] {
-			return &Error{Where: what, Kind: ErrDuplicate, Text: "value " + cut(name), Mend: mendExport}
+			return &Error{Where: what, Kind: ErrDuplicate, Text: "value " + cut(name), Fix: mendExport}
 		}
 		s.values[name] = true
 		return nil
 	}
 	for _, t := range g.Initializers {
 		if t.Name == "" {
-			return &Error{Where: "graph " + cut(g.Name), Kind: ErrGraph, Text: "an initialiser has no name", Mend: mendExport}
+			return &Error{Where: "graph " + cut(g.Name), Kind: ErrGraph, Text: "an initialiser has no name", Fix: mendExport}
 		}
 		if err := define(t.Name, "initialiser"); err != nil {
 			return err
@@ -40,7 +40,7 @@ func check(g *Graph, outer *scope) error {
 	seen := map[string]bool{}
 	for _, v := range g.Inputs {
 		if seen[v.Name] {
-			return &Error{Where: "input", Kind: ErrDuplicate, Text: "value " + cut(v.Name), Mend: mendExport}
+			return &Error{Where: "input", Kind: ErrDuplicate, Text: "value " + cut(v.Name), Fix: mendExport}
 		}
 		seen[v.Name] = true
 		if filled > 0 && s.values[v.Name] {
@@ -59,7 +59,7 @@ func check(g *Graph, outer *scope) error {
 				continue
 			}
 			if later[out] || s.values[out] {
-				return &Error{Where: n.String(), Kind: ErrDuplicate, Text: "value " + cut(out), Mend: mendExport}
+				return &Error{Where: n.String(), Kind: ErrDuplicate, Text: "value " + cut(out), Fix: mendExport}
 			}
 			later[out] = true
 		}
@@ -70,9 +70,9 @@ func check(g *Graph, outer *scope) error {
 				continue
 			}
 			if later[name] {
-				return &Error{Where: n.String(), Kind: ErrOrder, Text: fmt.Sprintf("it takes %s, which only a later node, or itself, makes", cut(name)), Mend: mendExport}
+				return &Error{Where: n.String(), Kind: ErrOrder, Text: fmt.Sprintf("it takes %s, which only a later node, or itself, makes", cut(name)), Fix: mendExport}
 			}
-			return &Error{Where: n.String(), Kind: ErrMissing, Text: cut(name), Mend: mendExport}
+			return &Error{Where: n.String(), Kind: ErrMissing, Text: cut(name), Fix: mendExport}
 		}
 		for i := range n.Attributes {
 			if sub := n.Attributes[i].Graph; sub != nil {
@@ -89,7 +89,7 @@ func check(g *Graph, outer *scope) error {
 	}
 	for _, v := range g.Outputs {
 		if !s.has(v.Name) {
-			return &Error{Where: "output", Kind: ErrMissing, Text: cut(v.Name), Mend: mendExport}
+			return &Error{Where: "output", Kind: ErrMissing, Text: cut(v.Name), Fix: mendExport}
 		}
 	}
 	return nil

@@ -29,7 +29,7 @@ type Error struct {
 	Where string // node, tensor or value, "" where no single one is at fault
 	Kind  error  // one of the Err values above
 	Text  string // what was found, with its values
-	Mend  string // what to do
+	Fix   string // what to do
 	Err   error  // what lies below, nil if nothing
 }
 
@@ -50,8 +50,8 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())
 	}
-	if e.Mend != "" {
-		b.WriteString("; " + e.Mend)
+	if e.Fix != "" {
+		b.WriteString("; " + e.Fix)
 	}
 	return b.String()
 }

@@ -106,7 +106,7 @@ func Open(file string) (*Model, error) {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
 	if stat.Size() > maxFile {
-		return nil, &Error{File: file, Kind: ErrLimit, Text: fmt.Sprintf("%d bytes; protobuf allows 2 GiB", stat.Size()), Mend: "store the weights as external data"}
+		return nil, &Error{File: file, Kind: ErrLimit, Text: fmt.Sprintf("%d bytes; protobuf allows 2 GiB", stat.Size()), Fix: "store the weights as external data"}
 	}
 	data := make([]byte, stat.Size())
 	if _, err := io.ReadFull(f, data); err != nil {
@@ -130,7 +130,7 @@ func Parse(data []byte) (*Model, error) {
 		return nil, err
 	}
 	if len(external) > 0 {
-		return nil, &Error{Where: "tensor " + cut(external[0].Name), Kind: ErrExternal, Text: "there is no folder to look in", Mend: "open the model from its file"}
+		return nil, &Error{Where: "tensor " + cut(external[0].Name), Kind: ErrExternal, Text: "there is no folder to look in", Fix: "open the model from its file"}
 	}
 	return m, nil
 }
@@ -147,7 +147,7 @@ func checkLocation(name, location string) error {
 	clean := path.Clean(strings.ReplaceAll(location, `\`, "/"))
 	if location == "" || path.IsAbs(clean) || clean == ".." || clean == "." || strings.HasPrefix(clean, "../") || filepath.VolumeName(location) != "" ||
 		strings.Contains(location, "\x00") || strings.Contains("/"+strings.ReplaceAll(location, `\`, "/")+"/", "/../") || len(location) > 1 && location[1] == ':' {
-		return &Error{Where: "tensor " + cut(name), Kind: ErrPath, Text: "location " + cut(location), Mend: "put the data beside the model and name it by a relative path"}
+		return &Error{Where: "tensor " + cut(name), Kind: ErrPath, Text: "location " + cut(location), Fix: "put the data beside the model and name it by a relative path"}
 	}
 	return nil
 }
@@ -163,7 +163,7 @@ func locate(dir string, external []*Tensor) error {
 	files := map[string]found{}
 	for _, t := range external {
 		wrong := func(kind error, text string, err error) error {
-			return &Error{Where: "tensor " + cut(t.Name), Kind: kind, Text: text, Err: err, Mend: "keep model and data of one version together in a folder"}
+			return &Error{Where: "tensor " + cut(t.Name), Kind: kind, Text: text, Err: err, Fix: "keep model and data of one version together in a folder"}
 		}
 		e := t.External
 		f, ok := files[e.Location]

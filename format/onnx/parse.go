@@ -30,7 +30,7 @@ func parse(data []byte) (*Model, []*Tensor, error) {
 		return nil, nil, err
 	}
 	if m.Graph == nil {
-		return nil, nil, &Error{Kind: ErrProto, Text: "there is no graph", Mend: mendDownload}
+		return nil, nil, &Error{Kind: ErrProto, Text: "there is no graph", Fix: mendDownload}
 	}
 	if err := check(m.Graph, nil); err != nil {
 		return nil, nil, err
@@ -46,7 +46,7 @@ func ParseTensor(data []byte) (*Tensor, error) {
 		return nil, err
 	}
 	if t.External != nil {
-		return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrExternal, Text: "there is no folder to look in", Mend: "open the model from its file"}
+		return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrExternal, Text: "there is no folder to look in", Fix: "open the model from its file"}
 	}
 	return t, nil
 }
@@ -54,7 +54,7 @@ func ParseTensor(data []byte) (*Tensor, error) {
 func (p *parser) spend(n int) error {
 	p.budget -= int64(n)
 	if p.budget < 0 {
-		return &Error{Kind: ErrLimit, Text: "the file unfolds into more than 24 MB and twice its size of nodes, names and numbers", Mend: "it was not made by an exporter; do not use it"}
+		return &Error{Kind: ErrLimit, Text: "the file unfolds into more than 24 MB and twice its size of nodes, names and numbers", Fix: "it was not made by an exporter; do not use it"}
 	}
 	return nil
 }
@@ -68,7 +68,7 @@ type field struct {
 }
 
 func bad(format string, args ...any) error {
-	return &Error{Kind: ErrProto, Text: fmt.Sprintf(format, args...), Mend: mendDownload}
+	return &Error{Kind: ErrProto, Text: fmt.Sprintf(format, args...), Fix: mendDownload}
 }
 
 // fields calls f for each field of a message.
@@ -188,7 +188,7 @@ func (p *parser) model(data []byte) (*Model, error) {
 				domain = ""
 			}
 			if old, twice := m.Opsets[domain]; twice && old != version {
-				return &Error{Where: "opset " + cut(domain), Kind: ErrDuplicate, Text: fmt.Sprintf("versions %d and %d", old, version), Mend: mendExport}
+				return &Error{Where: "opset " + cut(domain), Kind: ErrDuplicate, Text: fmt.Sprintf("versions %d and %d", old, version), Fix: mendExport}
 			}
 			m.Opsets[domain] = version
 			if err == nil {
@@ -232,7 +232,7 @@ func (p *parser) model(data []byte) (*Model, error) {
 
 func (p *parser) graph(data []byte, depth int) (*Graph, error) {
 	if depth > maxDepth {
-		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("subgraphs more than %d deep", maxDepth), Mend: mendExport}
+		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("subgraphs more than %d deep", maxDepth), Fix: mendExport}
 	}
 	g := &Graph{}
 	const what = "graph"
@@ -307,11 +307,11 @@ func (p *parser) node(data []byte, depth int) (*Node, error) {
 				return err
 			}
 			if n.Attribute(a.Name) != nil {
-				return &Error{Where: n.String(), Kind: ErrDuplicate, Text: "attribute " + cut(a.Name), Mend: mendExport}
+				return &Error{Where: n.String(), Kind: ErrDuplicate, Text: "attribute " + cut(a.Name), Fix: mendExport}
 			}
 			n.Attributes = append(n.Attributes, a)
 			if len(n.Attributes) > 256 {
-				return &Error{Where: n.String(), Kind: ErrLimit, Text: "more than 256 attributes", Mend: mendExport}
+				return &Error{Where: n.String(), Kind: ErrLimit, Text: "more than 256 attributes", Fix: mendExport}
 			}
 		case 7:
 			n.Domain, err = x.text(what)
@@ -319,7 +319,7 @@ func (p *parser) node(data []byte, depth int) (*Node, error) {
 		return err
 	})
 	if err == nil && n.Op == "" {
-		return nil, &Error{Where: n.String(), Kind: ErrGraph, Text: "it names no operator", Mend: mendExport}
+		return nil, &Error{Where: n.String(), Kind: ErrGraph, Text: "it names no operator", Fix: mendExport}
 	}
 	if n.Domain == "ai.onnx" {
 		n.Domain = ""
@@ -374,7 +374,7 @@ func (p *parser) attribute(data []byte, depth int) (Attribute, error) {
 		return err
 	})
 	if err == nil && a.Name == "" {
-		return a, &Error{Kind: ErrGraph, Text: "an attribute has no name", Mend: mendExport}
+		return a, &Error{Kind: ErrGraph, Text: "an attribute has no name", Fix: mendExport}
 	}
 	return a, err
 }
@@ -437,7 +437,7 @@ func (p *parser) value(data []byte) (Value, error) {
 			case 1:
 				var n int64
 				if n, err = x.int("dimension"); err == nil && (n < 0 || n > math.MaxInt32*64) {
-					return &Error{Where: "value " + cut(v.Name), Kind: ErrShape, Text: fmt.Sprintf("dimension %d", n), Mend: mendExport}
+					return &Error{Where: "value " + cut(v.Name), Kind: ErrShape, Text: fmt.Sprintf("dimension %d", n), Fix: mendExport}
 				}
 				d.Size = int(n)
 			case 2:
@@ -495,7 +495,7 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 		return nil, err
 	}
 	wrong := func(kind error, format string, args ...any) error {
-		return &Error{Where: "tensor " + cut(t.Name), Kind: kind, Text: fmt.Sprintf(format, args...), Mend: mendExport}
+		return &Error{Where: "tensor " + cut(t.Name), Kind: kind, Text: fmt.Sprintf(format, args...), Fix: mendExport}
 	}
 	const what = "tensor"
 	var raw []byte
@@ -716,7 +716,7 @@ func (p *parser) sparse(data []byte) (*Tensor, error) {
 		return nil, err
 	}
 	wrong := func(kind error, format string, args ...any) error {
-		return &Error{Where: "sparse tensor", Kind: kind, Text: fmt.Sprintf(format, args...), Mend: mendExport}
+		return &Error{Where: "sparse tensor", Kind: kind, Text: fmt.Sprintf(format, args...), Fix: mendExport}
 	}
 	if values == nil || indices == nil || values.External != nil || indices.External != nil || indices.Type != Int64 || values.Type.Size() == 0 || len(values.Dims) != 1 {
 		return nil, wrong(ErrGraph, "want values [n] and indices of INT64 inside the file")

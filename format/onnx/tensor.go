@@ -88,7 +88,7 @@ func (t *Tensor) ReadRaw(at int64, dst []byte) error {
 	if most := t.RawBytes(); at < 0 || at > most || int64(len(dst)) > most-at {
 		return &Error{
 			Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), most),
-			Mend: "stay within the tensor",
+			Fix: "stay within the tensor",
 		}
 	}
 	if t.External == nil || t.Raw != nil {
@@ -101,7 +101,7 @@ func (t *Tensor) ReadRaw(at int64, dst []byte) error {
 		_, err = f.ReadAt(dst, t.External.Offset+at)
 	}
 	if err != nil {
-		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrExternal, Text: cut(t.External.Location), Err: err, Mend: "keep model and data of one version together in a folder"}
+		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrExternal, Text: cut(t.External.Location), Err: err, Fix: "keep model and data of one version together in a folder"}
 	}
 	return nil
 }
@@ -133,11 +133,11 @@ func elements(dims []int) (int, bool) {
 // Float32s puts the elements [at, at+len(dst)) into dst, rounded to the nearest where float32 does not hold them.
 func (t *Tensor) Float32s(at int, dst []float32) error {
 	if at < 0 || at > t.Elements || len(dst) > t.Elements-at {
-		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), t.Elements), Mend: "stay within the tensor"}
+		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), t.Elements), Fix: "stay within the tensor"}
 	}
 	size := t.Type.Size()
 	if size == 0 || t.Type == Complex64 || t.Type == Complex128 {
-		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s has no numbers that float32 can hold", t.Type), Mend: "leave this tensor out"}
+		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s has no numbers that float32 can hold", t.Type), Fix: "leave this tensor out"}
 	}
 	if t.External == nil || t.Raw != nil {
 		return Float32sOf(t.Type, t.Raw[at*size:(at+len(dst))*size], dst)
@@ -209,7 +209,7 @@ func Float32sOf(d DataType, raw []byte, dst []float32) error {
 				dst[i] = half(uint16(raw[i]), 5, 2, false) / 2
 			}
 		default:
-			return &Error{Kind: ErrDType, Text: d.String(), Mend: "leave this tensor out"}
+			return &Error{Kind: ErrDType, Text: d.String(), Fix: "leave this tensor out"}
 		}
 	}
 	return nil
@@ -256,7 +256,7 @@ func (t *Tensor) Ints() ([]int64, error) {
 		case Int64, Uint64:
 			out[i] = int64(le.Uint64(raw[8*i:]))
 			if t.Type == Uint64 && out[i] < 0 {
-				return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("%d is more than int64 holds", uint64(out[i])), Mend: mendExport}
+				return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("%d is more than int64 holds", uint64(out[i])), Fix: mendExport}
 			}
 		case Int32:
 			out[i] = int64(int32(le.Uint32(raw[4*i:])))
@@ -271,7 +271,7 @@ func (t *Tensor) Ints() ([]int64, error) {
 		case Uint8, Bool:
 			out[i] = int64(raw[i])
 		default:
-			return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s are no integers", t.Type), Mend: mendExport}
+			return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s are no integers", t.Type), Fix: mendExport}
 		}
 	}
 	return out, nil

@@ -34,7 +34,7 @@ type Error struct {
 	Kind   error  // one of the Err values above
 	Call   string // for ErrCall: the name that the pickle wanted to call, such as "os.system"
 	Text   string // what was found, with its values
-	Mend   string // what to do
+	Fix    string // what to do
 	Err    error  // what lies below, such as an error of the operating system; nil if nothing
 }
 
@@ -61,8 +61,8 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())
 	}
-	if e.Mend != "" {
-		b.WriteString("; " + e.Mend)
+	if e.Fix != "" {
+		b.WriteString("; " + e.Fix)
 	}
 	return b.String()
 }

@@ -194,7 +194,7 @@ func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
 	}
 	as := t.dtype.Safetensors()
 	if as == "" || as == safetensors.C64 {
-		return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrDType, Text: fmt.Sprintf("%s has no values as float32", t.dtype), Mend: "read its bytes"}
+		return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrDType, Text: fmt.Sprintf("%s has no values as float32", t.dtype), Fix: "read its bytes"}
 	}
 	if err := f.inside(name, int64(at), int64(len(dst)), t.elements, "elements"); err != nil {
 		return err
@@ -320,11 +320,11 @@ func (f *File) fetch(name string, s *storage, raw []byte, at int64) error {
 		return nil
 	}
 	if n, err := f.source.ReadAt(raw, s.at+at); n < len(raw) {
-		return &Error{File: f.path, Tensor: name, Offset: s.at + at, Kind: ErrTruncated, Err: err, Mend: "the file was closed or has changed: open it again"}
+		return &Error{File: f.path, Tensor: name, Offset: s.at + at, Kind: ErrTruncated, Err: err, Fix: "the file was closed or has changed: open it again"}
 	}
 	return nil
 }
 
 func (f *File) missing(name string) error {
-	return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrNoTensor, Text: fmt.Sprintf("the file holds %d others", len(f.names)), Mend: "see Names for what it holds"}
+	return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrNoTensor, Text: fmt.Sprintf("the file holds %d others", len(f.names)), Fix: "see Names for what it holds"}
 }

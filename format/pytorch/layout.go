@@ -33,7 +33,7 @@ func IsPickle(entry string) bool { return entry == "data.pkl" || strings.HasSuff
 func (f *File) read() (any, error) {
 	head := make([]byte, min(f.size, 16))
 	if _, err := f.source.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, &Error{File: f.path, Offset: 0, Kind: ErrTruncated, Err: err, Mend: mendDownload}
+		return nil, &Error{File: f.path, Offset: 0, Kind: ErrTruncated, Err: err, Fix: mendDownload}
 	}
 	switch {
 	case strings.HasPrefix(string(head), "PK"):
@@ -43,15 +43,15 @@ func (f *File) read() (any, error) {
 		f.layout = "old"
 		return f.readOld()
 	case strings.HasPrefix(string(head), "\x80"):
-		return nil, &Error{File: f.path, Offset: 0, Kind: ErrLayout, Text: "a bare pickle, as pickle.dump writes it", Mend: mendSave}
+		return nil, &Error{File: f.path, Offset: 0, Kind: ErrLayout, Text: "a bare pickle, as pickle.dump writes it", Fix: mendSave}
 	}
 	return nil, &Error{File: f.path, Offset: 0, Kind: ErrLayout, Text: fmt.Sprintf("it begins with %q", head),
-		Mend: "name a file made by torch.save; files of PyTorch before 0.1.10, which are tar archives, must be saved again"}
+		Fix: "name a file made by torch.save; files of PyTorch before 0.1.10, which are tar archives, must be saved again"}
 }
 
 // fail gives an error of the machine its place and kind.
 func (f *File) fail(part string, at int64, err error) error {
-	e := &Error{File: f.path, Part: part, Offset: at, Kind: ErrPickle, Mend: mendDownload}
+	e := &Error{File: f.path, Part: part, Offset: at, Kind: ErrPickle, Fix: mendDownload}
 	var refused call
 	var typed *Error
 	var below *zipread.Error
@@ -64,12 +64,12 @@ func (f *File) fail(part string, at int64, err error) error {
 		}
 		return typed
 	case errors.As(err, &refused):
-		e.Kind, e.Call, e.Text, e.Mend = ErrCall, string(refused), zipread.Show(string(refused)), mendCall
+		e.Kind, e.Call, e.Text, e.Fix = ErrCall, string(refused), zipread.Show(string(refused)), mendCall
 		return e
 	case errors.Is(err, errEnd):
 		e.Kind = ErrTruncated
 	case errors.Is(err, errBudget):
-		e.Kind, e.Mend = ErrLimit, mendLimit
+		e.Kind, e.Fix = ErrLimit, mendLimit
 	case errors.Is(err, ErrShape):
 		e.Kind, e.Text = ErrShape, strings.Replace(err.Error(), ErrShape.Error()+": ", "", 1)
 		return e
@@ -90,7 +90,7 @@ func (f *File) archived(err error) error {
 	if errors.As(err, &missing) {
 		return fmt.Errorf("pytorch: %s: %w", f.path, err)
 	}
-	e := &Error{File: f.path, Offset: -1, Kind: ErrTruncated, Err: err, Mend: mendDownload}
+	e := &Error{File: f.path, Offset: -1, Kind: ErrTruncated, Err: err, Fix: mendDownload}
 	var below *zipread.Error
 	if !errors.As(err, &below) {
 		return e
@@ -100,11 +100,11 @@ func (f *File) archived(err error) error {
 	case errors.Is(err, zipread.ErrChecksum):
 		e.Kind = ErrChecksum
 	case errors.Is(err, zipread.ErrLimit):
-		e.Kind, e.Mend = ErrLimit, mendLimit
+		e.Kind, e.Fix = ErrLimit, mendLimit
 	case errors.Is(err, zipread.ErrForm):
 		e.Kind = ErrLayout
 	case errors.Is(err, zipread.ErrClosed):
-		e.Text, e.Mend = below.Kind.Error(), "open it again"
+		e.Text, e.Fix = below.Kind.Error(), "open it again"
 	}
 	return e
 }
@@ -122,18 +122,18 @@ func (f *File) readZip() (any, error) {
 	for i := range list {
 		entry := &list[i]
 		if _, twice := e.byName[entry.Name]; twice {
-			return nil, &Error{File: f.path, Part: entry.Name, Offset: -1, Kind: ErrDuplicate, Mend: mendLimit}
+			return nil, &Error{File: f.path, Part: entry.Name, Offset: -1, Kind: ErrDuplicate, Fix: mendLimit}
 		}
 		e.byName[entry.Name] = entry
 		if IsPickle(entry.Name) {
 			if found {
-				return nil, &Error{File: f.path, Part: entry.Name, Offset: -1, Kind: ErrLayout, Text: "two entries data.pkl", Mend: mendSave}
+				return nil, &Error{File: f.path, Part: entry.Name, Offset: -1, Kind: ErrLayout, Text: "two entries data.pkl", Fix: mendSave}
 			}
 			found, e.prefix = true, strings.TrimSuffix(entry.Name, "data.pkl")
 		}
 	}
 	if !found {
-		return nil, &Error{File: f.path, Offset: -1, Kind: ErrLayout, Text: fmt.Sprintf("an archive of %d entries without data.pkl", len(list)), Mend: mendSave}
+		return nil, &Error{File: f.path, Offset: -1, Kind: ErrLayout, Text: fmt.Sprintf("an archive of %d entries without data.pkl", len(list)), Fix: mendSave}
 	}
 	if err := f.byteOrder(e); err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func (f *File) readZip() (any, error) {
 		return nil, f.fail(part, m.at, err)
 	}
 	if m.in.left() != 0 {
-		return nil, &Error{File: f.path, Part: part, Offset: m.in.offset(), Kind: ErrPickle, Text: fmt.Sprintf("%d bytes after its end", m.in.left()), Mend: mendLimit}
+		return nil, &Error{File: f.path, Part: part, Offset: m.in.offset(), Kind: ErrPickle, Text: fmt.Sprintf("%d bytes after its end", m.in.left()), Fix: mendLimit}
 	}
 	return v, nil
 }
@@ -176,11 +176,11 @@ func (f *File) stored(e entries, name string) (*zipread.Entry, error) {
 	full := e.prefix + name
 	entry := e.byName[full]
 	if entry == nil {
-		return nil, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrStorage, Text: "the archive has no such entry", Mend: mendDownload}
+		return nil, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrStorage, Text: "the archive has no such entry", Fix: mendDownload}
 	}
 	if entry.Method != zipread.Store || entry.Encrypted() {
 		return nil, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrStorage, Text: "the entry is compressed or encrypted, PyTorch stores it as it is",
-			Mend: "unpack the archive and pack it again without compression (zip -0), or save it again with torch.save"}
+			Fix: "unpack the archive and pack it again without compression (zip -0), or save it again with torch.save"}
 	}
 	return entry, nil
 }
@@ -203,7 +203,7 @@ func (f *File) byteOrder(e entries) error {
 	case "big":
 		f.bigEndian = true
 	default:
-		return &Error{File: f.path, Part: e.prefix + "byteorder", Offset: 0, Kind: ErrLayout, Text: fmt.Sprintf("%q, want little or big", word), Mend: mendDownload}
+		return &Error{File: f.path, Part: e.prefix + "byteorder", Offset: 0, Kind: ErrLayout, Text: fmt.Sprintf("%q, want little or big", word), Fix: mendDownload}
 	}
 	return nil
 }
@@ -280,7 +280,7 @@ func (f *File) readOld() (any, error) {
 		return nil, err
 	}
 	if version != int64(1001) {
-		return nil, &Error{File: f.path, Part: "protocol", Offset: in.offset(), Kind: ErrLayout, Text: describe(version) + ", want 1001", Mend: mendSave}
+		return nil, &Error{File: f.path, Part: "protocol", Offset: in.offset(), Kind: ErrLayout, Text: describe(version) + ", want 1001", Fix: mendSave}
 	}
 	if _, _, err := pickle("system"); err != nil {
 		return nil, err
@@ -321,7 +321,7 @@ func (f *File) locate(at int64, keys []any, seen map[string]*storage) error {
 	byKey := make(map[string]*storage, len(seen))
 	for _, s := range seen {
 		if byKey[s.key] != nil {
-			return &Error{File: f.path, Part: part, Offset: -1, Kind: ErrStorage, Text: fmt.Sprintf("storage %s has two types", cut(s.key)), Mend: mendDownload}
+			return &Error{File: f.path, Part: part, Offset: -1, Kind: ErrStorage, Text: fmt.Sprintf("storage %s has two types", cut(s.key)), Fix: mendDownload}
 		}
 		byKey[s.key] = s
 	}
@@ -329,10 +329,10 @@ func (f *File) locate(at int64, keys []any, seen map[string]*storage) error {
 		name, ok := key.(string)
 		s := byKey[name]
 		if !ok || s == nil {
-			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("key %s belongs to no tensor, so its size is not known", describe(key)), Mend: mendDownload}
+			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("key %s belongs to no tensor, so its size is not known", describe(key)), Fix: mendDownload}
 		}
 		if s.at >= 0 {
-			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrDuplicate, Text: "storage " + cut(name), Mend: mendDownload}
+			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrDuplicate, Text: "storage " + cut(name), Fix: mendDownload}
 		}
 		if f.size-at < int64(len(count)) {
 			return f.fail(part, at, errEnd)
@@ -342,17 +342,17 @@ func (f *File) locate(at int64, keys []any, seen map[string]*storage) error {
 		}
 		n := binary.LittleEndian.Uint64(count[:])
 		if n != uint64(s.elements) {
-			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("storage %s has %d elements, its tensors say %d", cut(name), n, s.elements), Mend: mendDownload}
+			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("storage %s has %d elements, its tensors say %d", cut(name), n, s.elements), Fix: mendDownload}
 		}
 		s.at = at + 8
 		if s.bytes() > f.size-s.at {
-			return &Error{File: f.path, Part: part, Offset: s.at, Kind: ErrTruncated, Text: fmt.Sprintf("storage %s takes %d bytes, %d are left", cut(name), s.bytes(), f.size-s.at), Mend: mendDownload}
+			return &Error{File: f.path, Part: part, Offset: s.at, Kind: ErrTruncated, Text: fmt.Sprintf("storage %s takes %d bytes, %d are left", cut(name), s.bytes(), f.size-s.at), Fix: mendDownload}
 		}
 		at = s.at + s.bytes()
 		placed++
 	}
 	if placed != len(seen) {
-		return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("%d storages of %d", placed, len(seen)), Mend: mendDownload}
+		return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("%d storages of %d", placed, len(seen)), Fix: mendDownload}
 	}
 	return nil
 }

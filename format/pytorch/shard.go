@@ -52,7 +52,7 @@ func OpenSharded(index string, opts ...Options) (*Sharded, error) {
 	for _, name := range slices.Sorted(maps.Keys(weightMap)) {
 		f := m.shards[weightMap[name]]
 		if _, ok := f.Info(name); !ok {
-			err := &Error{File: index, Tensor: name, Offset: -1, Kind: ErrStorage, Text: "shard " + cut(weightMap[name]) + " lacks it", Mend: "get the shards and the index again, of one revision"}
+			err := &Error{File: index, Tensor: name, Offset: -1, Kind: ErrStorage, Text: "shard " + cut(weightMap[name]) + " lacks it", Fix: "get the shards and the index again, of one revision"}
 			return nil, errors.Join(err, m.Close())
 		}
 		m.of[name] = f
@@ -78,7 +78,7 @@ func readIndex(path string) (map[string]string, error) {
 	}
 	weightMap, err := parseIndex(data)
 	if err != nil || len(weightMap) == 0 {
-		return nil, &Error{File: path, Part: "weight_map", Offset: -1, Kind: ErrLayout, Err: err, Text: fmt.Sprintf("it names %d tensors", len(weightMap)), Mend: mendDownload}
+		return nil, &Error{File: path, Part: "weight_map", Offset: -1, Kind: ErrLayout, Err: err, Text: fmt.Sprintf("it names %d tensors", len(weightMap)), Fix: mendDownload}
 	}
 	return weightMap, nil
 }
@@ -192,7 +192,7 @@ func skip(in *json.Decoder) error {
 // open opens one shard, which must be a file beside the index.
 func (m *Sharded) open(base string, opts []Options) error {
 	if base != filepath.Base(base) || base == "." || base == ".." || strings.ContainsAny(base, `/\`) || !filepath.IsLocal(base) {
-		return &Error{File: m.path, Part: "weight_map", Offset: -1, Kind: ErrStorage, Text: "shard " + cut(base) + " lies outside the model's folder", Mend: "do not trust the index: a shard is named by its plain name"}
+		return &Error{File: m.path, Part: "weight_map", Offset: -1, Kind: ErrStorage, Text: "shard " + cut(base) + " lies outside the model's folder", Fix: "do not trust the index: a shard is named by its plain name"}
 	}
 	path, err := untrusted.Inside(filepath.Dir(m.path), base)
 	if err != nil {
@@ -200,7 +200,7 @@ func (m *Sharded) open(base string, opts []Options) error {
 	}
 	f, err := Open(path, opts...)
 	if errors.Is(err, os.ErrNotExist) {
-		return &Error{File: m.path, Part: "weight_map", Offset: -1, Kind: ErrStorage, Text: "shard " + cut(base) + " is missing", Err: err, Mend: "get the shards and the index again, of one revision"}
+		return &Error{File: m.path, Part: "weight_map", Offset: -1, Kind: ErrStorage, Text: "shard " + cut(base) + " is missing", Err: err, Fix: "get the shards and the index again, of one revision"}
 	}
 	if err != nil {
 		return err
@@ -255,7 +255,7 @@ func (m *Sharded) ReadBytes(name string, at int64, dst []byte) error {
 }
 
 func (m *Sharded) missing(name string) error {
-	return &Error{File: m.path, Tensor: name, Offset: -1, Kind: ErrNoTensor, Text: fmt.Sprintf("the model holds %d others", len(m.names)), Mend: "see Names for what it holds"}
+	return &Error{File: m.path, Tensor: name, Offset: -1, Kind: ErrNoTensor, Text: fmt.Sprintf("the model holds %d others", len(m.names)), Fix: "see Names for what it holds"}
 }
 
 // Verify is File.Verify for every shard.

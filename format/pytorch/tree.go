@@ -37,7 +37,7 @@ func (f *File) flatten(v any, o Options) error {
 				child, ok = d.get(key)
 			}
 			if !ok {
-				return &Error{File: f.path, Offset: -1, Kind: ErrRoot, Text: cut(f.root), Mend: "it holds " + strings.Join(shown(topKeys(root)), ", ")}
+				return &Error{File: f.path, Offset: -1, Kind: ErrRoot, Text: cut(f.root), Fix: "it holds " + strings.Join(shown(topKeys(root)), ", ")}
 			}
 			root = child
 		}
@@ -137,8 +137,8 @@ type walker struct {
 	scalars bool // only look for metadata
 }
 
-func (w *walker) fail(kind error, name, text, mend string) error {
-	return &Error{File: w.file.path, Tensor: name, Offset: -1, Kind: kind, Text: text, Mend: mend}
+func (w *walker) fail(kind error, name, text, fix string) error {
+	return &Error{File: w.file.path, Tensor: name, Offset: -1, Kind: kind, Text: text, Fix: fix}
 }
 
 func (w *walker) walk(name string, v any, depth int) error {

@@ -11,7 +11,7 @@
 // Reading is strict where the format's text is stricter than the reference reader: a header must begin with '{'
 // (Options.Lenient accepts white space before it), and no name may occur twice. Everything the reference reader refuses is
 // refused. Opening a file allocates in proportion to its header and never because of a number written in it.
-// Errors are of type [*Error] and name the file, the tensor, the field, the byte and the mend; errors.Is tells the kind.
+// Errors are of type [*Error] and name the file, the tensor, the field, the byte and the fix; errors.Is tells the kind.
 //
 // Source: the format's description and reference implementation, github.com/safetensors/safetensors.
 package safetensors

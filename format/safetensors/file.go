@@ -164,7 +164,7 @@ func (f *File) bytes(e *entry) ([]byte, error) {
 	out := make([]byte, end-begin)
 	if _, err := f.source.ReadAt(out, begin); err != nil {
 		return nil, &Error{File: f.path, Tensor: e.name, Field: "data", Offset: begin, Kind: ErrTruncated, Err: err,
-			Mend: "the file was closed or has changed: open it again"}
+			Fix: "the file was closed or has changed: open it again"}
 	}
 	return out, nil
 }
@@ -178,11 +178,11 @@ func (f *File) ReadBytes(name string, at int64, dst []byte) error {
 	e := &f.entries[i]
 	if at < 0 || at > e.end-e.begin || int64(len(dst)) > e.end-e.begin-at {
 		return &Error{File: f.path, Tensor: name, Field: "data_offsets", Offset: 8 + int64(e.offsetsAt), Kind: ErrSize,
-			Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), e.end-e.begin), Mend: "ask for bytes within the tensor: see Info"}
+			Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), e.end-e.begin), Fix: "ask for bytes within the tensor: see Info"}
 	}
 	if _, err := f.reader().ReadAt(dst, f.start+e.begin+at); err != nil {
 		return &Error{File: f.path, Tensor: name, Field: "data", Offset: f.start + e.begin + at, Kind: ErrTruncated, Err: err,
-			Mend: "the file was closed or has changed: open it again"}
+			Fix: "the file was closed or has changed: open it again"}
 	}
 	return nil
 }
@@ -190,5 +190,5 @@ func (f *File) ReadBytes(name string, at int64, dst []byte) error {
 // missing is the error for a name that the file does not hold.
 func (f *File) missing(name string) error {
 	return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrNoTensor,
-		Text: fmt.Sprintf("the file holds %d others", len(f.entries)), Mend: "see Names for what it holds"}
+		Text: fmt.Sprintf("the file holds %d others", len(f.entries)), Fix: "see Names for what it holds"}
 }

@@ -107,7 +107,7 @@ func (f *File) parse(r io.ReaderAt, o Options) error {
 	}
 	text := make([]byte, n)
 	if _, err := io.ReadFull(io.NewSectionReader(r, 8, n), text); err != nil {
-		return &Error{File: f.path, Field: "header", Offset: 8, Kind: ErrTruncated, Err: err, Mend: mendDownload}
+		return &Error{File: f.path, Field: "header", Offset: 8, Kind: ErrTruncated, Err: err, Fix: mendDownload}
 	}
 	if !utf8.Valid(text) {
 		at := 0
@@ -116,7 +116,7 @@ func (f *File) parse(r io.ReaderAt, o Options) error {
 				break
 			}
 		}
-		return &Error{File: f.path, Field: "header", Offset: 8 + int64(at), Kind: ErrUTF8, Mend: mendDownload}
+		return &Error{File: f.path, Field: "header", Offset: 8 + int64(at), Kind: ErrUTF8, Fix: mendDownload}
 	}
 	f.header, f.start = unsafe.String(unsafe.SliceData(text), len(text)), 8+n // text does not change any more
 	if err := f.parseHeader(o); err != nil {
@@ -127,15 +127,15 @@ func (f *File) parse(r io.ReaderAt, o Options) error {
 
 // headerLength reads N and checks it before anything is allocated for it.
 func (f *File) headerLength(r io.ReaderAt, o Options) (int64, error) {
-	fail := func(kind error, text, mend string) (int64, error) {
-		return 0, &Error{File: f.path, Field: "header length", Offset: 0, Kind: kind, Text: text, Mend: mend}
+	fail := func(kind error, text, fix string) (int64, error) {
+		return 0, &Error{File: f.path, Field: "header length", Offset: 0, Kind: kind, Text: text, Fix: fix}
 	}
 	if f.size < 8 {
 		return fail(ErrHeaderTooSmall, fmt.Sprintf("%d bytes", f.size), mendDownload)
 	}
 	var first [8]byte
 	if _, err := r.ReadAt(first[:], 0); err != nil {
-		return 0, &Error{File: f.path, Field: "header length", Offset: 0, Kind: ErrTruncated, Err: err, Mend: mendDownload}
+		return 0, &Error{File: f.path, Field: "header length", Offset: 0, Kind: ErrTruncated, Err: err, Fix: mendDownload}
 	}
 	n := binary.LittleEndian.Uint64(first[:])
 	// The entries hold places in the header as 32-bit numbers.
@@ -154,7 +154,7 @@ func (f *File) parseHeader(o Options) error {
 	s := &scanner{src: f.header}
 	if !strings.HasPrefix(f.header, "{") && (!o.Lenient || s.peek() != '{') && f.header != "" {
 		return &Error{File: f.path, Field: "header", Offset: 8, Kind: ErrHeaderStart,
-			Text: fmt.Sprintf("got %q", f.header[0]), Mend: "read with Options.Lenient if it is white space, else get the file again"}
+			Text: fmt.Sprintf("got %q", f.header[0]), Fix: "read with Options.Lenient if it is white space, else get the file again"}
 	}
 	// An entry takes at least 49 bytes of text, which bounds what a header of many words "dtype" can ask for.
 	guess := min(strings.Count(f.header, `"dtype"`), len(f.header)/49+1, o.Limits.MaxTensors)
@@ -167,7 +167,7 @@ func (f *File) parseHeader(o Options) error {
 	if typed := new(Error); err == nil || errors.As(err, &typed) {
 		return err
 	}
-	return &Error{File: f.path, Field: "header", Offset: 8 + int64(s.pos), Kind: ErrHeader, Text: err.Error(), Mend: mendDownload}
+	return &Error{File: f.path, Field: "header", Offset: 8 + int64(s.pos), Kind: ErrHeader, Text: err.Error(), Fix: mendDownload}
 }
 
 // member reads one member of the header: a tensor or the metadata.
@@ -176,11 +176,11 @@ func (f *File) member(s *scanner, key string, at int, o Options) error {
 		return f.metadata(s, at, o)
 	}
 	if _, twice := f.byName[key]; twice {
-		return &Error{File: f.path, Tensor: key, Field: "name", Offset: 8 + int64(at), Kind: ErrDuplicate, Mend: mendRewrite}
+		return &Error{File: f.path, Tensor: key, Field: "name", Offset: 8 + int64(at), Kind: ErrDuplicate, Fix: mendRewrite}
 	}
 	if len(f.entries) >= o.Limits.MaxTensors {
 		return &Error{File: f.path, Tensor: key, Field: "name", Offset: 8 + int64(at), Kind: ErrLimit,
-			Text: fmt.Sprintf("more than %d tensors", o.Limits.MaxTensors), Mend: mendLimit}
+			Text: fmt.Sprintf("more than %d tensors", o.Limits.MaxTensors), Fix: mendLimit}
 	}
 	e := entry{name: key, nameAt: int32(at)}
 	field := "entry"
@@ -191,7 +191,7 @@ func (f *File) member(s *scanner, key string, at int, o Options) error {
 		} else if errors.Is(err, errDims) {
 			kind = ErrLimit
 		}
-		return &Error{File: f.path, Tensor: key, Field: field, Offset: 8 + int64(s.pos), Kind: kind, Text: err.Error(), Mend: mendRewrite}
+		return &Error{File: f.path, Tensor: key, Field: field, Offset: 8 + int64(s.pos), Kind: kind, Text: err.Error(), Fix: mendRewrite}
 	}
 	f.byName[key] = int32(len(f.entries))
 	f.entries = append(f.entries, e)
@@ -298,8 +298,8 @@ func (s *scanner) pair(begin, end *int64) error {
 
 // metadata reads the member __metadata__.
 func (f *File) metadata(s *scanner, at int, o Options) error {
-	fail := func(kind error, text, mend string) error {
-		return &Error{File: f.path, Field: "__metadata__", Offset: 8 + int64(s.pos), Kind: kind, Text: text, Mend: mend}
+	fail := func(kind error, text, fix string) error {
+		return &Error{File: f.path, Field: "__metadata__", Offset: 8 + int64(s.pos), Kind: kind, Text: text, Fix: fix}
 	}
 	if f.meta != nil {
 		s.pos = at
@@ -350,10 +350,10 @@ func (f *File) checkLayout() error {
 	case at > have:
 		last := f.entries[len(f.entries)-1]
 		return &Error{File: f.path, Tensor: last.name, Field: "data_offsets", Offset: f.size, Kind: ErrTruncated,
-			Text: fmt.Sprintf("%d bytes of data, want %d", have, at), Mend: mendDownload}
+			Text: fmt.Sprintf("%d bytes of data, want %d", have, at), Fix: mendDownload}
 	case at < have:
 		return &Error{File: f.path, Field: "data", Offset: f.start + at, Kind: ErrTrailing,
-			Text: fmt.Sprintf("%d bytes", have-at), Mend: "do not trust the file: write it again from its tensors"}
+			Text: fmt.Sprintf("%d bytes", have-at), Fix: "do not trust the file: write it again from its tensors"}
 	}
 	return nil
 }
@@ -362,7 +362,7 @@ func (f *File) checkLayout() error {
 func (f *File) checkEntry(e *entry, at int64, i int) error {
 	fail := func(field string, where int32, kind error, format string, args ...any) error {
 		return &Error{File: f.path, Tensor: e.name, Field: field, Offset: 8 + int64(where), Kind: kind,
-			Text: fmt.Sprintf(format, args...), Mend: mendRewrite}
+			Text: fmt.Sprintf(format, args...), Fix: mendRewrite}
 	}
 	switch {
 	case e.begin < at:

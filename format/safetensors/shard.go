@@ -91,19 +91,19 @@ func findIndex(path string) (string, error) {
 		return found[0], nil
 	}
 	return "", &Error{File: path, Offset: -1, Kind: ErrIndex, Text: fmt.Sprintf("the folder holds %d indexes (*.safetensors.index.json)", len(found)),
-		Mend: "name the index, or use Open for a single .safetensors file"}
+		Fix: "name the index, or use Open for a single .safetensors file"}
 }
 
 func readIndex(path string, o Options) (string, error) {
 	if stat, err := os.Stat(path); err == nil && stat.Size() > o.Limits.MaxIndex {
-		return "", &Error{File: path, Offset: -1, Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", o.Limits.MaxIndex), Mend: mendLimit}
+		return "", &Error{File: path, Offset: -1, Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", o.Limits.MaxIndex), Fix: mendLimit}
 	}
 	text, err := untrusted.ReadFile(path, o.Limits.MaxIndex)
 	if err != nil {
 		return "", fmt.Errorf("safetensors: %w", err)
 	}
 	if !utf8.Valid(text) {
-		return "", &Error{File: path, Offset: -1, Kind: ErrIndex, Text: "not UTF-8", Mend: mendDownload}
+		return "", &Error{File: path, Offset: -1, Kind: ErrIndex, Text: "not UTF-8", Fix: mendDownload}
 	}
 	return unsafe.String(unsafe.SliceData(text), len(text)), nil // text does not change any more
 }
@@ -142,8 +142,8 @@ func (m *Sharded) parseIndex(text string, o Options) (total int64, err error) {
 }
 
 // fault makes an error at a byte of the index.
-func (m *Sharded) fault(kind error, tensor, field string, at int, text, mend string) error {
-	return &Error{File: m.path, Tensor: tensor, Field: field, Offset: int64(at), Kind: kind, Text: text, Mend: mend}
+func (m *Sharded) fault(kind error, tensor, field string, at int, text, fix string) error {
+	return &Error{File: m.path, Tensor: tensor, Field: field, Offset: int64(at), Kind: kind, Text: text, Fix: fix}
 }
 
 func (m *Sharded) weightMap(s *scanner, most int) error {
@@ -213,11 +213,11 @@ func (m *Sharded) openShards(o Options) error {
 				kind = ErrPath
 			}
 			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: kind, Text: quote(base), Err: err,
-				Mend: "put all shards beside the index"}
+				Fix: "put all shards beside the index"}
 		}
 		f, err := Open(path, o)
 		if err != nil {
-			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: ErrShard, Text: quote(base), Err: err, Mend: "get that shard again"}
+			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: ErrShard, Text: quote(base), Err: err, Fix: "get that shard again"}
 		}
 		m.shards[base] = f
 	}
@@ -231,7 +231,7 @@ func (m *Sharded) check(total int64) error {
 		info, ok := m.shards[m.of[tensor]].Info(tensor)
 		if !ok {
 			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: ErrMissing,
-				Text: fmt.Sprintf("shard %s lacks it", quote(m.of[tensor])), Mend: "get the shards and the index again, of one revision"}
+				Text: fmt.Sprintf("shard %s lacks it", quote(m.of[tensor])), Fix: "get the shards and the index again, of one revision"}
 		}
 		sum += info.End - info.Begin
 	}
@@ -294,7 +294,7 @@ func fromShard[T any](m *Sharded, name string, get func(*File, string) ([]T, err
 		return get(f, name)
 	}
 	return nil, &Error{File: m.path, Tensor: name, Offset: -1, Kind: ErrNoTensor,
-		Text: fmt.Sprintf("the model holds %d others", len(m.names)), Mend: "see Names for what it holds"}
+		Text: fmt.Sprintf("the model holds %d others", len(m.names)), Fix: "see Names for what it holds"}
 }
 
 // Metadata returns the shards' metadata together; where two shards differ, the one with the first name counts.

@@ -16,7 +16,7 @@ const MaxShard = 5_000_000_000
 // tensor above maxShard has a shard for itself.
 func WriteSharded(dir string, tensors []Tensor, metadata map[string]string, maxShard int64) error {
 	if maxShard <= 0 {
-		return &Error{File: dir, Field: "shard size", Offset: -1, Kind: ErrTensor, Text: fmt.Sprintf("%d bytes", maxShard), Mend: "use MaxShard"}
+		return &Error{File: dir, Field: "shard size", Offset: -1, Kind: ErrTensor, Text: fmt.Sprintf("%d bytes", maxShard), Fix: "use MaxShard"}
 	}
 	if _, err := arrange(tensors); err != nil { // a name may not occur twice, whichever the shards
 		return err

@@ -39,7 +39,7 @@ func (f *File) ReadFloat32s(name string, dst []float32) error {
 	}
 	if int64(len(dst)) != e.elements {
 		return &Error{File: f.path, Tensor: name, Field: "shape", Offset: 8 + int64(e.shapeAt), Kind: ErrDType,
-			Text: fmt.Sprintf("%d elements, room for %d", e.elements, len(dst)), Mend: "size dst by Info"}
+			Text: fmt.Sprintf("%d elements, room for %d", e.elements, len(dst)), Fix: "size dst by Info"}
 	}
 	if v, ok := seen[float32](raw); ok && dtypes[e.dtype].name == F32 {
 		copy(dst, v)

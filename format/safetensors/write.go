@@ -136,8 +136,8 @@ func (t *Tensor) size() (int64, error) {
 	return int64(total / 8), nil
 }
 
-func (t *Tensor) fail(field, text, mend string) error {
-	return &Error{Tensor: t.Name, Field: field, Offset: -1, Kind: ErrTensor, Text: text, Mend: mend}
+func (t *Tensor) fail(field, text, fix string) error {
+	return &Error{Tensor: t.Name, Field: field, Offset: -1, Kind: ErrTensor, Text: text, Fix: fix}
 }
 
 // writeData copies a tensor's bytes and refuses a reader that gives fewer or more.
@@ -180,7 +180,7 @@ func encodeHeader(order []Tensor, metadata map[string]string) ([]byte, error) {
 		for i, key := range slices.Sorted(maps.Keys(metadata)) {
 			if !utf8.ValidString(key) || !utf8.ValidString(metadata[key]) {
 				return nil, &Error{Field: "__metadata__", Offset: -1, Kind: ErrTensor,
-					Text: fmt.Sprintf("key %s or its value is not UTF-8", quote(key)), Mend: "encode it as text"}
+					Text: fmt.Sprintf("key %s or its value is not UTF-8", quote(key)), Fix: "encode it as text"}
 			}
 			if i > 0 {
 				b = append(b, ',')
@@ -212,7 +212,7 @@ func encodeHeader(order []Tensor, metadata map[string]string) ([]byte, error) {
 	}
 	if most := NewOptions().Limits.MaxHeader; int64(len(b)-8) > most {
 		return nil, &Error{Field: "header", Offset: -1, Kind: ErrHeaderTooLarge,
-			Text: fmt.Sprintf("%d bytes, readers take %d", len(b)-8, most), Mend: "write several files"}
+			Text: fmt.Sprintf("%d bytes, readers take %d", len(b)-8, most), Fix: "write several files"}
 	}
 	binary.LittleEndian.PutUint64(b, uint64(len(b)-8))
 	return b, nil

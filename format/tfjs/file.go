@@ -124,13 +124,13 @@ func (f *File) read(manifest io.Reader, size int64, open func(name string) (io.R
 			used[path] = true
 			source, size, err := open(path)
 			if err != nil {
-				kind, mend := ErrShard, mendDownload
+				kind, fix := ErrShard, mendDownload
 				if errors.Is(err, ErrLimit) {
 					kind = ErrLimit
 				} else if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
-					kind, mend = ErrPath, "it must be a file in the model's folder: do not trust the model"
+					kind, fix = ErrPath, "it must be a file in the model's folder: do not trust the model"
 				}
-				return &Error{File: f.path, Field: "paths", Kind: kind, Text: cut(path), Err: err, Mend: mend}
+				return &Error{File: f.path, Field: "paths", Kind: kind, Text: cut(path), Err: err, Fix: fix}
 			}
 			f.paths = append(f.paths, filepath.Join(filepath.Dir(f.path), filepath.FromSlash(path)))
 			g.shards = append(g.shards, shard{source: source, at: g.size, size: size})
@@ -176,7 +176,7 @@ func (f *File) strings(g *group, w *weight) (int64, error) {
 	for range w.elements {
 		var length [4]byte
 		if at > g.size-4 {
-			return 0, &Error{File: f.path, Weight: w.name, Field: "shape", Kind: ErrSize, Text: "its texts reach beyond the shards", Mend: mendDownload}
+			return 0, &Error{File: f.path, Weight: w.name, Field: "shape", Kind: ErrSize, Text: "its texts reach beyond the shards", Fix: mendDownload}
 		}
 		if err := f.fetch(w, g, length[:], at); err != nil {
 			return 0, err
@@ -231,7 +231,7 @@ func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
 		return f.missing(name)
 	}
 	if w.stored == "string" || w.stored == "complex64" {
-		return &Error{File: f.path, Weight: name, Field: "dtype", Kind: ErrDType, Text: w.stored + " has no values as float32", Mend: "read its bytes"}
+		return &Error{File: f.path, Weight: name, Field: "dtype", Kind: ErrDType, Text: w.stored + " has no values as float32", Fix: "read its bytes"}
 	}
 	if err := f.inside(w, int64(at), int64(len(dst)), w.elements, "elements"); err != nil {
 		return err
@@ -305,12 +305,12 @@ func (f *File) fetch(w *weight, g *group, raw []byte, at int64) error {
 	})
 	for ; len(raw) > 0; i++ {
 		if i >= len(g.shards) || (!found && g.shards[i].at > at) {
-			return &Error{File: f.path, Weight: w.name, Kind: ErrShard, Text: fmt.Sprintf("byte %d of a group of %d", at, g.size), Mend: mendDownload}
+			return &Error{File: f.path, Weight: w.name, Kind: ErrShard, Text: fmt.Sprintf("byte %d of a group of %d", at, g.size), Fix: mendDownload}
 		}
 		s := g.shards[i]
 		n := int(min(int64(len(raw)), s.at+s.size-at))
 		if got, err := s.source.ReadAt(raw[:n], at-s.at); got < n {
-			return &Error{File: f.path, Weight: w.name, Kind: ErrShard, Err: err, Mend: "the model was closed or has changed: open it again"}
+			return &Error{File: f.path, Weight: w.name, Kind: ErrShard, Err: err, Fix: "the model was closed or has changed: open it again"}
 		}
 		raw, at = raw[n:], at+int64(n)
 	}
@@ -318,7 +318,7 @@ func (f *File) fetch(w *weight, g *group, raw []byte, at int64) error {
 }
 
 func (f *File) missing(name string) error {
-	return &Error{File: f.path, Weight: name, Kind: ErrNoTensor, Text: fmt.Sprintf("the model holds %d others", len(f.weights)), Mend: "see Names for what it holds"}
+	return &Error{File: f.path, Weight: name, Kind: ErrNoTensor, Text: fmt.Sprintf("the model holds %d others", len(f.weights)), Fix: "see Names for what it holds"}
 }
 
 // Shards returns the paths of the files that hold the weights, in the order of the manifest.

@@ -41,8 +41,8 @@ type parser struct {
 	groups  [][]string // paths
 }
 
-func (p *parser) fail(kind error, name, field, text, mend string) error {
-	return &Error{File: p.file.path, Weight: name, Field: field, Kind: kind, Text: text, Mend: mend}
+func (p *parser) fail(kind error, name, field, text, fix string) error {
+	return &Error{File: p.file.path, Weight: name, Field: field, Kind: kind, Text: text, Fix: fix}
 }
 
 // manifest reads model.json, or an array of groups alone.
@@ -75,7 +75,7 @@ func (p *parser) json(field string, err error) error {
 	if typed := new(Error); errors.As(err, &typed) {
 		return err
 	}
-	return &Error{File: p.file.path, Field: field, Kind: ErrManifest, Err: err, Mend: mendDownload}
+	return &Error{File: p.file.path, Field: field, Kind: ErrManifest, Err: err, Fix: mendDownload}
 }
 
 func (p *parser) object(d *json.Decoder) error {
@@ -279,7 +279,7 @@ func (p *parser) weight(d *json.Decoder, group int) error {
 		return nil
 	})
 	if err != nil {
-		return &Error{File: p.file.path, Weight: w.name, Field: "weights", Kind: ErrManifest, Err: err, Mend: mendConvert}
+		return &Error{File: p.file.path, Weight: w.name, Field: "weights", Kind: ErrManifest, Err: err, Fix: mendConvert}
 	}
 	size, known := sizes[w.dtype]
 	switch {
@@ -291,7 +291,7 @@ func (p *parser) weight(d *json.Decoder, group int) error {
 		return p.fail(ErrManifest, w.name, "dtype", "unknown type "+cut(w.dtype), mendConvert)
 	case len(quantisation) > 0 && string(quantisation) != "null":
 		if err := w.readQuantisation(quantisation); err != nil {
-			return &Error{File: p.file.path, Weight: w.name, Field: "quantization", Kind: ErrManifest, Err: err, Mend: mendConvert}
+			return &Error{File: p.file.path, Weight: w.name, Field: "quantization", Kind: ErrManifest, Err: err, Fix: mendConvert}
 		}
 		size = sizes[w.stored]
 	default:

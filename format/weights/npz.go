@@ -141,7 +141,7 @@ func (f *npyFile) ReadBytes(name string, at int64, dst []byte) error {
 }
 
 func (f *npyFile) missing(name string) error {
-	return &npy.Error{File: f.path, Field: zipread.Cut(name), Offset: -1, Kind: npy.ErrRange, Text: "an .npy file holds one array", Mend: "ask for " + arrayName}
+	return &npy.Error{File: f.path, Field: zipread.Cut(name), Offset: -1, Kind: npy.ErrRange, Text: "an .npy file holds one array", Fix: "ask for " + arrayName}
 }
 
 func arrayInfo(name string, a *npy.Array) (Info, bool) {
@@ -167,11 +167,11 @@ func sniffArchive(r io.ReaderAt, size int64, path string) (Kind, error) {
 	})
 	switch {
 	case err != nil:
-		return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("a zip archive that cannot be read (%v)", err), Mend: "the file is damaged or cut short: get it again"}
+		return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("a zip archive that cannot be read (%v)", err), Fix: "the file is damaged or cut short: get it again"}
 	case pickles > 0:
 		return PyTorch, nil
 	case arrays == entries && entries > 0:
 		return NPZ, nil
 	}
-	return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("a zip archive of %d entries, with neither data.pkl of PyTorch nor arrays alone", entries), Mend: "unpack it and name the model file in it"}
+	return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("a zip archive of %d entries, with neither data.pkl of PyTorch nor arrays alone", entries), Fix: "unpack it and name the model file in it"}
 }

@@ -92,7 +92,7 @@ func (f *safetensorsFile) fault(name string, at, n int) error {
 	case !ok:
 		return f.ReadBytes(name, 0, nil) // which says that there is no such tensor
 	case i.DType.Bits()%8 != 0:
-		return &safetensors.Error{File: f.path, Tensor: name, Field: "dtype", Offset: -1, Kind: safetensors.ErrDType, Text: fmt.Sprintf("%s has no values as numbers", i.DType), Mend: "read its bytes"}
+		return &safetensors.Error{File: f.path, Tensor: name, Field: "dtype", Offset: -1, Kind: safetensors.ErrDType, Text: fmt.Sprintf("%s has no values as numbers", i.DType), Fix: "read its bytes"}
 	}
-	return &safetensors.Error{File: f.path, Tensor: name, Field: "shape", Offset: -1, Kind: safetensors.ErrSize, Text: fmt.Sprintf("elements %d to %d of %d", at, at+n, i.Elements), Mend: "ask for elements within the tensor"}
+	return &safetensors.Error{File: f.path, Tensor: name, Field: "shape", Offset: -1, Kind: safetensors.ErrSize, Text: fmt.Sprintf("elements %d to %d of %d", at, at+n, i.Elements), Fix: "ask for elements within the tensor"}
 }

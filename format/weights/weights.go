@@ -86,12 +86,12 @@ type Error struct {
 	File string
 	Kind error
 	Text string
-	Mend string
+	Fix  string
 }
 
 // Error puts the parts into one line.
 func (e *Error) Error() string {
-	return fmt.Sprintf("weights: %s: %v: %s; %s", printable.Line(e.File), e.Kind, printable.Line(e.Text), e.Mend)
+	return fmt.Sprintf("weights: %s: %v: %s; %s", printable.Line(e.File), e.Kind, printable.Line(e.Text), e.Fix)
 }
 
 // Unwrap lets errors.Is see the kind.
@@ -199,7 +199,7 @@ func find(path string) (Kind, string, error) {
 		return "", "", refused
 	}
 	if len(found) != 1 {
-		return "", "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %s", len(found), some(found)), Mend: "name one of them"}
+		return "", "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %s", len(found), some(found)), Fix: "name one of them"}
 	}
 	return kind, filepath.Join(path, found[0]), nil
 }
@@ -241,7 +241,7 @@ func sniff(path string) (Kind, error) {
 			return s.kind, nil
 		}
 	}
-	return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("it begins with %q", first[:min(n, 16)]), Mend: "name a file of one of the kinds in the documentation of format/weights"}
+	return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("it begins with %q", first[:min(n, 16)]), Fix: "name a file of one of the kinds in the documentation of format/weights"}
 }
 
 // sniffers tell a kind from the first bytes of a file; the first that says yes counts.

@@ -36,7 +36,7 @@ type Error struct {
 	File  string // path, "" for bytes in memory
 	Field string // place in the file, "" for all of it
 	Text  string // what was found
-	Mend  string
+	Fix   string
 }
 
 // Error puts the parts into one line.
@@ -47,7 +47,7 @@ func (e *Error) Error() string {
 			parts = append(parts, printable.Line(part))
 		}
 	}
-	return strings.Join(parts, ": ") + "; " + e.Mend
+	return strings.Join(parts, ": ") + "; " + e.Fix
 }
 
 // BadInput tells that the file is at fault.
@@ -170,20 +170,20 @@ func Open(path string) (*Tokenizer, error) {
 // Parse reads the text of a tokenizer.json.
 func Parse(data []byte) (*Tokenizer, error) {
 	if len(data) > maxFile {
-		return nil, &Error{Text: fmt.Sprintf("%d bytes, at most %d are read", len(data), maxFile), Mend: mendKind}
+		return nil, &Error{Text: fmt.Sprintf("%d bytes, at most %d are read", len(data), maxFile), Fix: mendKind}
 	}
 	if err := untrusted.CheckJSON("tokenizer.json", data, max(fewValues, len(data)/bytesPerValue)); err != nil {
-		return nil, &Error{Text: err.Error(), Mend: mendFile}
+		return nil, &Error{Text: err.Error(), Fix: mendFile}
 	}
 	var f file
 	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, &Error{Text: untrusted.JSONError(err).Error(), Mend: mendFile}
+		return nil, &Error{Text: untrusted.JSONError(err).Error(), Fix: mendFile}
 	}
 	for _, kind := range []struct{ field, got, want string }{
 		{"model.type", f.Model.Type, "WordPiece"}, {"normalizer.type", f.Normalizer.Type, "BertNormalizer"}, {"pre_tokenizer.type", f.Pre.Type, "BertPreTokenizer"},
 	} {
 		if kind.got != kind.want {
-			return nil, &Error{Field: kind.field, Text: fmt.Sprintf("%s, only %q is read", cut(kind.got), kind.want), Mend: mendKind}
+			return nil, &Error{Field: kind.field, Text: fmt.Sprintf("%s, only %q is read", cut(kind.got), kind.want), Fix: mendKind}
 		}
 	}
 	t := &Tokenizer{vocabulary: f.Model.Vocabulary, prefix: "##", longest: 100}
@@ -210,28 +210,28 @@ func Parse(data []byte) (*Tokenizer, error) {
 // complete looks up the special tokens and checks the numbers.
 func (t *Tokenizer) complete(f *file) error {
 	if n := max(len(f.Added), len(f.Post.Single), len(f.Post.Tokens)); n > maxTokens {
-		return &Error{Text: fmt.Sprintf("%d special tokens, at most %d are read", n, maxTokens), Mend: mendKind}
+		return &Error{Text: fmt.Sprintf("%d special tokens, at most %d are read", n, maxTokens), Fix: mendKind}
 	}
 	most := 4 * (len(t.vocabulary) + len(f.Added) + 1) // numbers may have gaps, but not without end
 	if t.longest > maxLongest {
-		return &Error{Field: "model.max_input_chars_per_word", Text: fmt.Sprintf("%d, at most %d are read", t.longest, maxLongest), Mend: mendKind}
+		return &Error{Field: "model.max_input_chars_per_word", Text: fmt.Sprintf("%d, at most %d are read", t.longest, maxLongest), Fix: mendKind}
 	}
 	for word, id := range t.vocabulary {
 		t.widest = max(t.widest, len(word))
 		if id < 0 || id > most {
-			return &Error{Field: "model.vocab", Text: fmt.Sprintf("%s has number %d", cut(word), id), Mend: mendFile}
+			return &Error{Field: "model.vocab", Text: fmt.Sprintf("%s has number %d", cut(word), id), Fix: mendFile}
 		}
 	}
 	var ok bool
 	if t.unknown, ok = t.vocabulary[f.Model.Unknown]; !ok {
-		return &Error{Field: "model.unk_token", Text: fmt.Sprintf("%s is not in the vocabulary", cut(f.Model.Unknown)), Mend: mendFile}
+		return &Error{Field: "model.unk_token", Text: fmt.Sprintf("%s is not in the vocabulary", cut(f.Model.Unknown)), Fix: mendFile}
 	}
 	for i, a := range f.Added {
 		switch {
 		case a.Content == "" || a.ID < 0 || a.ID > most:
-			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%s has number %d", cut(a.Content), a.ID), Mend: mendFile}
+			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%s has number %d", cut(a.Content), a.ID), Fix: mendFile}
 		case a.Normalized || a.Single || a.Left || a.Right:
-			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%s is to be found in a way that is not known here", cut(a.Content)), Mend: mendKind}
+			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%s is to be found in a way that is not known here", cut(a.Content)), Fix: mendKind}
 		}
 		t.special = append(t.special, special{a.Content, a.ID})
 	}
@@ -249,7 +249,7 @@ func (t *Tokenizer) complete(f *file) error {
 			var text string
 			var id int
 			if err := json.Unmarshal(end.pair, &[]any{&text, &id}); err != nil || id < 0 || id > most {
-				return &Error{Field: end.field, Text: fmt.Sprintf("it is %s, want a token and its number", cut(string(end.pair))), Mend: mendFile}
+				return &Error{Field: end.field, Text: fmt.Sprintf("it is %s, want a token and its number", cut(string(end.pair))), Fix: mendFile}
 			}
 			*end.to = []int{id}
 		}
@@ -257,7 +257,7 @@ func (t *Tokenizer) complete(f *file) error {
 	case "":
 		return nil
 	}
-	return &Error{Field: "post_processor.type", Text: fmt.Sprintf("%s, only TemplateProcessing and BertProcessing are read", cut(f.Post.Type)), Mend: mendKind}
+	return &Error{Field: "post_processor.type", Text: fmt.Sprintf("%s, only TemplateProcessing and BertProcessing are read", cut(f.Post.Type)), Fix: mendKind}
 }
 
 // template reads what stands before and after a single text.
@@ -271,7 +271,7 @@ func (t *Tokenizer) template(f *file) error {
 		case p.Special != nil:
 			token, ok := f.Post.Tokens[p.Special.ID]
 			if !ok {
-				return &Error{Field: field, Text: fmt.Sprintf("%s is not among special_tokens", cut(p.Special.ID)), Mend: mendFile}
+				return &Error{Field: field, Text: fmt.Sprintf("%s is not among special_tokens", cut(p.Special.ID)), Fix: mendFile}
 			}
 			if seen {
 				t.after = append(t.after, token.IDs...)
@@ -279,16 +279,16 @@ func (t *Tokenizer) template(f *file) error {
 				t.before = append(t.before, token.IDs...)
 			}
 		default:
-			return &Error{Field: field, Text: "want one sequence with special tokens around it", Mend: mendFile}
+			return &Error{Field: field, Text: "want one sequence with special tokens around it", Fix: mendFile}
 		}
 	}
 	for _, id := range slices.Concat(t.before, t.after) {
 		if id < 0 || id > 4*(len(t.vocabulary)+len(f.Added)+1) {
-			return &Error{Field: "post_processor.special_tokens", Text: fmt.Sprintf("number %d", id), Mend: mendFile}
+			return &Error{Field: "post_processor.special_tokens", Text: fmt.Sprintf("number %d", id), Fix: mendFile}
 		}
 	}
 	if !seen {
-		return &Error{Field: "post_processor.single", Text: "no sequence in it", Mend: mendFile}
+		return &Error{Field: "post_processor.single", Text: "no sequence in it", Fix: mendFile}
 	}
 	return nil
 }

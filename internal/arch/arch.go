@@ -20,6 +20,7 @@ type level struct {
 var levels = []level{
 	{"internal/gradcheck", 1}, // compares gradients, so it needs an engine
 	{"internal/...", 0},
+	{"fault", 0},
 	{"format/...", 0},
 	{"metric", 0},
 	{"report", 0},
@@ -63,7 +64,7 @@ var sideways = map[string][]string{
 }
 
 // gomlxFree are the trees that must not reach GoMLX even through others: their tests take milliseconds.
-var gomlxFree = []string{"format/", "metric", "report", "internal/strict", "internal/durable", "internal/fault", "internal/choice", "internal/golden"}
+var gomlxFree = []string{"format/", "metric", "report", "internal/strict", "internal/durable", "fault", "internal/choice", "internal/golden"}
 
 // backends are the packages that open an engine; only engine may import them.
 var backends = []string{"github.com/gomlx/compute/gobackend", "github.com/gomlx/go-xla/compute/xla", "github.com/gomlx/gomlx/backends/default"}

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/internal/fault"
 )
 
 func TestWriteFileKeepsTheOldOneWhenWritingFails(t *testing.T) {

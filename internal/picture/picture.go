@@ -11,7 +11,7 @@ import (
 	"image/png"
 	"io"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -52,7 +52,7 @@ func Read(path string) (content []byte, err error) {
 	if stat.Size() > MaxFile {
 		return nil, &fault.Input{
 			File: path, Err: fmt.Errorf("it has %s; pictures of at most %s are read", memory.Size(stat.Size()), memory.Size(MaxFile)),
-			Mend: "save it smaller",
+			Fix: "save it smaller",
 		}
 	}
 	if err := memory.Need(path, stat.Size()); err != nil {
@@ -60,7 +60,7 @@ func Read(path string) (content []byte, err error) {
 	}
 	content = make([]byte, stat.Size())
 	if _, err := io.ReadFull(f, content); err != nil {
-		return nil, &fault.Input{File: path, Err: fmt.Errorf("it was cut while it was read: %w", err), Mend: "try again"}
+		return nil, &fault.Input{File: path, Err: fmt.Errorf("it was cut while it was read: %w", err), Fix: "try again"}
 	}
 	return content, nil
 }
@@ -102,17 +102,17 @@ func Cost(name string, content []byte) (int64, error) {
 	small := "save it smaller, or remove it"
 	if pixels := int64(p.width) * int64(p.height); pixels > MaxPixels {
 		return 0, &fault.Input{
-			File: name, Err: fmt.Errorf("it has %dx%d pixels; pictures of at most %d million are decoded", p.height, p.width, MaxPixels/1_000_000), Mend: small,
+			File: name, Err: fmt.Errorf("it has %dx%d pixels; pictures of at most %d million are decoded", p.height, p.width, MaxPixels/1_000_000), Fix: small,
 		}
 	} else if walked := pixels * int64(p.scans); p.scans > MaxScans*p.components || p.scans > 1 && walked > MaxScanPixels {
 		return 0, &fault.Input{
-			File: name, Err: fmt.Errorf("its %d scans of %dx%d pixels are more than any encoder writes", p.scans, p.height, p.width), Mend: "save it anew, or remove it",
+			File: name, Err: fmt.Errorf("its %d scans of %dx%d pixels are more than any encoder writes", p.scans, p.height, p.width), Fix: "save it anew, or remove it",
 		}
 	}
 	if most := FreeBytes + BytesPerByte*int64(len(content)); p.bytes > most {
 		return 0, &fault.Input{
 			File: name, Err: fmt.Errorf("its %dx%d pixels take %s decoded, too much for a file of %s", p.height, p.width, memory.Size(p.bytes), memory.Size(int64(len(content)))),
-			Mend: small,
+			Fix: small,
 		}
 	}
 	if err := memory.Need(name, p.bytes+int64(len(content))); err != nil {
@@ -123,7 +123,7 @@ func Cost(name string, content []byte) (int64, error) {
 
 // unreadable says that a file is no picture.
 func unreadable(name string, err error) error {
-	return &fault.Input{File: name, Err: fmt.Errorf("not a readable image: %w", err), Mend: "replace or remove it"}
+	return &fault.Input{File: name, Err: fmt.Errorf("not a readable image: %w", err), Fix: "replace or remove it"}
 }
 
 func decode(content []byte) (image.Image, error) {

@@ -17,7 +17,7 @@ import (
 
 	_ "golang.org/x/image/tiff" // registers itself with package image, as plotting libraries have it do
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/picture"
 	"github.com/ballast-ml/ballast/internal/picture/picturetest"

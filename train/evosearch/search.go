@@ -66,14 +66,14 @@ func NewSearch() Search {
 	}
 }
 
-// Validate says what is wrong with the options, and how to mend it.
+// Validate says what is wrong with the options, and how to fix it.
 func (s Search) Validate() error {
 	var errs []error
 	for _, c := range []struct {
-		ok   bool
-		key  string
-		got  any
-		mend string
+		ok  bool
+		key string
+		got any
+		fix string
 	}{
 		{s.Budget >= 1, "budget", s.Budget, "use at least 1"}, {s.Nodes >= 1, "nodes", s.Nodes, "use at least 1"},
 		{s.Population >= 1, "population", s.Population, "use at least 1"}, {s.Round >= 1, "round", s.Round, "use at least 1"},
@@ -83,7 +83,7 @@ func (s Search) Validate() error {
 		{s.Proxy.Steps >= 1, "proxy.steps", s.Proxy.Steps, "use at least 1"}, {s.Proxy.Batch >= 1, "proxy.batch", s.Proxy.Batch, "use at least 1"},
 	} {
 		if !c.ok {
-			errs = append(errs, fmt.Errorf("evosearch: %s is %v; %s", c.key, c.got, c.mend))
+			errs = append(errs, fmt.Errorf("evosearch: %s is %v; %s", c.key, c.got, c.fix))
 		}
 	}
 	return errors.Join(errs...)

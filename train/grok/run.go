@@ -59,12 +59,12 @@ func NewConfig() Config {
 	}
 }
 
-// Validate says what is wrong with the configuration, and how to mend it.
+// Validate says what is wrong with the configuration, and how to fix it.
 func (c Config) Validate() error {
 	var errs []error
-	check := func(ok bool, key string, got any, mend string) {
+	check := func(ok bool, key string, got any, fix string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("grok: %s is %v; %s", key, got, mend))
+			errs = append(errs, fmt.Errorf("grok: %s is %v; %s", key, got, fix))
 		}
 	}
 	if _, err := NewDataset(c.P, c.Op, c.Share, c.Noise, c.Seed, c.Labels); err != nil {

@@ -57,12 +57,12 @@ func NewConfig() Config {
 	}
 }
 
-// Validate says what is wrong with the configuration, and how to mend it.
+// Validate says what is wrong with the configuration, and how to fix it.
 func (c Config) Validate() error {
 	errs := []error{c.Generator.Validate(), c.Holes.Validate(c.Side)}
-	check := func(ok bool, key string, got any, mend string) {
+	check := func(ok bool, key string, got any, fix string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("inpaint: %s is %v; %s", key, got, mend))
+			errs = append(errs, fmt.Errorf("inpaint: %s is %v; %s", key, got, fix))
 		}
 	}
 	const mostSide, most = 4096, math.MaxInt32 // patches are held in memory; steps are counted in 32 bits

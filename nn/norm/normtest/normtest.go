@@ -70,7 +70,7 @@ func NeedsPositions() Claim { return func(c *claims) { c.positions = true } }
 //   - at inference an example does not see its batch, and no variable moves; without collected statistics training is inference
 //   - collected statistics after 1, 2 and 50 steps against a plain loop
 //   - variables copied to a new store in the middle of training give the same outputs and the same training, bit for bit
-//   - x of a bad shape is refused with the layer, its scope, what it got and the mend
+//   - x of a bad shape is refused with the layer, its scope, what it got and the fix
 func Run(t *testing.T, layer norm.Layer, promises ...Claim) {
 	var c claims
 	for _, promise := range promises {

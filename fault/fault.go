@@ -16,10 +16,10 @@ type Input struct {
 	File  string // path or name of the file; may be empty
 	Field string // key, tensor or place in it; may be empty
 	Err   error  // what is wrong
-	Mend  string // what to do about it; may be empty
+	Fix   string // what to do about it; may be empty
 }
 
-// Error returns "FILE: FIELD: what is wrong; mend", without the parts that are empty. File and field come from strangers, so what
+// Error returns "FILE: FIELD: what is wrong; fix", without the parts that are empty. File and field come from strangers, so what
 // would act on a terminal is escaped in them.
 func (e *Input) Error() string {
 	var parts []string
@@ -32,8 +32,8 @@ func (e *Input) Error() string {
 		parts = append(parts, e.Err.Error())
 	}
 	text := strings.Join(parts, ": ")
-	if e.Mend != "" {
-		text += "; " + e.Mend
+	if e.Fix != "" {
+		text += "; " + e.Fix
 	}
 	return text
 }

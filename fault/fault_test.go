@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/ballast-ml/ballast/internal/fault"
+	"github.com/ballast-ml/ballast/fault"
 )
 
 func TestInput(t *testing.T) {
@@ -14,7 +14,7 @@ func TestInput(t *testing.T) {
 		err  fault.Input
 		want string
 	}{
-		{fault.Input{File: "a.npy", Field: "header", Err: cause, Mend: "save it again"}, "a.npy: header: cut short; save it again"},
+		{fault.Input{File: "a.npy", Field: "header", Err: cause, Fix: "save it again"}, "a.npy: header: cut short; save it again"},
 		{fault.Input{Err: cause}, "cut short"},
 		{fault.Input{File: "a.npy", Err: cause}, "a.npy: cut short"},
 	} {
