@@ -55,6 +55,8 @@ var sideways = map[string][]string{
 	"nn/linear":          {"nn/param"},
 	"nn/norm":            {"nn/param"},
 	"nn/rnn":             {"nn/param"},
+	"data/augment":       {"data", "nn/optim"},
+	"data/sample":        {"data"},
 	"nn/norm/normtest":   {"nn/norm", "nn/param"},
 	"nn/loss":            {},
 	"data/corrupt":       {"data"},
