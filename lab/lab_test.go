@@ -25,7 +25,7 @@ func TestRecipeTakesOverridesStrictly(t *testing.T) {
 	}
 	for override, want := range map[string]string{
 		"epoch=3":                           "unknown key epoch (did you mean epochs?)",
-		"optimizer.lrr=1":                   "unknown key optimizer.lrr (did you mean optimizer.lr?)",
+		"optimizer.lrr=1":                   "optimizer: unknown key lrr (did you mean lr?)",
 		"norm=gost":                         `no norm "gost" (did you mean ghost?)`,
 		"epochs=1.5":                        "type: int expected, got 1.5",
 		"norm={name: ghost, ghost_sise: 3}": "unknown key ghost_sise (did you mean ghost_size?)",

@@ -23,6 +23,9 @@ func NormsRecipe() []byte { return normsRecipe }
 // checked.
 func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) {
 	r := train.NewRecipe()
+	if err := checkKeys(settings, overrides); err != nil {
+		return r, err
+	}
 	if err := strict.DecodeMap(settings, &r); err != nil {
 		return r, err
 	}
@@ -43,6 +46,20 @@ func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) 
 		return r, err
 	}
 	return r, r.Validate()
+}
+
+// checkKeys refuses keys that have moved.
+func checkKeys(settings map[string]any, overrides []string) error {
+	if err := train.CheckKeys(settings); err != nil {
+		return err
+	}
+	for _, o := range overrides {
+		path, _, _ := strings.Cut(strings.TrimLeft(o, "+~"), "=")
+		if err := train.CheckKey(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // RunDir is the folder of a recipe's run where none is given: runs/NAME. A name that leads out of runs, or is runs itself, is an

@@ -11,6 +11,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -121,7 +122,7 @@ func goldenFrozen(t golden.T, e *engine.Engine, c *golden.Case) {
 		first[name] = c.Tensor("weights." + name)
 		create(store, path, tensor(first[name]))
 	}
-	o := train.NewOptimizer()
+	o := optim.NewSGD()
 	o.LR, o.Momentum, o.WeightDecay, o.Decay = p.LR, p.Momentum, p.Decay, []string{"all"}
 	labels := make([]int32, len(c.Tensor("inputs.labels").Data))
 	for i, v := range c.Tensor("inputs.labels").Data {
@@ -144,7 +145,7 @@ func goldenFrozen(t golden.T, e *engine.Engine, c *golden.Case) {
 		for _, v := range trained {
 			variables = append(variables, v.Variable)
 		}
-		train.Minimizer{Optimizer: o}.Step(scope.In("optimizer"), l, variables)
+		optim.Minimizer{Optimizer: o}.Step(scope.In("optimizer"), l, variables)
 		return l
 	})
 	var losses []float64

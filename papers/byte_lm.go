@@ -18,8 +18,8 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/nn/param"
-	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -90,9 +90,9 @@ func (b byteLM) train(ctx context.Context, at Place, store *model.Store) (last f
 	if err != nil {
 		return 0, err
 	}
-	optimizer := train.NewOptimizer()
-	optimizer.Name, optimizer.LR, optimizer.WeightDecay = "adamw", b.LR, 0
-	minimizer := train.Minimizer{Optimizer: optimizer, Rate: func(done *graph.Node) *graph.Node {
+	optimizer := optim.NewAdamW()
+	optimizer.LR, optimizer.WeightDecay = b.LR, 0
+	minimizer := optim.Minimizer{Optimizer: optimizer, Scale: func(done *graph.Node) *graph.Node {
 		return graph.MinScalar(graph.DivScalar(graph.OnePlus(done), float64(max(1, b.Warmup))), 1.0)
 	}}
 	update, err := model.NewExec(at.Engine.Backend, store, func(scope *model.Scope, window *graph.Node) *graph.Node {

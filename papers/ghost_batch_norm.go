@@ -18,7 +18,7 @@ var ghostBatchNorm = Paper{
 	ArXiv:   "1705.08741",
 	Summary: "keep the accuracy of small batches when the batch is large: statistics over ghost batches, a learning rate scaled by the square root, as many updates as before",
 	Symbols: []string{
-		"nn/norm.Ghost", "train.ScaleLR", "train.AdaptRegime", "train.GradNoiseWeights", "train.FitDistance",
+		"nn/norm.Ghost", "nn/optim.ScaleLR", "nn/optim.AdaptRegime", "train.GradNoiseWeights", "nn/optim.FitDistance",
 	},
 	Recipe: ghostBatchNormRecipe,
 	Claims: []Claim{
@@ -30,10 +30,10 @@ var ghostBatchNorm = Paper{
 			Arms: []Arm{
 				{Name: "sb"},
 				{Name: "lb", Overrides: []string{"batch_size=640"}},
-				{Name: "lb_lr", Overrides: []string{"batch_size=640", "large_batch.rule=sqrt"}},
-				{Name: "lb_lr_gbn", Overrides: []string{"batch_size=640", "large_batch.rule=sqrt", "norm={name:ghost,ghost_size:32}"}},
+				{Name: "lb_lr", Overrides: []string{"batch_size=640", "schedule.large_batch.rule=sqrt"}},
+				{Name: "lb_lr_gbn", Overrides: []string{"batch_size=640", "schedule.large_batch.rule=sqrt", "norm={name:ghost,ghost_size:32}"}},
 				{Name: "lb_lr_gbn_ra", Overrides: []string{
-					"batch_size=640", "large_batch.rule=sqrt", "norm={name:ghost,ghost_size:32}", "large_batch.regime_adaptation=true",
+					"batch_size=640", "schedule.large_batch.rule=sqrt", "norm={name:ghost,ghost_size:32}", "schedule.large_batch.regime_adaptation=true",
 				}},
 			},
 			Check: func(m Measured) []Inequality {
@@ -50,7 +50,7 @@ var ghostBatchNorm = Paper{
 			Statement: "at a constant high learning rate the distance of the weights from where they began grows as the logarithm of the number of updates",
 			Seeds:     5,
 			Arms: []Arm{{Name: "walk", Overrides: []string{
-				"steps=1000", "schedule.name=constant", "distance.points=40", "distance.from=5", "distance.variables=first",
+				"steps=1000", "schedule.name=constant", "watch=[{name:distance,points:40,from:5,variables:first}]",
 			}}},
 			Check: func(m Measured) []Inequality {
 				log, sqrt := m.Mean("walk", "log_r2"), m.Mean("walk", "sqrt_r2")

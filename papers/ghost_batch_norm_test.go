@@ -11,6 +11,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/golden"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -42,7 +43,7 @@ func ghostBatchNormCases(e *engine.Engine) []golden.Kind {
 				Data string `json:"data"`
 			}{}
 			c.Params(&p)
-			f, err := train.FitDistance(c.Tensor("inputs.t").Data, c.Tensor("inputs.distance").Data)
+			f, err := optim.FitDistance(c.Tensor("inputs.t").Data, c.Tensor("inputs.distance").Data)
 			if err != nil {
 				t.Fatalf("%v", err)
 			}
@@ -90,20 +91,20 @@ func goldenRegime(t golden.T, c *golden.Case) {
 		Regime [][2]float64 `json:"regime"`
 	}{}
 	c.Params(&p)
-	scale, err := train.ScaleLR(1, p.Large, p.Small, train.RuleSqrt)
+	scale, err := optim.ScaleLR(1, p.Large, p.Small, optim.ScaleSqrt)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	c.Scalar("lr_scale", scale)
-	var scaled []train.Drop
+	var scaled []optim.Drop
 	for _, drop := range p.Regime {
-		lr, err := train.ScaleLR(drop[1], p.Large, p.Small, train.RuleSqrt)
+		lr, err := optim.ScaleLR(drop[1], p.Large, p.Small, optim.ScaleSqrt)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
-		scaled = append(scaled, train.Drop{Epoch: int(drop[0]), LR: lr})
+		scaled = append(scaled, optim.Drop{Epoch: int(drop[0]), LR: lr})
 	}
-	table := func(drops []train.Drop) ([]int, []float64) {
+	table := func(drops []optim.Drop) ([]int, []float64) {
 		var flat []float64
 		for _, d := range drops {
 			flat = append(flat, float64(d.Epoch), d.LR)
@@ -112,12 +113,12 @@ func goldenRegime(t golden.T, c *golden.Case) {
 	}
 	shape, flat := table(scaled)
 	c.Got("lr_only_regime", shape, flat)
-	factor, err := train.EpochFactor(p.Large, p.Small)
+	factor, err := optim.EpochFactor(p.Large, p.Small)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	c.Scalar("epoch_factor", float64(factor))
-	adapted, epochs, err := train.AdaptRegime(scaled, p.Epochs, p.Large, p.Small)
+	adapted, epochs, err := optim.AdaptRegime(scaled, p.Epochs, p.Large, p.Small)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/golden"
-	"github.com/ballast-ml/ballast/train"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train/grok"
 )
 
@@ -189,13 +189,13 @@ func goldenGrok(t golden.T, e *engine.Engine, c *golden.Case) {
 	m, n, labels := whole(c.Tensor("inputs.m").Data), whole(c.Tensor("inputs.n").Data), whole(c.Tensor("inputs.labels").Data)
 	store := quadratic(c.Tensor("weights.W1"), c.Tensor("weights.W2"))
 	paths := []string{"/first/kernel", "/second/kernel"}
-	o := train.NewOptimizer()
-	o.Name, o.LR, o.Beta1, o.Beta2, o.Epsilon, o.WeightDecay, o.Decay = "adamw", p.LR, p.Betas[0], p.Betas[1], p.Epsilon, p.Decay, []string{"all"}
+	o := optim.NewAdamW()
+	o.LR, o.Beta1, o.Beta2, o.Epsilon, o.WeightDecay, o.Decay = p.LR, p.Betas[0], p.Betas[1], p.Epsilon, p.Decay, []string{"all"}
 	exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, m, n, labels *graph.Node) []*graph.Node {
 		l := config.Objective(config.Logits(scope, m, n, nil, nil), labels)
 		variables := []*model.Variable{store.GetVariable(paths[0]), store.GetVariable(paths[1])}
 		gradients := graph.Gradient(l, variables[0].NodeValue(l.Graph()), variables[1].NodeValue(l.Graph()))
-		train.Minimizer{Optimizer: o}.Move(scope.In("optimizer"), variables, append([]*graph.Node{}, gradients...))
+		optim.Minimizer{Optimizer: o}.Move(scope.In("optimizer"), variables, append([]*graph.Node{}, gradients...))
 		return append([]*graph.Node{l}, gradients...)
 	})
 	part := func(v []int32) *tensors.Tensor { return tensors.FromFlatDataAndDimensions(v[:p.Train], p.Train) }

@@ -13,8 +13,8 @@ import (
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/nn/param"
-	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -46,7 +46,7 @@ func (n *mergeNet) crossEntropyStep(scope *model.Scope, inputs []*graph.Node) *g
 
 // train moves a copy of the weights start, nil for those that the network has, by updates updates on what inputs gives for each, and
 // returns where they end. The optimizer starts anew.
-func (n *mergeNet) train(ctx context.Context, start merge.Weights, o train.Optimizer, updates int, objective step, inputs func(update int) []*tensors.Tensor) (merge.Weights, error) {
+func (n *mergeNet) train(ctx context.Context, start merge.Weights, o optim.Optimizer, updates int, objective step, inputs func(update int) []*tensors.Tensor) (merge.Weights, error) {
 	own, err := tuned.Clone(n.bundle, n.at.Engine)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (n *mergeNet) train(ctx context.Context, start merge.Weights, o train.Optim
 		}
 	}
 	variables := own.Variables()
-	minimizer := train.Minimizer{Optimizer: o}
+	minimizer := optim.Minimizer{Optimizer: o}
 	exec, err := model.NewExec(n.at.Engine.Backend, own.Store, func(scope *model.Scope, all []*graph.Node) *graph.Node {
 		scope.Store().SetTraining(all[0].Graph(), true)
 		value := objective(scope, all)
@@ -85,7 +85,7 @@ func (n *mergeNet) train(ctx context.Context, start merge.Weights, o train.Optim
 }
 
 // classify trains on examples for some epochs, in a new order in each, with noise of a standard deviation on every pixel.
-func (n *mergeNet) classify(ctx context.Context, start merge.Weights, o train.Optimizer, x tuned.Examples, epochs, batch int, noise float64, r *rand.Rand) (merge.Weights, error) {
+func (n *mergeNet) classify(ctx context.Context, start merge.Weights, o optim.Optimizer, x tuned.Examples, epochs, batch int, noise float64, r *rand.Rand) (merge.Weights, error) {
 	perEpoch := (x.Len() + batch - 1) / batch
 	var order []int32
 	return n.train(ctx, start, o, epochs*perEpoch, n.crossEntropyStep, func(update int) []*tensors.Tensor {
@@ -117,9 +117,9 @@ func addNoise(x []float32, sigma float64, r *rand.Rand) {
 }
 
 // plainAdamW is AdamW as PyTorch has it, with decay on every parameter.
-func plainAdamW(lr, decay float64) train.Optimizer {
-	o := train.NewOptimizer()
-	o.Name, o.LR, o.WeightDecay, o.Decay = "adamw", lr, decay, []string{"all"}
+func plainAdamW(lr, decay float64) optim.Optimizer {
+	o := optim.NewAdamW()
+	o.LR, o.WeightDecay, o.Decay = lr, decay, []string{"all"}
 	return o
 }
 

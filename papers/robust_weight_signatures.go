@@ -13,7 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
-	"github.com/ballast-ml/ballast/train"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -74,18 +74,18 @@ var signatureScales = []float64{0.25, 0.5, 0.75, 1}
 
 // signatureRun trains a base, a clean and three robust models on MNIST, and patches.
 type signatureRun struct {
-	Filters        []int           `json:"filters"`
-	Pretrain       int             `json:"pretrain"`
-	PretrainEpochs int             `json:"pretrain_epochs"`
-	Finetune       int             `json:"finetune"`
-	Epochs         int             `json:"epochs"`
-	Test           int             `json:"test"`
-	Batch          int             `json:"batch_size"`
-	Optimizer      train.Optimizer `json:"optimizer"`
-	Noise          float64         `json:"noise"`    // standard deviation
-	Contrast       float64         `json:"contrast"` // factor on the distance to the image's mean
-	Blur           int             `json:"blur"`     // side of the box
-	Levels         int             `json:"levels"`   // of the quantised signatures
+	Filters        []int        `json:"filters"`
+	Pretrain       int          `json:"pretrain"`
+	PretrainEpochs int          `json:"pretrain_epochs"`
+	Finetune       int          `json:"finetune"`
+	Epochs         int          `json:"epochs"`
+	Test           int          `json:"test"`
+	Batch          int          `json:"batch_size"`
+	Optimizer      optim.Choice `json:"optimizer"`
+	Noise          float64      `json:"noise"`    // standard deviation
+	Contrast       float64      `json:"contrast"` // factor on the distance to the image's mean
+	Blur           int          `json:"blur"`     // side of the box
+	Levels         int          `json:"levels"`   // of the quantised signatures
 }
 
 const signatureSide = 14
@@ -106,12 +106,12 @@ func (s signatureRun) run(ctx context.Context, at Place) (map[string]float64, er
 		return nil, err
 	}
 	defer n.close()
-	pretrained, err := n.classify(ctx, nil, s.Optimizer, learn.Slice(0, s.Pretrain), s.PretrainEpochs, s.Batch, 0, r)
+	pretrained, err := n.classify(ctx, nil, s.Optimizer.Optimizer, learn.Slice(0, s.Pretrain), s.PretrainEpochs, s.Batch, 0, r)
 	if err != nil {
 		return nil, err
 	}
 	finetune := func(x tuned.Examples) (merge.Weights, error) {
-		return n.classify(ctx, pretrained, s.Optimizer, x, s.Epochs, s.Batch, 0, r)
+		return n.classify(ctx, pretrained, s.Optimizer.Optimizer, x, s.Epochs, s.Batch, 0, r)
 	}
 	rest := learn.Slice(s.Pretrain, s.Pretrain+s.Finetune)
 	clean, err := finetune(rest)

@@ -55,7 +55,7 @@ func BenchmarkTrainCNN(b *testing.B) {
 			defer e.Close()
 			r := NewRecipe()
 			r.Network = zoo.Choice{Network: zoo.NewCNN()}
-			r.Schedule.Name, r.Optimizer.LR, r.Steps = "constant", 0.05, 100
+			r.Schedule.Name, r.Optimizer, r.Steps = "constant", sgd(0.05), 100
 			set := newImages(6400)
 			l := &loop{recipe: r, options: Options{Engine: e, Data: set}, record: record{Metrics: map[string]float64{}}}
 			defer l.close()

@@ -20,6 +20,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/lock"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/nn/optim"
 )
 
 // The files of a checkpoint, checkpoints/step-00001234: everything the run moves, where it stands, and a checksum of both
@@ -34,21 +35,28 @@ const (
 
 // record is state.json. It holds no clock: two runs of one recipe write the same bytes.
 type record struct {
-	SchemaVersion int                `json:"schema_version"`
-	Step          int                `json:"step"`
-	Epoch         int                `json:"epoch"`    // passes finished
-	Position      int                `json:"position"` // updates done of the present pass
-	Seed          uint64             `json:"seed"`
-	Recipe        json.RawMessage    `json:"recipe"` // resolved
-	DataChecksum  string             `json:"data_checksum"`
-	Engine        string             `json:"engine"`
-	Metrics       map[string]float64 `json:"metrics"` // last value of everything logged
-	Distance      []DistancePoint    `json:"distance"`
-	BestStep      int                `json:"best_step"` // 0 = none yet
-	BestAccuracy  float64            `json:"best_accuracy"`
-	ValidationDue bool               `json:"validation_due"` // stopped while the step was being measured
+	SchemaVersion int                      `json:"schema_version"`
+	Step          int                      `json:"step"`
+	Epoch         int                      `json:"epoch"`    // passes finished
+	Position      int                      `json:"position"` // updates done of the present pass
+	Seed          uint64                   `json:"seed"`
+	Recipe        json.RawMessage          `json:"recipe"` // resolved
+	DataChecksum  string                   `json:"data_checksum"`
+	Engine        string                   `json:"engine"`
+	Metrics       map[string]float64       `json:"metrics"`            // last value of everything logged
+	Watched       map[string][]optim.Point `json:"watched,omitempty"`  // of each watcher, by the first of its numbers
+	Distance      []distancePoint          `json:"distance,omitempty"` // earlier versions: the distance
+	BestStep      int                      `json:"best_step"`          // 0 = none yet
+	BestAccuracy  float64                  `json:"best_accuracy"`
+	ValidationDue bool                     `json:"validation_due"` // stopped while the step was being measured
 
 	tensors string // file of the tensors
+}
+
+// distancePoint is a measurement as earlier versions wrote it.
+type distancePoint struct {
+	Step     int     `json:"step"`
+	Distance float64 `json:"distance"`
 }
 
 // Files are the files that Run writes into its folder, as patterns of package path.
@@ -227,9 +235,16 @@ func (c *checkpoints) load(step int) (record, error) {
 	if r.SchemaVersion != 1 {
 		return record{}, fmt.Errorf("%s has schema_version %d, this build reads 1", stateFile, r.SchemaVersion)
 	}
-	if r.Step != step || r.BestStep < 0 || r.BestStep > step || len(r.Distance) > maxPoints {
-		return record{}, fmt.Errorf("%s says step %d, best step %d and %d distances", stateFile, r.Step, r.BestStep, len(r.Distance))
+	if r.Step != step || r.BestStep < 0 || r.BestStep > step {
+		return record{}, fmt.Errorf("%s says step %d, best step %d", stateFile, r.Step, r.BestStep)
 	}
+	if r.Watched == nil {
+		r.Watched = map[string][]optim.Point{}
+	}
+	for _, p := range r.Distance {
+		r.Watched["distance"] = append(r.Watched["distance"], optim.Point{Step: p.Step, Values: []float64{p.Distance}})
+	}
+	r.Distance = nil
 	if r.Metrics == nil {
 		r.Metrics = map[string]float64{}
 	}
@@ -252,11 +267,15 @@ func fileSum(path string) (string, error) {
 
 // sameRecipe says which field of a recipe changed since the checkpoint, but for those that change no number.
 func sameRecipe(then, now json.RawMessage) error {
-	var a, b map[string]any
-	if err := json.Unmarshal(then, &a); err != nil {
+	a, err := tree(then)
+	if err == nil {
+		a, err = upgraded(a)
+	}
+	if err != nil {
 		return fmt.Errorf("train: recipe of the checkpoint: %w", err)
 	}
-	if err := json.Unmarshal(now, &b); err != nil {
+	b, err := tree(now)
+	if err != nil {
 		return fmt.Errorf("train: recipe: %w", err)
 	}
 	for _, free := range []string{"name", "checkpoint", "test"} {

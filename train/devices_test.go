@@ -12,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -19,8 +20,8 @@ import (
 func spread() train.Recipe {
 	r := train.NewRecipe()
 	r.Steps, r.BatchSize, r.LogEvery, r.EvaluateEvery, r.Subset, r.Test = 50, 32, 1, 0, 600, ""
-	r.ClipNorm, r.EMA.Decay = 1, 0.9
-	r.Optimizer.LR = 0.01 // at 0.1 the rounding of one step grows a hundredfold in twenty
+	r.Rules, r.Average.Decay = []optim.RuleChoice{{Rule: optim.NewClipNorm()}}, 0.9
+	r.Optimizer = sgd(0.01) // at 0.1 the rounding of one step grows a hundredfold in twenty
 	return r
 }
 
@@ -50,11 +51,11 @@ func TestDevices(t *testing.T) {
 			"batch norm": func(*train.Recipe, *train.Options) {},
 			"ghost":      func(r *train.Recipe, _ *train.Options) { r.Norm = &norm.Choice{Layer: norm.NewGhost(4)} },
 			"layer, adamw": func(r *train.Recipe, _ *train.Options) {
-				r.Norm, r.Optimizer.Name, r.Optimizer.LR = &norm.Choice{Layer: norm.NewLayerNorm(-1)}, "adamw", 1e-3
+				r.Norm, r.Optimizer = &norm.Choice{Layer: norm.NewLayerNorm(-1)}, adamw(1e-3)
 			},
 			"micro-batches": func(r *train.Recipe, _ *train.Options) { r.Accumulate = 2 },
 			"weights, noise, a last batch": func(r *train.Recipe, o *train.Options) {
-				r.Subset, r.DropLast, r.LargeBatch.GradientNoise = 0, false, 0.5
+				r.Subset, r.DropLast, r.Weigh.GradientNoise = 0, false, 0.5
 				o.Weights = make([]float32, 1280)
 				for i := range o.Weights {
 					o.Weights[i] = float32(i%3) / 2

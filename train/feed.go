@@ -70,9 +70,9 @@ type examples struct {
 // epoch draws the order and the weights of a pass. They depend on the seed and the number of the pass alone.
 func (x examples) epoch(r Recipe, p plan, number int) (epoch, error) {
 	e := epoch{number: number, order: data.Order(len(x.labels), r.Seed, number)}
-	sigma2 := r.LargeBatch.GradientNoise
+	sigma2 := r.Weigh.GradientNoise
 	if sigma2 == -1 {
-		sigma2 = float64(r.BatchSize) / float64(r.LargeBatch.SmallBatch)
+		sigma2 = float64(r.BatchSize) / float64(r.Schedule.LargeBatch.SmallBatch)
 	}
 	if x.weights == nil && sigma2 == 0 {
 		return e, nil

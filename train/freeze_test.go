@@ -7,6 +7,7 @@ import (
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -18,8 +19,8 @@ func frozen(freeze train.Freeze, steps int) train.Recipe {
 	network.Base, network.Shortcut = 4, "B"
 	r.Network.Network = network
 	r.Subset, r.Steps, r.BatchSize, r.EvaluateEvery, r.Test = 64, steps, 16, 0, ""
-	r.Optimizer.WeightDecay, r.Optimizer.Decay, r.Optimizer.LR = 0.1, []string{"all"}, 0.05
-	r.NormInit, r.Freeze = "uniform", freeze
+	r.Optimizer = optim.Choice{Optimizer: optim.SGD{LR: 0.05, Momentum: 0.9, WeightDecay: 0.1, Decay: []string{"all"}}}
+	r.Init.Norms, r.Freeze = "uniform", freeze
 	return r
 }
 
@@ -28,7 +29,7 @@ func TestFreeze(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		// With a rate of 0 and no decay nothing moves: the first values.
 		still := frozen(train.Freeze{Train: []string{"all"}}, 1)
-		still.Optimizer.LR, still.Optimizer.WeightDecay = 0, 0
+		still.Optimizer = optim.Choice{Optimizer: optim.SGD{Momentum: 0.9, Decay: []string{"all"}}}
 		before := weights(t, run(t, still, train.Options{Engine: e}).Bundle)
 		for name, policy := range map[string]train.Freeze{
 			"bn":             {Train: []string{"bn"}},

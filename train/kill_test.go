@@ -60,8 +60,8 @@ func child(dir string) error {
 
 func killRecipe() train.Recipe {
 	r := small(killSteps)
-	r.EMA.Decay = 0.9
-	r.LargeBatch.GradientNoise = 0.5
+	r.Average.Decay = 0.9
+	r.Weigh.GradientNoise = 0.5
 	r.Checkpoint.EverySteps = 4
 	r.Checkpoint.KeepLast = 3
 	r.LogEvery = 5

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/internal/safepoint"
+	"github.com/ballast-ml/ballast/nn/optim"
 )
 
 // Diverged is the error of a run whose loss or gradient is not finite.
@@ -43,7 +44,7 @@ type loop struct {
 	trained  bundle.Manifest
 
 	update, tail, micro *model.Exec // tail: the last, smaller batch of an epoch; nil where there is none
-	distance            *model.Exec
+	watchers            []watcher
 
 	checkpoints *checkpoints // nil = none
 	record      record
@@ -75,7 +76,10 @@ const syncEvery = 250 * time.Millisecond
 func (l *loop) run(ctx context.Context) error {
 	now := time.Now()
 	l.pace = pace{began: now, from: l.step, synced: now, at: l.step, every: 1, saved: now}
-	measureAt := distanceSteps(l.recipe.Distance.From, l.plan.steps, l.recipe.Distance.Points)
+	for i := range l.watchers {
+		w := &l.watchers[i]
+		w.due = w.At(l.plan.steps, l.plan.stepsPerEpoch)
+	}
 	if l.record.ValidationDue {
 		if _, err := l.validate(ctx); err != nil {
 			return err
@@ -103,7 +107,7 @@ func (l *loop) run(ctx context.Context) error {
 		if l.step++; l.step == l.pace.from+1 && l.checkpoints != nil {
 			release = safepoint.Hold(ctx)
 		}
-		if err := l.after(ctx, measureAt); err != nil {
+		if err := l.after(ctx); err != nil {
 			if ctx.Err() != nil {
 				return l.interrupted(ctx)
 			}
@@ -124,15 +128,18 @@ func (l *loop) begin(ctx context.Context, epoch, local int) error {
 		return err
 	}
 	first := epoch * l.plan.stepsPerEpoch
-	rates := make([]float32, 0, l.plan.stepsPerEpoch*columnsOfRate)
+	columns := l.recipe.Optimizer.Columns()
+	width := columnRate + 1 + len(columns)
+	rates := make([]float32, 0, l.plan.stepsPerEpoch*width)
 	for s := first; s < first+l.plan.stepsPerEpoch; s++ {
-		t := float64(s + 1)
-		rates = append(rates, float32(l.plan.rate(s)),
-			float32(1/(1-math.Pow(l.recipe.Optimizer.Beta1, t))), float32(1/(1-math.Pow(l.recipe.Optimizer.Beta2, t))))
+		rates = append(rates, float32(l.plan.course.Rate(s)))
+		for _, c := range columns {
+			rates = append(rates, float32(c.At(s, l.plan.steps, nil)))
+		}
 	}
 	l.release()
 	for i := range l.tables {
-		l.tables[i] = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(rates, l.plan.stepsPerEpoch, columnsOfRate), tensors.FromScalar(int32(first))}
+		l.tables[i] = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(rates, l.plan.stepsPerEpoch, width), tensors.FromScalar(int32(first))}
 	}
 	return nil
 }
@@ -179,16 +186,18 @@ func (l *loop) advance(ctx context.Context, local int) error {
 }
 
 // after does what is due once an update is on its way: log, measure, save, report.
-func (l *loop) after(ctx context.Context, measureAt []int) error {
+func (l *loop) after(ctx context.Context) error {
 	last := l.step == l.plan.steps
 	if l.step%l.recipe.LogEvery == 0 || last {
 		if err := l.log(); err != nil {
 			return err
 		}
 	}
-	if _, due := slices.BinarySearch(measureAt, l.step); due {
-		if err := l.measureDistance(); err != nil {
-			return err
+	for _, w := range l.watchers {
+		if _, due := slices.BinarySearch(w.due, l.step); due {
+			if err := l.look(w); err != nil {
+				return err
+			}
 		}
 	}
 	better := false
@@ -274,7 +283,7 @@ func (l *loop) log() error {
 	}
 	count := (l.step-1)%l.recipe.LogEvery + 1
 	return l.note(map[string]float64{
-		"loss": float64(sum) / float64(count), "lr": l.plan.rate(l.step - 1), "grad_norm": float64(norm),
+		"loss": float64(sum) / float64(count), "lr": l.plan.course.Rate(l.step - 1), "grad_norm": float64(norm),
 		"epoch": float64(l.step) / float64(l.plan.stepsPerEpoch),
 	})
 }
@@ -291,15 +300,29 @@ func (l *loop) note(values map[string]float64) error {
 	return nil
 }
 
-func (l *loop) measureDistance() error {
-	out, err := l.distance.Call1()
+// watcher is a watcher of the recipe with its program.
+type watcher struct {
+	optim.Watcher
+	exec *model.Exec
+	due  []int // updates after which it looks
+}
+
+// look remembers what a watcher measures.
+func (l *loop) look(w watcher) error {
+	names := w.Numbers()
+	out, err := w.exec.Call()
 	if err != nil {
-		return fmt.Errorf("train: distance of step %d: %w", l.step, err)
+		return fmt.Errorf("train: %s of step %d: %w", names[0], l.step, err)
 	}
-	d := tensors.ToScalar[float64](out)
-	_ = out.FinalizeAll() // read already
-	l.record.Distance = append(l.record.Distance, DistancePoint{Step: l.step, Distance: d})
-	return l.note(map[string]float64{"distance": d})
+	point := optim.Point{Step: l.step}
+	values := map[string]float64{}
+	for i, t := range out {
+		v := tensors.ToScalar[float64](t)
+		point.Values, values[names[i]] = append(point.Values, v), v
+	}
+	_ = finalize(out) // read already
+	l.record.Watched[names[0]] = append(l.record.Watched[names[0]], point)
+	return l.note(values)
 }
 
 // validate measures the present model on the examples kept aside and says whether it is the best so far. When it is
@@ -309,7 +332,7 @@ func (l *loop) validate(ctx context.Context) (better bool, err error) {
 		return false, err
 	}
 	l.record.ValidationDue = true
-	if err := l.meter.take(l.state, l.recipe.EMA.Decay > 0); err != nil {
+	if err := l.meter.take(l.state, l.recipe.Average.Decay > 0); err != nil {
 		return false, err
 	}
 	accuracy, nll, err := l.meter.measure(ctx, l.material.validation)

@@ -7,13 +7,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/ballast-ml/ballast/nn/optim"
 )
+
+// sgd is the default optimizer at another rate.
+func sgd(lr float64) optim.Choice {
+	o := optim.NewSGD()
+	o.LR = lr
+	return optim.Choice{Optimizer: o}
+}
 
 func TestScheduleTables(t *testing.T) {
 	at := func(change func(*Recipe), examples int, steps ...int) []float64 {
 		r := NewRecipe()
-		r.BatchSize, r.Epochs, r.Optimizer.LR = 10, 4, 1
+		r.BatchSize, r.Epochs, r.Optimizer = 10, 4, sgd(1)
 		change(&r)
 		p, err := r.plan(examples)
 		if err != nil {
@@ -21,7 +28,7 @@ func TestScheduleTables(t *testing.T) {
 		}
 		var rates []float64
 		for _, s := range steps {
-			rates = append(rates, math.Round(1e9*p.rate(s))/1e9)
+			rates = append(rates, math.Round(1e9*p.course.Rate(s))/1e9)
 		}
 		return rates
 	}
@@ -35,7 +42,7 @@ func TestScheduleTables(t *testing.T) {
 		"warm-up in epochs, then cosine": {at(func(r *Recipe) { r.Schedule.WarmupEpochs = 2 }, 100, 0, 19, 20, 30), []float64{0.05, 1, 1, 0.5}},
 		"regime adaptation and sqrt": {at(func(r *Recipe) {
 			r.Schedule.Name, r.Schedule.Milestones = "step", []float64{2}
-			r.LargeBatch = LargeBatch{Rule: RuleSqrt, SmallBatch: 5, RegimeAdaptation: true}
+			r.Schedule.LargeBatch = optim.LargeBatch{Rule: optim.ScaleSqrt, SmallBatch: 5, RegimeAdaptation: true}
 		}, 100, 0, 39, 40, 79), []float64{1.414213562, 1.414213562, 0.141421356, 0.141421356}},
 	} {
 		if !slices.Equal(c.got, c.want) {
@@ -53,7 +60,7 @@ func TestPlanCounts(t *testing.T) {
 		"drop last":         {func(*Recipe) {}, 8, 0, 2, 4},
 		"keep last":         {func(r *Recipe) { r.DropLast = false }, 10, 5, 2, 5},
 		"steps":             {func(r *Recipe) { r.Steps = 6 }, 6, 0, 2, 4},
-		"regime adaptation": {func(r *Recipe) { r.LargeBatch.RegimeAdaptation, r.LargeBatch.SmallBatch = true, 3 }, 32, 0, 8, 4},
+		"regime adaptation": {func(r *Recipe) { r.Schedule.LargeBatch.RegimeAdaptation, r.Schedule.LargeBatch.SmallBatch = true, 3 }, 32, 0, 8, 4},
 	} {
 		r := NewRecipe()
 		r.BatchSize, r.Epochs = 10, 2
@@ -72,34 +79,6 @@ func TestPlanCounts(t *testing.T) {
 	}
 }
 
-func TestScaleLR(t *testing.T) {
-	for _, c := range []struct {
-		rule Rule
-		want float64
-	}{{RuleNone, 0.1}, {RuleSqrt, 0.565685424949238}, {RuleLinear, 3.2}} {
-		if got, err := ScaleLR(0.1, 4096, 128, c.rule); err != nil || math.Abs(got-c.want) > 1e-12 {
-			t.Errorf("%s: %v, %v; want %v", c.rule, got, err, c.want)
-		}
-	}
-	if _, err := ScaleLR(0.1, 0, 128, RuleSqrt); err == nil {
-		t.Error("a batch of 0 is no error")
-	}
-	if _, err := ScaleLR(0.1, 1, 1, "square"); err == nil || !strings.Contains(err.Error(), "use none, sqrt or linear") {
-		t.Errorf("error is %v", err)
-	}
-}
-
-func TestAdaptRegime(t *testing.T) {
-	regime := []Drop{{0, 0.1}, {10, 0.01}}
-	got, epochs, err := AdaptRegime(regime, 50, 4000, 128) // 31.25, rounded up
-	if err != nil || epochs != 1600 || !slices.Equal(got, []Drop{{0, 0.1}, {320, 0.01}}) {
-		t.Errorf("%v, %d epochs, %v", got, epochs, err)
-	}
-	if regime[1].Epoch != 10 {
-		t.Error("the regime given was changed")
-	}
-}
-
 func TestGradNoiseWeights(t *testing.T) {
 	got, err := GradNoiseWeights([]float64{-0.5, 0, 1}, 4)
 	if err != nil || !slices.Equal(got, []float64{0, 1, 3}) {
@@ -113,55 +92,63 @@ func TestGradNoiseWeights(t *testing.T) {
 	}
 }
 
-func TestFitDistance(t *testing.T) {
-	var steps, log, root []float64
-	for _, s := range []float64{5, 10, 50, 200, 1000} {
-		steps, log, root = append(steps, s), append(log, 2*math.Log(s)+3), append(root, 0.5*math.Sqrt(s))
-	}
-	f, err := FitDistance(steps, log)
-	if err != nil || math.Abs(f.LogSlope-2) > 1e-9 || math.Abs(f.LogIntercept-3) > 1e-9 || math.Abs(f.LogR2-1) > 1e-9 || f.SqrtR2 > 0.95 {
-		t.Errorf("a logarithm fits as %+v, %v", f, err)
-	}
-	f, err = FitDistance(steps, root)
-	if err != nil || math.Abs(f.SqrtSlope-0.5) > 1e-9 || math.Abs(f.SqrtR2-1) > 1e-9 || math.Abs(f.PowerExponent-0.5) > 1e-9 {
-		t.Errorf("a square root fits as %+v, %v", f, err)
-	}
-	for name, d := range map[string][]float64{"two points": {1, 2}, "zero": {0, 1, 2}, "NaN": {1, math.NaN(), 2}} {
-		if _, err := FitDistance([]float64{1, 2, 3}[:len(d)], d); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
-}
-
-func TestDistanceSteps(t *testing.T) {
-	if diff := cmp.Diff([]int{5, 10, 20, 40, 80}, distanceSteps(5, 80, 5)); diff != "" {
-		t.Error(diff)
-	}
-	if got := distanceSteps(1, 3, 40); !slices.Equal(got, []int{1, 2, 3}) {
-		t.Errorf("%v: each step once", got)
-	}
-}
-
 func TestRecipeNamesWhatIsWrong(t *testing.T) {
 	for yaml, want := range map[string]string{
-		"batchsize: 3":                        "batch_size",
-		"optimizer: {momentun: 0.9}":          "momentum",
-		"optimizer: {name: adam}":             "optimizer.name is adam; use sgd or adamw",
-		"batch_size: 0":                       "batch_size is 0",
-		"accumulate: 3":                       "it must divide batch_size 64",
-		"ema: {decay: 1}":                     "ema.decay is 1",
-		"schedule: {name: step}":              "a step schedule needs the epochs of its drops",
-		"network: {name: cn}":                 "cnn",
-		"norm: ghots":                         "ghost",
-		"large_batch: {rule: square}":         "use none, sqrt or linear",
-		"{drop_last: false, accumulate: 2}":   "use drop_last=true or accumulate=1",
-		"optimizer: {decay: [kernels]}":       "use kernel, affine, output or all",
-		"checkpoint: {every_steps: 10, k: 1}": "keep",
+		"batchsize: 3":                            "batch_size",
+		"optimizer: {momentun: 0.9}":              "momentum",
+		"optimizer: {name: adam}":                 `no optimizer "adam" (did you mean adamw?)`,
+		"batch_size: 0":                           "batch_size is 0",
+		"accumulate: 3":                           "it must divide batch_size 64",
+		"average: {decay: 1}":                     "average.decay is 1",
+		"average: {statistics: mine}":             "use average, copy or own",
+		"rules: [clip-nrom]":                      `no rule "clip-nrom" (did you mean clip-norm?)`,
+		"watch: [distence]":                       `no watcher "distence" (did you mean distance?)`,
+		"watch: [distance, distance]":             "watch measures distance twice; leave one out",
+		"rules: [{name: clip-norm, most: -1}]":    "use 0 for no clipping",
+		"schedule: {name: step}":                  "a step schedule needs the epochs of its drops",
+		"network: {name: cn}":                     "cnn",
+		"norm: ghots":                             "ghost",
+		"schedule: {large_batch: {rule: square}}": "use none, sqrt or linear",
+		"{drop_last: false, accumulate: 2}":       "use drop_last=true or accumulate=1",
+		"optimizer: {decay: [kernels]}":           "use kernel, affine, output or all",
+		"checkpoint: {every_steps: 10, k: 1}":     "keep",
 	} {
 		_, err := DecodeYAML([]byte(yaml))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error is %v; want one that says %q", yaml, err, want)
 		}
+	}
+}
+
+// A key of an earlier version is refused with its new place; so is one beneath it.
+func TestMovedKeys(t *testing.T) {
+	for yaml, want := range map[string]string{
+		"clip_norm: 5":                       "recipe: clip_norm has moved; write rules: [{name: clip-norm, most: NUMBER}]",
+		"ema: {decay: 0.9}":                  "recipe: ema has moved; write average: {decay: NUMBER}",
+		"example_weights: w.npy":             "recipe: example_weights has moved; write weigh: {examples: FILE.npy}",
+		"norm_init: uniform":                 "recipe: norm_init has moved; write init: {norms: NAME}",
+		"kernel_init: binary":                "recipe: kernel_init has moved; write init: {kernels: NAME}",
+		"large_batch: {gradient_noise: 0.5}": "recipe: large_batch.gradient_noise has moved; write weigh: {gradient_noise: NUMBER}",
+		"large_batch: {rule: sqrt}":          "recipe: large_batch has moved; write schedule: {large_batch: {rule: ..., small_batch: ..., regime_adaptation: ...}}",
+		"distance: {points: 40}":             "recipe: distance has moved; write watch: [{name: distance, points: 40, from: 5, variables: first}]",
+	} {
+		if _, err := DecodeYAML([]byte(yaml)); err == nil || err.Error() != want {
+			t.Errorf("%q: error is %v; want %q", yaml, err, want)
+		}
+	}
+}
+
+// The options that an optimizer has not, at the values they have elsewhere by default, are what a name changed later leaves behind.
+func TestOptimizerOfAnotherName(t *testing.T) {
+	r, err := DecodeYAML([]byte("optimizer: {name: adamw, lr: 0.003, momentum: 0.9, nesterov: false}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := mustJSON(t, r.Optimizer); !strings.Contains(got, `"name":"adamw"`) || strings.Contains(got, "momentum") || r.Optimizer.Rate() != 0.003 {
+		t.Errorf("the optimizer is %s", got)
+	}
+	if _, err := DecodeYAML([]byte("optimizer: {name: adamw, momentum: 0.5}")); err == nil || !strings.Contains(err.Error(), "momentum") {
+		t.Errorf("momentum of adamw: error is %v", err)
 	}
 }
 

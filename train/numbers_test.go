@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -76,7 +77,8 @@ func TestEveryNumberOfARecipe(t *testing.T) {
 	}
 	base := func() Recipe {
 		r := NewRecipe()
-		r.Distance.Points, r.LargeBatch.RegimeAdaptation = 5, true
+		r.Watch, r.Rules = []optim.WatcherChoice{{Watcher: optim.NewDistance()}}, []optim.RuleChoice{{Rule: optim.NewClipNorm()}}
+		r.Schedule.LargeBatch.RegimeAdaptation = true
 		r.Schedule.Name, r.Schedule.Milestones = "step", []float64{1, 2}
 		r.Network = zoo.Choice{Network: zoo.MLP{Hidden: []int{8}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: "relu"}}
 		return r

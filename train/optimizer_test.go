@@ -12,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
@@ -53,7 +54,8 @@ func (l *softmaxLoop) step(t int, x [][]float32, labels []int32, weights []float
 			}
 		}
 	}
-	if clip := l.recipe.ClipNorm; clip > 0 {
+	for _, rule := range l.recipe.Rules {
+		clip := rule.Rule.(optim.ClipNorm).Most
 		var squares float64
 		for _, v := range g {
 			squares += v * v
@@ -64,21 +66,24 @@ func (l *softmaxLoop) step(t int, x [][]float32, labels []int32, weights []float
 			}
 		}
 	}
-	o := l.recipe.Optimizer
-	for i := range g {
-		decay := o.WeightDecay
-		if i >= in*out && !slices.Contains(o.Decay, "all") { // the bias
-			decay = 0
+	decayOf := func(i int, decay float64, roles []string) float64 {
+		if i >= in*out && !slices.Contains(roles, "all") { // the bias
+			return 0
 		}
-		if o.Name == "adamw" {
+		return decay
+	}
+	for i := range g {
+		switch o := l.recipe.Optimizer.Optimizer.(type) {
+		case optim.AdamW:
+			decay := decayOf(i, o.WeightDecay, o.Decay)
 			l.first[i] = o.Beta1*l.first[i] + (1-o.Beta1)*g[i]
 			l.second[i] = o.Beta2*l.second[i] + (1-o.Beta2)*g[i]*g[i]
 			l.w[i] -= o.LR * decay * l.w[i]
 			m := l.first[i] / (1 - math.Pow(o.Beta1, float64(t)))
 			v := l.second[i] / (1 - math.Pow(o.Beta2, float64(t)))
 			l.w[i] -= o.LR * m / (math.Sqrt(v) + o.Epsilon)
-		} else {
-			d := g[i] + decay*l.w[i]
+		case optim.SGD:
+			d := g[i] + decayOf(i, o.WeightDecay, o.Decay)*l.w[i]
 			l.first[i] = o.Momentum*l.first[i] + d
 			switch {
 			case o.Nesterov:
@@ -88,7 +93,7 @@ func (l *softmaxLoop) step(t int, x [][]float32, labels []int32, weights []float
 			}
 			l.w[i] -= o.LR * d
 		}
-		l.average[i] = l.recipe.EMA.Decay*l.average[i] + (1-l.recipe.EMA.Decay)*l.w[i]
+		l.average[i] = l.recipe.Average.Decay*l.average[i] + (1-l.recipe.Average.Decay)*l.w[i]
 	}
 }
 
@@ -99,17 +104,29 @@ func TestOptimizersAgainstPlainLoops(t *testing.T) {
 	network.Hidden = []int{}
 	base.Network = zoo.Choice{Network: network}
 	base.Preprocess, base.Schedule.Name, base.BatchSize = "none", "constant", 32
-	base.Optimizer.LR, base.Optimizer.WeightDecay = 0.1, 0.01
+	plain := optim.SGD{LR: 0.1, Momentum: 0.9, WeightDecay: 0.01, Decay: []string{"kernel", "output"}}
+	base.Optimizer = optim.Choice{Optimizer: plain}
+	with := func(change func(*optim.SGD)) func(*train.Recipe) {
+		return func(r *train.Recipe) {
+			o := plain
+			change(&o)
+			r.Optimizer = optim.Choice{Optimizer: o}
+		}
+	}
 	cases := map[string]func(*train.Recipe){
 		"sgd":       func(*train.Recipe) {},
-		"plain sgd": func(r *train.Recipe) { r.Optimizer.Momentum = 0 },
-		"nesterov":  func(r *train.Recipe) { r.Optimizer.Nesterov = true },
-		"decay all": func(r *train.Recipe) { r.Optimizer.Decay = []string{"all"} },
-		"adamw":     func(r *train.Recipe) { r.Optimizer.Name, r.Optimizer.LR = "adamw", 0.01 },
-		"clipped":   func(r *train.Recipe) { r.ClipNorm = 0.05 },
-		"smoothed":  func(r *train.Recipe) { r.Loss.LabelSmoothing = 0.1 },
-		"average":   func(r *train.Recipe) { r.EMA.Decay = 0.8 },
-		"weighted":  func(r *train.Recipe) { r.Weights = "given" },
+		"plain sgd": with(func(o *optim.SGD) { o.Momentum = 0 }),
+		"nesterov":  with(func(o *optim.SGD) { o.Nesterov = true }),
+		"decay all": with(func(o *optim.SGD) { o.Decay = []string{"all"} }),
+		"adamw": func(r *train.Recipe) {
+			o := optim.NewAdamW()
+			o.LR, o.WeightDecay = 0.01, 0.01
+			r.Optimizer = optim.Choice{Optimizer: o}
+		},
+		"clipped":  func(r *train.Recipe) { r.Rules = []optim.RuleChoice{{Rule: optim.ClipNorm{Most: 0.05}}} },
+		"smoothed": func(r *train.Recipe) { r.Loss.LabelSmoothing = 0.1 },
+		"average":  func(r *train.Recipe) { r.Average.Decay = 0.8 },
+		"weighted": func(r *train.Recipe) { r.Weigh.Examples = "given" },
 	}
 	set, err := data.Open("optdigits", "train")
 	if err != nil {
@@ -122,8 +139,8 @@ func TestOptimizersAgainstPlainLoops(t *testing.T) {
 				change(&r)
 				options := train.Options{Engine: e}
 				weightOf := func(int32) float64 { return 1 }
-				if r.Weights != "" {
-					r.Weights = ""
+				if r.Weigh.Examples != "" {
+					r.Weigh.Examples = ""
 					options.Data, options.Weights = set, make([]float32, set.Len())
 					for i := range options.Weights {
 						options.Weights[i] = float32(i%3) / 2
@@ -147,7 +164,7 @@ func TestOptimizersAgainstPlainLoops(t *testing.T) {
 					loop.step(s+1, x, labels, weights)
 				}
 				want := loop.w
-				if r.EMA.Decay > 0 {
+				if r.Average.Decay > 0 {
 					want = loop.average
 				}
 				got := flat(run(t, r, options).Bundle)

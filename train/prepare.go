@@ -48,8 +48,8 @@ func prepare(r Recipe, o Options) (material, error) {
 		}
 	}
 	weights := o.Weights
-	if weights == nil && r.Weights != "" {
-		read, err := readWeights(r.Weights)
+	if weights == nil && r.Weigh.Examples != "" {
+		read, err := readWeights(r.Weigh.Examples)
 		if err != nil {
 			return m, err
 		}
@@ -139,15 +139,15 @@ func (l LabelNoise) apply(labels []int32, classes int, seed uint64) ([]int32, er
 func readWeights(path string) ([]float32, error) {
 	array, err := npy.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("train: example_weights: %w", err)
+		return nil, fmt.Errorf("train: weigh.examples: %w", err)
 	}
 	defer array.Close() //nolint:errcheck // only read
 	if len(array.Shape) != 1 {
-		return nil, &fault.Input{File: path, Err: fmt.Errorf("the shape is %v", array.Shape), Fix: "example_weights wants one number per training example, [examples]"}
+		return nil, &fault.Input{File: path, Err: fmt.Errorf("the shape is %v", array.Shape), Fix: "weigh.examples wants one number per training example, [examples]"}
 	}
 	weights, err := array.Float32s()
 	if err != nil {
-		return nil, fmt.Errorf("train: example_weights: %w", err)
+		return nil, fmt.Errorf("train: weigh.examples: %w", err)
 	}
 	return weights, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -19,11 +20,11 @@ type Recipe struct {
 	Part string `json:"part"` // part to train on: train or all
 	Test string `json:"test"` // part to measure on at the end: test; "" measures nothing
 
-	Subset     int        `json:"subset"`          // train on this many examples, drawn with the seed, as many of each class; 0 = all
-	Validation Validation `json:"validation"`      // examples kept aside to watch the training
-	Preprocess string     `json:"preprocess"`      // standardize (per channel, from the training examples) or none
-	LabelNoise LabelNoise `json:"label_noise"`     // wrong labels put in on purpose
-	Weights    string     `json:"example_weights"` // .npy file with one weight per training example, by which its loss is multiplied; "" = all 1
+	Subset     int        `json:"subset"`      // train on this many examples, drawn with the seed, as many of each class; 0 = all
+	Validation Validation `json:"validation"`  // examples kept aside to watch the training
+	Preprocess string     `json:"preprocess"`  // standardize (per channel, from the training examples) or none
+	LabelNoise LabelNoise `json:"label_noise"` // wrong labels put in on purpose
+	Weigh      Weigh      `json:"weigh"`       // what each example counts
 
 	Network zoo.Choice   `json:"network"` // architecture and its options
 	Norm    *norm.Choice `json:"norm"`    // replaces the network's own norm; null keeps it
@@ -35,18 +36,16 @@ type Recipe struct {
 	BatchSize int    `json:"batch_size"` // examples an update; 64
 	DropLast  bool   `json:"drop_last"`  // leave out the last, smaller batch of an epoch; true
 
-	Freeze     Freeze `json:"freeze"`      // what is trained
-	NormInit   string `json:"norm_init"`   // first scales and offsets of norms: fixed (1, 0), oneone (1, 1), uniform (U(0,1), 0) or positivenegative (U(-1,1), 0); "" = the norm's own
-	KernelInit string `json:"kernel_init"` // first kernels: binary, uniform or orthogonal; "" = the layer's own, He normal
+	Freeze Freeze `json:"freeze"` // what is trained
+	Init   Init   `json:"init"`   // first values, where the layers' own are not wanted
 
-	Optimizer  Optimizer  `json:"optimizer"`
-	Schedule   Schedule   `json:"schedule"`
-	ClipNorm   float64    `json:"clip_norm"`  // largest L2 norm of the whole gradient; 0 = no clipping
-	Accumulate int        `json:"accumulate"` // micro-batches an update is computed in, one after the other, to save memory; 1
-	EMA        EMA        `json:"ema"`
-	Loss       Loss       `json:"loss"`
-	LargeBatch LargeBatch `json:"large_batch"`
-	Distance   Distance   `json:"distance"`
+	Optimizer  optim.Choice          `json:"optimizer"`
+	Schedule   optim.Schedule        `json:"schedule"`
+	Rules      []optim.RuleChoice    `json:"rules"`      // between gradient and weights, in this order
+	Accumulate int                   `json:"accumulate"` // micro-batches an update is computed in, one after the other, to save memory; 1
+	Average    Average               `json:"average"`
+	Loss       Loss                  `json:"loss"`
+	Watch      []optim.WatcherChoice `json:"watch"` // measured on the way
 
 	SyncNorm      bool       `json:"sync_norm"` // on several devices, norms over the batch see all of it; false = each device's part by itself; true
 	Checkpoint    Checkpoint `json:"checkpoint"`
@@ -66,30 +65,28 @@ type LabelNoise struct {
 	Seed uint64  `json:"seed"` // own seed, so that runs of different seeds can share one noisy set; 0 = the recipe's
 }
 
-// EMA averages the weights over the updates: average <- Decay average + (1 - Decay) weights, from the first weights on.
-// Running statistics are averaged with them. The average is what is measured and saved.
-type EMA struct {
-	Decay float64 `json:"decay"` // [0, 1); 0 = off
+// Weigh says what each example counts.
+type Weigh struct {
+	Examples      string  `json:"examples"`       // .npy file with one weight per training example, by which its loss is multiplied; "" = all 1
+	GradientNoise float64 `json:"gradient_noise"` // sigma^2 of the multiplicative gradient noise; 0 = off, -1 = batch_size/schedule.large_batch.small_batch
+}
+
+// Init gives norms and kernels other first values than their layers do; the output layer keeps its own.
+type Init struct {
+	Norms   string `json:"norms"`   // scales and offsets: fixed (1, 0), oneone (1, 1), uniform (U(0,1), 0) or positivenegative (U(-1,1), 0); "" = the norm's own
+	Kernels string `json:"kernels"` // binary, uniform or orthogonal; "" = the layer's own, He normal
+}
+
+// Average keeps an average of the weights over the updates: average <- Decay average + (1 - Decay) weights, from the first weights on.
+// The average is what is measured and saved.
+type Average struct {
+	Decay      float64 `json:"decay"`      // [0, 1); 0 = off
+	Statistics string  `json:"statistics"` // of norms: average (as the weights), copy (those of the network) or own (the averaged network collects its own); average
 }
 
 // Loss is the cross-entropy.
 type Loss struct {
 	LabelSmoothing float64 `json:"label_smoothing"` // [0, 1); 0
-}
-
-// LargeBatch adapts a recipe that was made for small batches to batch_size.
-type LargeBatch struct {
-	Rule             Rule    `json:"rule"`              // how the learning rate grows with the batch: none, sqrt or linear
-	SmallBatch       int     `json:"small_batch"`       // batch size the recipe was made for; 128
-	RegimeAdaptation bool    `json:"regime_adaptation"` // as many updates as with the small batch: epochs and milestones x ceil(batch/small)
-	GradientNoise    float64 `json:"gradient_noise"`    // sigma^2 of the multiplicative gradient noise; 0 = off, -1 = batch/small
-}
-
-// Distance watches how far the weights move from where they began.
-type Distance struct {
-	Points    int    `json:"points"`    // steps to measure at, evenly spaced in log(step); 0 = off, the paper's report takes 40
-	From      int    `json:"from"`      // first step to measure at; 5
-	Variables string `json:"variables"` // first (the first kernel of the network) or all (every trainable variable)
 }
 
 // Checkpoint says when the state is written, so that a run can go on after a crash.
@@ -115,11 +112,12 @@ func NewRecipe() Recipe {
 		BatchSize:     64,
 		DropLast:      true,
 		Freeze:        Freeze{Train: []string{"all"}},
-		Optimizer:     NewOptimizer(),
-		Schedule:      NewSchedule(),
+		Optimizer:     optim.Choice{Optimizer: optim.NewSGD()},
+		Schedule:      optim.NewSchedule(),
+		Rules:         []optim.RuleChoice{},
 		Accumulate:    1,
-		LargeBatch:    LargeBatch{Rule: RuleNone, SmallBatch: 128},
-		Distance:      Distance{From: 5, Variables: "first"},
+		Average:       Average{Statistics: "average"},
+		Watch:         []optim.WatcherChoice{},
 		SyncNorm:      true,
 		Checkpoint:    Checkpoint{EverySeconds: 300, KeepLast: 2, KeepBest: true},
 		LogEvery:      50,
@@ -130,7 +128,14 @@ func NewRecipe() Recipe {
 // DecodeYAML reads a recipe over the defaults. An unknown key is an error that names the nearest known one.
 func DecodeYAML(b []byte) (Recipe, error) {
 	r := NewRecipe()
-	if err := strict.DecodeYAML(b, &r); err != nil {
+	m, err := strict.YAML(b)
+	if err != nil {
+		return Recipe{}, err
+	}
+	if err := CheckKeys(m); err != nil {
+		return Recipe{}, err
+	}
+	if err := strict.DecodeMap(m, &r); err != nil {
 		return Recipe{}, err
 	}
 	return r, r.Validate()
@@ -138,8 +143,8 @@ func DecodeYAML(b []byte) (Recipe, error) {
 
 // The limits of a recipe's numbers, beside those of its network. Updates are counted in 32 bits, and so is what is compared with them.
 const (
-	maxCount  = math.MaxInt32
-	maxPoints = 100_000 // of the distance monitor; each stays in every checkpoint. The paper's report takes 40
+	maxCount = math.MaxInt32
+	maxRules = 100 // of rules, and of watchers
 )
 
 // MaxRecipe is the most bytes of a recipe file that are read.
@@ -167,8 +172,8 @@ func (r Recipe) Validate() error {
 		n   int
 	}{
 		{"subset", r.Subset}, {"epochs", r.Epochs}, {"steps", r.Steps}, {"batch_size", r.BatchSize}, {"accumulate", r.Accumulate},
-		{"large_batch.small_batch", r.LargeBatch.SmallBatch}, {"distance.from", r.Distance.From}, {"checkpoint.every_steps", r.Checkpoint.EverySteps},
-		{"checkpoint.keep_last", r.Checkpoint.KeepLast}, {"log_every", r.LogEvery}, {"evaluate_every", r.EvaluateEvery}, {"schedule.warmup_steps", r.Schedule.WarmupSteps},
+		{"checkpoint.every_steps", r.Checkpoint.EverySteps}, {"checkpoint.keep_last", r.Checkpoint.KeepLast},
+		{"log_every", r.LogEvery}, {"evaluate_every", r.EvaluateEvery},
 	} {
 		check(count.n <= maxCount, count.key, count.n, fmt.Sprintf("use at most %d", maxCount))
 	}
@@ -176,39 +181,58 @@ func (r Recipe) Validate() error {
 	check(r.Examples == 0 || r.Examples >= r.BatchSize, "examples", r.Examples, "use 0 to count by epochs, or at least one batch")
 	check(r.Steps >= 0, "steps", r.Steps, "use 0 to count by epochs")
 	check(r.BatchSize >= 1, "batch_size", r.BatchSize, "use at least 1")
-	check(finite(r.ClipNorm) && r.ClipNorm >= 0, "clip_norm", r.ClipNorm, "use 0 for no clipping")
 	check(r.Accumulate >= 1, "accumulate", r.Accumulate, "use 1 for no accumulation")
 	check(r.Accumulate < 1 || r.BatchSize < 1 || r.BatchSize%r.Accumulate == 0, "accumulate", r.Accumulate,
 		fmt.Sprintf("it must divide batch_size %d", r.BatchSize))
 	check(r.DropLast || r.Accumulate == 1, "accumulate", r.Accumulate, "with drop_last=false the last batch cannot be split evenly; use drop_last=true or accumulate=1")
-	check(fraction(r.EMA.Decay), "ema.decay", r.EMA.Decay, "use 0 for off, or for example 0.999")
+	check(fraction(r.Average.Decay), "average.decay", r.Average.Decay, "use 0 for off, or for example 0.999")
+	check(slices.Contains([]string{"average", "copy", "own"}, r.Average.Statistics), "average.statistics", r.Average.Statistics, "use average, copy or own")
 	check(fraction(r.Loss.LabelSmoothing), "loss.label_smoothing", r.Loss.LabelSmoothing, "use a share from 0 to below 1")
-	check(slices.Contains(rules, r.LargeBatch.Rule), "large_batch.rule", r.LargeBatch.Rule, "use none, sqrt or linear")
-	check(r.LargeBatch.SmallBatch >= 1, "large_batch.small_batch", r.LargeBatch.SmallBatch, "use the batch size the recipe was made for")
-	check(r.LargeBatch.GradientNoise == -1 || finite(r.LargeBatch.GradientNoise) && r.LargeBatch.GradientNoise >= 0,
-		"large_batch.gradient_noise", r.LargeBatch.GradientNoise, "use 0 for off, -1 for batch/small_batch, or sigma^2")
-	check(r.Distance.Points == 0 || r.Distance.Points >= 3, "distance.points", r.Distance.Points, "use 0 for off, or at least 3")
-	check(r.Distance.Points <= maxPoints, "distance.points", r.Distance.Points, fmt.Sprintf("use at most %d", maxPoints))
-	check(r.Distance.From >= 1, "distance.from", r.Distance.From, "use at least 1")
-	check(r.Distance.Variables == "first" || r.Distance.Variables == "all", "distance.variables", r.Distance.Variables, "use first or all")
+	check(r.Weigh.GradientNoise == -1 || finite(r.Weigh.GradientNoise) && r.Weigh.GradientNoise >= 0,
+		"weigh.gradient_noise", r.Weigh.GradientNoise, "use 0 for off, -1 for batch/small_batch, or sigma^2")
+	check(len(r.Rules) <= maxRules, "rules", len(r.Rules), fmt.Sprintf("use at most %d", maxRules))
+	check(len(r.Watch) <= maxRules, "watch", len(r.Watch), fmt.Sprintf("use at most %d", maxRules))
 	check(r.Checkpoint.EverySteps >= 0, "checkpoint.every_steps", r.Checkpoint.EverySteps, "use 0 for off")
 	check(finite(r.Checkpoint.EverySeconds) && r.Checkpoint.EverySeconds >= 0, "checkpoint.every_seconds", r.Checkpoint.EverySeconds, "use 0 for off")
 	check(r.Checkpoint.KeepLast >= 1, "checkpoint.keep_last", r.Checkpoint.KeepLast, "keep at least 1")
 	check(r.LogEvery >= 1, "log_every", r.LogEvery, "use at least 1")
 	check(r.EvaluateEvery >= 0, "evaluate_every", r.EvaluateEvery, "use 0 for never")
-	check(r.NormInit == "" || normInits[r.NormInit] != nil, "norm_init", r.NormInit, "use fixed, oneone, uniform or positivenegative")
-	check(r.KernelInit == "" || kernelInits[r.KernelInit] != nil, "kernel_init", r.KernelInit, "use binary, uniform or orthogonal")
-	if err := r.Freeze.Validate(); err != nil {
-		errs = append(errs, err)
+	check(r.Init.Norms == "" || normInits[r.Init.Norms] != nil, "init.norms", r.Init.Norms, "use fixed, oneone, uniform or positivenegative")
+	check(r.Init.Kernels == "" || kernelInits[r.Init.Kernels] != nil, "init.kernels", r.Init.Kernels, "use binary, uniform or orthogonal")
+	errs = append(errs, r.Freeze.Validate(), r.moving())
+	_, err := r.network()
+	return errors.Join(append(errs, err)...)
+}
+
+// moving says what is wrong with the values that move and watch the weights.
+func (r Recipe) moving() error {
+	var errs []error
+	if r.Optimizer.Optimizer == nil {
+		errs = append(errs, errors.New("recipe: optimizer is missing; name one, for example optimizer: {name: sgd}"))
+	} else {
+		errs = append(errs, r.Optimizer.Validate())
 	}
-	if err := r.Optimizer.Validate(); err != nil {
-		errs = append(errs, err)
+	errs = append(errs, r.Schedule.Validate())
+	for i, rule := range r.Rules[:min(len(r.Rules), maxRules)] {
+		if rule.Rule == nil {
+			errs = append(errs, fmt.Errorf("recipe: rules.%d is missing; name one, for example {name: clip-norm}", i))
+			continue
+		}
+		errs = append(errs, rule.Validate())
 	}
-	if err := r.Schedule.Validate(); err != nil {
-		errs = append(errs, err)
-	}
-	if _, err := r.network(); err != nil {
-		errs = append(errs, err)
+	names := map[string]bool{}
+	for i, w := range r.Watch[:min(len(r.Watch), maxRules)] {
+		if w.Watcher == nil {
+			errs = append(errs, fmt.Errorf("recipe: watch.%d is missing; name one, for example {name: distance}", i))
+			continue
+		}
+		for _, name := range w.Numbers() {
+			if names[name] {
+				errs = append(errs, fmt.Errorf("recipe: watch measures %s twice; leave one out", name))
+			}
+			names[name] = true
+		}
+		errs = append(errs, w.Validate())
 	}
 	return errors.Join(errs...)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -58,16 +59,15 @@ type Progress struct {
 
 // Result is a finished run.
 type Result struct {
-	Bundle   *bundle.Bundle     // the trained model; the weight average where the recipe asks for one
-	Steps    int                // updates done
-	Epochs   int                // passes begun
-	Metrics  map[string]float64 // loss (training, last logged), and on the test part accuracy, nll; validation_...; fits of the distance monitor
-	Distance []DistancePoint    // measurements of the distance monitor
-	Fit      *DistanceFit       // their fit
-	Seconds  float64            // wall time of this process
-	Resumed  bool               // went on from a checkpoint
-	From     int                // the step it went on from
-	Best     float64            // best validation accuracy, 0 without validation examples
+	Bundle  *bundle.Bundle           // the trained model; the weight average where the recipe asks for one
+	Steps   int                      // updates done
+	Epochs  int                      // passes begun
+	Metrics map[string]float64       // loss (training, last logged), and on the test part accuracy, nll; validation_...; fits of the watchers
+	Watched map[string][]optim.Point // measurements of the watchers, by the first of their numbers
+	Seconds float64                  // wall time of this process
+	Resumed bool                     // went on from a checkpoint
+	From    int                      // the step it went on from
+	Best    float64                  // best validation accuracy, 0 without validation examples
 }
 
 // Run trains a network. It stops early with an error when ctx is cancelled (after saving a checkpoint), when the loss is
@@ -87,7 +87,7 @@ func Run(ctx context.Context, r Recipe, o Options) (result *Result, err error) {
 	if part := r.BatchSize / r.Accumulate; part%o.Devices != 0 {
 		return nil, fmt.Errorf("train: %d devices do not divide the %d examples of a batch evenly; use a batch_size that they divide", o.Devices, part)
 	}
-	l := &loop{recipe: r, options: o, record: record{SchemaVersion: 1, Metrics: map[string]float64{}, Distance: []DistancePoint{}}}
+	l := &loop{recipe: r, options: o, record: record{SchemaVersion: 1, Metrics: map[string]float64{}, Watched: map[string][]optim.Point{}}}
 	defer l.close()
 	if o.Dir != "" {
 		if l.checkpoints, err = openCheckpoints(o.Dir, r.Checkpoint); err != nil {
@@ -274,13 +274,15 @@ func (l *loop) compile(ctx context.Context, b *bundle.Bundle) error {
 			return err
 		}
 	}
-	if l.recipe.Distance.Points > 0 {
-		if l.distance, err = l.state.distanceProgram(backend); err != nil {
+	for _, w := range l.recipe.Watch {
+		exec, err := l.state.lookProgram(backend, w)
+		if err != nil {
 			return fmt.Errorf("train: %w", err)
 		}
+		l.watchers = append(l.watchers, watcher{Watcher: w, exec: exec})
 	}
 	if l.material.validation != nil || l.material.test != nil {
-		if l.meter, err = newMeter(l.options.Engine, b.Manifest, l.state, l.recipe.EMA.Decay > 0); err != nil {
+		if l.meter, err = newMeter(l.options.Engine, b.Manifest, l.state, l.recipe.Average.Decay > 0); err != nil {
 			return err
 		}
 	}
@@ -293,7 +295,11 @@ func (l *loop) close() {
 	if l.feed != nil {
 		l.feed.close()
 	}
-	for _, exec := range []*model.Exec{l.update, l.tail, l.micro, l.distance} {
+	programs := []*model.Exec{l.update, l.tail, l.micro}
+	for _, w := range l.watchers {
+		programs = append(programs, w.exec)
+	}
+	for _, exec := range programs {
 		if exec != nil {
 			exec.Finalize()
 		}
@@ -308,7 +314,7 @@ func (l *loop) close() {
 
 // finish measures the trained model and puts the result together.
 func (l *loop) finish(ctx context.Context) (*Result, error) {
-	averaged := l.recipe.EMA.Decay > 0
+	averaged := l.recipe.Average.Decay > 0
 	if l.meter == nil {
 		l.meter = &meter{bundle: &bundle.Bundle{Store: model.NewStore()}}
 	}
@@ -325,23 +331,14 @@ func (l *loop) finish(ctx context.Context) (*Result, error) {
 		metrics["accuracy"], metrics["nll"] = accuracy, nll
 	}
 	result := &Result{
-		Steps: l.step, Epochs: l.plan.epochs, Metrics: metrics, Distance: l.record.Distance, Best: l.record.BestAccuracy,
+		Steps: l.step, Epochs: l.plan.epochs, Metrics: metrics, Watched: l.record.Watched, Best: l.record.BestAccuracy,
 	}
-	if len(l.record.Distance) >= 3 {
-		var t, d []float64
-		for _, p := range l.record.Distance {
-			t, d = append(t, float64(p.Step)), append(d, p.Distance)
-		}
-		fit, err := FitDistance(t, d)
+	for _, w := range l.watchers {
+		fit, err := w.Fit(l.record.Watched[w.Numbers()[0]])
 		if err != nil {
 			return nil, err
 		}
-		result.Fit = &fit
-		maps.Copy(metrics, map[string]float64{
-			"log_slope": fit.LogSlope, "log_intercept": fit.LogIntercept, "log_r2": fit.LogR2,
-			"sqrt_slope": fit.SqrtSlope, "sqrt_intercept": fit.SqrtIntercept, "sqrt_r2": fit.SqrtR2,
-			"power_exponent": fit.PowerExponent,
-		})
+		maps.Copy(metrics, fit)
 	}
 	l.meter.bundle.Manifest = l.trained
 	l.meter.bundle.Manifest.Metrics = metrics

@@ -9,7 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +20,7 @@ import (
 	"github.com/ballast-ml/ballast/engine/enginetest"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -30,7 +31,7 @@ func small(steps int) train.Recipe {
 	network := zoo.NewMLP()
 	network.Hidden = []int{32}
 	r.Network = zoo.Choice{Network: network}
-	r.Steps, r.LogEvery, r.BatchSize, r.Optimizer.LR = steps, 10, 64, 0.05
+	r.Steps, r.LogEvery, r.BatchSize, r.Optimizer = steps, 10, 64, sgd(0.05)
 	r.Checkpoint.EverySeconds = 0
 	return r
 }
@@ -95,23 +96,35 @@ func elaborate(steps int) train.Recipe {
 	r := small(steps)
 	r.Norm = &norm.Choice{Layer: norm.NewBatch()}
 	r.LogEvery = 9 // an epoch has 18 updates: some logs are just before a validation
-	r.EMA.Decay = 0.9
+	r.Average.Decay = 0.9
 	r.Accumulate = 2
-	r.ClipNorm = 1
-	r.LargeBatch.GradientNoise = 0.5
+	r.Rules = []optim.RuleChoice{{Rule: optim.NewClipNorm()}}
+	r.Weigh.GradientNoise = 0.5
 	r.Validation.Fraction = 0.1
-	r.Distance.Points = 5
-	r.Distance.From = 2
+	r.Watch = []optim.WatcherChoice{{Watcher: optim.Distance{Points: 5, From: 2, Variables: "first"}}}
 	r.Schedule.WarmupSteps = 5
-	r.Optimizer.Name, r.Optimizer.LR = "adamw", 0.003
+	r.Optimizer = adamw(0.003)
 	return r
 }
 
 // partly trains the norms and one weight of each unit.
 func partly(steps int) train.Recipe {
 	r := elaborate(steps)
-	r.Freeze, r.NormInit = train.Freeze{Train: []string{"bn"}, RandomPerChannel: 1, Seed: 5}, "uniform"
+	r.Freeze, r.Init.Norms = train.Freeze{Train: []string{"bn"}, RandomPerChannel: 1, Seed: 5}, "uniform"
 	return r
+}
+
+// sgd and adamw are the default optimizers at another rate.
+func sgd(lr float64) optim.Choice {
+	o := optim.NewSGD()
+	o.LR = lr
+	return optim.Choice{Optimizer: o}
+}
+
+func adamw(lr float64) optim.Choice {
+	o := optim.NewAdamW()
+	o.LR = lr
+	return optim.Choice{Optimizer: o}
 }
 
 func normed(steps int, n norm.Layer) train.Recipe {
@@ -173,7 +186,7 @@ func TestResumeIsBitForBit(t *testing.T) {
 				if !maps.Equal(weights(t, want.Bundle), weights(t, got.Bundle)) {
 					t.Error("weights differ from those of the run that was not interrupted")
 				}
-				if !maps.Equal(want.Metrics, got.Metrics) || !slices.Equal(want.Distance, got.Distance) {
+				if !maps.Equal(want.Metrics, got.Metrics) || !reflect.DeepEqual(want.Watched, got.Watched) {
 					t.Errorf("metrics %v, want %v", got.Metrics, want.Metrics)
 				}
 				if !maps.EqualFunc(whole, cut, maps.Equal[map[string]float64]) {
@@ -203,7 +216,7 @@ func TestResumeRefusesAnotherRecipe(t *testing.T) {
 	dir := t.TempDir()
 	r := small(10)
 	run(t, r, train.Options{Engine: e, Dir: dir})
-	r.Optimizer.LR = 0.01
+	r.Optimizer = sgd(0.01)
 	_, err := train.Run(t.Context(), r, train.Options{Engine: e, Dir: dir, Resume: true})
 	wantError(t, err, "optimizer.lr was 0.05 and is 0.01 now")
 	r = small(10)
@@ -242,7 +255,7 @@ func TestDivergedRunKeepsGoodCheckpoint(t *testing.T) {
 		r := small(100)
 		r.Norm = &norm.Choice{Layer: norm.Identity{}}
 		r.Schedule.Name = "constant"
-		r.Optimizer.LR = 1e30
+		r.Optimizer = sgd(1e30)
 		r.Schedule.WarmupSteps = 0
 		r.Checkpoint.EverySteps = 1
 		_, err := train.Run(t.Context(), r, train.Options{Engine: e, Dir: dir})

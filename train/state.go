@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
@@ -13,6 +14,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/nn/param"
 )
 
@@ -20,11 +22,11 @@ import (
 // is a checkpoint of everything.
 const (
 	modelScope       = "/model"                 // the network
-	velocityScope    = "/optimizer/velocity"    // sgd: v;  adamw: m
-	secondScope      = "/optimizer/second"      // adamw: v
+	optimizerScope   = "/optimizer"             // a scope for each slot of the optimizer
+	rulesScope       = "rules"                  // what rules keep
 	accumulatedScope = "/optimizer/accumulated" // gradients of the micro-batches so far
-	averageScope     = "/average"               // EMA of everything under /model
-	initialScope     = "/initial"               // first values, for the distance monitor
+	averageScope     = "/average"               // average of everything under /model
+	initialScope     = "/initial"               // first values of what is watched
 	stepPath         = "/train/step"            // int32: updates done
 	microPath        = "/train/micro"           // int32: micro-batches done of the present update
 	badPath          = "/train/bad"             // int32: first update whose loss or gradient was not finite, 0 = none
@@ -38,8 +40,9 @@ type state struct {
 	store     *model.Store
 	model     []*model.Variable // everything under /model, in the order of creation
 	trainable []*model.Variable
-	only      []*tensors.Tensor // of each trainable, where it is trained; nil = everywhere
-	monitored []*model.Variable // whose distance is watched
+	only      []*tensors.Tensor   // of each trainable, where it is trained; nil = everywhere
+	slots     [][]*model.Variable // of each trainable, what the optimizer keeps of it
+	initial   []*model.Variable   // variables whose first values are kept
 	step      *model.Variable
 	micro     *model.Variable
 	bad       *model.Variable
@@ -84,15 +87,10 @@ func newState(r Recipe, b *bundle.Bundle, backend model.Backend) (*state, error)
 	for _, t := range selected {
 		s.trainable, s.only = append(s.trainable, t.Variable), append(s.only, t.Only)
 	}
-	if r.Distance.Points > 0 {
-		s.monitored = s.trainable
-		if r.Distance.Variables == "first" {
-			s.monitored = s.trainable[:1]
-			for i, v := range s.trainable {
-				if param.Of(v) == param.Kernel {
-					s.monitored = s.trainable[i : i+1]
-					break
-				}
+	for _, w := range r.Watch {
+		for _, v := range w.Watched(s.trainable) {
+			if !slices.Contains(s.initial, v) {
+				s.initial = append(s.initial, v)
 			}
 		}
 	}
@@ -123,18 +121,12 @@ func (s *state) affordable(r Recipe) error {
 		return bytes
 	}
 	need, trained := size(s.model), size(s.trainable)
-	copies := int64(1) // gradients
-	if r.Optimizer.Name == "adamw" || r.Optimizer.Momentum > 0 {
-		copies++
-	}
-	if r.Optimizer.Name == "adamw" {
-		copies++
-	}
+	copies := int64(1 + len(r.Optimizer.Slots())) // gradients and moments
 	if r.Accumulate > 1 {
 		copies++
 	}
-	need += copies*trained + size(s.monitored)
-	if r.EMA.Decay > 0 {
+	need += copies*trained + size(s.initial)
+	if r.Average.Decay > 0 {
 		need += size(s.model)
 	}
 	if err := memory.Need("training: weights, gradients and the optimizer's state", need); err != nil {
@@ -174,22 +166,29 @@ func (s *state) extend(r Recipe) (err error) {
 	s.bad = create(badPath, tensors.FromScalar(int32(0)))
 	s.lossSum = create(lossSumPath, tensors.FromScalar(float32(0)))
 	s.gradNorm = create(gradNormPath, tensors.FromScalar(float32(0)))
-	if r.Optimizer.Name == "adamw" || r.Optimizer.Momentum > 0 {
-		zeros(velocityScope, s.trainable)
-	}
-	if r.Optimizer.Name == "adamw" {
-		zeros(secondScope, s.trainable)
+	for _, slot := range r.Optimizer.Slots() {
+		zeros(optimizerScope+"/"+slot, s.trainable)
 	}
 	if r.Accumulate > 1 {
 		s.micro = create(microPath, tensors.FromScalar(int32(0)))
 		s.loss = create(lossPath, tensors.FromScalar(float32(0)))
 		zeros(accumulatedScope, s.trainable)
 	}
-	if r.EMA.Decay > 0 {
+	if r.Average.Decay > 0 {
 		copies(averageScope, s.model)
 	}
-	copies(initialScope, s.monitored)
-	return err
+	copies(initialScope, s.initial)
+	if err != nil {
+		return err
+	}
+	for _, v := range s.trainable {
+		var slots []*model.Variable
+		for _, slot := range r.Optimizer.Slots() {
+			slots = append(slots, s.beside(optimizerScope+"/"+slot, v))
+		}
+		s.slots = append(s.slots, slots)
+	}
+	return nil
 }
 
 // beside returns the variable that holds what a scope keeps for v.
@@ -231,14 +230,19 @@ func scalar[T int32 | float32](v *model.Variable) (T, error) {
 	return flat[0], nil
 }
 
-// distanceProgram compiles ||w - w_0||_2 over the monitored variables: one fused sum of squares.
-func (s *state) distanceProgram(backend model.Backend) (*model.Exec, error) {
-	return model.NewExec(backend, s.store, func(_ *model.Scope, g *Graph) *Node {
-		sum := ScalarZero(g, dtypes.Float64)
-		for _, v := range s.monitored {
-			moved := Sub(v.NodeValue(g), s.beside(initialScope, v).NodeValue(g))
-			sum = Add(sum, ConvertDType(ReduceAllSum(Square(moved)), dtypes.Float64))
-		}
-		return Sqrt(sum)
+// first are the first values of variables.
+func (s *state) first(of []*model.Variable) []*model.Variable {
+	kept := make([]*model.Variable, len(of))
+	for i, v := range of {
+		kept[i] = s.beside(initialScope, v)
+	}
+	return kept
+}
+
+// lookProgram compiles what a watcher measures.
+func (s *state) lookProgram(backend model.Backend, w optim.Watcher) (*model.Exec, error) {
+	watched := w.Watched(s.trainable)
+	return model.NewExec(backend, s.store, func(_ *model.Scope, g *Graph) []*Node {
+		return w.Look(g, watched, s.first(watched))
 	})
 }

@@ -2,7 +2,6 @@ package train
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/compute/dtypes"
@@ -12,18 +11,13 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/nn/loss"
-	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/ops"
 )
 
-// The columns of the epoch's table of rates, one row an update: what depends on the number of updates done is computed on
-// the host in float64, a whole epoch at once.
-const (
-	columnRate    = iota // learning rate
-	columnFirst          // adamw: 1/(1 - Beta1^t)
-	columnSecond         // adamw: 1/(1 - Beta2^t)
-	columnsOfRate        // how many
-)
+// The epoch's table has a row an update: what depends on the number of updates done is computed on the host in float64, a whole epoch at
+// once. Its columns are the learning rate and those of the optimizer.
+const columnRate = 0 // learning rate; those of the optimizer come behind
 
 // step builds the graphs of one update. A step is one call of the update graph, after accumulate-1 calls of the micro graph.
 type step struct {
@@ -62,15 +56,9 @@ func (s step) update(scope *model.Scope, inputs []*Node) {
 		s.state.micro.SetNodeValue(ZerosLike(s.state.micro.NodeValue(g)))
 	}
 	done := s.state.step.NodeValue(g)
-	norm := globalNorm(gradients)
+	norm := optim.GlobalNorm(gradients)
 	s.watch(lossValue, norm, done)
-	if s.recipe.ClipNorm > 0 {
-		scale := MinScalar(Div(Scalar(g, norm.DType(), s.recipe.ClipNorm), AddScalar(norm, 1e-6)), 1.0)
-		for i, gradient := range gradients {
-			gradients[i] = Mul(gradient, ConvertDType(scale, gradient.DType()))
-		}
-	}
-	s.optimize(gradients, s.rates(inputs, done))
+	s.move(norm, gradients, s.rates(inputs, done))
 	s.average(g)
 	s.state.step.SetNodeValue(AddScalar(done, 1))
 	if err := ops.Fits(g); err != nil {
@@ -126,23 +114,42 @@ func (s step) watch(lossValue, norm, done *Node) {
 func (s step) rates(inputs []*Node, done *Node) []*Node {
 	table, base := inputs[inputTable], inputs[inputBase]
 	row := ops.GatherRows(table, Reshape(Sub(done, base), 1)) // [1, columns]
-	rates := make([]*Node, columnsOfRate)
+	rates := make([]*Node, row.Shape().Dim(-1))
 	for i := range rates {
 		rates[i] = Reshape(Slice(row, AxisRange(), AxisElem(i)))
 	}
 	return rates
 }
 
-// optimize moves every trainable variable; see Optimizer for the formulas.
-func (s step) optimize(gradients, rates []*Node) {
+// move lets the rules see the gradients, moves every trainable variable, and lets the rules see them again.
+func (s step) move(norm *Node, gradients, rates []*Node) {
+	g := norm.Graph()
+	was := make([]*Node, len(gradients))
 	for i, v := range s.state.trainable {
-		s.recipe.Optimizer.move(v, gradients[i], s.state.only[i], rates, s.state.beside(velocityScope, v), s.state.beside(secondScope, v))
+		was[i] = v.NodeValue(g)
+	}
+	at := make([]optim.Update, len(s.recipe.Rules))
+	for i, rule := range s.recipe.Rules {
+		if i > 0 {
+			norm = optim.GlobalNorm(gradients)
+		}
+		at[i] = optim.Update{Scope: s.state.store.RootScope().In(rulesScope).In("%d", i), Norm: norm, Rate: rates[columnRate]}
+		gradients = rule.Before(at[i], s.state.trainable, gradients)
+	}
+
+	for i, v := range s.state.trainable {
+		optim.Move(s.recipe.Optimizer, v, gradients[i], optim.Moved{
+			Rate: rates[columnRate], Columns: rates[columnRate+1:], Slots: s.state.slots[i], Only: s.state.only[i],
+		})
+	}
+	for i, rule := range s.recipe.Rules {
+		rule.After(at[i], s.state.trainable, was)
 	}
 }
 
 // average moves the average of the weights and statistics, after they have moved.
 func (s step) average(g *Graph) {
-	decay := s.recipe.EMA.Decay
+	decay := s.recipe.Average.Decay
 	if decay == 0 {
 		return
 	}
@@ -150,21 +157,6 @@ func (s step) average(g *Graph) {
 		average := s.state.beside(averageScope, v)
 		average.SetNodeValue(Add(MulScalar(average.NodeValue(g), decay), MulScalar(v.NodeValue(g), 1-decay)))
 	}
-}
-
-// decays says whether a variable decays. Of the output layer only the kernel does, unless all variables do.
-func (o Optimizer) decays(v *model.Variable) bool {
-	role := param.Of(v)
-	return slices.Contains(o.Decay, "all") || slices.Contains(o.Decay, string(role)) && (role != param.Output || v.Shape().Rank() > 1)
-}
-
-// globalNorm is the L2 norm of all gradients together.
-func globalNorm(gradients []*Node) *Node {
-	sum := ScalarZero(gradients[0].Graph(), dtypes.Float32)
-	for _, gradient := range gradients {
-		sum = Add(sum, ConvertDType(ReduceAllSum(Square(gradient)), dtypes.Float32))
-	}
-	return Sqrt(sum)
 }
 
 // compile returns a program for the graph and the batch the feed gives.

@@ -99,14 +99,14 @@ func recipeNumbers() []hostile {
 			want: "recipe: " + key + " is 4294967296; use at most 2147483647",
 		})
 	}
-	add("distance.points", "distance: {points: "+huge+"}", "distance.points is 9223372036854775807; use at most 100000")
-	add("distance.from", "distance: {points: 3, from: "+huge+"}", "distance.from")
+	add("distance.points", "watch: [{name: distance, points: "+huge+"}]", "distance.points is 9223372036854775807; use at most 100000")
+	add("distance.from", "watch: [{name: distance, points: 3, from: "+huge+"}]", "distance.from")
 	add("warm-up", "schedule: {warmup_steps: "+huge+"}", "warmup_steps")
 	add("warm-up of epochs", "schedule: {warmup_epochs: 1.0e300}", "warmup_epochs is 1e.300", exitBadInput, exitFailed)
 	add("milestones", "schedule: {name: step, milestones: ["+strings.Repeat("1,", 5_000)+"1]}", "milestones")
 	add("epochs times updates", "steps: 0\nepochs: 2000000000", "duplicate|already defined")
-	add("not finite", "optimizer: {lr: .nan}", "optimizer.lr is NaN")
-	add("not finite, infinite", "clip_norm: .inf", "clip_norm")
+	add("not finite", "optimizer: {lr: .nan}", "optimizer")
+	add("not finite, infinite", "rules: [{name: clip-norm, most: .inf}]", "clip-norm")
 	add("beyond 64 bits", "batch_size: 99999999999999999999", "batch_size: want a whole number")
 	add("a fraction", "steps_: 1.5\nbatch_size: 1.5", "unknown key steps_|batch_size: want a whole number")
 	add("checkpoint", "checkpoint: {every_steps: -1, keep_last: "+huge+"}", "keep_last")
@@ -212,7 +212,7 @@ func overrideBombs() []hostile {
 		"long range":     {"compare", "seed=range(1e300)"},
 		"fine range":     {"compare", "optimizer.lr=range(0,1,1e-300)"},
 		"range of NaN":   {"compare", "optimizer.lr=range(nan,1,1)"},
-		"distance":       {"train", "distance.points=9223372036854775807"},
+		"distance":       {"train", "watch=[{name: distance, points: 9223372036854775807}]"},
 		"batch":          {"train", "batch_size=9223372036854775807"},
 		"hidden":         {"train", "network={name: mlp, hidden: [9223372036854775807]}"},
 	} {
@@ -224,7 +224,7 @@ func overrideBombs() []hostile {
 
 // doublings are strings of which each is the one before twice.
 func doublings() []string {
-	keys := []string{"name", "data", "part", "test", "preprocess", "label_noise.kind", "example_weights", "norm_init", "kernel_init", "optimizer.name", "schedule.name", "large_batch.rule", "distance.variables"}
+	keys := []string{"name", "data", "part", "test", "preprocess", "label_noise.kind", "weigh.examples", "init.norms", "init.kernels", "optimizer.name", "schedule.name", "schedule.large_batch.rule", "average.statistics"}
 	args := []string{"train"}
 	for i, key := range keys[:len(keys)-1] {
 		args = append(args, key+"="+strings.Repeat("${"+keys[i+1]+"}", 8))

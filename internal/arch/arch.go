@@ -54,6 +54,7 @@ var sideways = map[string][]string{
 	"internal/gradcheck": {},
 	"nn/linear":          {"nn/param"},
 	"nn/norm":            {"nn/param"},
+	"nn/optim":           {"nn/param"},
 	"nn/rnn":             {"nn/param"},
 	"data/augment":       {"data", "nn/optim"},
 	"data/sample":        {"data"},

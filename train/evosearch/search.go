@@ -15,6 +15,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -276,7 +277,9 @@ func (s Search) Try(o train.Options) func(ctx context.Context, g norm.Genome) (T
 			r := train.NewRecipe()
 			r.Data, r.Preprocess, r.Network = s.Proxy.Data, "none", zoo.Choice{Network: network}
 			r.Steps, r.BatchSize, r.EvaluateEvery, r.Seed = s.Proxy.Steps, s.Proxy.Batch, 0, s.Seed
-			r.Optimizer.LR, r.Optimizer.WeightDecay, r.Schedule.Name = s.Proxy.LR, 0, "constant"
+			sgd := optim.NewSGD()
+			sgd.LR, sgd.WeightDecay = s.Proxy.LR, 0
+			r.Optimizer, r.Schedule.Name = optim.Choice{Optimizer: sgd}, "constant"
 			result, err := train.Run(ctx, r, o)
 			var diverged *train.Diverged
 			switch {

@@ -12,8 +12,8 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/nn/param"
-	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -37,8 +37,8 @@ func StabilityTest(ctx context.Context, e *engine.Engine, network zoo.Network, s
 	store := model.NewStore()
 	defer store.Finalize()
 	param.Seed(store, seed)
-	o := train.NewOptimizer()
-	o.Name, o.LR, o.WeightDecay = "adamw", 0.01, 0
+	o := optim.NewAdamW()
+	o.LR, o.WeightDecay = 0.01, 0
 	exec, err := model.NewExec(e.Backend, store, func(scope *model.Scope, x, labels *Node) *Node {
 		g := x.Graph()
 		store.SetTraining(g, true)
@@ -54,7 +54,7 @@ func StabilityTest(ctx context.Context, e *engine.Engine, network zoo.Network, s
 		for _, gradient := range Gradient(l, values...) {
 			square = Add(square, ReduceAllSum(Square(gradient)))
 		}
-		train.Minimizer{Optimizer: o}.Step(scope.In("optimizer"), MulScalar(Log(AddScalar(square, 1e-30)), -0.5), kernels)
+		optim.Minimizer{Optimizer: o}.Step(scope.In("optimizer"), MulScalar(Log(AddScalar(square, 1e-30)), -0.5), kernels)
 		return Sqrt(square)
 	})
 	if err != nil {

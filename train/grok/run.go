@@ -17,6 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/ops"
 	"github.com/ballast-ml/ballast/train"
@@ -258,8 +259,8 @@ func newNetwork(c Config, d Dataset, e *engine.Engine) (*network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("grok: %w", err)
 	}
-	o := train.NewOptimizer()
-	o.Name, o.LR, o.Beta1, o.Beta2, o.Epsilon, o.WeightDecay, o.Decay = "adamw", c.LR, c.Beta1, c.Beta2, c.Epsilon, c.Decay, []string{"all"}
+	o := optim.NewAdamW()
+	o.LR, o.Beta1, o.Beta2, o.Epsilon, o.WeightDecay, o.Decay = c.LR, c.Beta1, c.Beta2, c.Epsilon, c.Decay, []string{"all"}
 	net.update, err = model.NewExec(e.Backend, net.store, func(scope *model.Scope, inputs []*Node) *Node {
 		m, n, labels, seed := inputs[0], inputs[1], inputs[2], inputs[3]
 		net.store.SetTraining(m.Graph(), true)
@@ -275,7 +276,7 @@ func newNetwork(c Config, d Dataset, e *engine.Engine) (*network, error) {
 				variables = append(variables, v)
 			}
 		}
-		train.Minimizer{Optimizer: o}.Step(scope.In("optimizer"), l, variables)
+		optim.Minimizer{Optimizer: o}.Step(scope.In("optimizer"), l, variables)
 		return l
 	})
 	if err != nil {
@@ -298,7 +299,7 @@ func (net *network) declare() {
 			variables = append(variables, v)
 		}
 	}
-	train.Minimizer{Optimizer: train.Optimizer{Name: "adamw"}}.Declare(scope.In("optimizer"), variables)
+	optim.Minimizer{Optimizer: optim.NewAdamW()}.Declare(scope.In("optimizer"), variables)
 }
 
 // Logits are those of the network, [pairs, p], for pairs of numbers m and n [pairs]. dropout is a key for the dropout, uint32 [2], nil

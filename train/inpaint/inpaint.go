@@ -24,6 +24,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/safepoint"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/ops"
 	"github.com/ballast-ml/ballast/train"
@@ -271,9 +272,9 @@ func newNetworks(c Config, patches Images, masks []float32, e *engine.Engine) (*
 	param.Seed(net.store, c.Seed)
 	net.patches = tensors.FromFlatDataAndDimensions(patches.Pixels, c.Patches, c.Side, c.Side, patches.Channels)
 	net.masks = tensors.FromFlatDataAndDimensions(masks, c.Patches, c.Side, c.Side, 1)
-	o := train.NewOptimizer()
-	o.Name, o.LR, o.Beta1, o.Beta2, o.WeightDecay = "adamw", c.LR, c.Beta1, c.Beta2, 0
-	m := train.Minimizer{Optimizer: o}
+	o := optim.NewAdamW()
+	o.LR, o.Beta1, o.Beta2, o.WeightDecay = c.LR, c.Beta1, c.Beta2, 0
+	m := optim.Minimizer{Optimizer: o}
 	var err error
 	net.fill, err = model.NewExec(e.Backend, net.store, func(scope *model.Scope, x, mask *Node) *Node {
 		net.store.SetTraining(x.Graph(), false)

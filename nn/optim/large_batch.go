@@ -1,4 +1,4 @@
-package train
+package optim
 
 import (
 	"fmt"
@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// Rule says how the learning rate grows with the batch.
-type Rule string
+// Scaling says how the learning rate grows with the batch.
+type Scaling string
 
-// The rules: the paper's is RuleSqrt, which keeps the covariance of the update, lr^2/batch x E[g g^T], as it was.
+// The rules: the paper's is ScaleSqrt, which keeps the covariance of the update, lr^2/batch x E[g g^T], as it was.
 const (
-	RuleNone   Rule = "none"
-	RuleSqrt   Rule = "sqrt"
-	RuleLinear Rule = "linear"
+	ScaleNone   Scaling = "none"
+	ScaleSqrt   Scaling = "sqrt"
+	ScaleLinear Scaling = "linear"
 )
 
-var rules = []Rule{RuleNone, RuleSqrt, RuleLinear}
+var scalings = []Scaling{ScaleNone, ScaleSqrt, ScaleLinear}
 
 // ScaleLR is the learning rate for a batch of big examples when lr was found for small ones:
 //
@@ -26,20 +26,20 @@ var rules = []Rule{RuleNone, RuleSqrt, RuleLinear}
 //
 // Errors if a batch is below 1 or the rule is unknown.
 // Source: Hoffer, Hubara, Soudry, "Train longer, generalize better", arXiv 1705.08741, section 4.
-func ScaleLR(lr float64, big, small int, rule Rule) (float64, error) {
+func ScaleLR(lr float64, big, small int, rule Scaling) (float64, error) {
 	if big < 1 || small < 1 {
-		return 0, fmt.Errorf("train: ScaleLR: batches are %d and %d; both must be at least 1", big, small)
+		return 0, fmt.Errorf("optim: ScaleLR: batches are %d and %d; both must be at least 1", big, small)
 	}
 	ratio := float64(big) / float64(small)
 	switch rule {
-	case RuleNone:
+	case ScaleNone:
 		return lr, nil
-	case RuleSqrt:
+	case ScaleSqrt:
 		return lr * math.Sqrt(ratio), nil
-	case RuleLinear:
+	case ScaleLinear:
 		return lr * ratio, nil
 	}
-	return 0, fmt.Errorf("train: ScaleLR: rule is %q; use none, sqrt or linear", rule)
+	return 0, fmt.Errorf("optim: ScaleLR: rule is %q; use none, sqrt or linear", rule)
 }
 
 // Drop is one entry of a regime: from Epoch on the learning rate is LR.
@@ -71,7 +71,7 @@ func AdaptRegime(regime []Drop, epochs, big, small int) (adapted []Drop, adapted
 // EpochFactor is ceil(big/small), by which AdaptRegime multiplies. Errors if a batch is below 1.
 func EpochFactor(big, small int) (int, error) {
 	if big < 1 || small < 1 {
-		return 0, fmt.Errorf("train: EpochFactor: batches are %d and %d; both must be at least 1", big, small)
+		return 0, fmt.Errorf("optim: EpochFactor: batches are %d and %d; both must be at least 1", big, small)
 	}
 	return 1 + (big-1)/small, nil // not of the sum of both, which may be beyond an int
 }

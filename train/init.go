@@ -10,7 +10,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/param"
 )
 
-// normInits are the first values of the scale and the offset of norms, by the name of recipe key norm_init.
+// normInits are the first values of the scale and the offset of norms, by the name of recipe key init.norms.
 var normInits = map[string]func(name string) param.Init{
 	"fixed":            func(name string) param.Init { return param.Constant(map[string]float64{"scale": 1}[name]) },
 	"oneone":           func(string) param.Init { return param.Constant(1) },
@@ -25,7 +25,7 @@ func scaleBetween(name string, low, high float64) param.Init {
 	return param.Uniform(low, high)
 }
 
-// kernelInits are first values of the kernels, all with the deviation sqrt(2/fan-in) of He's, by the name of recipe key kernel_init.
+// kernelInits are first values of the kernels, all with the deviation sqrt(2/fan-in) of He's, by the name of recipe key init.kernels.
 var kernelInits = map[string]func(fanIn, channels int) param.Init{
 	"binary": func(fanIn, _ int) param.Init {
 		return func(r *rand.Rand, values []float64) {
@@ -48,10 +48,10 @@ func redraw(r Recipe, store *model.Store, variables []*model.Variable) error {
 		var init param.Init
 		d := v.Shape().Dimensions
 		switch {
-		case GroupOf(v) == GroupNorm && r.NormInit != "" && (v.Name() == "scale" || v.Name() == "offset"):
-			init = normInits[r.NormInit](v.Name())
-		case param.Of(v) == param.Kernel && r.KernelInit != "":
-			init = kernelInits[r.KernelInit](v.Shape().Size()/d[len(d)-1], d[len(d)-1])
+		case GroupOf(v) == GroupNorm && r.Init.Norms != "" && (v.Name() == "scale" || v.Name() == "offset"):
+			init = normInits[r.Init.Norms](v.Name())
+		case param.Of(v) == param.Kernel && r.Init.Kernels != "":
+			init = kernelInits[r.Init.Kernels](v.Shape().Size()/d[len(d)-1], d[len(d)-1])
 		default:
 			continue
 		}

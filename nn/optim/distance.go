@@ -1,4 +1,4 @@
-package train
+package optim
 
 import (
 	"fmt"
@@ -7,12 +7,6 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 )
-
-// DistancePoint is one measurement of the weight-distance monitor.
-type DistancePoint struct {
-	Step     int     `json:"step"`     // updates done
-	Distance float64 `json:"distance"` // ||w_step - w_0||_2
-}
 
 // DistanceFit says how a distance grows: as the logarithm of time, which a random walk on a random potential predicts
 // ("ultra-slow diffusion"), or as its square root, as an ordinary random walk does.
@@ -32,15 +26,15 @@ type DistanceFit struct {
 // Source: Hoffer, Hubara, Soudry, "Train longer, generalize better", arXiv 1705.08741, section 3.
 func FitDistance(t, d []float64) (DistanceFit, error) {
 	if len(t) != len(d) || len(t) < 3 {
-		return DistanceFit{}, fmt.Errorf("train: FitDistance: got %d times and %d distances; want as many of each, at least 3", len(t), len(d))
+		return DistanceFit{}, fmt.Errorf("optim: FitDistance: got %d times and %d distances; want as many of each, at least 3", len(t), len(d))
 	}
 	for i := range t {
 		if !(t[i] > 0) || !(d[i] > 0) || !finite(t[i]) || !finite(d[i]) {
-			return DistanceFit{}, fmt.Errorf("train: FitDistance: point %d is t %v, d %v; both must be positive and finite", i, t[i], d[i])
+			return DistanceFit{}, fmt.Errorf("optim: FitDistance: point %d is t %v, d %v; both must be positive and finite", i, t[i], d[i])
 		}
 	}
 	if slices.Min(t) == slices.Max(t) {
-		return DistanceFit{}, fmt.Errorf("train: FitDistance: every time is %v; measure at different times", t[0])
+		return DistanceFit{}, fmt.Errorf("optim: FitDistance: every time is %v; measure at different times", t[0])
 	}
 	logT, sqrtT, logD := make([]float64, len(t)), make([]float64, len(t)), make([]float64, len(t))
 	for i := range t {
@@ -53,23 +47,4 @@ func FitDistance(t, d []float64) (DistanceFit, error) {
 	f.SqrtR2 = stat.RSquared(sqrtT, d, nil, f.SqrtIntercept, f.SqrtSlope)
 	_, f.PowerExponent = stat.LinearRegression(logT, logD, nil, false)
 	return f, nil
-}
-
-// distanceSteps are the steps to measure at: round(geomspace(from, to, points)), each once, in order.
-func distanceSteps(from, to, points int) []int {
-	if points < 1 || to < from {
-		return nil
-	}
-	steps := make([]int, 0, min(points, to-from+1))
-	for i := range points {
-		share := 0.0
-		if points > 1 {
-			share = float64(i) / float64(points-1)
-		}
-		step := int(math.Round(float64(from) * math.Pow(float64(to)/float64(from), share)))
-		if len(steps) == 0 || step != steps[len(steps)-1] {
-			steps = append(steps, step)
-		}
-	}
-	return steps
 }

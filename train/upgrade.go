@@ -1,0 +1,58 @@
+package train
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// upgraded returns a resolved recipe, as run folders keep it, in the form of today: the keys that have moved (see moved) are where they
+// are now, and what did not exist then has the value that changes nothing.
+func upgraded(then map[string]any) (map[string]any, error) {
+	number := func(v any) float64 { n, _ := v.(json.Number); f, _ := n.Float64(); return f }
+	section := func(key string) map[string]any { m, _ := then[key].(map[string]any); return m }
+	take := func(key string) any { v := then[key]; delete(then, key); return v }
+
+	if _, old := then["ema"]; !old {
+		return normal(then)
+	}
+	schedule := section("schedule")
+	if b, ok := take("large_batch").(map[string]any); ok && schedule != nil {
+		then["weigh"] = map[string]any{"examples": take("example_weights"), "gradient_noise": b["gradient_noise"]}
+		delete(b, "gradient_noise")
+		schedule["large_batch"] = b
+	}
+	then["init"] = map[string]any{"norms": take("norm_init"), "kernels": take("kernel_init")}
+	if most := number(take("clip_norm")); most > 0 {
+		then["rules"] = []any{map[string]any{"name": "clip-norm", "most": most}}
+	}
+	if ema, ok := take("ema").(map[string]any); ok {
+		then["average"] = ema
+	}
+	if d, ok := take("distance").(map[string]any); ok && number(d["points"]) > 0 {
+		d["name"] = "distance"
+		then["watch"] = []any{d}
+	}
+	return normal(then)
+}
+
+// normal is a recipe with every key, as a run would write it today.
+func normal(settings map[string]any) (map[string]any, error) {
+	r := NewRecipe()
+	if err := strict.DecodeMap(settings, &r); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	return tree(text)
+}
+
+// tree reads JSON with its numbers as they are written: a seed may have more digits than a float.
+func tree(text []byte) (m map[string]any, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return m, d.Decode(&m)
+}
