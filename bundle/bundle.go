@@ -126,7 +126,7 @@ type Bundle struct {
 // the units of the data set ([0,1] for images); the result is [batch, classes]. The scope must be the root scope of the
 // store that holds the variables, usually b.Store.RootScope().
 func (b *Bundle) Logits(scope *model.Scope, x *Node) *Node {
-	logits := b.Manifest.Network.Apply(scope.In(scopeName), b.Manifest.Preprocess.Apply(x))
+	logits := b.Manifest.Network.Apply(scope.At(scopeName), b.Manifest.Preprocess.Apply(x))
 	if t := b.Manifest.Calibration.Temperature; t != 1 {
 		logits = MulScalar(logits, 1/t)
 	}

@@ -210,7 +210,7 @@ type EncoderForward struct {
 // NewForward prepares the encoder for an engine. It is compiled for each length and number of texts when they first come.
 func (e *Encoder) NewForward(eng *engine.Engine) (*EncoderForward, error) {
 	exec, err := model.NewExec(eng.Backend, e.Store, func(scope *model.Scope, tokens, counts *Node) *Node {
-		return e.Network.Apply(scope.In(scopeName), tokens, counts)
+		return e.Network.Apply(scope.At(scopeName), tokens, counts)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bundle: encoder: %w", err)

@@ -82,7 +82,8 @@ func (d DigitNet) Apply(scope *model.Scope, x *Node) *Node {
 			x = ops.Pool{Window: 2}.Max(x)
 		}
 	}
-	x = d.Activation.Apply(linear.Dense{Units: d.Dense}.Apply(scope.In("dense"), flatten(x)))
+	dense := scope.In("dense")
+	x = activate(dense, d.Activation, linear.Dense{Units: d.Dense}.Apply(dense, flatten(x)))
 	return output(scope, x, d.Classes)
 }
 

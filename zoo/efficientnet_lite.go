@@ -11,6 +11,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 )
 
 // EfficientNetLite is EfficientNet without squeeze-and-excitation and with ReLU6, as made for small devices: x -> conv 3x3 with stride 2,
@@ -124,7 +125,7 @@ func (n EfficientNetLite) Apply(scope *model.Scope, x *Node) *Node {
 		if y = normalised(project, n.Norm.Layer, same, y); same {
 			y = Add(x, y)
 		}
-		x = y
+		x = pass.See(at, pass.Stream, y)
 	}
 	x = active(scope.In("head"), linear.Conv2D{Filters: n.Head, Size: 1}, x)
 	return output(scope, ReduceMean(x, 1, 2), n.Classes)

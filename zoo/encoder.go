@@ -14,6 +14,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -117,7 +118,7 @@ func (n Encoder) Hidden(scope *model.Scope, tokens, counts *Node) *Node {
 	g, d := tokens.Graph(), tokens.Shape().Dimensions
 	embeddings := scope.In("embeddings")
 	table := func(name string, rows int) *Node {
-		return param.Variable(embeddings.In("%s", name), "kernel", param.Kernel, dtypes.Float32, param.Scaled(0.02, param.LeCunNormal(1)), rows, n.Dim).NodeValue(g)
+		return pass.Weight(param.Variable(embeddings.In("%s", name), "kernel", param.Kernel, dtypes.Float32, param.Scaled(0.02, param.LeCunNormal(1)), rows, n.Dim), g)
 	}
 	x := Reshape(ops.GatherRows(table("words", n.Vocabulary), Reshape(tokens, -1)), d[0], d[1], n.Dim)
 	places := Slice(table("positions", n.Positions), AxisRange(0, d[1]), AxisRange())
@@ -130,9 +131,9 @@ func (n Encoder) Hidden(scope *model.Scope, tokens, counts *Node) *Node {
 	for i := range n.Layers {
 		layer := scope.In("layer_%d", i+1)
 		attention, feed := layer.In("attention"), layer.In("feed")
-		x = n.norm(attention, Add(x, n.attention(attention, x, mask)))
-		y := n.Activation.Apply(n.dense(feed, "in", n.Feed, x))
-		x = n.norm(feed, Add(x, n.dense(feed, "out", n.Dim, y)))
+		x = pass.See(attention, pass.Stream, n.norm(attention, Add(x, n.attention(attention, x, mask))))
+		y := activate(feed, n.Activation, n.dense(feed, "in", n.Feed, x))
+		x = pass.See(feed, pass.Stream, n.norm(feed, Add(x, n.dense(feed, "out", n.Dim, y))))
 	}
 	return x
 }
@@ -150,6 +151,6 @@ func (n Encoder) attention(scope *model.Scope, x, mask *Node) *Node {
 	heads := func(name string) *Node {
 		return TransposeAllAxes(Reshape(n.dense(scope, name, n.Dim, x), d[0], d[1], n.Heads, n.Dim/n.Heads), 0, 2, 1, 3)
 	}
-	y := ops.Attention(heads("query"), heads("key"), heads("value"), mask)
+	y := attend(scope, heads("query"), heads("key"), heads("value"), mask)
 	return n.dense(scope, "out", n.Dim, Reshape(TransposeAllAxes(y, 0, 2, 1, 3), d[0], d[1], n.Dim))
 }

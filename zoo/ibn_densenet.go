@@ -9,6 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -105,7 +106,7 @@ func (d IBNDenseNet) Features(scope *model.Scope, x *Node) []*Node {
 			narrow, wide := at.In("conv_1"), at.In("conv_2")
 			y := d.conv(narrow, activated(narrow, first, linear.ReLU, x), 4*d.Growth, 1, 1)
 			y = d.conv(wide, activated(wide, norm.NewBatch(), linear.ReLU, y), d.Growth, 3, 1)
-			x = Concatenate([]*Node{x, y}, -1)
+			x = pass.See(at, pass.Stream, Concatenate([]*Node{x, y}, -1))
 		}
 		features = append(features, x)
 		if block < len(d.Layers)-1 {

@@ -14,6 +14,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -48,15 +49,19 @@ func (b IBNBlock) Apply(scope *model.Scope, x *Node) *Node {
 		at := scope.In("%s", name)
 		return n.Apply(at.In("norm"), fanOutConv(at, x, filters, size, stride))
 	}
+	active := func(name string, x *Node, n norm.Layer, filters, size, stride int) *Node {
+		at := scope.In("%s", name)
+		return activated(at, n, linear.ReLU, fanOutConv(at, x, filters, size, stride))
+	}
 	out := b.Planes
 	var y *Node
 	if b.Bottleneck {
 		out *= 4
-		y = linear.ReLU.Apply(convNorm("conv_1", x, first, b.Planes, 1, 1))
-		y = linear.ReLU.Apply(convNorm("conv_2", y, batch, b.Planes, 3, b.Stride))
+		y = active("conv_1", x, first, b.Planes, 1, 1)
+		y = active("conv_2", y, batch, b.Planes, 3, b.Stride)
 		y = convNorm("conv_3", y, batch, out, 1, 1)
 	} else {
-		y = linear.ReLU.Apply(convNorm("conv_1", x, first, b.Planes, 3, b.Stride))
+		y = active("conv_1", x, first, b.Planes, 3, b.Stride)
 		y = convNorm("conv_2", y, batch, out, 3, 1)
 	}
 	if b.Stride != 1 || x.Shape().Dimensions[3] != out {
@@ -66,7 +71,7 @@ func (b IBNBlock) Apply(scope *model.Scope, x *Node) *Node {
 	if b.Kind == "b" {
 		y = norm.Instance{Epsilon: b.Epsilon}.Apply(scope.In("instance"), y)
 	}
-	return linear.ReLU.Apply(y)
+	return pass.See(scope, pass.Stream, activate(scope, linear.ReLU, y))
 }
 
 // fanOutConv is a convolution that starts from N(0, 2/(size size filters)).
@@ -189,7 +194,7 @@ func (r IBNResNet) Features(scope *model.Scope, x *Node) []*Node {
 	if slices.Contains(r.Config, "b") {
 		first = norm.NewInstance()
 	}
-	x = linear.ReLU.Apply(first.Apply(stem.In("norm"), fanOutConv(stem, x, r.Stem, size, stride)))
+	x = activated(stem, first, linear.ReLU, fanOutConv(stem, x, r.Stem, size, stride))
 	if r.Large {
 		x = ops.Pool{Window: 3, Stride: 2, Padding: [2][2]int{{1, 1}, {1, 1}}}.Max(x)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -70,20 +71,20 @@ func (p InpaintGenerator) Apply(scope *model.Scope, x, mask *Node) *Node {
 		} else {
 			y = layer(at, y, filters, 4, 2, 1)
 		}
-		y = linear.ReLU.Apply(p.norm(at.In("norm"), y, mask))
+		y = activate(at, linear.ReLU, p.norm(at.In("norm"), y, mask))
 	}
 	for i := range p.Blocks {
 		at := scope.In("block_%d", i+1)
 		first, second := at.In("conv_1"), at.In("conv_2")
 		z := linear.Conv2D{Filters: 4 * p.Base, Size: 3, Dilation: 2}.Apply(first, ops.PadReflect(y, 2))
-		z = linear.ReLU.Apply(p.norm(first.In("norm"), z, nil))
+		z = activate(first, linear.ReLU, p.norm(first.In("norm"), z, nil))
 		z = layer(second, ops.PadReflect(z, 1), 4*p.Base, 3, 1, 0)
-		y = Add(y, p.norm(second.In("norm"), z, nil))
+		y = pass.See(at, pass.Stream, Add(y, p.norm(second.In("norm"), z, nil)))
 	}
 	for i, filters := range []int{8 * p.Base, 4 * p.Base} {
 		at := decoder.In("layer_%d", i+1)
 		y = ops.PixelShuffle(layer(at, y, filters, 3, 1, 1), 2)
-		y = linear.ReLU.Apply(p.norm(at.In("norm"), y, nil))
+		y = activate(at, linear.ReLU, p.norm(at.In("norm"), y, nil))
 	}
 	y = layer(scope.In("output"), ops.PadReflect(y, 3), d[3], 7, 1, 0)
 	return MulScalar(OnePlus(Tanh(y)), 0.5)
@@ -134,13 +135,14 @@ func (p InpaintDiscriminator) Apply(scope *model.Scope, x *Node) *Node {
 	conv := func(i, filters, stride int, x *Node) *Node {
 		return linear.Conv2D{Filters: filters, Size: 4, Stride: stride, Padding: 1, NoBias: true, Kernel: linear.SpectralNorm{}.Hook()}.Apply(scope.In("layer_%d", i), x)
 	}
-	leaky := func(x *Node) *Node {
+	leaky := func(i int, x *Node) *Node {
+		x = pass.See(scope.At("layer_%d", i), pass.Preactivation, x)
 		return Where(LessOrEqual(x, ScalarZero(x.Graph(), x.DType())), MulScalar(x, 0.2), x)
 	}
 	for i := range p.Halves {
-		x = leaky(conv(i+1, filters, 2, x))
+		x = leaky(i+1, conv(i+1, filters, 2, x))
 		filters *= 2
 	}
-	x = leaky(conv(p.Halves+1, filters, 1, x))
+	x = leaky(p.Halves+1, conv(p.Halves+1, filters, 1, x))
 	return Logistic(conv(p.Halves+2, 1, 1, x))
 }

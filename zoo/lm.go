@@ -13,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -67,7 +68,7 @@ func (l LM) Apply(scope *model.Scope, tokens, padding *Node) *Node {
 	}
 	g, d := tokens.Graph(), tokens.Shape().Dimensions
 	embedding := func(name string, n int) *Node {
-		return param.Variable(scope.In("%s", name), "kernel", param.Kernel, dtypes.Float32, param.Scaled(0.02, param.LeCunNormal(1)), n, l.Dim).NodeValue(g)
+		return pass.Weight(param.Variable(scope.In("%s", name), "kernel", param.Kernel, dtypes.Float32, param.Scaled(0.02, param.LeCunNormal(1)), n, l.Dim), g)
 	}
 	x := ops.GatherRows(embedding("tokens", l.Vocabulary), Reshape(tokens, -1))
 	places := Slice(embedding("positions", l.Context), AxisRange(0, d[1]), AxisRange())
@@ -84,11 +85,13 @@ func (l LM) Apply(scope *model.Scope, tokens, padding *Node) *Node {
 			} else {
 				x = Add(x, part.apply(at, l.norm(at, x, padding)))
 			}
+			x = pass.See(at, pass.Stream, x)
 		}
 	}
 	if !l.PostNorm {
 		x = l.norm(scope.In("last"), x, padding)
 	}
+	x = pass.See(scope, pass.Features, x)
 	return linear.Dense{Units: l.Vocabulary, Init: param.LeCunNormal(l.Dim)}.Apply(scope.In(param.OutputScope), x)
 }
 
@@ -118,12 +121,13 @@ func (l LM) attention(scope *model.Scope, x *Node) *Node {
 		return TransposeAllAxes(Reshape(y, d[0], d[1], l.Heads, l.Dim/l.Heads), 0, 2, 1, 3)
 	}
 	steps := func(axis int) *Node { return Iota(x.Graph(), shapes.Make(dtypes.Int32, 1, 1, d[1], d[1]), axis) }
-	y := ops.Attention(heads("query"), heads("key"), heads("value"), GreaterOrEqual(steps(2), steps(3)))
+	y := attend(scope, heads("query"), heads("key"), heads("value"), GreaterOrEqual(steps(2), steps(3)))
 	y = Reshape(TransposeAllAxes(y, 0, 2, 1, 3), d[0], d[1], l.Dim)
 	return linear.Dense{Units: l.Dim, Init: param.LeCunNormal(l.Dim)}.Apply(scope.In("out"), y)
 }
 
 func (l LM) feed(scope *model.Scope, x *Node) *Node {
-	y := linear.GELU.Apply(linear.Dense{Units: 4 * l.Dim, Init: param.LeCunNormal(l.Dim)}.Apply(scope.In("in"), x))
+	in := scope.In("in")
+	y := activate(in, linear.GELU, linear.Dense{Units: 4 * l.Dim, Init: param.LeCunNormal(l.Dim)}.Apply(in, x))
 	return linear.Dense{Units: l.Dim, Init: param.LeCunNormal(4 * l.Dim)}.Apply(scope.In("out"), y)
 }

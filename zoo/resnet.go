@@ -9,6 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -91,7 +92,8 @@ func (r ResNet) block(scope *model.Scope, x *Node, filters, stride int) *Node {
 	first, second := scope.In("conv_1"), scope.In("conv_2")
 	y := activated(first, r.Norm.Layer, r.Activation, r.conv(first, x, filters, 3, stride))
 	y = normalised(second, r.Norm.Layer, true, r.conv(second, y, filters, 3, 1))
-	return r.Activation.Apply(Add(y, r.shortcut(scope, x, filters, stride)))
+	y = activate(scope, r.Activation, Add(y, r.shortcut(scope, x, filters, stride)))
+	return pass.See(scope, pass.Stream, y)
 }
 
 func (r ResNet) shortcut(scope *model.Scope, x *Node, filters, stride int) *Node {

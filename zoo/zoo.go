@@ -23,6 +23,8 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
+	"github.com/ballast-ml/ballast/ops"
 )
 
 // Network is a classifier.
@@ -91,7 +93,23 @@ func activated(scope *model.Scope, n norm.Layer, a linear.Activation, x *Node) *
 	if own, ok := n.(norm.Activated); ok && own.Activates() {
 		return x
 	}
-	return a.Apply(x)
+	return activate(scope, a, x)
+}
+
+// activate is the activation of what a layer under scope computes.
+func activate(scope *model.Scope, a linear.Activation, x *Node) *Node {
+	return a.Apply(pass.See(scope, pass.Preactivation, x))
+}
+
+// attend is attention that is seen: query, key and value [batch, heads, time, d], and the probabilities, which ops.Attention
+// does not keep, where there are taps.
+func attend(scope *model.Scope, q, k, v, mask *Node) *Node {
+	q, k, v = pass.See(scope, pass.Query, q), pass.See(scope, pass.Key, k), pass.See(scope, pass.Value, v)
+	if !pass.Tapped(q.Graph()) {
+		return ops.Attention(q, k, v, mask)
+	}
+	p := pass.See(scope, pass.Probabilities, ops.AttentionProbabilities(q, k, mask))
+	return DotGeneral(p, []int{3}, []int{0, 1}, v, []int{2}, []int{0, 1})
 }
 
 // normalised is the norm under the scope norm without an activation. At the end of a residual branch a norm that contains one
@@ -105,6 +123,7 @@ func normalised(scope *model.Scope, n norm.Layer, branchEnd bool, x *Node) *Node
 
 // output is the last layer: dense, without a nonlinearity.
 func output(scope *model.Scope, x *Node, classes int) *Node {
+	x = pass.See(scope, pass.Features, x)
 	d := x.Shape().Dimensions
 	return linear.Dense{Units: classes, Init: param.LeCunNormal(d[len(d)-1])}.Apply(scope.In(param.OutputScope), x)
 }

@@ -14,6 +14,7 @@ import (
 	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -34,6 +35,7 @@ func (d Dense) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	if d.Units < 1 || x.Rank() < 2 {
 		Panicf("linear.Dense %s: %d units on x %s; want at least 1 unit and x [batch, ..., in]", scope.Scope(), d.Units, x.Shape())
 	}
+	x = pass.See(scope, pass.Input, x)
 	dims := x.Shape().Dimensions
 	in := dims[len(dims)-1]
 	kernel := kernelOf(scope, x, d.Kernel, d.Init, in, in, d.Units)
@@ -65,6 +67,7 @@ func (c Conv2D) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		Panicf("linear.Conv2D %s: %d filters of side %d in %d groups on x %s; want x [batch, height, width, channels], groups dividing the channels",
 			scope.Scope(), c.Filters, c.Size, groups, x.Shape())
 	}
+	x = pass.See(scope, pass.Input, x)
 	cin := x.Shape().Dimensions[3] / groups
 	kernel := kernelOf(scope, x, c.Kernel, c.Init, c.Size*c.Size*cin, c.Size, c.Size, cin, c.Filters)
 	pad := [2]int{c.Padding, c.Padding}
@@ -79,18 +82,20 @@ func kernelOf(scope *model.Scope, x *graph.Node, hook Hook, init param.Init, fan
 	if init == nil {
 		init = param.HeNormal(fanIn)
 	}
-	kernel := param.Variable(scope, "kernel", param.Kernel, variableType(x), init, dims...).NodeValue(x.Graph())
+	v := param.Variable(scope, "kernel", param.Kernel, variableType(x), init, dims...)
+	kernel := pass.Weight(v, x.Graph())
 	if hook != nil {
 		before := kernel.Shape()
 		if kernel = hook(scope, kernel); !kernel.Shape().EqualDimensions(before) {
 			Panicf("linear: %s: the kernel hook turned %s into %s; it must keep the shape", scope.Scope(), before, kernel.Shape())
 		}
 	}
-	return graph.ConvertDType(kernel, x.DType())
+	return graph.ConvertDType(pass.See(scope, pass.Kernel, kernel), x.DType())
 }
 
 func biasOf(scope *model.Scope, x *graph.Node, n int) *graph.Node {
-	return graph.ConvertDType(param.Variable(scope, "bias", param.Affine, variableType(x), param.Constant(0), n).NodeValue(x.Graph()), x.DType())
+	bias := param.Variable(scope, "bias", param.Affine, variableType(x), param.Constant(0), n)
+	return graph.ConvertDType(pass.Weight(bias, x.Graph()), x.DType())
 }
 
 // variableType keeps the variables of narrow activations in float32.

@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 )
 
 // SpectralNorm is spectral normalisation, a kernel hook: the kernel, as a matrix K [out, fan-in], is divided by its largest singular value,
@@ -40,19 +41,19 @@ func (s SpectralNorm) Hook() Hook {
 			}
 		}
 		v := param.Variable(scope, "u", param.Statistic, kernel.DType(), unit, out)
-		u := graph.ExpandAxes(v.NodeValue(g), -1) // [out, 1]
+		u := graph.ExpandAxes(pass.Weight(v, g), -1) // [out, 1]
 		fixed := graph.StopGradient(k)
 		normal := func(x *graph.Node) *graph.Node {
 			return graph.Div(x, graph.AddScalar(graph.Sqrt(graph.ReduceAllSum(graph.Square(x))), 1e-12))
 		}
 		transposed := graph.Transpose(fixed, 0, 1)
 		right := normal(graph.MatMul(transposed, u))
-		if scope.IsTraining(g) {
+		if pass.Training(scope, g) {
 			for range max(1, s.Iterations) {
 				right = normal(graph.MatMul(transposed, u))
 				u = normal(graph.MatMul(fixed, right))
 			}
-			v.SetNodeValue(graph.Reshape(u, out))
+			pass.Move(scope, v, graph.Reshape(u, out))
 		}
 		u, right = graph.StopGradient(u), graph.StopGradient(right)
 		sigma := graph.ReduceAllSum(graph.Mul(u, graph.MatMul(k, right)))

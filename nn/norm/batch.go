@@ -5,6 +5,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
 
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -35,6 +36,12 @@ func NewBatch() Batch { return Batch{Momentum: 0.1, Epsilon: 1e-5, Unbiased: tru
 func (b Batch) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	batch := max(1, x.Shape().Dimensions[0]) * ops.DevicesOf(x.Graph()).Count
 	return Ghost{GroupSize: batch, Momentum: b.Momentum, Epsilon: b.Epsilon, Unbiased: b.Unbiased, Inference: b.Inference}.apply("norm.Batch", scope, x)
+}
+
+// entering is x as a normalisation gets it: checked, and seen.
+func entering(who string, scope *model.Scope, x *graph.Node) *graph.Node {
+	checkActivations(who, scope, x)
+	return pass.See(scope, pass.Norm, x)
 }
 
 // checkActivations panics unless x is [batch, ..., channels].

@@ -31,5 +31,5 @@
 // standardised by a hook of their own layer: linear.Standardization.
 //
 // Activations are x [batch, ..., channels]. Variables are scale and offset (trained), mean and variance (collected), and what the
-// table names. Layers know whether they train from scope.IsTraining. EvoNorm contains its activation: see Activated.
+// table names. Layers know whether they train from pass.Training. EvoNorm contains its activation: see Activated.
 package norm

@@ -7,6 +7,7 @@ import (
 	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -37,7 +38,7 @@ func NewEstimated() Estimated { return Estimated{Rate: 0.02, Epsilon: 1e-5} }
 
 // Apply normalises x.
 func (e Estimated) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
-	checkActivations("norm.Estimated", scope, x)
+	x = entering("norm.Estimated", scope, x)
 	if !(e.Rate >= 0 && e.Rate <= 1) {
 		Panicf("norm.Estimated %s: Rate is %v; it is the share of the new value in the estimate, in [0, 1]; use 0.02", scope.Scope(), e.Rate)
 	}
@@ -45,22 +46,25 @@ func (e Estimated) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	variance := state(scope, "variance", x, 1, channelsOf(x)...)
 	rate := state(scope, "rate", x, e.Rate)
 	scale, offset := affine(scope, x, channelsOf(x), channelShape(x))
-	if scope.IsTraining(x.Graph()) {
-		g := x.Graph()
-		wide, shape := graph.StopGradient(ops.Widen(x)), channelShape(x)
-		old, r := mean.NodeValue(g), rate.NodeValue(g)
-		toward := func(v *model.Variable, batch *graph.Node) {
-			before := v.NodeValue(g)
-			v.SetNodeValue(graph.Add(before, graph.Mul(r, graph.Sub(overDevices(graph.Reshape(batch, before.Shape().Dimensions...)), before))))
+
+	g, shape := x.Graph(), channelShape(x)
+	m, v := pass.Weight(mean, g), pass.Weight(variance, g)
+	if pass.Training(scope, g) {
+		wide := graph.StopGradient(ops.Widen(x))
+		r := pass.Weight(rate, g)
+		toward := func(before, batch *graph.Node) *graph.Node {
+			batch = overDevices(graph.Reshape(batch, before.Shape().Dimensions...))
+			return graph.Add(before, graph.Mul(r, graph.Sub(batch, before)))
 		}
-		toward(variance, ops.MeanSquare(graph.Sub(wide, graph.Reshape(old, shape...)), leading(x), nil))
+		v = toward(v, ops.MeanSquare(graph.Sub(wide, graph.Reshape(m, shape...)), leading(x), nil))
 		first, _ := ops.Moments(wide, leading(x), nil)
-		toward(mean, first)
+		m = toward(m, first)
+		pass.Move(scope, variance, v)
+		pass.Move(scope, mean, m)
 	}
-	current := func(v *model.Variable) *graph.Node {
-		return graph.StopGradient(graph.Reshape(v.NodeValue(x.Graph()), channelShape(x)...))
-	}
-	return graph.ConvertDType(normalise(x, scale, offset, current(mean), current(variance), e.Epsilon), x.DType())
+
+	current := func(v *graph.Node) *graph.Node { return graph.StopGradient(graph.Reshape(v, shape...)) }
+	return graph.ConvertDType(normalise(x, scale, offset, current(m), current(v), e.Epsilon), x.DType())
 }
 
 // Warning says what is odd about the options, or "".

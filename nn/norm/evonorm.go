@@ -8,6 +8,7 @@ import (
 	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -63,7 +64,7 @@ func (n EvoNorm) WithoutActivation(branchEnd bool) Layer {
 
 // Apply normalises and activates x.
 func (n EvoNorm) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
-	checkActivations("norm.EvoNorm", scope, x)
+	x = entering("norm.EvoNorm", scope, x)
 	if !strings.Contains(" B0 B1 B2 S0 S1 S2 ", " "+n.Kind+" ") {
 		Panicf("norm.EvoNorm %s: Kind is %q; use B0, B1, B2, S0, S1 or S2", scope.Scope(), n.Kind)
 	}
@@ -87,7 +88,7 @@ func (n EvoNorm) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 // slope is v, the trained factor inside S0 and B0.
 func (n EvoNorm) slope(scope *model.Scope, x *graph.Node) *graph.Node {
 	v := param.Variable(scope, "v", param.Affine, stateType(x), param.Constant(1), channelsOf(x)...)
-	return graph.Reshape(v.NodeValue(x.Graph()), channelShape(x)...)
+	return graph.Reshape(pass.Weight(v, x.Graph()), channelShape(x)...)
 }
 
 // sample is the S series, with a gradient that keeps x and the deviations alone. With z = v x, a = sigmoid(z), s the root, P = dy x a / s
@@ -194,12 +195,12 @@ func (n EvoNorm) batchDenominator(scope *model.Scope, x *graph.Node) *graph.Node
 	}
 	running := state(scope, "variance", x, 1, channelsOf(x)...)
 	var variance *graph.Node
-	if scope.IsTraining(x.Graph()) {
+	if pass.Training(scope, x.Graph()) {
 		_, variance = ops.Moments(x, leading(x), nil)
 		stats := ops.GatherAcross(graph.Reshape(variance, 1, channelsOf(x)[0]))
-		running.SetNodeValue(RunningUpdate(1-n.Decay, running.NodeValue(x.Graph()), stats))
+		pass.Move(scope, running, RunningUpdate(1-n.Decay, pass.Weight(running, x.Graph()), stats))
 	} else {
-		variance = graph.Reshape(running.NodeValue(x.Graph()), channelShape(x)...)
+		variance = graph.Reshape(pass.Weight(running, x.Graph()), channelShape(x)...)
 	}
 	root := func(square *graph.Node) *graph.Node { return graph.Sqrt(graph.AddScalar(square, n.Epsilon)) }
 	var right *graph.Node

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -201,7 +202,7 @@ func (n Genome) WithoutActivation(branchEnd bool) Layer {
 // Apply computes the layer.
 func (n Genome) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	const who = "norm.Genome"
-	checkActivations(who, scope, x)
+	x = entering(who, scope, x)
 	if err := n.Validate(); err != nil {
 		Panicf("%s %s: %v", who, scope.Scope(), err)
 	}
@@ -212,7 +213,7 @@ func (n Genome) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	wide := ops.Widen(x)
 	vector := func(name string, first float64) *graph.Node {
 		v := param.Variable(scope, name, param.Affine, stateType(x), param.Constant(first), channelsOf(x)...)
-		return graph.Reshape(v.NodeValue(x.Graph()), channelShape(x)...)
+		return graph.Reshape(pass.Weight(v, x.Graph()), channelShape(x)...)
 	}
 	ones := make([]int, x.Rank())
 	for i := range ones {
@@ -302,10 +303,11 @@ func (n Genome) aggregate(scope *model.Scope, statistic, set string, a *graph.No
 		first = 0
 	}
 	running := state(scope, "running", a, first, channelsOf(a)...)
-	if !scope.IsTraining(a.Graph()) {
-		return root(graph.Reshape(running.NodeValue(a.Graph()), channelShape(a)...))
+	if !pass.Training(scope, a.Graph()) {
+		return root(graph.Reshape(pass.Weight(running, a.Graph()), channelShape(a)...))
 	}
 	m := moment(a, leading(a))
-	running.SetNodeValue(RunningUpdate(1-n.Decay, running.NodeValue(a.Graph()), ops.GatherAcross(graph.Reshape(m, 1, channelsOf(a)[0]))))
+	stats := ops.GatherAcross(graph.Reshape(m, 1, channelsOf(a)[0]))
+	pass.Move(scope, running, RunningUpdate(1-n.Decay, pass.Weight(running, a.Graph()), stats))
 	return root(m)
 }

@@ -5,6 +5,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
 
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -53,14 +54,14 @@ func (g Ghost) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 
 // apply is Apply under the name of the layer the user sees.
 func (g Ghost) apply(who string, scope *model.Scope, x *graph.Node) *graph.Node {
-	checkActivations(who, scope, x)
+	x = entering(who, scope, x)
 	if g.GroupSize < 1 {
 		Panicf("%s %s: GroupSize is %d; use at least 1", who, scope.Scope(), g.GroupSize)
 	}
 	running := newRunning(who, scope, x, channelsOf(x)[0], g.Momentum, g.Unbiased)
 	channels := channelsOf(x)
 	var y *graph.Node
-	if scope.IsTraining(x.Graph()) {
+	if pass.Training(scope, x.Graph()) {
 		scale, offset := affine(scope, x, channels, append([]int{1}, channelShape(x)...)) // with an axis for the groups
 		y = g.train(who, scope, x, scale, offset, running)
 	} else {

@@ -31,7 +31,7 @@ func NewGroup() Group { return Group{Groups: 32, Fallback: true, Epsilon: 1e-5} 
 
 // Apply normalises x.
 func (g Group) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
-	checkActivations("norm.Group", scope, x)
+	x = entering("norm.Group", scope, x)
 	n := pairedGroups("norm.Group", scope, x, g.Groups, g.Fallback)
 	scale, offset := affine(scope, x, channelsOf(x), channelShape(x))
 	return graph.ConvertDType(inGroups(ops.Widen(x), scale, offset, n, g.Epsilon), x.DType())

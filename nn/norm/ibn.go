@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
 
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -40,7 +41,7 @@ func NewIBN() IBN { return IBN{Ratio: 0.5, Order: "in_first", Momentum: 0.1, Eps
 // A channel of the batch part pools the statistics of examples over the batch; see pooledMoments.
 func (n IBN) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	const who = "norm.IBN"
-	checkActivations(who, scope, x)
+	x = entering(who, scope, x)
 	checkPositions(who, scope, x)
 	channels := channelsOf(x)[0]
 	instance, batch := n.parts(scope, channels)
@@ -59,7 +60,7 @@ func (n IBN) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		d := v.Shape().Dimensions
 		return graph.Where(graph.BroadcastToDims(own, d...), v, graph.BroadcastToDims(pooled, d...))
 	}
-	if scope.IsTraining(g) {
+	if pass.Training(scope, g) {
 		mean, variance := pooledMoments(wide, overBatch)
 		part := func(v *graph.Node) *graph.Node { // of the first example: they are all the same
 			v = graph.SliceAxis(graph.SliceAxis(v, 0, graph.AxisRange(0, 1)), -1, graph.AxisRange(batch[0], batch[1]))
@@ -78,7 +79,7 @@ func (n IBN) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	}
 	mean, variance := ops.Moments(wide, positions(x), nil)
 	choose := func(v *graph.Node, of *model.Variable) *graph.Node { // the example's own, or the running values
-		collected := of.NodeValue(g)
+		collected := pass.Weight(of, g)
 		rest := graph.Zeros(g, shapes.Make(collected.DType(), instance[1]-instance[0]))
 		both := []*graph.Node{rest, collected}
 		if batch[0] == 0 {

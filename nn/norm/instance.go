@@ -27,7 +27,7 @@ func NewInstance() Instance { return Instance{Epsilon: 1e-5} }
 
 // Apply normalises x.
 func (n Instance) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
-	checkActivations("norm.Instance", scope, x)
+	x = entering("norm.Instance", scope, x)
 	checkPositions("norm.Instance", scope, x)
 	scale, offset := affine(scope, x, channelsOf(x), channelShape(x))
 	y, _, _ := ops.Normalize(x, scale, offset, positions(x), n.Epsilon)

@@ -40,7 +40,7 @@ func NewLayerNorm(axes ...int) LayerNorm { return LayerNorm{Axes: axes, Epsilon:
 
 // Apply normalises x.
 func (l LayerNorm) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
-	checkActivations("norm.LayerNorm", scope, x)
+	x = entering("norm.LayerNorm", scope, x)
 	dims, broadcast := axesShape("norm.LayerNorm", scope, x, l.Axes)
 	scale, offset := affine(scope, x, dims, broadcast, without(l.NoScale, "scale"), without(l.NoOffset, "offset"))
 	if l.OutsideRoot {

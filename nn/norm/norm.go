@@ -7,6 +7,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 )
 
 // Layer normalises activations x [batch, ..., channels]; the result has x's shape and dtype.
@@ -80,7 +81,7 @@ func affine(scope *model.Scope, x *graph.Node, dims, broadcast []int, options ..
 			return nil
 		}
 		v := param.Variable(scope, name, param.Affine, stateType(x), first[name], dims...)
-		return graph.Reshape(v.NodeValue(x.Graph()), broadcast...)
+		return graph.Reshape(pass.Weight(v, x.Graph()), broadcast...)
 	}
 	return get("scale"), get("offset")
 }

@@ -10,6 +10,7 @@ import (
 	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -73,7 +74,7 @@ func (p Power) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 // the statistics. It is normalised all the same.
 func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.Node {
 	const who = "norm.Power"
-	checkActivations(who, scope, x)
+	x = entering(who, scope, x)
 	p.check(who, scope)
 	g := x.Graph()
 	counts := counted(who, scope, x, padding)
@@ -86,7 +87,7 @@ func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.No
 	shape := channelShape(x)
 	scale, offset := affine(scope, x, channelsOf(x), shape)
 	phi := state(scope, "variance", x, 1, channelsOf(x)...)
-	running := graph.Reshape(phi.NodeValue(g), shape...)
+	running := graph.Reshape(pass.Weight(phi, g), shape...)
 	var nu, iterations *model.Variable // declared at inference too, so that every graph has the same variables
 	if p.Variant != "v" {
 		nu = state(scope, "ema_gz", x, 0, channelsOf(x)...)
@@ -97,12 +98,12 @@ func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.No
 	inverse := func(square *graph.Node) *graph.Node {
 		return graph.Reciprocal(graph.Sqrt(graph.AddScalar(square, p.Epsilon)))
 	}
-	if !scope.IsTraining(g) {
+	if !pass.Training(scope, g) {
 		return graph.ConvertDType(scaled(graph.Mul(wide, inverse(running)), scale, offset), x.DType())
 	}
 	if p.Variant == "v" {
 		batch := ops.MeanSquare(wide, leading(x), counts)
-		phi.SetNodeValue(graph.Reshape(p.moved(running, overDevices(graph.StopGradient(batch))), channelsOf(x)...))
+		pass.Move(scope, phi, graph.Reshape(p.moved(running, overDevices(graph.StopGradient(batch))), channelsOf(x)...))
 		return graph.ConvertDType(scaled(graph.Mul(wide, inverse(batch)), scale, offset), x.DType())
 	}
 	batch := squareOfAll(graph.StopGradient(wide), counts)
@@ -110,8 +111,8 @@ func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.No
 	next := running
 	backward := inverse(running)
 	if p.Variant == "running" {
-		before := iterations.NodeValue(g)
-		iterations.SetNodeValue(graph.OnePlus(before))
+		before := pass.Weight(iterations, g)
+		pass.Move(scope, iterations, graph.OnePlus(before))
 		step := graph.ConvertDType(before, running.DType())
 		warming := graph.LessThan(step, graph.Scalar(g, step.DType(), float64(p.Warmup)))   // this step is number step+1 <= Warmup
 		average := graph.LessThan(step, graph.Scalar(g, step.DType(), float64(p.Warmup-1))) // step+1 < Warmup
@@ -126,11 +127,12 @@ func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.No
 			backward = inverse(denominator)
 		}
 	}
-	phi.SetNodeValue(graph.Reshape(p.moved(next, batch), channelsOf(x)...))
+	pass.Move(scope, phi, graph.Reshape(p.moved(next, batch), channelsOf(x)...))
+	now := pass.Of(g) // the gradient is built when this pass is over
 	z := graph.StopGradient(graph.Mul(wide, inverse(denominator)))
 	y := ops.CustomGradient(graph.StopGradient(scaled(z, scale, offset)), []*graph.Node{wide, scale, offset}, func(dy *graph.Node) []*graph.Node {
 		grad := graph.Mul(dy, scale)
-		old := graph.Reshape(nu.NodeValue(g), shape...)
+		old := graph.Reshape(now.Weight(nu), shape...)
 		mean := func(v *graph.Node) *graph.Node {
 			return overDevices(graph.ReduceAndKeep(v, graph.ReduceMean, leading(x)...))
 		}
@@ -144,7 +146,7 @@ func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.No
 			dx = graph.Mul(a, backward)
 			moved = graph.Add(old, mean(graph.Mul(a, z)))
 		}
-		nu.SetNodeValue(graph.Reshape(moved, channelsOf(x)...))
+		now.Move(scope, nu, graph.Reshape(moved, channelsOf(x)...))
 		return []*graph.Node{dx, sumOver(graph.Mul(dy, z), leading(x)), sumOver(dy, leading(x))}
 	})
 	return graph.ConvertDType(y, x.DType())

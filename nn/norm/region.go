@@ -12,6 +12,7 @@ import (
 	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -170,11 +171,12 @@ func NewRegionBasic() RegionBasic { return RegionBasic{Region: NewRegion()} }
 
 // ApplyHole normalises x with the hole.
 func (r RegionBasic) ApplyHole(scope *model.Scope, x, mask *graph.Node) *graph.Node {
+	x = pass.See(scope, pass.Norm, x)
 	hole := r.Hole(x, mask)
 	y := ops.Widen(r.normalize("norm.RegionBasic "+scope.Scope(), x, hole))
 	affine := func(name string) *graph.Node {
 		v := param.Variable(scope, name, param.Affine, stateType(x), param.Constant(0), channelsOf(x)...)
-		return graph.BroadcastToDims(graph.Reshape(v.NodeValue(x.Graph()), channelShape(x)...), x.Shape().Dimensions...)
+		return graph.BroadcastToDims(graph.Reshape(pass.Weight(v, x.Graph()), channelShape(x)...), x.Shape().Dimensions...)
 	}
 	here := graph.BroadcastToDims(hole, x.Shape().Dimensions...)
 	inside, outside := affine("inside_offset"), affine("outside_offset")
@@ -225,7 +227,7 @@ func NewRegionLearned() RegionLearned {
 // Apply normalises x.
 func (r RegionLearned) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	const who = "norm.RegionLearned"
-	checkActivations(who, scope, x)
+	x = entering(who, scope, x)
 	if x.Rank() != 4 {
 		Panicf("%s %s: x is %s; want images [batch, height, width, channels]", who, scope.Scope(), x.Shape())
 	}
@@ -245,10 +247,11 @@ func (r RegionLearned) Maps(scope *model.Scope, x *graph.Node) (importance, regi
 	conv := func(name string, x *graph.Node, bias bool) *graph.Node {
 		at, cin := scope.In("%s", name), x.Shape().Dimensions[3]
 		kernel := param.Variable(at, "kernel", param.Kernel, stateType(x), param.LeCunNormal(r.Kernel*r.Kernel*cin), r.Kernel, r.Kernel, cin, 1)
-		y := ops.Conv{Padding: [2][2]int{pad, pad}}.Apply(x, kernel.NodeValue(x.Graph()))
+		x = pass.See(at, pass.Input, x)
+		y := ops.Conv{Padding: [2][2]int{pad, pad}}.Apply(x, pass.See(at, pass.Kernel, pass.Weight(kernel, x.Graph())))
 		if bias {
 			b := param.Variable(at, "bias", param.Affine, stateType(x), param.Constant(0), 1)
-			y = graph.Add(y, graph.Reshape(b.NodeValue(x.Graph()), 1, 1, 1, 1))
+			y = graph.Add(y, graph.Reshape(pass.Weight(b, x.Graph()), 1, 1, 1, 1))
 		}
 		return y
 	}

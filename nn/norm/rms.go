@@ -5,6 +5,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -27,9 +28,9 @@ func NewRMS(axes ...int) RMS { return RMS{Axes: axes, Epsilon: 1e-6} }
 
 // Apply normalises x.
 func (r RMS) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
-	checkActivations("norm.RMS", scope, x)
+	x = entering("norm.RMS", scope, x)
 	dims, broadcast := axesShape("norm.RMS", scope, x, r.Axes)
 	scale := param.Variable(scope, "scale", param.Affine, stateType(x), param.Constant(1), dims...)
-	y := ops.NormalizeRMS(x, graph.Reshape(scale.NodeValue(x.Graph()), broadcast...), r.Axes, r.Epsilon)
+	y := ops.NormalizeRMS(x, graph.Reshape(pass.Weight(scale, x.Graph()), broadcast...), r.Axes, r.Epsilon)
 	return graph.ConvertDType(y, x.DType())
 }

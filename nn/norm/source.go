@@ -9,6 +9,7 @@ import (
 	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -89,8 +90,8 @@ func overDevices(statistic *graph.Node) *graph.Node {
 
 // values returns the running values, shaped to broadcast against x.
 func (r *Running) values(x *graph.Node) (mean, variance *graph.Node) {
-	broadcast := channelShape(x)
-	return graph.Reshape(r.mean.NodeValue(x.Graph()), broadcast...), graph.Reshape(r.variance.NodeValue(x.Graph()), broadcast...)
+	g, broadcast := x.Graph(), channelShape(x)
+	return graph.Reshape(pass.Weight(r.mean, g), broadcast...), graph.Reshape(pass.Weight(r.variance, g), broadcast...)
 }
 
 // collect moves the running values by the statistics of groups of count values a channel each: means and biased variances
@@ -100,8 +101,8 @@ func (r *Running) collect(means, variances *graph.Node, count int) {
 		variances = graph.MulScalar(variances, float64(count)/float64(count-1))
 	}
 	g := means.Graph()
-	r.mean.SetNodeValue(RunningUpdate(r.Momentum, r.mean.NodeValue(g), means))
-	r.variance.SetNodeValue(RunningUpdate(r.Momentum, r.variance.NodeValue(g), variances))
+	pass.Move(r.scope, r.mean, RunningUpdate(r.Momentum, pass.Weight(r.mean, g), means))
+	pass.Move(r.scope, r.variance, RunningUpdate(r.Momentum, pass.Weight(r.variance, g), variances))
 }
 
 // RunningUpdate moves running values [channels] by the statistics of n groups [n, channels], one after the other:

@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
 
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -82,7 +83,7 @@ func (u Unified) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 // the statistics. It is normalised all the same.
 func (u Unified) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.Node {
 	const who = "norm.Unified"
-	checkActivations(who, scope, x)
+	x = entering(who, scope, x)
 	if u.Window < 1 || u.GradientWindow < 1 {
 		Panicf("%s %s: windows are %d and %d; use at least 1", who, scope.Scope(), u.Window, u.GradientWindow)
 	}
@@ -101,11 +102,12 @@ func (u Unified) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.
 	scale, offset := affine(scope, x, channelsOf(x), shape)
 	v := u.state(scope, x)
 	root := func(square *graph.Node) *graph.Node { return graph.Sqrt(graph.AddScalar(square, u.Epsilon)) }
-	if !scope.IsTraining(g) {
-		y := graph.Mul(wide, graph.Reciprocal(graph.Reshape(root(v.running.NodeValue(g)), shape...)))
+	if !pass.Training(scope, g) {
+		y := graph.Mul(wide, graph.Reciprocal(graph.Reshape(root(pass.Weight(v.running, g)), shape...)))
 		return graph.ConvertDType(scaled(y, scale, offset), x.DType())
 	}
-	s := u.forward(v, graph.Reshape(squareOfAll(graph.StopGradient(wide), counts), channelsOf(x)...))
+	now := pass.Of(g) // the gradient is built when this pass is over
+	s := u.forward(scope, v, graph.Reshape(squareOfAll(graph.StopGradient(wide), counts), channelsOf(x)...))
 	inverse := graph.Reshape(graph.Reciprocal(root(s.variance)), shape...)
 	z := graph.StopGradient(graph.Mul(wide, inverse))
 	ratio := graph.Reshape(s.ratio, shape...)
@@ -113,7 +115,7 @@ func (u Unified) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.
 		scaledDy := graph.Mul(dy, ratio)
 		grad := graph.Mul(scaledDy, scale)
 		gz := overDevices(graph.ReduceAndKeep(graph.Mul(grad, z), graph.ReduceMean, leading(x)...))
-		q := u.backward(v, s, graph.Reshape(gz, channelsOf(x)...))
+		q := u.backward(now, scope, v, s, graph.Reshape(gz, channelsOf(x)...))
 		dx := graph.Mul(graph.Sub(grad, graph.Mul(graph.Reshape(q, shape...), z)), inverse)
 		return []*graph.Node{dx, sumOver(graph.Mul(scaledDy, z), leading(x)), sumOver(dy, leading(x))}
 	})
@@ -148,15 +150,15 @@ type unifiedStep struct {
 }
 
 // forward moves the forward part of the state by the batch's mean square x2 [channels].
-func (u Unified) forward(v unifiedState, x2 *graph.Node) unifiedStep {
+func (u Unified) forward(scope *model.Scope, v unifiedState, x2 *graph.Node) unifiedStep {
 	g := x2.Graph()
-	number := graph.OnePlus(v.iterations.NodeValue(g))
-	v.iterations.SetNodeValue(number)
+	number := graph.OnePlus(pass.Weight(v.iterations, g))
+	pass.Move(scope, v.iterations, number)
 	s := unifiedStep{number: number}
-	old := v.running.NodeValue(g)
+	old := pass.Weight(v.running, g)
 	atMost := func(limit int) *graph.Node { return graph.LessOrEqual(number, graph.Const(g, int32(limit))) }
 	s.skip = graph.Const(g, u.Window <= 1)
-	before := v.window.NodeValue(g)
+	before := pass.Weight(v.window, g)
 	squares := inSlot(before, number, x2)
 	geometric := func(w *graph.Node) *graph.Node { return graph.Exp(graph.ReduceMean(graph.Log(w), 0)) }
 	if u.Filter {
@@ -167,36 +169,36 @@ func (u Unified) forward(v unifiedState, x2 *graph.Node) unifiedStep {
 		gap := graph.ReduceAllMax(graph.Sub(graph.ReduceMean(squares, 0), geometric(squares)))
 		outlier := graph.LogicalAnd(graph.GreaterThan(gap, bound), graph.LogicalNot(atMost(u.Warmup-1)))
 		squares = selected(outlier, inSlot(before, number, old), squares)
-		v.skips.SetNodeValue(graph.Add(v.skips.NodeValue(g), graph.ConvertDType(outlier, dtypes.Int32)))
+		pass.Move(scope, v.skips, graph.Add(pass.Weight(v.skips, g), graph.ConvertDType(outlier, dtypes.Int32)))
 		s.skip = graph.LogicalOr(s.skip, outlier)
 	}
-	v.window.SetNodeValue(squares)
-	v.skipped.SetNodeValue(graph.ConvertDType(s.skip, dtypes.Int32))
+	pass.Move(scope, v.window, squares)
+	pass.Move(scope, v.skipped, graph.ConvertDType(s.skip, dtypes.Int32))
 	plain := graph.LogicalOr(graph.LogicalOr(atMost(u.Window), atMost(u.Warmup-1)), s.skip)
 	s.variance = selected(plain, x2, geometric(squares))
 	ratio := graph.Sqrt(graph.Div(graph.AddScalar(s.variance, u.Epsilon), graph.AddScalar(old, u.Epsilon)))
 	ratio = graph.MinScalar(graph.MaxScalar(ratio, 0.2), 5.0)
 	s.ratio = selected(graph.LogicalOr(atMost(max(u.Floor, u.Warmup)), s.skip), graph.OnesLike(ratio), ratio)
-	v.ratio.SetNodeValue(s.ratio)
+	pass.Move(scope, v.ratio, s.ratio)
 	moved := graph.Add(graph.MulScalar(old, u.Momentum), graph.MulScalar(s.variance, 1-u.Momentum))
 	if u.ProtectRunning {
 		moved = selected(s.skip, old, moved)
 	}
-	v.running.SetNodeValue(moved)
+	pass.Move(scope, v.running, moved)
 	return s
 }
 
 // backward moves the gradient's part of the state by gz [channels] and returns q.
-func (u Unified) backward(v unifiedState, s unifiedStep, gz *graph.Node) (q *graph.Node) {
+func (u Unified) backward(now pass.Now, scope *model.Scope, v unifiedState, s unifiedStep, gz *graph.Node) (q *graph.Node) {
 	g := gz.Graph()
-	ema := v.ema.NodeValue(g)
-	window := inSlot(v.gradientWindow.NodeValue(g), s.number, selected(s.skip, ema, gz))
-	v.gradientWindow.SetNodeValue(window)
+	ema := now.Weight(v.ema)
+	window := inSlot(now.Weight(v.gradientWindow), s.number, selected(s.skip, ema, gz))
+	now.Move(scope, v.gradientWindow, window)
 	atMost := func(limit int) *graph.Node { return graph.LessOrEqual(s.number, graph.Const(g, int32(limit))) }
 	plain := graph.LogicalOr(graph.LogicalOr(atMost(u.GradientWindow), atMost(u.Warmup-1)), s.skip)
 	mean := selected(plain, gz, graph.ReduceMean(window, 0))
 	moved := graph.Add(graph.MulScalar(ema, u.Momentum), graph.MulScalar(mean, 1-u.Momentum))
-	v.ema.SetNodeValue(moved)
+	now.Move(scope, v.ema, moved)
 	return selected(s.skip, mean, moved)
 }
 

@@ -28,7 +28,7 @@ func NewGRU(hidden int) GRU { return GRU{Hidden: hidden, InitScale: 1} }
 
 // Apply runs the layer over x.
 func (l GRU) Apply(scope *model.Scope, x *graph.Node, in Inputs) Outputs {
-	check("rnn.GRU", scope, x, l.Hidden, 1)
+	x = entering("rnn.GRU", scope, x, l.Hidden, 1)
 	same := func(v *graph.Node) *graph.Node { return v }
 	return gru("rnn.GRU", scope, x, in, l.Sequence, l.Hidden, l.InitScale, func(weights, string) func(v *graph.Node) *graph.Node { return same })
 }

@@ -30,7 +30,7 @@ func NewLNGRU(hidden int) LNGRU { return LNGRU{Hidden: hidden, Epsilon: 1e-5, In
 
 // Apply runs the layer over x.
 func (l LNGRU) Apply(scope *model.Scope, x *graph.Node, in Inputs) Outputs {
-	check("rnn.LNGRU", scope, x, l.Hidden, 2)
+	x = entering("rnn.LNGRU", scope, x, l.Hidden, 2)
 	return gru("rnn.LNGRU", scope, x, in, l.Sequence, l.Hidden, l.InitScale, func(w weights, name string) func(v *graph.Node) *graph.Node {
 		return w.norm(name, l.NoNormOffset, l.Epsilon)
 	})

@@ -35,7 +35,7 @@ func NewLNLSTM(hidden int) LNLSTM { return LNLSTM{Hidden: hidden, Epsilon: 1e-5,
 // Apply runs the layer over x.
 func (l LNLSTM) Apply(scope *model.Scope, x *graph.Node, in Inputs) Outputs {
 	const who = "rnn.LNLSTM"
-	check(who, scope, x, l.Hidden, 2)
+	x = entering(who, scope, x, l.Hidden, 2)
 	w := weights{scope, x, l.InitScale}
 	kernel, recurrent, bias := w.input("kernel", 4*l.Hidden), w.recurrent("recurrent", l.Hidden, 4), w.bias("bias", 4*l.Hidden)
 	normX, normH, normC := w.norm("norm_x", l.NoNormOffset, l.Epsilon), w.norm("norm_h", l.NoNormOffset, l.Epsilon), w.norm("norm_c", l.NoNormOffset, l.Epsilon)

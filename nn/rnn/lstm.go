@@ -28,7 +28,7 @@ func NewLSTM(hidden int) LSTM { return LSTM{Hidden: hidden, InitScale: 1} }
 // Apply runs the layer over x.
 func (l LSTM) Apply(scope *model.Scope, x *graph.Node, in Inputs) Outputs {
 	const who = "rnn.LSTM"
-	check(who, scope, x, l.Hidden, 1)
+	x = entering(who, scope, x, l.Hidden, 1)
 	w := weights{scope, x, l.InitScale}
 	kernel, recurrent, bias := w.input("kernel", 4*l.Hidden), w.recurrent("recurrent", l.Hidden, 4), w.bias("bias", 4*l.Hidden)
 	return l.run(who, scope, x, in, cell{

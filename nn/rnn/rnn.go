@@ -25,6 +25,7 @@ import (
 	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -153,14 +154,15 @@ func sameDims(x *graph.Node, dims ...int) bool {
 	return true
 }
 
-// check panics unless x is a sequence and the layer has a size.
-func check(who string, scope *model.Scope, x *graph.Node, hidden, least int) {
+// entering is x as a cell gets it: checked for being a sequence, with the layer's size, and seen.
+func entering(who string, scope *model.Scope, x *graph.Node, hidden, least int) *graph.Node {
 	if x.Rank() != 3 || !x.DType().IsFloat() || x.Shape().Size() == 0 {
 		Panicf("%s %s: x is %s; want floats [batch, time, features], or [time, batch, features] with TimeMajor", who, scope.Scope(), x.Shape())
 	}
 	if hidden < least {
 		Panicf("%s %s: Hidden is %d; use at least %d", who, scope.Scope(), hidden, least)
 	}
+	return pass.See(scope, pass.Input, x)
 }
 
 // weights makes the variables of a cell.
@@ -177,29 +179,34 @@ func (w weights) dtype() dtypes.DType {
 	return dtypes.Float32
 }
 
-func (w weights) node(v *model.Variable) *graph.Node {
-	return graph.ConvertDType(v.NodeValue(w.x.Graph()), w.x.DType())
+// kernel is a kernel of the cell. A cell has several, so each is seen under a scope of its own name.
+func (w weights) kernel(name string, init param.Init, dims ...int) *graph.Node {
+	v := param.Variable(w.scope, name, param.Kernel, w.dtype(), param.Scaled(w.scale, init), dims...)
+	seen := pass.See(w.scope.At("%s", name), pass.Kernel, pass.Weight(v, w.x.Graph()))
+	return graph.ConvertDType(seen, w.x.DType())
 }
 
 // input is a kernel [features, n].
 func (w weights) input(name string, n int) *graph.Node {
 	features := w.x.Shape().Dimensions[2]
-	return w.node(param.Variable(w.scope, name, param.Kernel, w.dtype(), param.Scaled(w.scale, param.LeCunNormal(features)), features, n))
+	return w.kernel(name, param.LeCunNormal(features), features, n)
 }
 
 // recurrent is a kernel [hidden, gates hidden].
 func (w weights) recurrent(name string, hidden, gates int) *graph.Node {
-	return w.node(param.Variable(w.scope, name, param.Kernel, w.dtype(), param.Scaled(w.scale, param.Orthogonal(hidden)), hidden, gates*hidden))
+	return w.kernel(name, param.Orthogonal(hidden), hidden, gates*hidden)
 }
 
 func (w weights) bias(name string, n int) *graph.Node {
-	return w.node(param.Variable(w.scope, name, param.Affine, w.dtype(), param.Constant(0), n))
+	v := param.Variable(w.scope, name, param.Affine, w.dtype(), param.Constant(0), n)
+	return graph.ConvertDType(pass.Weight(v, w.x.Graph()), w.x.DType())
 }
 
 // norm is layer normalisation over the last axis of v, with a scale and, unless noOffset, an offset of its own.
 func (w weights) norm(name string, noOffset bool, epsilon float64) func(v *graph.Node) *graph.Node {
 	at := w.scope.In("%s", name)
 	return func(v *graph.Node) *graph.Node {
+		v = pass.See(at, pass.Norm, v)
 		d := v.Shape().Dimensions
 		n := d[len(d)-1]
 		shape := make([]int, v.Rank())
@@ -208,7 +215,8 @@ func (w weights) norm(name string, noOffset bool, epsilon float64) func(v *graph
 		}
 		shape[len(shape)-1] = n
 		get := func(name string, first float64) *graph.Node {
-			return graph.Reshape(param.Variable(at, name, param.Affine, w.dtype(), param.Constant(first), n).NodeValue(v.Graph()), shape...)
+			variable := param.Variable(at, name, param.Affine, w.dtype(), param.Constant(first), n)
+			return graph.Reshape(pass.Weight(variable, v.Graph()), shape...)
 		}
 		var offset *graph.Node
 		if !noOffset {
