@@ -95,8 +95,8 @@ func (m Manifest) Validate() error {
 		return fmt.Errorf("input_shape is %v; every side must be at least 1", m.InputShape)
 	case !(m.Calibration.Temperature > 0) || math.IsInf(m.Calibration.Temperature, 0) || math.IsInf(1/m.Calibration.Temperature, 0):
 		return fmt.Errorf("calibration.temperature is %v; it must be above 0 (1 leaves the logits alone)", m.Calibration.Temperature)
-	case len(m.Labels) != m.Network.OutputClasses():
-		return fmt.Errorf("labels has %d names, the network has %d outputs; give one name per output", len(m.Labels), m.Network.OutputClasses())
+	case len(m.Labels) != m.Network.Outputs():
+		return fmt.Errorf("labels has %d names, the network has %d outputs; give one name per output", len(m.Labels), m.Network.Outputs())
 	}
 	if _, err := untrusted.Bytes("input_shape", 4, m.InputShape...); err != nil {
 		return err

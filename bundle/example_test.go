@@ -26,7 +26,7 @@ func Example() {
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 
 	// An untrained network; train.Run returns a trained one.
-	network := zoo.Choice{Network: zoo.NewMLP().WithClasses(2)}
+	network := zoo.Choice{Network: zoo.NewMLP().WithOutputs(2)}
 	b := &bundle.Bundle{Manifest: bundle.NewManifest(network, []int{4, 4, 1}, []string{"cat", "dog"}), Store: model.NewStore()}
 	if err := b.Declare(e.Backend); err != nil {
 		log.Fatal(err)

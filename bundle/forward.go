@@ -57,7 +57,7 @@ func (b *Bundle) NewForward(e *engine.Engine, batch int) (*Forward, error) {
 		exec:    exec,
 		shape:   append([]int{batch}, b.Manifest.InputShape...),
 		size:    b.Manifest.size(),
-		classes: b.Manifest.Network.OutputClasses(),
+		classes: b.Manifest.Network.Outputs(),
 		name:    b.Manifest.Name,
 	}
 	if _, err := exec.Compile(shapes.Make(dtypes.Float32, f.shape...)); err != nil {

@@ -25,7 +25,7 @@ type mergeNet struct {
 }
 
 func newMergeNet(at Place, network zoo.Network, shape []int, seed uint64) (*mergeNet, error) {
-	labels := make([]string, network.OutputClasses())
+	labels := make([]string, network.Outputs())
 	for i := range labels {
 		labels[i] = fmt.Sprint(i)
 	}

@@ -50,7 +50,7 @@ func TestEveryNumberOfARecipe(t *testing.T) {
 			network, err = r.network()
 		}
 		if err == nil {
-			network.Network = network.WithClasses(len(label))
+			network.Network = network.WithOutputs(len(label))
 			m := bundle.NewManifest(network, []int{16, 16, 1}, label)
 			_, err = newState(r, &bundle.Bundle{Manifest: m, Store: model.NewStore()}, e.Backend)
 		}

@@ -157,7 +157,7 @@ func (l *loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 		return bundle.Manifest{}, err
 	}
 	info := l.material.train.set.Info()
-	network.Network = network.WithClasses(len(info.Classes)) // the data decide
+	network.Network = network.WithOutputs(len(info.Classes)) // the data decide
 	m := bundle.NewManifest(network, info.Shape, info.Classes)
 	m.Name = l.recipe.Name
 	if m.Preprocess, err = preprocess(ctx, l.recipe, l.material.train.set); err != nil {

@@ -35,11 +35,14 @@ func (c CNN) Validate() error {
 	return errors.Join(append(errs, validate("cnn", c.Classes, c.Norm, c.Activation))...)
 }
 
-// OutputClasses is the number of classes.
-func (c CNN) OutputClasses() int { return c.Classes }
+// Task is Classify.
+func (CNN) Task() Task { return Classify }
 
-// WithClasses returns the same network for another number of classes.
-func (c CNN) WithClasses(classes int) Network { c.Classes = classes; return c }
+// Outputs is the number of classes.
+func (c CNN) Outputs() int { return c.Classes }
+
+// WithOutputs returns the same network for another number of classes.
+func (c CNN) WithOutputs(n int) Network { c.Classes = n; return c }
 
 // WithNorm returns the same network with another norm.
 func (c CNN) WithNorm(n norm.Layer) Network { c.Norm = norm.Choice{Layer: n}; return c }

@@ -50,11 +50,14 @@ func (c ConvNet) Validate() error {
 	return errors.Join(append(errs, validate("convnet", c.Classes, c.Norm, c.Activation))...)
 }
 
-// OutputClasses is the number of classes.
-func (c ConvNet) OutputClasses() int { return c.Classes }
+// Task is Classify.
+func (ConvNet) Task() Task { return Classify }
 
-// WithClasses returns the same network for another number of classes.
-func (c ConvNet) WithClasses(classes int) Network { c.Classes = classes; return c }
+// Outputs is the number of classes.
+func (c ConvNet) Outputs() int { return c.Classes }
+
+// WithOutputs returns the same network for another number of classes.
+func (c ConvNet) WithOutputs(n int) Network { c.Classes = n; return c }
 
 // WithNorm returns the same network with another norm.
 func (c ConvNet) WithNorm(n norm.Layer) Network { c.Norm = norm.Choice{Layer: n}; return c }

@@ -53,11 +53,14 @@ func (d DigitNet) Validate() error {
 	return errors.Join(append(errs, validate("digitnet", d.Classes, d.Norm, d.Activation))...)
 }
 
-// OutputClasses is the number of classes.
-func (d DigitNet) OutputClasses() int { return d.Classes }
+// Task is Classify.
+func (DigitNet) Task() Task { return Classify }
 
-// WithClasses returns the same network for another number of classes.
-func (d DigitNet) WithClasses(classes int) Network { d.Classes = classes; return d }
+// Outputs is the number of classes.
+func (d DigitNet) Outputs() int { return d.Classes }
+
+// WithOutputs returns the same network for another number of classes.
+func (d DigitNet) WithOutputs(n int) Network { d.Classes = n; return d }
 
 // WithNorm returns the same network with another norm.
 func (d DigitNet) WithNorm(n norm.Layer) Network { d.Norm = norm.Choice{Layer: n}; return d }

@@ -84,11 +84,14 @@ func (n EfficientNetLite) Validate() error {
 	return errors.Join(append(errs, validate("efficientnet-lite", n.Classes, n.Norm, n.Activation))...)
 }
 
-// OutputClasses is the number of classes.
-func (n EfficientNetLite) OutputClasses() int { return n.Classes }
+// Task is Classify.
+func (EfficientNetLite) Task() Task { return Classify }
 
-// WithClasses returns the same network for another number of classes.
-func (n EfficientNetLite) WithClasses(classes int) Network { n.Classes = classes; return n }
+// Outputs is the number of classes.
+func (n EfficientNetLite) Outputs() int { return n.Classes }
+
+// WithOutputs returns the same network for another number of classes.
+func (n EfficientNetLite) WithOutputs(classes int) Network { n.Classes = classes; return n }
 
 // WithNorm returns the same network with another norm.
 func (n EfficientNetLite) WithNorm(l norm.Layer) Network { n.Norm = norm.Choice{Layer: l}; return n }

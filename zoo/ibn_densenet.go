@@ -61,11 +61,14 @@ func (d IBNDenseNet) Validate() error {
 	return errors.Join(errs...)
 }
 
-// OutputClasses is the number of classes.
-func (d IBNDenseNet) OutputClasses() int { return d.Classes }
+// Task is Classify.
+func (IBNDenseNet) Task() Task { return Classify }
 
-// WithClasses returns the same network for another number of classes.
-func (d IBNDenseNet) WithClasses(classes int) Network { d.Classes = classes; return d }
+// Outputs is the number of classes.
+func (d IBNDenseNet) Outputs() int { return d.Classes }
+
+// WithOutputs returns the same network for another number of classes.
+func (d IBNDenseNet) WithOutputs(n int) Network { d.Classes = n; return d }
 
 // WithNorm returns the network as it is: where which norm stands is what it consists of.
 func (d IBNDenseNet) WithNorm(norm.Layer) Network { return d }

@@ -157,11 +157,14 @@ func (r IBNResNet) Warning() string {
 	return ""
 }
 
-// OutputClasses is the number of classes.
-func (r IBNResNet) OutputClasses() int { return r.Classes }
+// Task is Classify.
+func (IBNResNet) Task() Task { return Classify }
 
-// WithClasses returns the same network for another number of classes.
-func (r IBNResNet) WithClasses(classes int) Network { r.Classes = classes; return r }
+// Outputs is the number of classes.
+func (r IBNResNet) Outputs() int { return r.Classes }
+
+// WithOutputs returns the same network for another number of classes.
+func (r IBNResNet) WithOutputs(n int) Network { r.Classes = n; return r }
 
 // WithNorm returns the network as it is: where which norm stands is what it consists of.
 func (r IBNResNet) WithNorm(norm.Layer) Network { return r }

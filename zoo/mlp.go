@@ -35,11 +35,14 @@ func (m MLP) Validate() error {
 	return errors.Join(append(errs, validate("mlp", m.Classes, m.Norm, m.Activation))...)
 }
 
-// OutputClasses is the number of classes.
-func (m MLP) OutputClasses() int { return m.Classes }
+// Task is Classify.
+func (MLP) Task() Task { return Classify }
 
-// WithClasses returns the same network for another number of classes.
-func (m MLP) WithClasses(classes int) Network { m.Classes = classes; return m }
+// Outputs is the number of classes.
+func (m MLP) Outputs() int { return m.Classes }
+
+// WithOutputs returns the same network for another number of classes.
+func (m MLP) WithOutputs(n int) Network { m.Classes = n; return m }
 
 // WithNorm returns the same network with another norm.
 func (m MLP) WithNorm(n norm.Layer) Network { m.Norm = norm.Choice{Layer: n}; return m }

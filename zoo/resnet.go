@@ -53,11 +53,14 @@ func (r ResNet) Validate() error {
 	return errors.Join(append(errs, validate("resnet", r.Classes, r.Norm, r.Activation))...)
 }
 
-// OutputClasses is the number of classes.
-func (r ResNet) OutputClasses() int { return r.Classes }
+// Task is Classify.
+func (ResNet) Task() Task { return Classify }
 
-// WithClasses returns the same network for another number of classes.
-func (r ResNet) WithClasses(classes int) Network { r.Classes = classes; return r }
+// Outputs is the number of classes.
+func (r ResNet) Outputs() int { return r.Classes }
+
+// WithOutputs returns the same network for another number of classes.
+func (r ResNet) WithOutputs(n int) Network { r.Classes = n; return r }
 
 // WithNorm returns the same network with another norm.
 func (r ResNet) WithNorm(n norm.Layer) Network { r.Norm = norm.Choice{Layer: n}; return r }

@@ -61,11 +61,14 @@ func (r RNN) layer() rnn.Layer {
 	return nil
 }
 
-// OutputClasses is the number of classes.
-func (r RNN) OutputClasses() int { return r.Classes }
+// Task is Classify.
+func (RNN) Task() Task { return Classify }
 
-// WithClasses returns the same network for another number of classes.
-func (r RNN) WithClasses(classes int) Network { r.Classes = classes; return r }
+// Outputs is the number of classes.
+func (r RNN) Outputs() int { return r.Classes }
+
+// WithOutputs returns the same network for another number of classes.
+func (r RNN) WithOutputs(n int) Network { r.Classes = n; return r }
 
 // WithNorm returns the network as it is: its norms are those of the cell.
 func (r RNN) WithNorm(norm.Layer) Network { return r }

@@ -27,13 +27,22 @@ import (
 	"github.com/ballast-ml/ballast/ops"
 )
 
-// Network is a classifier.
+// Network turns examples into answers of its task.
 type Network interface {
-	Apply(scope *model.Scope, x *Node) *Node // x [batch, height, width, channels] or [batch, features] -> logits [batch, classes]
+	Apply(scope *model.Scope, x *Node) *Node // x [batch, ...] -> what Task says: a classifier's logits [batch, Outputs]
 	Validate() error                         // says what is wrong with the options, and the fix
-	OutputClasses() int                      // number of classes
-	WithClasses(classes int) Network         // the same network for another number of classes
+	Task() Task                              // what the answers are
+	Outputs() int                            // the size of an answer's last axis: classes, values, the vocabulary
+	WithOutputs(n int) Network               // the same network for another number of outputs
 	WithNorm(n norm.Layer) Network           // the same network with another norm
+}
+
+// Featured is a network in two parts: Apply is Head of Features. Both are given the network's scope, by At where they are
+// applied apart.
+type Featured interface {
+	Network
+	Features(scope *model.Scope, x *Node) *Node    // x -> what goes into the last layer [batch, features]
+	Head(scope *model.Scope, features *Node) *Node // the last layer, under the scope output
 }
 
 // OwnNorms is a network whose norms are part of what it is: WithNorm returns it as it is, and a recipe refuses a norm beside it.

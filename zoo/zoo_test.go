@@ -80,7 +80,7 @@ func forwardBackward(t *testing.T, e *engine.Engine, network zoo.Network, dims [
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := fmt.Sprint(out[0].Shape().Dimensions), fmt.Sprint([]int{dims[0], network.OutputClasses()}); got != want {
+	if got, want := fmt.Sprint(out[0].Shape().Dimensions), fmt.Sprint([]int{dims[0], network.Outputs()}); got != want {
 		t.Errorf("logits are %s, want %s", got, want)
 	}
 	for i, value := range out {
@@ -237,10 +237,10 @@ func TestChoice(t *testing.T) {
 func TestWith(t *testing.T) {
 	for _, kind := range zoo.All() {
 		original := kind.New()
-		classes := original.OutputClasses()
-		network := original.WithClasses(3).WithNorm(norm.Identity{})
-		if network.OutputClasses() != 3 || original.OutputClasses() != classes {
-			t.Errorf("%s: the copy has %d classes, want 3; the original %d, want %d", kind.Name, network.OutputClasses(), original.OutputClasses(), classes)
+		classes := original.Outputs()
+		network := original.WithOutputs(3).WithNorm(norm.Identity{})
+		if network.Outputs() != 3 || original.Outputs() != classes {
+			t.Errorf("%s: the copy has %d classes, want 3; the original %d, want %d", kind.Name, network.Outputs(), original.Outputs(), classes)
 		}
 		if _, own := network.(zoo.OwnNorms); own {
 			continue

@@ -167,7 +167,7 @@ func (a *app) runBundle(b *bundle.Bundle, arrays map[string]*npy.Array, batch in
 	if err != nil {
 		return nil, err
 	}
-	classes := b.Manifest.Network.OutputClasses()
+	classes := b.Manifest.Network.Outputs()
 	wide := make([]float64, len(logits))
 	for i, v := range logits {
 		wide[i] = float64(v)
