@@ -42,6 +42,7 @@
 //	GatherOneHot                 Where over one-hot, sum    same                         exact, and its gradient is dense anyway
 //	GatherRows                   Gather                     same
 //	ScatterAdd, ScatterUpdate    scatter-sum; selection     same                         order of equal indices is not defined
+//	ScatterDistinct              two scatter-sums           same                         there is no scatter that replaces with a gradient
 //	Cond                         both branches, Where       same                         If fails on XLA and has no gradient
 //	Loop                         unrolled                   same                         While has no gradient
 //	Random                       Threefry-2x32-20 in        same                         the engines' generators differ

@@ -104,6 +104,37 @@ func ScatterUpdate(x, indices, updates *graph.Node) *graph.Node {
 	return graph.Where(graph.BroadcastToDims(graph.Reshape(kept, wide...), x.Shape().Dimensions...), x, GatherRows(updates, limited(taken, m)))
 }
 
+// ScatterDistinct is ScatterUpdate for indices that name no row twice: y = x, then y[indices[j]] = updates[j], exactly. Its cost is
+// that of the rows and of copying x, where ScatterUpdate compares every row of x with every index. A negative index is left out, as
+// often as it is there; other shapes and rules are those of ScatterAdd. A row that is named twice gets neither value. Rows that are
+// replaced must be finite.
+func ScatterDistinct(x, indices, updates *graph.Node) *graph.Node {
+	checkScatter("ScatterDistinct", x, indices, updates)
+	n := x.Shape().Dimensions[0]
+	index := limited(indices, n)
+
+	wide := make([]int, x.Rank())
+	for i := range wide {
+		wide[i] = 1
+	}
+	wide[0] = index.Shape().Size()
+	out := graph.LessThan(indices, graph.ScalarZero(indices.Graph(), indices.DType()))
+	out = graph.BroadcastToDims(graph.Reshape(out, wide...), updates.Shape().Dimensions...)
+	kept := func(rows *graph.Node) *graph.Node { return graph.Where(out, graph.ZerosLike(rows), rows) }
+	add := func(x, rows *graph.Node) *graph.Node {
+		return graph.ScatterSum(x, graph.Reshape(index, index.Shape().Size(), 1), rows, false, false)
+	}
+
+	// Minus the old row is exactly 0, and plus the new one exactly that.
+	replaced := func(x, updates *graph.Node) *graph.Node {
+		return add(add(x, graph.Neg(kept(GatherRows(x, index)))), kept(updates))
+	}
+	y := replaced(graph.StopGradient(x), graph.StopGradient(updates))
+	return CustomGradient(y, []*graph.Node{x, updates}, func(v *graph.Node) []*graph.Node {
+		return []*graph.Node{replaced(v, graph.ZerosLike(updates)), kept(GatherRows(v, index))}
+	})
+}
+
 func checkScatter(what string, x, indices, updates *graph.Node) {
 	xd, ud := x.Shape().Dimensions, updates.Shape().Dimensions
 	fits := x.Rank() > 0 && indices.Rank() == 1 && indices.DType().IsInt() && len(ud) == len(xd) && updates.DType() == x.DType() &&

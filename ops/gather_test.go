@@ -1,6 +1,7 @@
 package ops_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,16 @@ func TestGather(t *testing.T) {
 			near(t, got, want, 1e-15)
 			twice(t, e, f, rows, updates)
 		}
+
+		// Rows 3 and 1 are replaced, to the bit; a negative index is left out, twice.
+		distinct := func(in []*Node) *Node {
+			return ops.ScatterDistinct(in[0], Const(in[0].Graph(), []int32{3, -1, 1, -1}), in[1])
+		}
+		four := gradcheck.Normal(6, 4, 2)
+		want := slices.Concat(rows.Data[0:2], four.Data[4:6], rows.Data[4:6], four.Data[0:2])
+		got, _ = gradcheck.Eval(t, e, distinct, rows, four)
+		near(t, got, want, 0)
+		twice(t, e, distinct, rows, four)
 
 		part := func(in []*Node) *Node { return ops.SliceAt(in[0], Const(in[0].Graph(), []int32{1, 5, 0}), 1, 2, 2) }
 		got, _ = gradcheck.Eval(t, e, part, x)
