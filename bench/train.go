@@ -98,7 +98,7 @@ func classifier(env *Env, network zoo.Network, batch, height, width, channels in
 	return &stepper{
 		env: env, rate: 1e-3, args: []any{normal(1, batch, height, width, channels), tensors.FromFlatDataAndDimensions(labels, batch)},
 		build: func(scope *model.Scope, in []*graph.Node) *graph.Node {
-			return loss.Mean(loss.CrossEntropy{}.Apply(in[1], network.Apply(scope, in[0])), nil)
+			return loss.Mean(loss.CrossEntropy{}.Of(in[1], network.Apply(scope, in[0])), nil)
 		},
 	}
 }

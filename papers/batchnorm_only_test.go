@@ -130,7 +130,7 @@ func goldenFrozen(t golden.T, e *engine.Engine, c *golden.Case) {
 	}
 	exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, x, labels *graph.Node) *graph.Node {
 		store.SetTraining(x.Graph(), true)
-		l := loss.Mean(loss.CrossEntropy{}.Apply(labels, network.Apply(scope, x)), nil)
+		l := loss.Mean(loss.CrossEntropy{}.Of(labels, network.Apply(scope, x)), nil)
 		var variables []*model.Variable
 		for v := range store.IterVariables() {
 			if v.Trainable {

@@ -78,7 +78,7 @@ func (b byteLM) objective(scope *model.Scope, window *graph.Node) *graph.Node {
 	logits := b.Model.Apply(scope, graph.SliceAxis(window, 1, graph.AxisRange(0, d[1]-1)), nil)
 	next := graph.SliceAxis(window, 1, graph.AxisRange(1, d[1]))
 	n := next.Shape().Size()
-	return loss.Mean(loss.CrossEntropy{}.Apply(graph.Reshape(next, n), graph.Reshape(logits, n, b.Model.Vocabulary)), nil)
+	return loss.Mean(loss.CrossEntropy{}.Of(graph.Reshape(next, n), graph.Reshape(logits, n, b.Model.Vocabulary)), nil)
 }
 
 // train trains the model in store under /model, and returns the mean loss of the last 50 updates.

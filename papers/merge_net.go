@@ -41,7 +41,7 @@ type step func(scope *model.Scope, inputs []*graph.Node) *graph.Node
 
 // crossEntropyStep is the mean cross-entropy of examples and labels.
 func (n *mergeNet) crossEntropyStep(scope *model.Scope, inputs []*graph.Node) *graph.Node {
-	return loss.Mean(loss.CrossEntropy{}.Apply(inputs[1], n.bundle.Logits(scope, inputs[0])), nil)
+	return loss.Mean(loss.CrossEntropy{}.Of(inputs[1], n.bundle.Logits(scope, inputs[0])), nil)
 }
 
 // train moves a copy of the weights start, nil for those that the network has, by updates updates on what inputs gives for each, and

@@ -92,7 +92,7 @@ func (p positionRun) contrastive(n *mergeNet) step {
 		for i := 0; i < len(inputs); i += 2 {
 			scores := graph.MulScalar(graph.MatMul(part(i), graph.Transpose(part(i+1), 0, 1)), 1/p.Temperature)
 			labels := graph.Iota(y.Graph(), shapes.Make(dtypes.Int32, size), 0)
-			value := graph.MulScalar(loss.Mean(loss.CrossEntropy{}.Apply(labels, scores), nil), 2/float64(len(inputs)))
+			value := graph.MulScalar(loss.Mean(loss.CrossEntropy{}.Of(labels, scores), nil), 2/float64(len(inputs)))
 			if total == nil {
 				total = value
 			} else {

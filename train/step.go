@@ -78,7 +78,7 @@ func (s step) gradients(scope *model.Scope, inputs []*Node) (*Node, []*Node) {
 	}
 	batch := s.feed.batch(s.state, s.cut, inputs)
 	logits := s.bundle.Logits(scope, batch.x)
-	perExample := loss.CrossEntropy{Smoothing: s.recipe.Loss.LabelSmoothing}.Apply(batch.labels, logits)
+	perExample := loss.CrossEntropy{Smoothing: s.recipe.Loss.LabelSmoothing}.Apply(scope, loss.In{Out: logits, Labels: batch.labels})
 	objective := ReduceAllSum(Mul(perExample, batch.push))
 	report := objective
 	if batch.share != batch.push {

@@ -109,7 +109,7 @@ func wait(b *testing.B, out []*tensors.Tensor) {
 func sgd(t testing.TB, e *engine.Engine, store *model.Store, network zoo.Network, rate float64) func(x, labels *tensors.Tensor) float32 {
 	exec, err := model.NewExec(e.Backend, store, func(scope *model.Scope, x, labels *graph.Node) *graph.Node {
 		scope.Store().SetTraining(x.Graph(), true)
-		l := loss.Mean(loss.CrossEntropy{}.Apply(labels, network.Apply(scope, x)), nil)
+		l := loss.Mean(loss.CrossEntropy{}.Of(labels, network.Apply(scope, x)), nil)
 		var trained []*model.Variable
 		var values []*graph.Node
 		for v := range scope.Store().IterVariables() {
@@ -147,7 +147,7 @@ func checkAlongGradient(t testing.TB, e *engine.Engine, store *model.Store, netw
 	}
 	exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, x, labels *graph.Node) *graph.Node {
 		scope.Store().SetTraining(x.Graph(), true)
-		l := loss.Mean(loss.CrossEntropy{}.Apply(labels, network.Apply(scope, x)), nil)
+		l := loss.Mean(loss.CrossEntropy{}.Of(labels, network.Apply(scope, x)), nil)
 		sum := graph.ScalarZero(x.Graph(), l.DType())
 		for _, gradient := range scope.BuildTrainableVariablesGradientsGraph(l) {
 			sum = graph.Add(sum, graph.ReduceAllSum(graph.Square(gradient)))

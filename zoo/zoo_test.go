@@ -70,7 +70,7 @@ func forwardBackward(t *testing.T, e *engine.Engine, network zoo.Network, dims [
 				names, values = append(names, v.Path()), append(values, v.NodeValue(x.Graph()))
 			}
 		}
-		l := loss.Mean(loss.CrossEntropy{}.Apply(labels, logits), nil)
+		l := loss.Mean(loss.CrossEntropy{}.Of(labels, logits), nil)
 		return append([]*graph.Node{logits}, graph.Gradient(l, values...)...)
 	})
 	if err != nil {

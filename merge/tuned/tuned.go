@@ -252,7 +252,7 @@ func NewObjective(b *bundle.Bundle, e *engine.Engine, build func(scope *model.Sc
 func NewCrossEntropy(b *bundle.Bundle, e *engine.Engine) (*Objective, error) {
 	return NewObjective(b, e, func(scope *model.Scope, beta *graph.Node, inputs []*graph.Node) *graph.Node {
 		logits := graph.Mul(b.Logits(scope, inputs[0]), beta)
-		return loss.Mean(loss.CrossEntropy{}.Apply(inputs[1], logits), nil)
+		return loss.Mean(loss.CrossEntropy{}.Of(inputs[1], logits), nil)
 	})
 }
 

@@ -1,39 +1,128 @@
-// Package loss has the losses. A loss returns one value per example, [batch]; mean and weights are applied once, by Mean.
+// Package loss has what training makes smaller. A Loss gives one value for each example; a Set gives one value for a whole batch,
+// because its examples are compared with each other. Both are plain values, chosen in a recipe by name.
 //
-//	loss           targets                                        formula
-//	CrossEntropy   labels [batch] or probabilities [batch, k]     -sum over k of t'_k log softmax(logits)_k
+//	loss               wants     formula, for one example
+//	cross-entropy      labels    -sum over k of t'_k log softmax(out)_k
+//
+// A loss may keep a row for each example of the training set (see Table). Weights of examples and the mean over the batch are not a
+// loss's business: the trainer applies them once, to whatever the loss is.
 package loss
 
 import (
-	. "github.com/gomlx/gomlx/core/graph"
+	"fmt"
+	"slices"
+	"strings"
+
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
+	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
 
+	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/ops"
 )
 
-// CrossEntropy is the cross-entropy of the softmax with smoothed labels:
-//
-//	t' = (1 - Smoothing) t + Smoothing / classes      loss = -sum over k of t'_k log softmax(logits)_k      in nats
-//
-// The zero value is the plain cross-entropy. Source of the smoothing: Szegedy et al., "Rethinking the Inception
-// Architecture for Computer Vision", arXiv 1512.00567, section 7.
-type CrossEntropy struct {
-	Smoothing float64 `json:"label_smoothing"` // share of the target spread evenly over all classes, [0, 1); 0
+// Loss is a loss that gives one value for each example, [n], in float32 or wider, and 0 for padding. Weights are not in it.
+type Loss interface {
+	Apply(s *model.Scope, in In) *Node
+	Wants() []Targets // what it can compare with
 }
 
-// Apply returns the loss of each example [batch], in float32 or wider. targets are integer labels [batch] or probabilities
-// [batch, classes]; logits are [batch, classes]. Panics if shapes do not fit or Smoothing is outside [0, 1).
-func (c CrossEntropy) Apply(targets, logits *Node) *Node {
-	if !(c.Smoothing >= 0 && c.Smoothing < 1) {
-		Panicf("loss.CrossEntropy: Smoothing is %v; use a number from 0 to below 1", c.Smoothing)
-	}
-	hard := ops.SoftmaxCrossEntropy(logits, targets)
-	if c.Smoothing == 0 {
-		return hard
-	}
-	uniform := MulScalar(OnesLike(ops.Widen(logits)), 1/float64(logits.Shape().Dimensions[1]))
-	return Add(MulScalar(hard, 1-c.Smoothing), MulScalar(ops.SoftmaxCrossEntropy(logits, uniform), c.Smoothing))
+// Set is a loss of a batch whose examples cannot be taken apart: one number, in float32 or wider. Padding is left out of it.
+type Set interface {
+	Apply(s *model.Scope, in In) *Node
+	Wants() []Targets // what it can compare with
+	OfBatch()         // tells a Set from a Loss
 }
+
+// In is what a loss may look at. Each loss says what it needs; what it needs and In lacks makes it panic with a text.
+type In struct {
+	Out     *Node // what the network gave: logits [n, classes], or [n, ...]
+	Labels  *Node // class of each example [n], int32; -1 for padding
+	Targets *Node // shares of classes [n, classes], where labels are mixed or soft: it goes before Labels; or values, or masks, [n, ...]
+
+	Features []*Node // what the head gets, or embeddings, [n, d], one for each view
+
+	Index    *Node // place of each example in the training set [n], int32, the same in every pass; -1 for padding
+	Examples int   // how many examples the training set has: the rows of a Table
+	Counts   []int // how many of them each class has
+
+	Weights *Node // of examples [n], constants; a Set uses them, the trainer applies them to a Loss
+	Mask    *Node // bool [n]: false is padding; nil is none
+
+	Column func(name string) *Node // a number of this update by name, a scalar; see optim.Column
+}
+
+// Targets is a kind of what a loss compares with.
+type Targets string
+
+// The kinds of targets.
+const (
+	Labels Targets = "labels" // one class for each example
+	Values Targets = "values" // real numbers [d]
+	Masks  Targets = "masks"  // 0 or 1 for each place [height, width, channels]
+	Alone  Targets = "none"   // what the network gave is enough
+)
+
+// Accepts returns a *fault.Usage unless one of the kinds of targets that a loss wants is what the data has. name is the loss's.
+func Accepts(name string, wants []Targets, have Targets) error {
+	if slices.Contains(wants, have) || slices.Contains(wants, Alone) {
+		return nil
+	}
+	kinds := make([]string, len(wants))
+	for i, w := range wants {
+		kinds[i] = string(w)
+	}
+	return &fault.Usage{Err: fmt.Errorf("loss %s compares with %s, the data has %s; choose another loss or other data", name, strings.Join(kinds, " or "), have)}
+}
+
+// Kind is a Loss that can be chosen by name.
+type Kind = choice.Kind[Loss]
+
+// All is every Loss that has a name, with its defaults.
+func All() []Kind {
+	return []Kind{
+		{Name: "cross-entropy", New: func() Loss { return CrossEntropy{} }},
+	}
+}
+
+// Choice is a Loss chosen by name in a recipe: "elr", or {"name": "elr", "beta": 0.9}.
+type Choice struct{ Loss }
+
+// MarshalJSON writes the name and the options.
+func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("loss", All(), c.Loss) }
+
+// UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
+func (c *Choice) UnmarshalJSON(data []byte) (err error) {
+	c.Loss, err = choice.Decode("loss", All(), data)
+	return err
+}
+
+// Name returns the name a Loss has in All, or its Go type.
+func Name(l Loss) string { return choice.NameOf(All(), l) }
+
+// SetKind is a Set that can be chosen by name.
+type SetKind = choice.Kind[Set]
+
+// AllSets is every Set that has a name, with its defaults.
+func AllSets() []SetKind { return []SetKind{} }
+
+// SetChoice is a Set chosen by name in a recipe: "tcm", or {"name": "pairs", "form": "contrastive"}.
+type SetChoice struct{ Set }
+
+// MarshalJSON writes the name and the options.
+func (c SetChoice) MarshalJSON() ([]byte, error) {
+	return choice.Encode("batch loss", AllSets(), c.Set)
+}
+
+// UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
+func (c *SetChoice) UnmarshalJSON(data []byte) (err error) {
+	c.Set, err = choice.Decode("batch loss", AllSets(), data)
+	return err
+}
+
+// SetName returns the name a Set has in AllSets, or its Go type.
+func SetName(s Set) string { return choice.NameOf(AllSets(), s) }
 
 // Mean is the weighted mean over the batch, (1/batch) sum of w_n loss_n; weights [batch] may be nil (all 1) and carry no
 // gradient. It divides by the batch and not by the sum of the weights, so that a weight scales its example's gradient
@@ -49,4 +138,47 @@ func Mean(perExample, weights *Node) *Node {
 		perExample = Mul(perExample, ConvertDType(StopGradient(weights), perExample.DType()))
 	}
 	return ReduceAllMean(perExample)
+}
+
+// hidden is y [n] with 0 for padding.
+func (in In) hidden(y *Node) *Node {
+	if in.Mask == nil {
+		return y
+	}
+	return Where(in.Mask, y, ZerosLike(y))
+}
+
+// classes returns the logits and what they are compared with: shares of classes [n, classes], or labels [n]. Panics for the loss
+// named who if the network gave no logits or there is neither.
+func (in In) classes(who string) (logits, targets *Node) {
+	if in.Out == nil || in.Out.Rank() != 2 {
+		Panicf("loss.%s: the network gave %s; want logits [batch, classes]", who, shapeOf(in.Out))
+	}
+	n, k := in.Out.Shape().Dimensions[0], in.Out.Shape().Dimensions[1]
+	if t := in.Targets; t != nil {
+		if !t.DType().IsFloat() || t.Rank() != 2 || t.Shape().Dimensions[0] != n || t.Shape().Dimensions[1] != k {
+			Panicf("loss.%s: targets are %s for logits %s; want the share of each class, of the logits' shape", who, t.Shape(), in.Out.Shape())
+		}
+		return in.Out, StopGradient(t)
+	}
+	if l := in.Labels; l == nil || !l.DType().IsInt() || l.Rank() != 1 || l.Shape().Dimensions[0] != n {
+		Panicf("loss.%s: labels are %s for logits %s; want integers [batch], or shares of classes as targets", who, shapeOf(l), in.Out.Shape())
+	}
+	return in.Out, in.Labels
+}
+
+// shares is what classes returns, as shares of classes in the logits' dtype, widened.
+func shares(logits, targets *Node) *Node {
+	wide := ops.Widen(logits).DType()
+	if targets.DType().IsFloat() {
+		return ConvertDType(targets, wide)
+	}
+	return OneHot(targets, logits.Shape().Dimensions[1], wide)
+}
+
+func shapeOf(x *Node) string {
+	if x == nil {
+		return "nothing"
+	}
+	return x.Shape().String()
 }

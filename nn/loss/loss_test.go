@@ -36,7 +36,7 @@ func TestCrossEntropyAgainstTheFormula(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		for _, smoothing := range []float64{0, 0.1, 0.9} {
 			c := loss.CrossEntropy{Smoothing: smoothing}
-			hard := func(in []*Node) *Node { return c.Apply(Const(in[0].Graph(), labels), in[0]) }
+			hard := func(in []*Node) *Node { return c.Of(Const(in[0].Graph(), labels), in[0]) }
 			got, shape := gradcheck.Eval(t, e, hard, logits)
 			near(t, got, naive(smoothing, func(i, k int) float64 {
 				if int(labels[i]) == k {
@@ -48,14 +48,14 @@ func TestCrossEntropyAgainstTheFormula(t *testing.T) {
 				t.Errorf("shape is %v", shape)
 			}
 			gradcheck.Check(t, e, hard, logits)
-			probabilities := func(in []*Node) *Node { return c.Apply(Const(in[0].Graph(), soft), in[0]) }
+			probabilities := func(in []*Node) *Node { return c.Of(Const(in[0].Graph(), soft), in[0]) }
 			got, _ = gradcheck.Eval(t, e, probabilities, logits)
 			near(t, got, naive(smoothing, func(i, k int) float64 { return soft[i][k] }))
 			gradcheck.Check(t, e, probabilities, logits)
 		}
 		for _, smoothing := range []float64{-0.1, 1, math.NaN()} {
 			c := loss.CrossEntropy{Smoothing: smoothing}
-			if got := gradcheck.Panics(e, func(in []*Node) *Node { return c.Apply(Const(in[0].Graph(), labels), in[0]) }, logits); !strings.Contains(got, "Smoothing is") {
+			if got := gradcheck.Panics(e, func(in []*Node) *Node { return c.Of(Const(in[0].Graph(), labels), in[0]) }, logits); !strings.Contains(got, "Smoothing is") {
 				t.Errorf("%v: got %q", smoothing, got)
 			}
 		}

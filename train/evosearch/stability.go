@@ -42,7 +42,7 @@ func StabilityTest(ctx context.Context, e *engine.Engine, network zoo.Network, s
 	exec, err := model.NewExec(e.Backend, store, func(scope *model.Scope, x, labels *Node) *Node {
 		g := x.Graph()
 		store.SetTraining(g, true)
-		l := loss.Mean(loss.CrossEntropy{}.Apply(labels, network.Apply(scope.In("model"), x)), nil)
+		l := loss.Mean(loss.CrossEntropy{}.Of(labels, network.Apply(scope.In("model"), x)), nil)
 		var kernels []*model.Variable
 		var values []*Node
 		for v := range store.IterVariables() {

@@ -340,7 +340,7 @@ func (c Config) Logits(scope *model.Scope, m, n, dropout, keep *Node) *Node {
 // Objective is the loss, a scalar, of logits [pairs, p] for labels [pairs].
 func (c Config) Objective(logits, labels *Node) *Node {
 	if c.Loss == "cross-entropy" {
-		return loss.Mean(loss.CrossEntropy{}.Apply(labels, logits), nil)
+		return loss.Mean(loss.CrossEntropy{}.Of(labels, logits), nil)
 	}
 	return ReduceAllMean(Square(Sub(logits, OneHot(labels, c.P, dtypes.Float32))))
 }
