@@ -3,6 +3,23 @@
 //
 //	loss               wants     formula, for one example
 //	cross-entropy      labels    -sum over k of t'_k log softmax(out)_k
+//	balanced-softmax   labels    the same of out + log(examples of each class)
+//	elr                labels    cross-entropy + Lambda log(1 - <average of what was said of the example, softmax(out)>)
+//	kd                 labels    w T^2 KL(softmax(teacher/T) || softmax(out/T)) + (1 - w) cross-entropy
+//	mse, l1            values    mean of (out - t)^2, mean of |out - t|
+//	bce                masks     mean of log(1 + exp(out)) - t out
+//	dice               masks     1 - soft Dice overlap
+//
+// and of a batch, by the cosines s of its embeddings:
+//
+//	Set                                    wants    formula, for an anchor or for the pairs
+//	contrastive                            labels   mean of d, of one class + mean of max(0.5 - d, 0), of two; d the distance
+//	contrastive-cosine, multi-similarity,  labels   tau(up(sum of p(s), of one class) + un(sum of q(s), of two))
+//	lifted, binomial
+//	proxy-anchor                           labels   the same with a learned vector for each class
+//	supcon, ntxent                         labels,  -log softmax(s/T) of those of its class, or of its other views
+//	                                       none
+//	tcm                                    labels   mean of 0.9 - s, of one class too far + mean of s - 0.5, of two too near
 //
 // A loss may keep a row for each example of the training set (see Table). Weights of examples and the mean over the batch are not a
 // loss's business: the trainer applies them once, to whatever the loss is.
@@ -40,6 +57,8 @@ type In struct {
 	Out     *Node // what the network gave: logits [n, classes], or [n, ...]
 	Labels  *Node // class of each example [n], int32; -1 for padding
 	Targets *Node // shares of classes [n, classes], where labels are mixed or soft: it goes before Labels; or values, or masks, [n, ...]
+
+	Teacher *Node // logits [n, classes] of a network that is learned from, constants
 
 	Features []*Node // what the head gets, or embeddings, [n, d], one for each view
 
@@ -83,6 +102,13 @@ type Kind = choice.Kind[Loss]
 func All() []Kind {
 	return []Kind{
 		{Name: "cross-entropy", New: func() Loss { return CrossEntropy{} }},
+		{Name: "balanced-softmax", New: func() Loss { return BalancedSoftmax{} }},
+		{Name: "elr", New: func() Loss { return NewELR() }},
+		{Name: "kd", New: func() Loss { return NewKD() }},
+		{Name: "mse", New: func() Loss { return MSE{} }},
+		{Name: "l1", New: func() Loss { return L1{} }},
+		{Name: "bce", New: func() Loss { return BCE{} }},
+		{Name: "dice", New: func() Loss { return NewDice() }},
 	}
 }
 
@@ -105,7 +131,19 @@ func Name(l Loss) string { return choice.NameOf(All(), l) }
 type SetKind = choice.Kind[Set]
 
 // AllSets is every Set that has a name, with its defaults.
-func AllSets() []SetKind { return []SetKind{} }
+func AllSets() []SetKind {
+	return []SetKind{
+		{Name: "contrastive", New: func() Set { return NewContrastive() }},
+		{Name: "contrastive-cosine", New: func() Set { return NewPairs("contrastive") }},
+		{Name: "multi-similarity", New: func() Set { return NewPairs("multi_similarity") }},
+		{Name: "lifted", New: func() Set { return NewPairs("lifted") }},
+		{Name: "binomial", New: func() Set { return NewPairs("binomial") }},
+		{Name: "proxy-anchor", New: func() Set { return NewProxyAnchor() }},
+		{Name: "supcon", New: func() Set { return NewSupCon() }},
+		{Name: "ntxent", New: func() Set { return NewNTXent() }},
+		{Name: "tcm", New: func() Set { return NewTCM() }},
+	}
+}
 
 // SetChoice is a Set chosen by name in a recipe: "tcm", or {"name": "pairs", "form": "contrastive"}.
 type SetChoice struct{ Set }
