@@ -13,16 +13,26 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
-// sets are the data sets that go by a name.
-var sets = []struct {
+// namedSet is a data set that goes by a name.
+type namedSet struct {
 	info Info
 	open func(part string) (Dataset, error)
 	here func() error           // nil if the set is on this machine and undamaged
 	dir  func() (string, error) // of its files; "" if it has none
-}{
-	{optdigitsInfo, openOptdigits, func() error { return nil }, func() (string, error) { return "", nil }},
-	{mnist.info, mnist.open, mnist.check, mnist.dir},
-	{fashionMNIST.info, fashionMNIST.open, fashionMNIST.check, fashionMNIST.dir},
+}
+
+// named are the data sets that go by a name.
+func named() []namedSet {
+	inBinary := func(info Info, open func(part string) (Dataset, error)) namedSet {
+		return namedSet{info, open, func() error { return nil }, func() (string, error) { return "", nil }}
+	}
+	return []namedSet{
+		inBinary(optdigitsInfo, openOptdigits),
+		{mnist.info, mnist.open, mnist.check, mnist.dir},
+		{fashionMNIST.info, fashionMNIST.open, fashionMNIST.check, fashionMNIST.dir},
+		inBinary(longTailInfo(), openLongTail),
+		inBinary(canvasInfo(), openCanvas),
+	}
 }
 
 // parts are the parts every named set has. Folders may have train and test; others, and arrays, give the whole whatever the part.
@@ -53,7 +63,7 @@ func Open(name, part string) (Dataset, error) {
 		return OpenArrays(x, y, classes)
 	}
 	var known []string
-	for _, s := range sets {
+	for _, s := range named() {
 		if s.info.Name == name {
 			return s.open(part)
 		}
@@ -80,7 +90,7 @@ type Listed struct {
 // List is every data set and every trained network that goes by a name.
 func List() []Listed {
 	var list []Listed
-	for _, s := range sets {
+	for _, s := range named() {
 		list = append(list, Listed{Info: s.info, Kind: "data", Here: s.here() == nil, Disk: onDisk(s.dir)})
 	}
 	for _, m := range models {
@@ -94,7 +104,7 @@ func List() []Listed {
 // removes it if remove says so. What another process may be writing is kept.
 func Leftovers(remove bool) ([]leftover.Left, error) {
 	folders := map[string]func() (string, error){}
-	for _, s := range sets {
+	for _, s := range named() {
 		folders[s.info.Name] = s.dir
 	}
 	for _, m := range models {

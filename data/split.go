@@ -36,6 +36,18 @@ func (s subset) Len() int                        { return len(s.indices) }
 func (s subset) Label(i int) int32               { return s.from.Label(int(s.indices[i])) }
 func (s subset) Read(i int, dst []float32) error { return s.from.Read(int(s.indices[i]), dst) }
 
+// View says what a subset is made of.
+func (s subset) View() (of Dataset, at func(i int) int) {
+	return s.from, func(i int) int { return int(s.indices[i]) }
+}
+
+func (s subset) source() Dataset { return s.from }
+
+func (s subset) on(of Dataset) Dataset {
+	s.from = of
+	return s
+}
+
 func (s subset) StableIndex(i int) int32 {
 	if from, ok := s.from.(Indexed); ok {
 		return from.StableIndex(int(s.indices[i]))

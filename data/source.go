@@ -1,0 +1,110 @@
+package data
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/choice"
+	"github.com/ballast-ml/ballast/internal/strict"
+)
+
+// Source opens the parts of a data set: "train", "test" or "all".
+type Source interface {
+	Open(part string) (Dataset, error)
+}
+
+// Named is a set by its text: a name of List, dir:PATH or npy:X.npy,Y.npy.
+type Named string
+
+var _ Source = Named("")
+
+// Open is the function Open.
+func (n Named) Open(part string) (Dataset, error) { return Open(string(n), part) }
+
+// Sources is every source that has options, with its defaults. Those that have none go by their text alone.
+func Sources() []choice.Kind[Source] {
+	return []choice.Kind[Source]{
+		{Name: "canvas", New: func() Source { return NewCanvas() }},
+		{Name: "domains", New: func() Source { return NewDomains() }},
+		{Name: "prepared", New: func() Source { return NewPreparedSource() }},
+	}
+}
+
+// Choice is a source in a recipe: a text as Open takes it ("mnist", "dir:PATH", "npy:X.npy,Y.npy"), or the name of one of Sources
+// with its options: {name: glyphs, fonts: 8}.
+type Choice struct{ Source }
+
+// MarshalJSON writes the text, or the name and the options.
+func (c Choice) MarshalJSON() ([]byte, error) {
+	switch s := c.Source.(type) {
+	case nil:
+		return []byte("null"), nil
+	case Named:
+		return json.Marshal(string(s))
+	}
+	return choice.Encode("data source", Sources(), c.Source)
+}
+
+// UnmarshalJSON reads a text as it stands: whether there is such a set shows when it is opened. An object needs the name of a
+// source, or of a set and no option; an unknown name or option is an error that names the nearest.
+func (c *Choice) UnmarshalJSON(b []byte) (err error) {
+	var text string
+	if json.Unmarshal(b, &text) == nil && string(b) != "null" {
+		c.Source = Named(text)
+		return nil
+	}
+
+	var object map[string]json.RawMessage
+	if json.Unmarshal(b, &object) == nil && json.Unmarshal(object["name"], &text) == nil {
+		var known []string
+		for _, k := range Sources() {
+			known = append(known, k.Name)
+		}
+		if !slices.Contains(known, text) {
+			c.Source, err = withoutOptions(text, len(object)-1, known)
+			return err
+		}
+	}
+	c.Source, err = choice.Decode("data source", Sources(), b)
+	return err
+}
+
+// withoutOptions is the set of a name that no source with options has.
+func withoutOptions(name string, options int, known []string) (Source, error) {
+	for _, s := range named() {
+		if s.info.Name == name && options > 0 {
+			return nil, fmt.Errorf("data source %s takes no options; write its name alone", name)
+		}
+		if s.info.Name == name {
+			return Named(name), nil
+		}
+		known = append(known, s.info.Name)
+	}
+	if near, ok := strict.Nearest(name, known); ok {
+		return nil, fmt.Errorf("no data source %q (did you mean %s?)", strict.Short(name), near)
+	}
+	return nil, fmt.Errorf("no data source %q; there are %s", strict.Short(name), strings.Join(known, ", "))
+}
+
+// String is the text of a named source, or the JSON of one with options.
+func (c Choice) String() string {
+	if n, ok := c.Source.(Named); ok {
+		return string(n)
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		return "unnamed"
+	}
+	return string(b)
+}
+
+// open opens a source that a value holds.
+func (c Choice) open(who, part string) (Dataset, error) {
+	if c.Source == nil {
+		return nil, &fault.Usage{Err: fmt.Errorf("data: %s: a source is missing; name a data set", who)}
+	}
+	return c.Open(part)
+}
