@@ -8,6 +8,11 @@
 //	ECE            the largest probability    [0,1], 0           Guo et al., arXiv 1706.04599
 //	MCE            the largest probability    [0,1], 0           the same
 //	ClasswiseECE   every probability          [0,1], 0           Kull et al., arXiv 1910.12656
+//	Retrieve       the angles of vectors      [0,1], 1           Musgrave et al., arXiv 2003.08505
+//	Utilization    distances of vectors       [0,4], 0           Venkataramanan et al., arXiv 2106.04990
+//
+// A Number is a result with its direction and unit. A Measure adds up batches into the numbers of a task, for a run's log; what needs
+// all answers at once is a function.
 //
 // Outputs are logits [examples, classes], row after row, of float32 or float64; probabilities are their softmax, computed in
 // float64 without overflow. Labels are class numbers. Empty input, a length that does not fit, a label outside the classes and
@@ -116,15 +121,18 @@ func check(logits, labels, classes int) error {
 }
 
 // Blocks runs f over [0, n) in blocks of fixed size on all processors. It returns the error of the earliest block.
-func Blocks(n int, f func(from, to int) error) error {
-	blocks := (n + BlockRows - 1) / BlockRows
+func Blocks(n int, f func(from, to int) error) error { return inBlocks(n, BlockRows, f) }
+
+// inBlocks is Blocks with blocks of another size.
+func inBlocks(n, rows int, f func(from, to int) error) error {
+	blocks := (n + rows - 1) / rows
 	errs := make([]error, blocks)
 	next := make(chan int)
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), blocks) {
 		wg.Go(func() {
 			for b := range next {
-				errs[b] = f(b*BlockRows, min((b+1)*BlockRows, n))
+				errs[b] = f(b*rows, min((b+1)*rows, n))
 			}
 		})
 	}

@@ -1,0 +1,72 @@
+package metric
+
+import "fmt"
+
+// Better says which of two values of a number is the better one.
+type Better string
+
+// The directions.
+const (
+	Higher  Better = "higher"
+	Lower   Better = "lower"
+	Neither Better = "none" // it describes a model, and neither end is good by itself
+)
+
+// Than reports whether a is better than b. Where neither direction is better, nothing is.
+func (d Better) Than(a, b float64) bool {
+	switch d {
+	case Higher:
+		return a > b
+	case Lower:
+		return a < b
+	}
+	return false
+}
+
+// The units that numbers are printed by; any other word is written after the number's title, and "" is a plain number.
+const (
+	Share = "share" // of 1, printed as a percentage
+	Nats  = "nats"
+)
+
+// Number is one named result, with what a reader needs to judge it: tables, requirements and comparisons know no number by its name.
+type Number struct {
+	Name   string  `json:"name"`            // as settings and requirements write it: lower-case letters, digits, "_", "." and "-"
+	Title  string  `json:"title,omitempty"` // as tables write it; "" = Name
+	Value  float64 `json:"value"`
+	Better Better  `json:"better"`
+	Unit   string  `json:"unit,omitempty"`
+}
+
+// Label is what a table calls the number: its title, with the unit unless the value shows that.
+func (n Number) Label() string {
+	label := n.Title
+	if label == "" {
+		label = n.Name
+	}
+	if n.Unit != "" && n.Unit != Share {
+		label += " (" + n.Unit + ")"
+	}
+	return label
+}
+
+// Text is the value as a table shows it: a share in percent with two decimals, anything else with four.
+func (n Number) Text() string {
+	if n.Unit == Share {
+		return fmt.Sprintf("%.2f %%", 100*n.Value)
+	}
+	return fmt.Sprintf("%.4f", n.Value)
+}
+
+// Describe returns the number of a measure by its name, without a value; ok is false where no measure has it. It is how a name that
+// someone typed, or that an old file holds without more, gets its direction.
+func Describe(name string) (n Number, ok bool) {
+	for _, k := range kinds {
+		for _, n := range k.of(2).Numbers() {
+			if n.Name == name {
+				return n, true
+			}
+		}
+	}
+	return Number{}, false
+}
