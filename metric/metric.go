@@ -9,7 +9,11 @@
 //	MCE            the largest probability    [0,1], 0           the same
 //	ClasswiseECE   every probability          [0,1], 0           Kull et al., arXiv 1910.12656
 //	Retrieve       the angles of vectors      [0,1], 1           Musgrave et al., arXiv 2003.08505
+//	OPIS           distances of vectors       [0,1], 0           Zhang et al., arXiv 2307.04047
 //	Utilization    distances of vectors       [0,4], 0           Venkataramanan et al., arXiv 2106.04990
+//	Alignment      distances of vectors       [0,4], 0           Wang, Isola, arXiv 2005.10242
+//	Uniformity     distances of vectors       (-inf,0], low      the same
+//	Shots          predictions, by class      [0,1], 1           Liu et al., arXiv 1904.05160
 //
 // A Number is a result with its direction and unit. A Measure adds up batches into the numbers of a task, for a run's log; what needs
 // all answers at once is a function.
