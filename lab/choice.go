@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/train"
 )
 
 // Choice answers which value of the first setting swept to use, where the others have given values.
@@ -29,9 +30,6 @@ type Rank struct {
 	P     float64 `json:"p"`    // of the difference from the best, paired over seeds; 1 for the best itself
 	Tied  bool    `json:"tied"` // no difference from the best that the seeds show
 }
-
-// smallerIsBetter are metrics of which less is more.
-var smallerIsBetter = []string{"loss", "nll", "ece", "brier"}
 
 // choose ranks the values of the first setting of the sweep. It needs at least three variants of it to be worth a word.
 func (c *Comparison) choose() {
@@ -78,11 +76,13 @@ func (c *Comparison) choose() {
 	}
 }
 
+// better reports whether the value a of the metric is better than b; of a metric that is not known, more is.
 func (c *Comparison) better(a, b float64) bool {
-	if slices.Contains(smallerIsBetter, c.Metric) {
-		return a < b
+	n, ok := train.Describe(c.Metric)
+	if !ok {
+		return a > b
 	}
-	return a > b
+	return n.Better.Than(a, b)
 }
 
 // words says which value to use.

@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/papers"
+	"github.com/ballast-ml/ballast/train"
 )
 
 func newReproduce(a *app) *cobra.Command {
@@ -141,12 +142,13 @@ func printEntry(w io.Writer, e papers.Entry) {
 	fmt.Fprintf(w, "\nSeeds %v, engine %s, %s, %s, commit %s, %s, %.0f s\n", e.Seeds, e.Engine, e.Machine, e.Version, e.Commit, e.Date.Format(time.DateOnly), e.Seconds)
 }
 
-// headline is the few numbers of a run that are worth a line: those with names everybody knows, or else the first ones.
+// headline is the few numbers of a run that are worth a line: those that say how good it is on examples that it was not chosen by, or
+// else the first ones.
 func headline(metrics map[string]float64) string {
 	var parts []string
-	for _, name := range []string{"accuracy", "nll", "log_r2", "sqrt_r2"} {
-		if v, ok := metrics[name]; ok {
-			parts = append(parts, fmt.Sprintf("%s %.4f", name, v))
+	for _, name := range slices.Sorted(maps.Keys(metrics)) {
+		if _, ok := train.Describe(name); ok && !strings.HasPrefix(name, train.ValidationPrefix) {
+			parts = append(parts, fmt.Sprintf("%s %.4f", name, metrics[name]))
 		}
 	}
 	if len(parts) == 0 {
