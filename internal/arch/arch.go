@@ -47,18 +47,19 @@ var levels = []level{
 
 // sideways are the imports within one level, each named.
 var sideways = map[string][]string{
-	"report":             {"metric", "internal/durable"},
-	"internal/choice":    {"internal/strict"},
-	"internal/golden":    {"internal/strict"},
-	"engine/enginetest":  {"engine"},
-	"internal/gradcheck": {},
-	"data/augment":       {"data", "nn/optim"},
-	"data/sample":        {"data"},
-	"nn/norm/normtest":   {"nn/norm"},
-	"data/corrupt":       {"data"},
-	"train/grok":         {"train"},
-	"train/inpaint":      {"train"},
-	"train/evosearch":    {"train"},
+	"report":                  {"metric", "internal/durable"},
+	"internal/choice":         {"internal/strict"},
+	"internal/golden":         {"internal/strict"},
+	"engine/enginetest":       {"engine"},
+	"internal/gradcheck":      {},
+	"data/augment":            {"data", "nn/optim"},
+	"data/sample":             {"data"},
+	"nn/norm/normtest":        {"nn/norm"},
+	"data/corrupt":            {"data"},
+	"data/sample/samplertest": {"data", "data/sample"},
+	"train/grok":              {"train"},
+	"train/inpaint":           {"train"},
+	"train/evosearch":         {"train"},
 }
 
 // belowLayers are the packages of nn that every other of nn may import.
