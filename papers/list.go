@@ -1,20 +1,67 @@
+// Package papers lists the published methods that Ballast brings, each in a folder of its own with its claims as code and its recipe
+// as data. List is the one list of them, ledger.json the evidence, written by "ballast reproduce" alone.
 package papers
 
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+
+	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+	batchchannelnorm "github.com/ballast-ml/ballast/papers/batch-channel-norm"
+	batchnormonly "github.com/ballast-ml/ballast/papers/batchnorm-only"
+	"github.com/ballast-ml/ballast/papers/evonorm"
+	ghostbatchnorm "github.com/ballast-ml/ballast/papers/ghost-batch-norm"
+	"github.com/ballast-ml/ballast/papers/grokking"
+	ibnnet "github.com/ballast-ml/ballast/papers/ibn-net"
+	layernorm "github.com/ballast-ml/ballast/papers/layer-norm"
+	modelsoups "github.com/ballast-ml/ballast/papers/model-soups"
+	"github.com/ballast-ml/ballast/papers/paper"
+	powernorm "github.com/ballast-ml/ballast/papers/power-norm"
+	regionnorm "github.com/ballast-ml/ballast/papers/region-norm"
+	robustweightsignatures "github.com/ballast-ml/ballast/papers/robust-weight-signatures"
+	selfpositioning "github.com/ballast-ml/ballast/papers/self-positioning"
+	unifiednorm "github.com/ballast-ml/ballast/papers/unified-norm"
+)
+
+//go:embed ledger.json
+var ledger []byte
+
 // List is every paper, in alphabetical order of slugs. Catalogue, help texts and completion read it.
-func List() []Paper {
-	return []Paper{
-		batchChannelNorm,
-		batchnormOnly,
-		evonorm,
-		ghostBatchNorm,
-		grokking,
-		ibnNet,
-		layerNorm,
-		modelSoups,
-		powerNorm,
-		regionNorm,
-		robustWeightSignatures,
-		selfPositioning,
-		unifiedNorm,
+func List() []paper.Paper {
+	return []paper.Paper{
+		batchchannelnorm.Paper,
+		batchnormonly.Paper,
+		evonorm.Paper,
+		ghostbatchnorm.Paper,
+		grokking.Paper,
+		ibnnet.Paper,
+		layernorm.Paper,
+		modelsoups.Paper,
+		powernorm.Paper,
+		regionnorm.Paper,
+		robustweightsignatures.Paper,
+		selfpositioning.Paper,
+		unifiednorm.Paper,
 	}
+}
+
+// EmbeddedLedger is the ledger this build carries.
+func EmbeddedLedger() (paper.Ledger, error) { return paper.ParseLedger("ledger.json", ledger) }
+
+// Find returns the paper with the slug, or a usage error that names the nearest one.
+func Find(slug string) (paper.Paper, error) {
+	all := List()
+	if i := slices.IndexFunc(all, func(p paper.Paper) bool { return p.Slug == slug }); i >= 0 {
+		return all[i], nil
+	}
+	slugs := make([]string, len(all))
+	for i, p := range all {
+		slugs[i] = p.Slug
+	}
+	if near, ok := strict.Nearest(slug, slugs); ok {
+		return paper.Paper{}, &fault.Usage{Err: fmt.Errorf("papers: no paper %q; did you mean %q?", slug, near)}
+	}
+	return paper.Paper{}, &fault.Usage{Err: fmt.Errorf(`papers: no paper %q; "ballast papers" lists them`, slug)}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/papers"
+	"github.com/ballast-ml/ballast/papers/paper"
 )
 
 func newPapers(a *app) *cobra.Command {
@@ -41,7 +42,7 @@ func newPapers(a *app) *cobra.Command {
 			return a.drawPapers(args, ledger, figures, overwrite)
 		}
 		if markdown {
-			return papers.Markdown(a.out, ledger)
+			return paper.Markdown(a.out, papers.List(), ledger)
 		}
 		if len(args) == 0 {
 			return a.listPapers(ledger)
@@ -60,14 +61,14 @@ func newPapers(a *app) *cobra.Command {
 }
 
 // drawPapers draws the figures of the papers named, or of all, that were measured.
-func (a *app) drawPapers(slugs []string, ledger papers.Ledger, dir string, overwrite bool) error {
+func (a *app) drawPapers(slugs []string, ledger paper.Ledger, dir string, overwrite bool) error {
 	list := papers.List()
 	if len(slugs) > 0 {
 		p, err := papers.Find(slugs[0])
 		if err != nil {
 			return err
 		}
-		list = []papers.Paper{p}
+		list = []paper.Paper{p}
 	}
 	drawn := []string{}
 	for _, p := range list {
@@ -80,7 +81,7 @@ func (a *app) drawPapers(slugs []string, ledger papers.Ledger, dir string, overw
 				return err
 			}
 		}
-		paths, err := papers.WriteFigures(p, e, filepath.Join(dir, p.Slug))
+		paths, err := paper.WriteFigures(p, e, filepath.Join(dir, p.Slug))
 		if err != nil {
 			return err
 		}
@@ -97,11 +98,11 @@ func (a *app) drawPapers(slugs []string, ledger papers.Ledger, dir string, overw
 
 // paperRow is one paper in the JSON catalogue.
 type paperRow struct {
-	papers.Paper
-	Evidence *papers.Entry `json:"evidence"` // null if never measured
+	paper.Paper
+	Evidence *paper.Entry `json:"evidence"` // null if never measured
 }
 
-func (a *app) listPapers(ledger papers.Ledger) error {
+func (a *app) listPapers(ledger paper.Ledger) error {
 	rows := []paperRow{}
 	for _, p := range papers.List() {
 		rows = append(rows, row(p, ledger))
@@ -117,7 +118,7 @@ func (a *app) listPapers(ledger papers.Ledger) error {
 	return w.Flush()
 }
 
-func (a *app) showPaper(p papers.Paper, ledger papers.Ledger) error {
+func (a *app) showPaper(p paper.Paper, ledger paper.Ledger) error {
 	r := row(p, ledger)
 	if a.json {
 		return a.printJSON(r)
@@ -137,7 +138,7 @@ func (a *app) showPaper(p papers.Paper, ledger papers.Ledger) error {
 	return nil
 }
 
-func row(p papers.Paper, ledger papers.Ledger) paperRow {
+func row(p paper.Paper, ledger paper.Ledger) paperRow {
 	r := paperRow{Paper: p}
 	if e, ok := ledger.Entry(p.Slug); ok {
 		r.Evidence = &e
@@ -145,7 +146,7 @@ func row(p papers.Paper, ledger papers.Ledger) paperRow {
 	return r
 }
 
-func verdict(e *papers.Entry) string {
+func verdict(e *paper.Entry) string {
 	switch {
 	case e == nil:
 		return "not measured"

@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/papers"
+	"github.com/ballast-ml/ballast/papers/paper"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -50,7 +51,7 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 				return err
 			}
 		}
-		if _, err := papers.ReadLedger(ledger); err != nil { // before hours of work, not after
+		if _, err := paper.ReadLedger(ledger); err != nil { // before hours of work, not after
 			return err
 		}
 		release, err := claimRun("reproduce", filepath.Join(dir, p.Slug), isReproduction, nil, false)()
@@ -63,23 +64,23 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 			return err
 		}
 		defer e.Close()
-		o := papers.Options{Engine: e, Dir: dir, Workers: workers, Progress: func(done, runs int, name string, metrics map[string]float64) {
+		o := paper.Options{Engine: e, Dir: dir, Workers: workers, Progress: func(done, runs int, name string, metrics map[string]float64) {
 			a.remark("%3d/%d  %-42s %s", done, runs, name, headline(metrics))
 		}}
 		for i := range seeds {
 			o.Seeds = append(o.Seeds, a.seed+uint64(i))
 		}
-		entry, err := papers.Reproduce(c.Context(), p, o)
+		entry, err := paper.Reproduce(c.Context(), p, o)
 		if err != nil {
 			return err
 		}
 		v := buildVersion()
 		entry.Date, entry.Machine, entry.Version, entry.Commit = time.Now().UTC().Truncate(time.Second), machine(), v.summary(), v.Commit
-		if err := papers.Record(ledger, entry); err != nil {
+		if err := paper.Record(ledger, entry); err != nil {
 			return err
 		}
 		a.remark("ledger: %s", ledger)
-		figures, err := papers.WriteFigures(p, entry, filepath.Join(dir, p.Slug, "figures"))
+		figures, err := paper.WriteFigures(p, entry, filepath.Join(dir, p.Slug, "figures"))
 		if err != nil {
 			return err
 		}
@@ -116,7 +117,7 @@ func isReproduction(dir string) bool {
 }
 
 // printEntry prints what was measured: each claim with its verdict, its inequalities and its arms.
-func printEntry(w io.Writer, e papers.Entry) {
+func printEntry(w io.Writer, e paper.Entry) {
 	for _, c := range e.Claims {
 		held := "HELD"
 		if !c.Held {

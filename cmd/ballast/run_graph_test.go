@@ -14,7 +14,7 @@ import (
 // An ONNX graph that others wrote gives the outputs that they measured.
 func TestRunGraph(t *testing.T) {
 	for _, name := range []string{"onnx_mlp"} {
-		text, err := os.ReadFile("../../papers/testdata/golden/model-formats/" + name + ".json")
+		text, err := os.ReadFile("../../papers/model-formats/testdata/golden/model-formats/" + name + ".json")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -64,7 +64,7 @@ func (n *goldenNumber) UnmarshalJSON(b []byte) error {
 
 func goldens(t testing.TB) map[string]*golden {
 	t.Helper()
-	paths, err := filepath.Glob("../../papers/testdata/golden/safetensors/*.json")
+	paths, err := filepath.Glob("../../papers/safetensors/testdata/golden/safetensors/*.json")
 	if err != nil || len(paths) < 30 {
 		t.Fatalf("want at least 30 golden cases, got %d (%v)", len(paths), err)
 	}

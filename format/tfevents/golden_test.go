@@ -69,7 +69,7 @@ type goldenRecord struct {
 
 func goldens(t testing.TB) map[string]*golden {
 	t.Helper()
-	paths, err := filepath.Glob("../../papers/testdata/golden/tfevents/*.json")
+	paths, err := filepath.Glob("../../papers/tfevents/testdata/golden/tfevents/*.json")
 	if err != nil || len(paths) < 8 {
 		t.Fatalf("want at least 8 golden cases, got %d (%v)", len(paths), err)
 	}

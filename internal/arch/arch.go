@@ -40,9 +40,12 @@ var levels = []level{
 	{"train", 6},
 	{"evaluate", 7},
 	{"lab", 8},
-	{"papers", 9},
+	{"papers/paper/...", 9},
+	{"papers/paper", 9},
 	{"bench", 9},
-	{"cmd/...", 10},
+	{"papers/...", 10},
+	{"papers", 11},
+	{"cmd/...", 12},
 }
 
 // sideways are the imports within one level, each named.

@@ -72,7 +72,7 @@ func TestPlantedImportsAreCaught(t *testing.T) {
 		want    string
 	}{
 		{"train", full("lab"), "train (level 6) imports lab (level 8)"},
-		{"nn/norm", full("papers"), "nn/norm (level 2) imports papers (level 9)"},
+		{"nn/norm", full("papers"), "nn/norm (level 2) imports papers (level 11)"},
 		{"metric", full("engine"), "metric (level 0) imports engine (level 1)"},
 		{"nn/loss", full("nn/norm"), "nn/loss imports nn/norm of its own level 2"},
 		{"util", full("metric"), "util has no level"},

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -20,7 +21,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
-// EnvFolder names a folder of <slug>/*.json that is used in place of the built-in one.
+// EnvFolder names a folder of <slug>/*.json that is used in place of the built-in ones.
 const EnvFolder = "BALLAST_GOLDEN"
 
 // Tensor is a tensor of a case, row-major.
@@ -32,7 +33,6 @@ type Tensor struct {
 // Kind is a kind of case: Match recognises it, Run computes what the file names.
 type Kind struct {
 	Name  string
-	Slugs []string // folders it may stand in
 	Match func(c *Case) bool
 	Run   func(t T, c *Case)
 }
@@ -56,67 +56,88 @@ type Case struct {
 	paramsRan bool
 }
 
-// Run runs every case under root, or under the folder that BALLAST_GOLDEN names, as subtests slug/engine/case: for each slug,
-// each calls its argument once an engine, with the kinds of that engine. A case runs with the one kind that matches it. The
-// number of cases of each slug is logged.
-func Run(t *testing.T, root string, each func(t *testing.T, run func(t *testing.T, kinds []Kind))) {
+// Root is the folder that holds the folders of cases: the one that BALLAST_GOLDEN names, or testdata/golden of the package. Each package
+// runs its tests in a folder of its own, so a relative name is looked for from there upwards, as far as the module goes.
+func Root(t testing.TB) string {
 	t.Helper()
-	if other := os.Getenv(EnvFolder); other != "" {
-		root = other
+	other := os.Getenv(EnvFolder)
+	if other == "" {
+		return filepath.Join("testdata", "golden")
 	}
-	cases, err := List(root)
+	root, err := find(other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, slug := range slices.Sorted(keys(cases)) {
-		t.Run(slug, func(t *testing.T) {
-			each(t, func(t *testing.T, kinds []Kind) {
-				for _, path := range cases[slug] {
-					t.Run(strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) { runFile(t, slug, path, kinds) })
-				}
-				t.Logf("%s: %d cases", slug, len(cases[slug]))
-			})
-		})
+	return root
+}
+
+func find(folder string) (string, error) {
+	for above := "."; ; above = filepath.Join(above, "..") {
+		path := folder
+		if !filepath.IsAbs(folder) {
+			path = filepath.Join(above, folder)
+		}
+		info, err := os.Stat(path)
+		if err == nil && info.IsDir() {
+			return path, nil
+		}
+		if _, top := os.Stat(filepath.Join(above, "go.mod")); filepath.IsAbs(folder) || top == nil || len(above) > 64 {
+			return "", fmt.Errorf("golden: there is no folder %s, which %s names", folder, EnvFolder)
+		}
 	}
 }
 
-// List finds the files: slug -> paths. No folder, no slug, or a slug without a file is an error.
-func List(root string) (map[string][]string, error) {
-	entries, err := os.ReadDir(root)
+// Run runs every case of a slug as the subtests slug/case: the files of testdata/golden/<slug>, or those that the folder of BALLAST_GOLDEN
+// has for the slug. A case runs with the one kind that matches it. The number of cases that passed is logged.
+func Run(t *testing.T, slug string, kinds ...Kind) {
+	t.Helper()
+	Each(t, Root(t), slug, func(t *testing.T, run func(t *testing.T, kinds ...Kind)) { run(t, kinds...) })
+}
+
+// Each is Run for kinds that hang on something else, such as an engine: each calls its argument once for each of those, in a subtest of
+// its own. root is a folder of <slug>/*.json. Where BALLAST_GOLDEN names a folder without the slug, there is nothing to run.
+func Each(t *testing.T, root, slug string, each func(t *testing.T, run func(t *testing.T, kinds ...Kind))) {
+	t.Helper()
+	t.Run(slug, func(t *testing.T) {
+		paths, err := List(root, slug)
+		if errors.Is(err, fs.ErrNotExist) && os.Getenv(EnvFolder) != "" {
+			t.Skipf("%s has no cases of %s", root, slug)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		each(t, func(t *testing.T, kinds ...Kind) {
+			passed := 0
+			for _, path := range paths {
+				if t.Run(strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) { runFile(t, path, kinds) }) {
+					passed++
+				}
+			}
+			t.Logf("%s: %d of %d cases passed", slug, passed, len(paths))
+		})
+	})
+}
+
+// List finds the files of a slug; none is an error.
+func List(root, slug string) ([]string, error) {
+	folder := filepath.Join(root, slug)
+	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, fmt.Errorf("golden: %w", err)
 	}
-	cases := map[string][]string{}
+	var paths []string
 	for _, e := range entries {
-		if !e.IsDir() {
-			continue
+		if strings.HasSuffix(e.Name(), ".json") {
+			paths = append(paths, filepath.Join(folder, e.Name()))
 		}
-		paths, err := filepath.Glob(filepath.Join(root, e.Name(), "*.json"))
-		if err != nil {
-			return nil, fmt.Errorf("golden: %w", err)
-		}
-		if len(paths) == 0 {
-			return nil, fmt.Errorf("golden: %s has no case", filepath.Join(root, e.Name()))
-		}
-		cases[e.Name()] = paths
 	}
-	if len(cases) == 0 {
-		return nil, fmt.Errorf("golden: %s has no folder of cases", root)
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("golden: %s has no case", folder)
 	}
-	return cases, nil
+	return paths, nil
 }
 
-func keys(m map[string][]string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
-
-func runFile(t T, slug, path string, kinds []Kind) {
+func runFile(t T, path string, kinds []Kind) {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -131,7 +152,7 @@ func runFile(t T, slug, path string, kinds []Kind) {
 	c.t = t
 	var matching []Kind
 	for _, k := range kinds {
-		if slices.Contains(k.Slugs, slug) && k.Match(c) {
+		if k.Match(c) {
 			matching = append(matching, k)
 		}
 	}

@@ -1,7 +1,9 @@
 package golden
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +23,7 @@ type fatal struct{}
 func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...); panic(fatal{}) }
 
 var double = Kind{
-	Name: "double", Slugs: []string{"slug"},
+	Name:  "double",
 	Match: func(c *Case) bool { return c.Has("inputs.x") },
 	Run: func(_ T, c *Case) {
 		p := struct {
@@ -65,7 +67,7 @@ func TestACaseFailsForWhatIsWrongAndNothingElse(t *testing.T) {
 					}
 				}
 			}()
-			runFile(r, "slug", path, []Kind{double})
+			runFile(r, path, []Kind{double})
 		}()
 		if got := strings.Join(r.failures, "\n"); (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
@@ -75,16 +77,36 @@ func TestACaseFailsForWhatIsWrongAndNothingElse(t *testing.T) {
 
 func TestListRefusesEmptyFolders(t *testing.T) {
 	root := t.TempDir()
-	if _, err := List(root); err == nil || !strings.Contains(err.Error(), "no folder of cases") {
+	if _, err := List(root, "slug"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 	if err := os.Mkdir(filepath.Join(root, "slug"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := List(root); err == nil || !strings.Contains(err.Error(), "has no case") {
+	if _, err := List(root, "slug"); err == nil || !strings.Contains(err.Error(), "slug has no case") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := List(filepath.Join(root, "absent")); err == nil {
-		t.Error("an absent folder passed")
+}
+
+func TestARelativeFolderIsLookedForUpwards(t *testing.T) {
+	module := t.TempDir()
+	for _, folder := range []string{"cases", "papers/one/testdata"} {
+		if err := os.MkdirAll(filepath.Join(module, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(module, "go.mod"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(filepath.Join(module, "papers", "one"))
+	for folder, want := range map[string]string{"testdata": "testdata", "cases": "../../cases", filepath.Join(module, "cases"): filepath.Join(module, "cases")} {
+		if got, err := find(folder); err != nil || got != want {
+			t.Errorf("%s: got %s, %v; want %s", folder, got, err, want)
+		}
+	}
+	for _, folder := range []string{"none", filepath.Join(module, "none")} {
+		if _, err := find(folder); err == nil || !strings.Contains(err.Error(), "which BALLAST_GOLDEN names") {
+			t.Errorf("%s: got %v", folder, err)
+		}
 	}
 }

@@ -103,7 +103,7 @@ func stairsOf(n int, mark string) string {
 // Every recipe of this repository is read.
 func TestYAMLOfThisRepository(t *testing.T) {
 	n := 0
-	for _, pattern := range []string{"../../papers/*.yaml", "../../lab/*.yaml", "../../cmd/ballast/*.yaml"} {
+	for _, pattern := range []string{"../../papers/*/recipe.yaml", "../../lab/*.yaml", "../../cmd/ballast/*.yaml"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

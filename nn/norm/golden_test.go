@@ -38,9 +38,9 @@ type goldenCase struct {
 	t *testing.T
 }
 
-func readGolden(t *testing.T, name string, params any) *goldenCase {
+func readGolden(t *testing.T, slug, name string, params any) *goldenCase {
 	t.Helper()
-	data, err := os.ReadFile("../../papers/testdata/golden/" + name + ".json")
+	data, err := os.ReadFile("../../papers/" + slug + "/testdata/golden/" + slug + "/" + name + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestGoldenGhost(t *testing.T) {
 					norm.Ghost
 					Steps int `json:"steps"`
 				}{Ghost: norm.NewGhost(1)}
-				c := readGolden(t, "ghost-batch-norm/"+name, &p)
+				c := readGolden(t, "ghost-batch-norm", name, &p)
 				store := model.NewStore()
 				root := store.RootScope()
 				root.VariableWithValue("scale", c.Weights["gamma"].tensor())
@@ -130,7 +130,7 @@ func TestGoldenGhost(t *testing.T) {
 				Momentum float64 `json:"momentum"`
 				Groups   int     `json:"groups"`
 			}
-			c := readGolden(t, "ghost-batch-norm/running_closed_form", &p)
+			c := readGolden(t, "ghost-batch-norm", "running_closed_form", &p)
 			out := graph.MustNewExec(e.Backend, func(running, stats *graph.Node) *graph.Node {
 				return norm.RunningUpdate(p.Momentum, running, stats)
 			}).MustCall(c.Inputs["running0"].tensor(), c.Inputs["group_stats"].tensor())
@@ -145,7 +145,7 @@ func TestGoldenLayerNorm(t *testing.T) {
 		for _, name := range []string{"dense", "tokens", "image_hwc", "constant_row"} {
 			t.Run(name, func(t *testing.T) {
 				layer := norm.NewLayerNorm()
-				c := readGolden(t, "layer-norm/"+name, &layer)
+				c := readGolden(t, "layer-norm", name, &layer)
 				store := model.NewStore()
 				store.RootScope().VariableWithValue("scale", c.Weights["gain"].tensor())
 				store.RootScope().VariableWithValue("offset", c.Weights["bias"].tensor())

@@ -1,0 +1,240 @@
+// Package modelsoups is the paper "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time": its claims and its recipe.
+package modelsoups
+
+import (
+	"context"
+	_ "embed"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/tuned"
+	"github.com/ballast-ml/ballast/nn/linear"
+	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/papers/paper"
+	"github.com/ballast-ml/ballast/zoo"
+)
+
+//go:embed recipe.yaml
+var recipe []byte
+
+// Paper is Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing
+// inference time", arXiv 2203.05482.
+//
+// The claim at small scale: soups of eight fine-tunes of one small network on optdigits hold up better under noise than the best of
+// them. A gain on clean data is not claimed: 300 validation images are too few to show it.
+var Paper = paper.Paper{
+	Slug:    "model-soups",
+	Title:   "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time",
+	Authors: "Mitchell Wortsman, Gabriel Ilharco, Samir Yitzhak Gadre, Rebecca Roelofs, Raphael Gontijo-Lopes, Ari S. Morcos, Hongseok Namkoong, Ali Farhadi, Yair Carmon, Simon Kornblith, Ludwig Schmidt",
+	Year:    2022,
+	ArXiv:   "2203.05482",
+	Summary: "average the weights of the models of a sweep: much of an ensemble's accuracy and robustness at the cost of one model",
+	Symbols: []string{"merge.UniformSoup", "merge.GreedySoup", "merge.LearnedSoup", "merge.Ensemble", "merge.SoupVersusEnsemble", "merge.Barrier", "merge.Line"},
+	Recipe:  recipe,
+	Claims: []paper.Claim{
+		{
+			Name: "sweep",
+			Statement: "of eight fine-tunes with random hyper-parameters, the greedy soup is no worse than the best on the validation images, and both soups are " +
+				"better than it under noise",
+			Seeds: 5,
+			Experiment: paper.NewExperiment(soupSweep{}, func(ctx context.Context, at paper.Place, s soupSweep) (map[string]float64, error) {
+				return s.sweep(ctx, at)
+			}),
+			Arms: []paper.Arm{{Name: "soups"}},
+			Check: func(m paper.Measured) []paper.Inequality {
+				get := func(metric string) float64 { return m.Mean("soups", metric) }
+				return []paper.Inequality{
+					paper.AtLeast("validation: greedy >= best single, for every seed", m.Least("soups", "greedy_val_gain"), 0),
+					paper.AtLeast("noisy test: greedy >= best single + 0.005", get("greedy_noisy"), get("best_noisy")+0.005),
+					paper.AtLeast("noisy test: uniform >= best single + 0.015", get("uniform_noisy"), get("best_noisy")+0.015),
+					paper.AtLeast("test: greedy >= best single - 0.01", get("greedy_test"), get("best_test")-0.01),
+				}
+			},
+		},
+		{
+			Name:      "barrier",
+			Statement: "the mean of two models from different first weights is worse than either, that of two gentle fine-tunes of one base is not",
+			Seeds:     5,
+			Experiment: paper.NewExperiment(soupSweep{}, func(ctx context.Context, at paper.Place, s soupSweep) (map[string]float64, error) {
+				return s.barrier(ctx, at)
+			}),
+			Arms: []paper.Arm{{Name: "pairs"}},
+			Check: func(m paper.Measured) []paper.Inequality {
+				return []paper.Inequality{
+					paper.AtLeast("different first weights: accuracy falls by >= 0.015", m.Mean("pairs", "strangers_drop"), 0.015),
+					paper.Above("one base, lr <= 1e-3: accuracy falls by < 0.005", 0.005, m.Mean("pairs", "siblings_drop")),
+				}
+			},
+		},
+	},
+	Published: []paper.Published{
+		{What: "CLIP ViT-B/32, 72 fine-tunes, ImageNet: best single / uniform / greedy / ensemble", Value: "80.39 / 79.97 / 81.03 / 81.19 %"},
+		{What: "the same, mean of V2, Sketch, R, ObjectNet and A: best single / uniform / greedy / ensemble", Value: "47.97 / 51.58 / 50.86 / 51.11 %"},
+		{What: "the same, learned by layer, ImageNet", Value: "81.38 %"},
+		{What: "ViT-G, greedy soup, ImageNet", Value: "90.94 %"},
+	},
+}
+
+// soupSweep is a sweep of fine-tunes on optdigits.
+type soupSweep struct {
+	Hidden     []int     `json:"hidden"`
+	Pretrain   int       `json:"pretrain"` // images, the first of those fine-tuned on
+	Finetune   int       `json:"finetune"`
+	Validation int       `json:"validation"`
+	Base       int       `json:"base_epochs"`
+	Epochs     int       `json:"epochs"`
+	LR         float64   `json:"lr"` // of the base
+	Models     int       `json:"models"`
+	LogLR      []float64 `json:"log10_lr"`           // range
+	LogDecay   []float64 `json:"log10_weight_decay"` // range
+	Batches    []int     `json:"batch_sizes"`
+	Noise      []float64 `json:"input_noise"`
+	Shift      float64   `json:"shift_noise"`
+	Gentle     []float64 `json:"gentle_lr"` // of the two fine-tunes whose mean is no worse
+}
+
+// parts are the images of a seed.
+type soupParts struct{ pretrain, finetune, validation, test, noisy tuned.Examples }
+
+func (s soupSweep) parts(r *rand.Rand) (p soupParts, err error) {
+	ds, err := data.Open("optdigits", "all")
+	if err != nil {
+		return p, err
+	}
+	all, err := tuned.Read(ds)
+	if err != nil {
+		return p, err
+	}
+	for i := range all.X {
+		all.X[i] -= 0.3
+	}
+	mixed := all.At(paper.Shuffled(all.Len(), r))
+	p.pretrain, p.finetune = mixed.Slice(0, s.Pretrain), mixed.Slice(0, s.Finetune)
+	p.validation, p.test = mixed.Slice(s.Finetune, s.Finetune+s.Validation), mixed.Slice(s.Finetune+s.Validation, mixed.Len())
+	p.noisy = p.test
+	p.noisy.X = slices.Clone(p.test.X)
+	paper.AddNoise(p.noisy.X, s.Shift, r)
+	return p, nil
+}
+
+func (s soupSweep) network(at paper.Place, seed uint64) (*paper.MergeNet, error) {
+	return paper.NewMergeNet(at, zoo.MLP{Hidden: s.Hidden, Classes: 10, Norm: norm.Choice{Layer: norm.Identity{}}, Activation: linear.ReLU}, []int{8, 8, 1}, seed)
+}
+
+func (s soupSweep) base(ctx context.Context, n *paper.MergeNet, p soupParts, r *rand.Rand) (merge.Weights, error) {
+	return n.Classify(ctx, nil, paper.PlainAdamW(s.LR, 0.01), p.pretrain, s.Base, 32, 0, r)
+}
+
+func (s soupSweep) sweep(ctx context.Context, at paper.Place) (map[string]float64, error) {
+	r := rand.New(rand.NewPCG(at.Seed, 31))
+	p, err := s.parts(r)
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.network(at, at.Seed)
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close()
+	base, err := s.base(ctx, n, p, r)
+	if err != nil {
+		return nil, err
+	}
+	between := func(span []float64) float64 { return math.Pow(10, span[0]+(span[1]-span[0])*r.Float64()) }
+	var models []merge.Weights
+	for range s.Models {
+		lr, decay := between(s.LogLR), between(s.LogDecay)
+		batch, noise := s.Batches[r.IntN(len(s.Batches))], s.Noise[r.IntN(len(s.Noise))]
+		w, err := n.Classify(ctx, base, paper.PlainAdamW(lr, decay), p.finetune, s.Epochs, batch, noise, r)
+		if err != nil {
+			return nil, err
+		}
+		models = append(models, w)
+	}
+	scorers, done, err := n.Scorers(map[string]tuned.Examples{"val": p.validation, "test": p.test, "noisy": p.noisy})
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	greedy, err := merge.NewGreedySoup().Run(merge.InMemory(models, nil), scorers["val"].Accuracy, merge.GreedyOptions{})
+	if err != nil {
+		return nil, err
+	}
+	uniform, err := merge.NewUniformSoup().Merge(models)
+	if err != nil {
+		return nil, err
+	}
+	best := models[greedy.Order[0]]
+	metrics := map[string]float64{"ingredients": float64(len(greedy.Ingredients))}
+	for part, scorer := range scorers {
+		for name, w := range map[string]merge.Weights{"best": best, "greedy": greedy.Weights, "uniform": uniform} {
+			if metrics[name+"_"+part], err = scorer.Accuracy(w); err != nil {
+				return nil, err
+			}
+		}
+		var outputs [][]float64
+		for _, w := range models {
+			logits, err := scorer.Logits(w)
+			if err != nil {
+				return nil, err
+			}
+			outputs = append(outputs, logits)
+		}
+		mean, err := merge.Ensemble(outputs)
+		if err != nil {
+			return nil, err
+		}
+		labels := map[string][]int32{"val": p.validation.Labels, "test": p.test.Labels, "noisy": p.noisy.Labels}[part]
+		metrics["ensemble_"+part] = tuned.Accuracy(mean, labels)
+	}
+	metrics["greedy_val_gain"] = metrics["greedy_val"] - metrics["best_val"]
+	return metrics, nil
+}
+
+func (s soupSweep) barrier(ctx context.Context, at paper.Place) (map[string]float64, error) {
+	r := rand.New(rand.NewPCG(at.Seed, 32))
+	p, err := s.parts(r)
+	if err != nil {
+		return nil, err
+	}
+	var ends []merge.Weights // two of one base, then one of another
+	var n *paper.MergeNet
+	for i, lrs := range [][]float64{s.Gentle, s.Gentle[:1]} {
+		other, err := s.network(at, at.Seed+uint64(i)*1000)
+		if err != nil {
+			return nil, err
+		}
+		defer other.Close()
+		base, err := s.base(ctx, other, p, r)
+		if err != nil {
+			return nil, err
+		}
+		for _, lr := range lrs {
+			w, err := other.Classify(ctx, base, paper.PlainAdamW(lr, 0.01), p.finetune, s.Epochs, 32, 0, r)
+			if err != nil {
+				return nil, err
+			}
+			ends = append(ends, w)
+		}
+		n = other
+	}
+	scorers, done, err := n.Scorers(map[string]tuned.Examples{"test": p.test})
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	metrics := map[string]float64{}
+	for name, pair := range map[string][2]merge.Weights{"siblings": {ends[0], ends[1]}, "strangers": {ends[0], ends[2]}} {
+		curve, err := merge.Barrier(pair[0], pair[1], scorers["test"].Accuracy, 3)
+		if err != nil {
+			return nil, err
+		}
+		metrics[name+"_ends"] = (curve.Points[0].Score + curve.Points[2].Score) / 2
+		metrics[name+"_middle"] = curve.Points[1].Score
+		metrics[name+"_drop"] = metrics[name+"_ends"] - metrics[name+"_middle"]
+	}
+	return metrics, nil
+}
