@@ -1,12 +1,12 @@
 // Package golden runs cases that were computed independently: files with parameters, inputs and expected outputs.
 //
 // A file says itself what it is: a kind of case is recognised by the keys the file holds, never by a name. Parameters decode
-// strictly into the method's struct. Every output a file names must be compared. An unknown parameter, an output that was not
+// strictly into the method's struct. Tensors are {"shape", "data"}, numbers or nested lists; "nan", "inf" and "-inf" stand for what JSON
+// has no number for. Every output a file names must be compared. An unknown parameter, an output that was not
 // computed, a case that no kind knows, an empty folder: all fail, none is skipped.
 package golden
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -240,7 +240,7 @@ func (c *Case) Params(into any) {
 	if !ok {
 		return
 	}
-	if err := strict.Decode(raw, into); err != nil {
+	if err := decode(raw, into, strict.Decode); err != nil {
 		c.t.Fatalf("%s: params: %v", c.Path, err)
 	}
 }
@@ -261,51 +261,6 @@ func (c *Case) Tensor(path string) Tensor {
 	return v
 }
 
-func decodeTensor(raw json.RawMessage) (Tensor, error) {
-	var file struct {
-		Shape *[]int            `json:"shape"`
-		Data  []json.RawMessage `json:"data"`
-		DType string            `json:"dtype"`
-	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&file); err != nil {
-		return Tensor{}, err
-	}
-	if file.Shape == nil {
-		return Tensor{}, errors.New("not a tensor")
-	}
-	t := Tensor{Shape: *file.Shape, Data: make([]float64, len(file.Data))}
-	size := 1
-	for _, n := range t.Shape {
-		size *= n
-	}
-	if size != len(t.Data) {
-		return Tensor{}, fmt.Errorf("shape %v with %d values", t.Shape, len(t.Data))
-	}
-	for i, v := range file.Data {
-		var err error
-		if t.Data[i], err = Number(v); err != nil {
-			return Tensor{}, err
-		}
-	}
-	return t, nil
-}
-
-// Number reads a number, or one of the strings that stand for NaN and the infinities.
-func Number(raw json.RawMessage) (float64, error) {
-	switch strings.Trim(string(raw), `"`) {
-	case "NaN":
-		return math.NaN(), nil
-	case "+Inf", "Inf", "Infinity":
-		return math.Inf(1), nil
-	case "-Inf", "-Infinity":
-		return math.Inf(-1), nil
-	}
-	var v float64
-	return v, json.Unmarshal(raw, &v)
-}
-
 // Decode decodes a member, named as part.key, into *into.
 func (c *Case) Decode(path string, into any) {
 	c.t.Helper()
@@ -315,7 +270,7 @@ func (c *Case) Decode(path string, into any) {
 		c.t.Fatalf("%s: there is no %s", c.Path, path)
 		return
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
+	if err := decode(raw, into, json.Unmarshal); err != nil {
 		c.t.Fatalf("%s: %s: %v", c.Path, path, err)
 	}
 }
@@ -359,14 +314,10 @@ func (c *Case) GotJSON(name string, value any) {
 		return
 	}
 	c.compared[name] = true
-	var want, got any
+	var want any
 	c.Decode("outputs."+name, &want)
-	text, err := json.Marshal(value)
+	got, err := plain(value)
 	if err != nil {
-		c.t.Fatalf("%s: %s: %v", c.Path, name, err)
-		return
-	}
-	if err := json.Unmarshal(text, &got); err != nil {
 		c.t.Fatalf("%s: %s: %v", c.Path, name, err)
 		return
 	}
@@ -392,6 +343,15 @@ func (c *Case) near(got, want float64) bool {
 func (c *Case) Differ(at string, got, want any) string { return c.differ(at, got, want) }
 
 func (c *Case) differ(at string, got, want any) string {
+	number := func(v any) any {
+		if text, ok := v.(string); ok {
+			if n, ok := special(text); ok {
+				return n
+			}
+		}
+		return v
+	}
+	got, want = number(got), number(want)
 	switch w := want.(type) {
 	case float64:
 		if g, ok := got.(float64); !ok || !c.near(g, w) {

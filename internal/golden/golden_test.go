@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ballast-ml/ballast/internal/strict"
 )
 
 // recorder stands in for *testing.T, so that failures can be looked at.
@@ -46,6 +49,16 @@ func TestACaseFailsForWhatIsWrongAndNothingElse(t *testing.T) {
 		{"scalar", `{"params":{"factor":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"y":{"shape":[],"data":[2]}}}`, ""},
 		{"wrong value", `{"params":{"factor":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"y":{"shape":[1],"data":[2.1]}}}`, "y[0] is 2, want 2.1"},
 		{"tolerance", `{"params":{"factor":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"y":{"shape":[1],"data":[2.1]}},"tolerance":{"abs":0.2}}`, ""},
+		{"nan and inf", `{"params":{"factor":1},"inputs":{"x":{"shape":[3],"data":["nan","inf","-inf"]}},"outputs":{"y":{"shape":[3],"data":["NaN","+Inf","-Infinity"]}}}`, ""},
+		{"inf is not -inf", `{"params":{"factor":-1},"inputs":{"x":{"shape":[1],"data":["inf"]}},"outputs":{"y":{"shape":[1],"data":["inf"]}}}`, "y[0] is -Inf, want +Inf"},
+		{"an infinite parameter", `{"params":{"factor":"inf"},"inputs":{"x":{"shape":[1],"data":[-1]}},"outputs":{"y":{"shape":[1],"data":["-inf"]}}}`, ""},
+		{"no number", `{"params":{"factor":"much"},"inputs":{"x":{"shape":[1],"data":[-1]}},"outputs":{"y":{"shape":[1],"data":["-inf"]}}}`, "params: "},
+		{"nan where a name is wanted", `{"params":{"factr":"nan"},"inputs":{"x":{"shape":[1],"data":[-1]}},"outputs":{"y":{"shape":[1],"data":["-inf"]}}}`, "unknown key factr"},
+		{"lists", `{"params":{"factor":2},"inputs":{"x":[[1,2],[3,"inf"]]},"outputs":{"y":[[2,4],[6,"inf"]]}}`, ""},
+		{"a number", `{"params":{"factor":2},"inputs":{"x":3},"outputs":{"y":6}}`, ""},
+		{"ragged lists", `{"params":{"factor":2},"inputs":{"x":[[1,2],[3]]},"outputs":{"y":6}}`, "lists of 2 and of 1 are no tensor"},
+		{"lists of two depths", `{"params":{"factor":2},"inputs":{"x":[1,[3]]},"outputs":{"y":6}}`, "different depths"},
+		{"lists of two depths, the deeper first", `{"params":{"factor":2},"inputs":{"x":[[3],1]},"outputs":{"y":6}}`, "different depths"},
 		{"wrong shape", `{"params":{"factor":2},"inputs":{"x":{"shape":[2],"data":[1,1]}},"outputs":{"y":{"shape":[2,1],"data":[2,2]}}}`, "has shape [2], want [2 1]"},
 		{"unknown parameter", `{"params":{"factr":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"y":{"shape":[1],"data":[2]}}}`, "unknown key factr"},
 		{"missing output", `{"params":{"factor":2},"inputs":{"x":{"shape":[1],"data":[1]}},"outputs":{"y":{"shape":[1],"data":[2]},"z":{"shape":[1],"data":[2]}}}`, "output z was not computed"},
@@ -108,5 +121,60 @@ func TestARelativeFolderIsLookedForUpwards(t *testing.T) {
 		if _, err := find(folder); err == nil || !strings.Contains(err.Error(), "which BALLAST_GOLDEN names") {
 			t.Errorf("%s: got %v", folder, err)
 		}
+	}
+}
+
+func TestJSONWithNumbersThatJSONLacks(t *testing.T) {
+	c, err := Parse("case.json", []byte(`{"outputs":{"a":{"x":"nan","y":["inf",1,"-Inf"],"z":"inf"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]any{"x": math.NaN(), "y": []float32{float32(math.Inf(1)), 1, float32(math.Inf(-1))}, "z": "Inf"}
+	r := &recorder{}
+	c.t = r
+	c.GotJSON("a", got)
+	if len(r.failures) > 0 {
+		t.Error(r.failures)
+	}
+	got["x"] = 1.0
+	c.GotJSON("a", got)
+	if len(r.failures) != 1 || !strings.Contains(r.failures[0], "a.x is 1, want NaN") {
+		t.Error(r.failures)
+	}
+}
+
+func TestAParameterOfOneValueOrOfSeveral(t *testing.T) {
+	for text, want := range map[string]string{`2`: "[2]", `[1, "inf", "nan"]`: "[1 +Inf NaN]", `"-inf"`: "[-Inf]", `[]`: "[]"} {
+		p := struct {
+			Values Values `json:"values"`
+		}{}
+		if err := decode([]byte(`{"values":`+text+`}`), &p, strict.Decode); err != nil || fmt.Sprint(p.Values) != want {
+			t.Errorf("%s: got %v, %v", text, p.Values, err)
+		}
+	}
+	var p struct {
+		Values Values `json:"values"`
+	}
+	if err := decode([]byte(`{"values":"much"}`), &p, strict.Decode); err == nil {
+		t.Errorf("got %v for a word", p.Values)
+	}
+}
+
+func TestMarkedNumbersAreFoundEverywhere(t *testing.T) {
+	var p struct {
+		Any     any                `json:"any"`
+		Lists   [][]float32        `json:"lists"`
+		Members map[string]float64 `json:"members"`
+		At      *float64           `json:"at"`
+		Name    string             `json:"name"`
+	}
+	if err := decode([]byte(`{"any":["nan"],"lists":[["inf",1]],"members":{"a":"-inf"},"at":"nan"}`), &p, strict.Decode); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(p.Any, p.Lists, p.Members, *p.At); got != "[NaN] [[+Inf 1]] map[a:-Inf] NaN" {
+		t.Errorf("got %s", got)
+	}
+	if err := decode([]byte(`{"name":"inf"}`), &p, strict.Decode); err != nil || p.Name != "inf" {
+		t.Errorf("a name: got %q, %v", p.Name, err)
 	}
 }
