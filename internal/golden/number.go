@@ -125,7 +125,9 @@ func (t *Tensor) nested(raw json.RawMessage, depth int) error {
 }
 
 // marks stand for NaN and the infinities while a text is decoded into numbers. float32 holds them too.
-var marks = []struct{ mark, means float64 }{{3.0303030303030304e37, math.NaN()}, {3.1313131313131313e37, math.Inf(1)}, {-3.232323232323232e37, math.Inf(-1)}}
+var marks = []struct{ mark, means float64 }{
+	{3.0303030303030304e37, math.NaN()}, {3.1313131313131313e37, math.Inf(1)}, {-3.232323232323232e37, math.Inf(-1)},
+}
 
 // decode decodes with how. Where that fails, and a text in it stands for NaN or an infinity, the text is read as the number.
 func decode(raw json.RawMessage, into any, how func(text []byte, into any) error) error {

@@ -1,4 +1,5 @@
-// Package batchchannelnorm is the paper "Micro-Batch Training with Batch-Channel Normalization and Weight Standardization": its claims and its recipe.
+// Package batchchannelnorm is the paper "Micro-Batch Training with Batch-Channel Normalization and Weight
+// Standardization": its claims and its recipe.
 package batchchannelnorm
 
 import (

@@ -1,4 +1,5 @@
-// Package batchnormonly is the paper "Training BatchNorm and Only BatchNorm: On the Expressive Power of Random Features in CNNs": its claims and its recipe.
+// Package batchnormonly is the paper "Training BatchNorm and Only BatchNorm: On the Expressive Power of Random
+// Features in CNNs": its claims and its recipe.
 package batchnormonly
 
 import (

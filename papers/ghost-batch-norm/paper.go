@@ -1,4 +1,5 @@
-// Package ghostbatchnorm is the paper "Train longer, generalize better: closing the generalization gap in large batch training of neural networks": its claims and its recipe.
+// Package ghostbatchnorm is the paper "Train longer, generalize better: closing the generalization gap in large batch
+// training of neural networks": its claims and its recipe.
 package ghostbatchnorm
 
 import (

@@ -1,4 +1,5 @@
-// Package grokking is the paper "To grok or not to grok: Disentangling generalization and memorization on corrupted algorithmic datasets": its claims and its recipe.
+// Package grokking is the paper "To grok or not to grok: Disentangling generalization and memorization on corrupted
+// algorithmic datasets": its claims and its recipe.
 package grokking
 
 import (

@@ -1,4 +1,5 @@
-// Package ibnnet is the paper "Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net": its claims and its recipe.
+// Package ibnnet is the paper "Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net": its claims
+// and its recipe.
 package ibnnet
 
 import (

@@ -1,4 +1,5 @@
-// Package modelsoups is the paper "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time": its claims and its recipe.
+// Package modelsoups is the paper "Model soups: averaging weights of multiple fine-tuned models improves accuracy
+// without increasing inference time": its claims and its recipe.
 package modelsoups
 
 import (

@@ -1,4 +1,5 @@
-// Package paper is what the papers share: what a paper, a claim and its evidence are, and how claims are measured again.
+// Package paper is what the papers share: what a paper, a claim and its evidence are, and how claims are measured
+// again.
 //
 // A paper is a card (what it is), a recipe (YAML that can be printed, copied and edited), claims (inequalities between
 // measured numbers) and evidence (an entry of the ledger, written by "ballast reproduce" alone).

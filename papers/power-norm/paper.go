@@ -1,4 +1,5 @@
-// Package powernorm is the paper "PowerNorm: Rethinking Batch Normalization in Transformers": its claims and its recipe.
+// Package powernorm is the paper "PowerNorm: Rethinking Batch Normalization in Transformers": its claims and its
+// recipe.
 package powernorm
 
 import (

@@ -1,4 +1,5 @@
-// Package robustweightsignatures is the paper "Robust Weight Signatures: Gaining Robustness as Easy as Patching Weights?": its claims and its recipe.
+// Package robustweightsignatures is the paper "Robust Weight Signatures: Gaining Robustness as Easy as Patching
+// Weights?": its claims and its recipe.
 package robustweightsignatures
 
 import (

@@ -1,4 +1,5 @@
-// Package selfpositioning is the paper "Improving General Text Embedding Model: Tackling Task Conflict and Data Imbalance through Model Merging": its claims and its recipe.
+// Package selfpositioning is the paper "Improving General Text Embedding Model: Tackling Task Conflict and Data
+// Imbalance through Model Merging": its claims and its recipe.
 package selfpositioning
 
 import (

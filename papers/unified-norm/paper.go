@@ -1,4 +1,5 @@
-// Package unifiednorm is the paper "Unified Normalization for Accelerating and Stabilizing Transformers": its claims and its recipe.
+// Package unifiednorm is the paper "Unified Normalization for Accelerating and Stabilizing Transformers": its claims
+// and its recipe.
 package unifiednorm
 
 import (
