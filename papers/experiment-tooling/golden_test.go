@@ -13,7 +13,7 @@ import (
 
 func TestGolden(t *testing.T) { golden.Run(t, "experiment-tooling", kinds()...) }
 
-// toolingCases tests overrides, sweeps, interpolation and smoothing.
+// kinds tests overrides, sweeps, interpolation and smoothing.
 func kinds() []golden.Kind {
 	return []golden.Kind{
 		{Name: "overrides", Match: func(c *golden.Case) bool { return c.Has("inputs.base", "outputs.cases") }, Run: goldenOverrides},

@@ -14,7 +14,7 @@ import (
 
 func TestGolden(t *testing.T) { golden.Run(t, "gguf", kinds()...) }
 
-// ggufCases tests the reader of GGUF, and the writer by what it makes of a file that was read.
+// kinds tests the reader of GGUF, and the writer by what it makes of a file that was read.
 func kinds() []golden.Kind {
 	return []golden.Kind{{
 		Name:  "GGUF",

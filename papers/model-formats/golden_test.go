@@ -15,7 +15,7 @@ func TestGolden(t *testing.T) {
 	papertest.Golden(t, "model-formats", func(*engine.Engine) []golden.Kind { return roundingKinds() }, onnxKinds)
 }
 
-// roundingCases tests the rounding of values to narrower types.
+// roundingKinds tests the rounding of values to narrower types.
 func roundingKinds() []golden.Kind {
 	return []golden.Kind{{
 		Name:  "bfloat16",

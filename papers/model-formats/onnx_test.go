@@ -14,7 +14,7 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// onnxCases runs models that files hold, or sees them refused.
+// onnxKinds runs models that files hold, or sees them refused.
 func onnxKinds(e *engine.Engine) []golden.Kind {
 	is := func(c *golden.Case) bool {
 		var format string

@@ -13,7 +13,7 @@ import (
 
 func TestGolden(t *testing.T) { golden.Run(t, "model-soups", kinds()...) }
 
-// soupCases tests soups on dense networks, tanh(x W1 + b1) W2 + b2.
+// kinds tests soups on dense networks, tanh(x W1 + b1) W2 + b2.
 func kinds() []golden.Kind {
 	return []golden.Kind{
 		{Name: "soups", Match: func(c *golden.Case) bool { return c.Has("inputs.x_val", "inputs.y_val") }, Run: goldenSoups},

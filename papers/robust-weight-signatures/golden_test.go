@@ -11,7 +11,7 @@ import (
 
 func TestGolden(t *testing.T) { golden.Run(t, "robust-weight-signatures", kinds()...) }
 
-// signatureCases tests signatures of one tensor: extracted, quantised together, put on the clean tensor.
+// kinds tests signatures of one tensor: extracted, quantised together, put on the clean tensor.
 func kinds() []golden.Kind {
 	return []golden.Kind{{
 		Name:  "robust weight signatures",

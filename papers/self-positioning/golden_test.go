@@ -11,7 +11,7 @@ import (
 
 func TestGolden(t *testing.T) { golden.Run(t, "self-positioning", kinds()...) }
 
-// positionCases tests folds of task vectors with a linear encoder behind them, and what positions are compared with.
+// kinds tests folds of task vectors with a linear encoder behind them, and what positions are compared with.
 func kinds() []golden.Kind {
 	return []golden.Kind{
 		{Name: "chain", Match: func(c *golden.Case) bool { return c.Has("inputs.theta0", "inputs.task_vectors", "inputs.a") }, Run: goldenChain},
