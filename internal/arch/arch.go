@@ -50,19 +50,22 @@ var levels = []level{
 
 // sideways are the imports within one level, each named.
 var sideways = map[string][]string{
-	"report":                  {"metric", "internal/durable"},
-	"internal/choice":         {"internal/strict"},
-	"internal/golden":         {"internal/strict"},
-	"engine/enginetest":       {"engine"},
-	"internal/gradcheck":      {},
-	"data/augment":            {"data", "nn/optim"},
-	"data/sample":             {"data"},
-	"nn/norm/normtest":        {"nn/norm"},
-	"data/corrupt":            {"data"},
-	"data/sample/samplertest": {"data", "data/sample"},
-	"train/grok":              {"train"},
-	"train/inpaint":           {"train"},
-	"train/evosearch":         {"train"},
+	"report":                   {"metric", "internal/durable"},
+	"internal/choice":          {"internal/strict"},
+	"internal/golden":          {"internal/strict"},
+	"engine/enginetest":        {"engine"},
+	"internal/gradcheck":       {},
+	"data/augment":             {"data", "nn/optim"},
+	"data/sample":              {"data"},
+	"nn/norm/normtest":         {"nn/norm"},
+	"data/corrupt":             {"data"},
+	"data/sample/samplertest":  {"data", "data/sample"},
+	"data/augment/augmenttest": {"data/augment", "nn/optim"},
+	"train/objective":          {"train/update"},
+	"train":                    {"train/objective", "train/update"},
+	"train/grok":               {"train"},
+	"train/inpaint":            {"train"},
+	"train/evosearch":          {"train"},
 }
 
 // belowLayers are the packages of nn that every other of nn may import.
