@@ -49,10 +49,13 @@ func AsTargeted(ds Dataset) (Targeted, bool) {
 	}
 	of, at := v.View()
 	t, ok := AsTargeted(of)
-	if ok && len(t.TargetShape()) == 3 && !slices.Equal(ds.Info().Shape, of.Info().Shape) {
+	if !ok {
+		return nil, false
+	}
+	if len(t.TargetShape()) == 3 && !slices.Equal(ds.Info().Shape, of.Info().Shape) {
 		return nil, false // a mask does not fit an image of another size
 	}
-	return targetedView{ds, t, at}, ok
+	return targetedView{ds, t, at}, true
 }
 
 type targetedView struct {
@@ -75,7 +78,10 @@ func AsDomained(ds Dataset) (Domained, bool) {
 	}
 	of, at := v.View()
 	d, ok := AsDomained(of)
-	return domainedView{ds, d, at}, ok
+	if !ok {
+		return nil, false
+	}
+	return domainedView{ds, d, at}, true
 }
 
 type domainedView struct {
@@ -98,7 +104,10 @@ func AsTokens(ds Dataset) (Tokens, bool) {
 	}
 	of, at := v.View()
 	t, ok := AsTokens(of)
-	return tokensView{ds, t, at}, ok
+	if !ok {
+		return nil, false
+	}
+	return tokensView{ds, t, at}, true
 }
 
 type tokensView struct {

@@ -15,8 +15,10 @@ import (
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/npy"
+	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/report"
 	"github.com/ballast-ml/ballast/train"
+	"github.com/ballast-ml/ballast/train/objective"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -26,7 +28,8 @@ func TestTheMainJob(t *testing.T) {
 		recipe := train.NewRecipe()
 		mlp := zoo.NewMLP()
 		mlp.Hidden = []int{64}
-		recipe.Network, recipe.Epochs, recipe.BatchSize, recipe.Loss.LabelSmoothing = zoo.Choice{Network: mlp}, 8, 32, 0.2
+		recipe.Network, recipe.Epochs, recipe.BatchSize = zoo.Choice{Network: mlp}, 8, 32
+		recipe.Objective = objective.Choice{Objective: objective.Supervised{Loss: loss.Choice{Loss: loss.CrossEntropy{Smoothing: 0.2}}}}
 		result, err := train.Run(t.Context(), recipe, train.Options{Engine: e})
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/format/tfevents"
 	"github.com/ballast-ml/ballast/lab"
@@ -16,11 +17,11 @@ import (
 )
 
 func TestRecipeTakesOverridesStrictly(t *testing.T) {
-	r, err := lab.Recipe(map[string]any{"epochs": 7}, "norm=ghost", "norm.ghost_size=8", "network={name: mlp, hidden: [4, 4]}", "label_noise.rate=0.25", "batch_size=1_6", "schedule.milestones=[2,3.5]")
+	r, err := lab.Recipe(map[string]any{"epochs": 7}, "norm=ghost", "norm.ghost_size=8", "network={name: mlp, hidden: [4, 4]}", "prepare=[{name: label-noise, rate: 0.25}]", "batch_size=1_6", "schedule.milestones=[2,3.5]")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g, ok := r.Norm.Layer.(norm.Ghost); !ok || g.GroupSize != 8 || g.Momentum != 0.1 || r.Epochs != 7 || r.LabelNoise.Rate != 0.25 || r.BatchSize != 16 || r.Schedule.Milestones[1] != 3.5 {
+	if g, ok := r.Norm.Layer.(norm.Ghost); !ok || g.GroupSize != 8 || g.Momentum != 0.1 || r.Epochs != 7 || len(r.Prepare) != 1 || r.Prepare[0].Preparation.(data.LabelNoise).Rate != 0.25 || r.BatchSize != 16 || r.Schedule.Milestones[1] != 3.5 {
 		t.Errorf("got %+v", r)
 	}
 	for override, want := range map[string]string{

@@ -57,7 +57,11 @@ func BenchmarkTrainCNN(b *testing.B) {
 			r.Network = zoo.Choice{Network: zoo.NewCNN()}
 			r.Schedule.Name, r.Optimizer, r.Steps = "constant", sgd(0.05), 100
 			set := newImages(6400)
-			l := &loop{recipe: r, options: Options{Engine: e, Data: set}, record: record{Metrics: map[string]float64{}}}
+			inner, err := newLoop(r, Options{Engine: e, Data: set})
+			if err != nil {
+				b.Fatal(err)
+			}
+			l := &run{Loop: inner, record: record{Metrics: map[string]float64{}}}
 			defer l.close()
 			if err := l.open(context.Background()); err != nil {
 				b.Fatal(err)
@@ -76,7 +80,7 @@ func BenchmarkTrainCNN(b *testing.B) {
 			}
 			wall := time.Since(began)
 			b.ReportMetric(float64(b.N)/wall.Seconds(), "steps/s")
-			b.ReportMetric(100*float64(wall-l.pace.callSpent)/float64(wall), "host-%")
+			b.ReportMetric(100*float64(wall-l.callSpent)/float64(wall), "host-%")
 		})
 	}
 }

@@ -19,7 +19,7 @@ import (
 // spread is a recipe whose batch four devices can share.
 func spread() train.Recipe {
 	r := train.NewRecipe()
-	r.Steps, r.BatchSize, r.LogEvery, r.EvaluateEvery, r.Subset, r.Test = 50, 32, 1, 0, 600, ""
+	r.Steps, r.BatchSize, r.LogEvery, r.EvaluateEvery, r.Prepare, r.Test = 50, 32, 1, 0, subset(600), ""
 	r.Rules, r.Average.Decay = []optim.RuleChoice{{Rule: optim.NewClipNorm()}}, 0.9
 	r.Optimizer = sgd(0.01) // at 0.1 the rounding of one step grows a hundredfold in twenty
 	return r
@@ -55,7 +55,7 @@ func TestDevices(t *testing.T) {
 			},
 			"micro-batches": func(r *train.Recipe, _ *train.Options) { r.Accumulate = 2 },
 			"weights, noise, a last batch": func(r *train.Recipe, o *train.Options) {
-				r.Subset, r.DropLast, r.Weigh.GradientNoise = 0, false, 0.5
+				r.Prepare, r.DropLast, r.Weigh.GradientNoise = nil, false, 0.5
 				o.Weights = make([]float32, 1280)
 				for i := range o.Weights {
 					o.Weights[i] = float32(i%3) / 2
@@ -109,7 +109,7 @@ func TestDevices(t *testing.T) {
 		for want, change := range map[string]func(r *train.Recipe, o *train.Options){
 			"5 devices; engine":         func(_ *train.Recipe, o *train.Options) { o.Devices = 5 },
 			"do not divide the 32 exam": func(_ *train.Recipe, o *train.Options) { o.Devices = 3 },
-			"use drop_last: true":       func(r *train.Recipe, _ *train.Options) { r.DropLast, r.Subset = false, 610 },
+			"use drop_last: true":       func(r *train.Recipe, _ *train.Options) { r.DropLast, r.Prepare = false, subset(610) },
 			"groups of 16 do not lie":   func(r *train.Recipe, _ *train.Options) { r.Norm = &norm.Choice{Layer: norm.NewGhost(16)} },
 		} {
 			r, o := spread(), train.Options{Engine: e, Devices: 4}

@@ -4,34 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/train/update"
 )
 
-// The first inputs of every step graph; those of the feed come behind.
+// The first inputs of every step graph; those of the feeds come behind, stream after stream, and the rank of the device where there are
+// several.
 const (
-	inputTable = iota // [steps of an epoch, columnsOfRate] float32
-	inputBase         // int32: updates done before the epoch
+	inputTable = iota // [updates of a pass, columns] float32
+	inputBase         // int32: updates done before the pass
+	inputKey          // uint32 [2]: of what is random in the graph
 	inputFeed
 )
 
-// batch is one micro-batch in the graph.
-type batch struct {
-	x      *Node // [n, shape...] float32
-	labels *Node // [n] int32
-	share  *Node // [n] float32: share of each example in the loss that is reported
-	push   *Node // the same in the gradient; differs by the multiplicative noise
-}
-
-// cut says how an update is cut from the order of the epoch.
+// cut says how an update is cut from the order of a stream.
 type cut struct {
 	size    int // examples of a micro-batch on one device
 	devices int // that share a micro-batch
@@ -39,11 +35,19 @@ type cut struct {
 	stride  int // examples from one update to the next
 }
 
-// feed brings the examples to the graph: from the device, where they fit, or batch by batch from the host.
+// place is where a micro-batch stands: the updates since the pass began, and the micro-batches of the present one.
+type place struct {
+	into  *Node // int32
+	micro *Node // int32; nil where an update is one micro-batch
+}
+
+// feed brings the examples of a stream to the graph: from the device, where they fit, or batch by batch from the host.
 type feed interface {
-	// batch builds the present micro-batch in a graph.
-	batch(s *state, c cut, inputs []*Node) batch
-	// begin gets ready for the rest of an epoch, from its update number local on.
+	// inputs are the shapes of what the feed puts into a graph, for a cut.
+	inputs(c cut) []shapes.Shape
+	// batch builds the present micro-batch in a graph, of the feed's own inputs.
+	batch(at place, c cut, inputs []*Node) update.Batch
+	// begin gets ready for the rest of a pass, from its update number local on.
 	begin(ctx context.Context, e epoch, local int) error
 	// next returns the inputs for one call, for each device its own.
 	next(ctx context.Context) ([][]any, error)
@@ -52,134 +56,209 @@ type feed interface {
 	close()
 }
 
-// epoch is what changes from one pass to the next, computed on the host.
-type epoch struct {
-	number int
-	order  []int32   // permutation of the examples
-	share  []float32 // by place in the order; nil = 1/batch for all
-	push   []float32
+// fields says what a stream has besides examples.
+type fields struct {
+	stream  *stream
+	targets data.Targeted // nil = classes
+	tokens  data.Tokens   // nil = no text
+	domains []int32       // nil = none
+	shared  bool          // shares of their own
+	updates int           // of a pass
 }
 
-// examples is the training set of a run with everything that has been done to it.
-type examples struct {
-	set     data.Dataset
-	labels  []int32   // after label noise
-	weights []float32 // an example adds weight x loss / batch; nil = all 1
+func (s *stream) fields(r Recipe, p plan) fields {
+	f := fields{stream: s, updates: p.stepsPerEpoch, domains: data.DomainsOf(s.examples.Set)}
+	f.shared = s.pads() || s.name == update.Train && (s.examples.Weights != nil || r.Weigh.GradientNoise != 0)
+	f.tokens, _ = data.AsTokens(s.examples.Set)
+	if s.targets() != loss.Labels {
+		f.targets, _ = data.AsTargeted(s.examples.Set)
+	}
+	return f
 }
 
-// epoch draws the order and the weights of a pass. They depend on the seed and the number of the pass alone.
-func (x examples) epoch(r Recipe, p plan, number int) (epoch, error) {
-	e := epoch{number: number, order: data.Order(len(x.labels), r.Seed, number)}
-	sigma2 := r.Weigh.GradientNoise
-	if sigma2 == -1 {
-		sigma2 = float64(r.BatchSize) / float64(r.Schedule.LargeBatch.SmallBatch)
+// order is the length of the places of a pass.
+func (f fields) order() int {
+	if f.stream.pads() || f.stream.name != update.Train {
+		return f.updates * f.stream.batch
 	}
-	if x.weights == nil && sigma2 == 0 {
-		return e, nil
-	}
-	e.share = make([]float32, len(e.order))
-	for k, i := range e.order {
-		whole := r.BatchSize
-		if k/r.BatchSize == p.stepsPerEpoch-1 && p.last > 0 {
-			whole = p.last
-		}
-		e.share[k] = 1 / float32(whole)
-		if x.weights != nil {
-			e.share[k] = float32(float64(x.weights[i]) / float64(whole))
-		}
-	}
-	if sigma2 == 0 {
-		e.push = e.share
-		return e, nil
-	}
-	source := rand.New(rand.NewPCG(r.Seed^noiseStream, uint64(number)))
-	draws := make([]float64, len(e.order))
-	for i := range draws {
-		draws[i] = source.NormFloat64()
-	}
-	z, err := GradNoiseWeights(draws, sigma2)
-	if err != nil {
-		return epoch{}, err
-	}
-	e.push = make([]float32, len(z))
-	for i := range z {
-		e.push[i] = float32(z[i] * float64(e.share[i]))
-	}
-	return e, nil
+	return f.stream.examples.Set.Len()
 }
 
-// noiseStream keeps the draws of the gradient noise apart from everything else that the seed decides.
-const noiseStream = 0x6e6f697365
+// finish completes a batch whose examples are there.
+func (f fields) finish(b update.Batch, c cut) update.Batch {
+	b.Examples, b.Counts = f.stream.examples.Set.Len(), f.stream.told().Counts
+	if b.Share == nil {
+		b.Share = equalShares(b.X.Graph(), c)
+		b.Push = b.Share
+	}
+	b.Views = []*Node{b.X} // until the step draws them
+	return b
+}
 
-// deviceFeed keeps the examples, as bytes where the set has them, and the order of the epoch on the device.
+// deviceFeed keeps the examples, as bytes where the set has them, and the order of the pass on the device.
 type deviceFeed struct {
+	fields
 	shape   []int
-	staying [][]*tensors.Tensor // on each device: [examples, values] uint8 or float32, and labels [examples] int32
-	passing [][]*tensors.Tensor // on each device: what belongs to the epoch
+	bytes   bool
+	staying [][]*tensors.Tensor // on each device: examples, and what fields says
+	passing [][]*tensors.Tensor // on each device: what belongs to the pass
 }
 
 // newDeviceFeed reads the whole set once.
-func newDeviceFeed(ctx context.Context, x examples, devices int) (*deviceFeed, error) {
-	f := &deviceFeed{shape: x.set.Info().Shape, staying: make([][]*tensors.Tensor, devices), passing: make([][]*tensors.Tensor, devices)}
-	n, values := x.set.Len(), volume(f.shape)
-	var examples func() *tensors.Tensor
-	if raw := bytesOf(x.set); raw != nil {
-		examples = func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(raw, n, values) }
-	} else {
-		all := make([]float32, 0, n*values)
-		reader := data.NewReader(x.set, ascending(n), 256, runtime.GOMAXPROCS(0), false)
-		defer reader.Close()
-		for len(all) < n*values {
-			b, err := reader.Next(ctx)
-			if err != nil {
-				return nil, fmt.Errorf("train: read the training set: %w", err)
-			}
-			all = append(all, b.X[:b.N*values]...)
-			reader.Recycle(b)
-		}
-		examples = func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(all, n, values) }
+func newDeviceFeed(ctx context.Context, f fields, devices int) (*deviceFeed, error) {
+	d := &deviceFeed{
+		fields: f, shape: f.stream.examples.Set.Info().Shape,
+		staying: make([][]*tensors.Tensor, devices), passing: make([][]*tensors.Tensor, devices),
 	}
-	for i := range f.staying {
-		f.staying[i] = []*tensors.Tensor{examples(), tensors.FromFlatDataAndDimensions(x.labels, n)}
-	}
-	return f, nil
+	return d, d.bring(ctx, f.stream.examples.Set)
 }
 
-func (f *deviceFeed) batch(s *state, c cut, inputs []*Node) batch {
-	x, labels, order := inputs[inputFeed], inputs[inputFeed+1], inputs[inputFeed+2]
+// bring puts a set on the devices.
+func (f *deviceFeed) bring(ctx context.Context, set data.Dataset) error {
+	n, values := set.Len(), volume(f.shape)
+	var examples []func() *tensors.Tensor
+	raw := bytesOf(set)
+	f.bytes = raw != nil && f.tokens == nil
+	switch {
+	case f.tokens != nil:
+		text, starts := f.tokens.Stream(), f.tokens.Starts()
+		examples = append(examples,
+			func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(text, len(text), 1) },
+			func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(starts, len(starts)) })
+	case f.bytes:
+		examples = append(examples, func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(raw, n, values) })
+	default:
+		all, err := readAll(ctx, set)
+		if err != nil {
+			return err
+		}
+		examples = append(examples, func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(all, n, values) })
+	}
+	labels := f.stream.examples.Labels
+	examples = append(examples, func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(labels, n) })
+	if f.targets != nil {
+		shape := f.targets.TargetShape()
+		all := make([]float32, n*volume(shape))
+		for i := range n {
+			if err := f.targets.Target(i, all[i*volume(shape):(i+1)*volume(shape)]); err != nil {
+				return fmt.Errorf("train: target of example %d: %w", i, err)
+			}
+		}
+		examples = append(examples, func() *tensors.Tensor {
+			return tensors.FromFlatDataAndDimensions(all, append([]int{n}, shape...)...)
+		})
+	}
+	if f.domains != nil {
+		examples = append(examples, func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(f.domains, n) })
+	}
+	for i := range f.staying {
+		_ = finalize(f.staying[i]) // of an earlier pass; there is nothing to do about a failure
+		f.staying[i] = nil
+		for _, make := range examples {
+			f.staying[i] = append(f.staying[i], make())
+		}
+	}
+	return nil
+}
+
+// readAll reads a set of floats.
+func readAll(ctx context.Context, set data.Dataset) ([]float32, error) {
+	n, values := set.Len(), volume(set.Info().Shape)
+	all := make([]float32, 0, n*values)
+	reader := data.NewReader(set, ascending(n), 256, runtime.GOMAXPROCS(0), false)
+	defer reader.Close()
+	for len(all) < n*values {
+		b, err := reader.Next(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("train: read the training set: %w", err)
+		}
+		all = append(all, b.X[:b.N*values]...)
+		reader.Recycle(b)
+	}
+	return all, nil
+}
+
+func (f *deviceFeed) inputs(cut) []shapes.Shape {
+	var all []shapes.Shape
+	for _, t := range f.staying[0] {
+		all = append(all, t.Shape())
+	}
+	all = append(all, shapes.Make(dtypes.Int32, f.order()))
+	if f.shared {
+		all = append(all, shapes.Make(dtypes.Float32, f.order()), shapes.Make(dtypes.Float32, f.order()))
+	}
+	return all
+}
+
+func (f *deviceFeed) batch(at place, c cut, inputs []*Node) update.Batch {
+	take := func() *Node { n := inputs[0]; inputs = inputs[1:]; return n }
+	var text *Node
+	if f.tokens != nil {
+		text = take()
+	}
+	x, labels := take(), take()
+	var targets, domains *Node
+	if f.targets != nil {
+		targets = take()
+	}
+	if f.domains != nil {
+		domains = take()
+	}
+	order := take()
+
 	g := x.Graph()
-	start := MulScalar(Sub(s.step.NodeValue(g), inputs[inputBase]), int32(c.stride))
-	if s.micro != nil {
-		start = Add(start, MulScalar(s.micro.NodeValue(g), int32(c.size*c.devices)))
+	start := MulScalar(at.into, int32(c.stride))
+	if at.micro != nil {
+		start = Add(start, MulScalar(at.micro, int32(c.size*c.devices)))
 	}
 	if d := ops.DevicesOf(g); d.Count > 1 {
 		start = Add(start, MulScalar(d.Rank, int32(c.size)))
 	}
 	places := positions(g, c.size, start)
 	index := ops.GatherRows(order, places)
-	b := batch{
-		x:      ops.GatherRows(x, index),
-		labels: ops.GatherRows(labels, index),
+	b := update.Batch{Index: index}
+	if f.stream.pads() {
+		b.Mask = GreaterOrEqual(index, ZerosLike(index))
+		index = Max(index, ZerosLike(index))
 	}
-	if x.DType() == dtypes.Uint8 {
-		b.x = DivScalar(ConvertDType(b.x, dtypes.Float32), 255.0)
+
+	b.X, b.Labels = ops.GatherRows(x, index), ops.GatherRows(labels, index)
+	if b.Mask != nil {
+		b.Labels = Where(b.Mask, b.Labels, MulScalar(OnesLike(b.Labels), int32(-1)))
 	}
-	b.x = Reshape(b.x, append([]int{c.size}, f.shape...)...)
-	if len(inputs) > inputFeed+3 {
-		b.share = ops.GatherRows(inputs[inputFeed+3], places)
-		b.push = ops.GatherRows(inputs[inputFeed+4], places)
-	} else {
-		b.share = equalShares(g, c)
-		b.push = b.share
+	if targets != nil {
+		b.Targets = ops.GatherRows(targets, index)
 	}
-	return b
+	if domains != nil {
+		b.Domains = ops.GatherRows(domains, index)
+	}
+	switch {
+	case text != nil:
+		window := f.tokens.Window()
+		wide := Add(BroadcastToDims(Reshape(b.X, c.size, 1), c.size, window), Iota(g, shapes.Make(dtypes.Int32, c.size, window), 1))
+		b.X = Reshape(ops.GatherRows(text, Reshape(wide, c.size*window)), c.size, window)
+	default:
+		if x.DType() == dtypes.Uint8 {
+			b.X = DivScalar(ConvertDType(b.X, dtypes.Float32), 255.0)
+		}
+		b.X = Reshape(b.X, append([]int{c.size}, f.shape...)...)
+	}
+	if f.shared {
+		b.Share, b.Push = ops.GatherRows(take(), places), ops.GatherRows(take(), places)
+	}
+	return f.finish(b, c)
 }
 
-func (f *deviceFeed) begin(_ context.Context, e epoch, _ int) error {
+func (f *deviceFeed) begin(ctx context.Context, e epoch, _ int) error {
+	if fresh, ok := f.stream.examples.Set.(data.Fresh); ok {
+		if err := f.bring(ctx, fresh.At(e.number)); err != nil {
+			return err
+		}
+	}
 	f.release()
 	for i := range f.passing {
 		f.passing[i] = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(e.order, len(e.order))}
-		if e.share != nil {
+		if f.shared {
 			f.passing[i] = append(f.passing[i],
 				tensors.FromFlatDataAndDimensions(e.share, len(e.share)), tensors.FromFlatDataAndDimensions(e.push, len(e.push)))
 		}
@@ -197,7 +276,7 @@ func (f *deviceFeed) next(context.Context) ([][]any, error) {
 
 func (f *deviceFeed) done() error { return nil }
 
-// release frees what belonged to the last epoch at once rather than when the garbage collector finds it.
+// release frees what belonged to the last pass at once rather than when the garbage collector finds it.
 func (f *deviceFeed) release() {
 	for i, own := range f.passing {
 		_ = finalize(own) // inputs nobody uses any more; there is nothing to do about a failure
@@ -214,61 +293,123 @@ func (f *deviceFeed) close() {
 
 // hostFeed sends every batch from the host; the reader decodes ahead of the device.
 type hostFeed struct {
-	examples examples
+	fields
 	cut      cut
 	dropLast bool
+	set      data.Dataset // of the pass
 	epoch    epoch
-	place    int // in the order
+	at       int // in the order
 	reader   *data.Reader
 	sent     []*tensors.Tensor // the batch on its way
 }
 
-func (f *hostFeed) batch(_ *state, c cut, inputs []*Node) batch {
-	b := batch{x: inputs[inputFeed], labels: inputs[inputFeed+1]}
-	b.x = Reshape(b.x, append([]int{c.size}, f.examples.set.Info().Shape...)...)
-	if len(inputs) > inputFeed+2 {
-		b.share, b.push = inputs[inputFeed+2], inputs[inputFeed+3]
-	} else {
-		b.share = equalShares(b.x.Graph(), c)
-		b.push = b.share
+func (f *hostFeed) inputs(c cut) []shapes.Shape {
+	set := f.stream.examples.Set
+	all := []shapes.Shape{
+		shapes.Make(dtypes.Float32, c.size, volume(set.Info().Shape)), shapes.Make(dtypes.Int32, c.size), shapes.Make(dtypes.Int32, c.size),
 	}
-	return b
+	if f.targets != nil {
+		all = append(all, shapes.Make(dtypes.Float32, append([]int{c.size}, f.targets.TargetShape()...)...))
+	}
+	if f.domains != nil {
+		all = append(all, shapes.Make(dtypes.Int32, c.size))
+	}
+	if f.shared {
+		all = append(all, shapes.Make(dtypes.Float32, c.size), shapes.Make(dtypes.Float32, c.size))
+	}
+	return all
+}
+
+func (f *hostFeed) batch(_ place, c cut, inputs []*Node) update.Batch {
+	take := func() *Node { n := inputs[0]; inputs = inputs[1:]; return n }
+	b := update.Batch{X: take(), Labels: take(), Index: take()}
+	b.X = Reshape(b.X, append([]int{c.size}, f.stream.examples.Set.Info().Shape...)...)
+	if f.targets != nil {
+		b.Targets = take()
+	}
+	if f.domains != nil {
+		b.Domains = take()
+	}
+	if f.stream.pads() {
+		b.Mask = GreaterOrEqual(b.Index, ZerosLike(b.Index))
+	}
+	if f.shared {
+		b.Share, b.Push = take(), take()
+	}
+	return f.finish(b, c)
 }
 
 func (f *hostFeed) begin(_ context.Context, e epoch, local int) error {
 	f.close()
-	f.epoch, f.place = e, local*f.cut.stride
-	f.reader = data.NewReader(f.examples.set, e.order[f.place:], f.cut.size*f.cut.devices, runtime.GOMAXPROCS(0), f.dropLast)
+	f.epoch, f.at, f.set = e, local*f.cut.stride, f.stream.examples.Set
+	if fresh, ok := f.set.(data.Fresh); ok {
+		f.set = fresh.At(e.number)
+	}
+	order := slices.Clone(e.order[f.at:])
+	for i := range order {
+		order[i] = max(order[i], 0) // padding reads an example that counts nothing
+	}
+	f.reader = data.NewReader(f.set, order, f.cut.size*f.cut.devices, runtime.GOMAXPROCS(0), f.dropLast)
 	return nil
 }
 
 func (f *hostFeed) next(ctx context.Context) ([][]any, error) {
 	b, err := f.reader.Next(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("train: read the training set: %w", err)
+		return nil, fmt.Errorf("train: read stream %s: %w", f.stream.name, err)
 	}
 	defer f.reader.Recycle(b)
-	values := volume(f.examples.set.Info().Shape)
+	values := volume(f.set.Info().Shape)
 	all := make([][]any, f.cut.devices)
 	n := b.N / f.cut.devices
 	for i := range all {
-		labels := make([]int32, n) // not the batch's own: these may be noisy
-		for k, example := range f.epoch.order[f.place : f.place+n] {
-			labels[k] = f.examples.labels[example]
-		}
-		part := []*tensors.Tensor{
-			tensors.FromFlatDataAndDimensions(b.X[i*n*values:(i+1)*n*values], n, values), tensors.FromFlatDataAndDimensions(labels, n),
-		}
-		if f.epoch.share != nil {
-			part = append(part,
-				tensors.FromFlatDataAndDimensions(f.epoch.share[f.place:f.place+n], n),
-				tensors.FromFlatDataAndDimensions(f.epoch.push[f.place:f.place+n], n))
+		part, err := f.part(b.X[i*n*values:(i+1)*n*values], n)
+		if err != nil {
+			return nil, err
 		}
 		f.sent = append(f.sent, part...)
 		all[i] = anys(part)
-		f.place += n
+		f.at += n
 	}
 	return all, nil
+}
+
+// part is what one device gets: the next n examples of the order, whose values are x.
+func (f *hostFeed) part(x []float32, n int) ([]*tensors.Tensor, error) {
+	index := f.epoch.order[f.at : f.at+n]
+	labels := make([]int32, n) // not the batch's own: these may be noisy
+	for k, i := range index {
+		if labels[k] = -1; i >= 0 {
+			labels[k] = f.stream.examples.Labels[i]
+		}
+	}
+	part := []*tensors.Tensor{
+		tensors.FromFlatDataAndDimensions(x, n, volume(f.set.Info().Shape)), tensors.FromFlatDataAndDimensions(labels, n),
+		tensors.FromFlatDataAndDimensions(index, n),
+	}
+	if f.targets != nil {
+		shape := f.targets.TargetShape()
+		size := volume(shape)
+		all := make([]float32, n*size)
+		for k, i := range index {
+			if err := f.targets.Target(int(max(i, 0)), all[k*size:(k+1)*size]); err != nil {
+				return nil, fmt.Errorf("train: target of example %d: %w", i, err)
+			}
+		}
+		part = append(part, tensors.FromFlatDataAndDimensions(all, append([]int{n}, shape...)...))
+	}
+	if f.domains != nil {
+		domains := make([]int32, n)
+		for k, i := range index {
+			domains[k] = f.domains[max(i, 0)]
+		}
+		part = append(part, tensors.FromFlatDataAndDimensions(domains, n))
+	}
+	if f.shared {
+		part = append(part,
+			tensors.FromFlatDataAndDimensions(f.epoch.share[f.at:f.at+n], n), tensors.FromFlatDataAndDimensions(f.epoch.push[f.at:f.at+n], n))
+	}
+	return part, nil
 }
 
 // done frees the last batch sent, which the device has by now.
@@ -287,6 +428,11 @@ func (f *hostFeed) close() {
 // equalShares gives each example of a micro-batch 1/whole of the loss.
 func equalShares(g *Graph, c cut) *Node {
 	return BroadcastToDims(Scalar(g, dtypes.Float32, 1/float64(c.whole)), c.size)
+}
+
+// positions are [n] int32: start, start+1, ...
+func positions(g *Graph, n int, start *Node) *Node {
+	return Add(Iota(g, shapes.Make(dtypes.Int32, n), 0), start)
 }
 
 // bytesOf returns the examples as bytes, nil where the set has none.

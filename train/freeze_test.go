@@ -18,7 +18,7 @@ func frozen(freeze train.Freeze, steps int) train.Recipe {
 	network := zoo.NewResNet(8)
 	network.Base, network.Shortcut = 4, "B"
 	r.Network.Network = network
-	r.Subset, r.Steps, r.BatchSize, r.EvaluateEvery, r.Test = 64, steps, 16, 0, ""
+	r.Prepare, r.Steps, r.BatchSize, r.EvaluateEvery, r.Test = subset(64), steps, 16, 0, ""
 	r.Optimizer = optim.Choice{Optimizer: optim.SGD{LR: 0.05, Momentum: 0.9, WeightDecay: 0.1, Decay: []string{"all"}}}
 	r.Init.Norms, r.Freeze = "uniform", freeze
 	return r

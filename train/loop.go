@@ -2,379 +2,500 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"math"
 	"slices"
 	"time"
 
+	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
-	"github.com/ballast-ml/ballast/internal/safepoint"
 	"github.com/ballast-ml/ballast/nn/optim"
+	"github.com/ballast-ml/ballast/train/update"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
-// Diverged is the error of a run whose loss or gradient is not finite.
-type Diverged struct {
-	Step       int    // the first update that went wrong, from 1
-	Checkpoint string // newest checkpoint, written before it; "" = none
-}
-
-// Error names the step, the checkpoint and the fix.
-func (d *Diverged) Error() string {
-	text := fmt.Sprintf("train: loss or gradient of step %d is not finite; lower optimizer.lr, set clip_norm or a warm-up", d.Step)
-	if d.Checkpoint != "" {
-		text += "; the last good checkpoint is " + d.Checkpoint
-	}
-	return text
-}
-
-// loop runs the compiled programs over the epochs.
-type loop struct {
+// Loop is the compiled programs of a recipe with the state that they move: what Run goes through, and what procedures of many runs use
+// again and again. Other examples, weights, rates and seeds need no new program.
+type Loop struct {
 	recipe   Recipe
 	options  Options
 	plan     plan
 	material material
 	state    *state
-	feed     feed
-	meter    *meter // nil when nothing is measured
+	feeds    []feed
 	trained  bundle.Manifest
+	bundle   *bundle.Bundle // of the network being trained
 
-	update, tail, micro *model.Exec // tail: the last, smaller batch of an epoch; nil where there is none
-	watchers            []watcher
+	objective update.Plan
+	phases    []update.Phase
+	course    course
+	spread    spread
+	programs  map[[2]int]*programs // by phase and turn
 
-	checkpoints *checkpoints // nil = none
-	record      record
-
-	step   int                 // updates given to the device
-	tables [][]*tensors.Tensor // on each device: the rates of the epoch, and the updates done before it
+	step   int // updates given to the device
+	begun  bool
+	tables [][]*tensors.Tensor // on each device: the columns of the pass, the updates done before it, and the key
 	ranks  []*tensors.Tensor   // the number of each device; nil for one
 
-	pace pace
-}
-
-// pace keeps the host at most a moment ahead of the device, so that the run stops soon after it is told to.
-type pace struct {
-	began     time.Time
-	from      int // step at began
-	synced    time.Time
-	at        int // step at synced
-	every     int // steps between two synchronisations
-	saved     time.Time
-	reported  time.Time
 	callSpent time.Duration // spent inside the engine
-	loopSpent time.Duration // spent in the loop in all
 }
 
-// syncEvery is how far the host may run ahead.
-const syncEvery = 250 * time.Millisecond
+// programs are those of a turn.
+type programs struct{ update, tail, micro *model.Exec } // tail: the last, smaller batch of a pass; nil where there is none
 
-// run goes on from the present step to the last one.
-func (l *loop) run(ctx context.Context) error {
-	now := time.Now()
-	l.pace = pace{began: now, from: l.step, synced: now, at: l.step, every: 1, saved: now}
-	for i := range l.watchers {
-		w := &l.watchers[i]
-		w.due = w.At(l.plan.steps, l.plan.stepsPerEpoch)
+// Open gets everything ready for the first update: data, first values, programs. It writes nothing; Options.Dir and what reports are for
+// Run. Close it.
+func Open(ctx context.Context, r Recipe, o Options) (*Loop, error) {
+	l, err := newLoop(r, o)
+	if err != nil {
+		return nil, err
 	}
-	if l.record.ValidationDue {
-		if _, err := l.validate(ctx); err != nil {
+	if err := l.open(ctx); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// newLoop checks what can be checked without data.
+func newLoop(r Recipe, o Options) (*Loop, error) {
+	if o.Engine == nil {
+		return nil, errors.New("train: no engine; give Options.Engine what engine.Open returns")
+	}
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	o.Devices = max(o.Devices, 1)
+	if have := int(o.Engine.NumDevices()); o.Devices > have {
+		return nil, fmt.Errorf("train: %d devices; engine %s has %d", o.Devices, o.Engine.Kind, have)
+	}
+	if part := r.BatchSize / r.Accumulate; part%o.Devices != 0 {
+		return nil, fmt.Errorf("train: %d devices do not divide the %d examples of a batch evenly; use a batch_size that they divide", o.Devices, part)
+	}
+	if o.Remark == nil {
+		o.Remark = func(string) {}
+	}
+	return &Loop{recipe: r, options: o, programs: map[[2]int]*programs{}}, nil
+}
+
+// open prepares data, state and programs.
+func (l *Loop) open(ctx context.Context) (err error) {
+	if l.material, err = prepare(l.recipe, l.options); err != nil {
+		return err
+	}
+	if l.trained, err = l.manifest(ctx); err != nil {
+		return err
+	}
+	l.warn()
+	if l.plan, err = l.recipe.plan(l.material.train().examples.Set.Len()); err != nil {
+		return err
+	}
+	l.bundle = &bundle.Bundle{Manifest: l.trained, Store: model.NewStore()}
+	if l.state, err = newState(l.recipe, l.bundle, l.options.Engine.Backend); err != nil {
+		return err
+	}
+	if err := l.feed(ctx); err != nil {
+		return err
+	}
+	return l.build()
+}
+
+// warn passes on what networks and norms find odd about their options.
+func (l *Loop) warn() {
+	type warner interface{ Warning() string }
+	network := l.trained.Network.Network
+	candidates := []any{network}
+	if f, ok := network.(zoo.Foldable); ok {
+		candidates = append(candidates, f.NormLayer())
+	}
+	for _, c := range candidates {
+		if w, ok := c.(warner); ok && w.Warning() != "" {
+			l.options.Remark(w.Warning())
+		}
+	}
+}
+
+// manifest describes the model that is about to be trained.
+func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
+	network, err := l.recipe.network()
+	if err != nil {
+		return bundle.Manifest{}, err
+	}
+	set := l.material.train().examples.Set
+	info := set.Info()
+	classes := l.material.train().told().Outputs
+	if shaped, ok := l.recipe.Objective.Objective.(update.Shaped); ok {
+		network.Network = shaped.Network(network.Network, classes)
+	} else {
+		network.Network = network.WithOutputs(classes) // the data decide
+	}
+	labels := info.Classes
+	if network.Outputs() != len(labels) {
+		labels = make([]string, network.Outputs())
+		for i := range labels {
+			labels[i] = fmt.Sprint(i)
+		}
+	}
+	m := bundle.NewManifest(network, info.Shape, labels)
+	m.Name = l.recipe.Name
+	if m.Preprocess, err = preprocess(ctx, l.recipe, set); err != nil {
+		return bundle.Manifest{}, err
+	}
+	resolved, err := json.Marshal(l.recipe)
+	if err != nil {
+		return bundle.Manifest{}, fmt.Errorf("train: %w", err)
+	}
+	m.Provenance = bundle.Provenance{
+		Recipe: json.RawMessage(resolved), Seed: l.recipe.Seed,
+		Data: info.Name, DataChecksum: l.material.checksum, DataLicence: info.Licence,
+		Engine: l.options.Engine.Kind, Versions: bundle.Versions(), Created: time.Now().UTC().Truncate(time.Second),
+	}
+	return m, nil
+}
+
+// feed brings the data to the device, where it fits.
+func (l *Loop) feed(ctx context.Context) error {
+	devices := l.options.Devices
+	if l.plan.last%devices != 0 {
+		return fmt.Errorf("train: the last batch of an epoch has %d examples, which %d devices do not divide evenly; use drop_last: true", l.plan.last, devices)
+	}
+	left := l.options.DeviceBytes
+	if left == 0 {
+		left = 1 << 30
+	}
+	for _, s := range l.material.streams {
+		if part := s.batch / l.recipe.Accumulate; s.batch%l.recipe.Accumulate != 0 || part%devices != 0 {
+			return fmt.Errorf("train: stream %s has %d examples an update, which %d micro-batches on %d devices do not divide evenly; use another batch",
+				s.name, s.batch, l.recipe.Accumulate, devices)
+		}
+		set := s.examples.Set
+		bytes := int64(set.Len()) * int64(volume(set.Info().Shape))
+		if bytesOf(set) == nil {
+			bytes *= 4
+		}
+		f := s.fields(l.recipe, l.plan)
+		if bytes > left && f.tokens == nil {
+			l.feeds = append(l.feeds, &hostFeed{fields: f, cut: l.cut(s), dropLast: l.recipe.DropLast})
+			continue
+		}
+		left -= bytes
+		feed, err := newDeviceFeed(ctx, f, devices)
+		if err != nil {
 			return err
 		}
+		l.feeds = append(l.feeds, feed)
 	}
-	started := false
-	release := func() {}
-	defer func() { release() }()
-	for l.step < l.plan.steps {
-		if ctx.Err() != nil {
-			return l.interrupted(ctx)
-		}
-		epoch, local := l.step/l.plan.stepsPerEpoch, l.step%l.plan.stepsPerEpoch
-		if local == 0 || !started {
-			if err := l.begin(ctx, epoch, local); err != nil {
-				return err
-			}
-			started = true
-		}
-		// An update is not cut in two: its micro-batches are few, and half of one cannot be saved.
-		if err := l.advance(context.WithoutCancel(ctx), local); err != nil {
-			return err
-		}
-		// From the first update on there is something to lose: the run ends by itself, once it has saved.
-		if l.step++; l.step == l.pace.from+1 && l.checkpoints != nil {
-			release = safepoint.Hold(ctx)
-		}
-		if err := l.after(ctx); err != nil {
-			if ctx.Err() != nil {
-				return l.interrupted(ctx)
-			}
-			return err
-		}
-	}
-	l.pace.loopSpent = time.Since(l.pace.began)
 	return nil
 }
 
-// begin gets ready for the rest of an epoch: its order and its rates go to the device.
-func (l *loop) begin(ctx context.Context, epoch, local int) error {
-	e, err := l.material.train.epoch(l.recipe, l.plan, epoch)
+// cut says how an update is cut from a stream.
+func (l *Loop) cut(s *stream) cut {
+	return cut{size: s.batch / l.recipe.Accumulate / l.options.Devices, devices: l.options.Devices, whole: s.batch, stride: s.batch}
+}
+
+// build asks the objective for its phases, makes every variable of the run, and gets ready to compile.
+func (l *Loop) build() error {
+	o := l.recipe.Objective.Objective
+	l.objective = update.Plan{
+		Network: l.trained.Network.Network, Streams: map[string]update.Stream{}, Updates: l.plan.steps, PerPass: l.plan.stepsPerEpoch,
+		Accumulate: l.recipe.Accumulate, Devices: l.options.Devices,
+	}
+	for _, s := range l.material.streams {
+		l.objective.Streams[s.name] = s.told()
+	}
+	if err := o.Validate(l.objective); err != nil {
+		return err
+	}
+	l.phases = o.Phases(l.objective)
+	if err := update.CheckPhases(l.phases, l.plan.steps); err != nil {
+		return fmt.Errorf("train: objective: %w", err)
+	}
+
+	goals, err := l.trace()
 	if err != nil {
 		return err
 	}
-	if err := l.feed.begin(ctx, e, local); err != nil {
+	if l.course, err = l.recipe.course(l.plan, goals, l.asked()); err != nil {
 		return err
 	}
-	first := epoch * l.plan.stepsPerEpoch
-	columns := l.recipe.Optimizer.Columns()
-	width := columnRate + 1 + len(columns)
-	rates := make([]float32, 0, l.plan.stepsPerEpoch*width)
-	for s := first; s < first+l.plan.stepsPerEpoch; s++ {
-		rates = append(rates, float32(l.plan.course.Rate(s)))
-		for _, c := range columns {
-			rates = append(rates, float32(c.At(s, l.plan.steps, nil)))
+	if err := l.average(); err != nil {
+		return err
+	}
+	if err := l.state.affordable(l.recipe, goals); err != nil {
+		return err
+	}
+	if err := l.state.extend(l.recipe, goals); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return l.devices()
+}
+
+// asked are the columns of all phases, each once.
+func (l *Loop) asked() []optim.Column {
+	var all []optim.Column
+	for _, p := range l.phases {
+		for _, c := range p.Columns {
+			if !slices.ContainsFunc(all, func(o optim.Column) bool { return o.Name == c.Name }) {
+				all = append(all, c)
+			}
 		}
 	}
-	l.release()
-	for i := range l.tables {
-		l.tables[i] = []*tensors.Tensor{tensors.FromFlatDataAndDimensions(rates, l.plan.stepsPerEpoch, width), tensors.FromScalar(int32(first))}
+	return all
+}
+
+// trace builds every turn of every phase on placeholders, so that all variables are there, and returns their goals.
+func (l *Loop) trace() (goals []goal, err error) {
+	var names []string
+	for _, c := range l.asked() {
+		names = append(names, c.Name)
+	}
+	backend := l.options.Engine.Backend
+	// What a later turn makes may move for the goals of an earlier one: a second time sees all.
+	for range 2 {
+		goals = nil
+		for _, p := range l.phases {
+			for _, turn := range p.Turns {
+				s := l.turn(turn, names)
+				of, notes, err := s.trace(backend)
+				if err != nil {
+					return nil, err
+				}
+				goals = append(goals, of...)
+				for _, n := range notes {
+					if !slices.Contains(l.state.notes, n) {
+						l.state.notes = append(l.state.notes, n)
+					}
+				}
+			}
+		}
+		before := l.state.store.NumVariables()
+		if err := l.state.store.InitializeVariables(backend, nil); err != nil {
+			return nil, fmt.Errorf("train: first values of the objective's variables: %w", err)
+		}
+		if before == len(l.state.model) {
+			break
+		}
+	}
+	slices.Sort(l.state.notes)
+	return goals, nil
+}
+
+// average lists the copies that follow networks: the recipe's and the objective's.
+func (l *Loop) average() error {
+	if a := l.recipe.Average; a.Decay > 0 {
+		if err := l.state.follow(update.Average{Of: modelScope, Decay: a.Decay, Statistics: a.Statistics}); err != nil {
+			return err
+		}
+	}
+	for _, p := range l.phases {
+		for _, a := range p.Averages {
+			if err := l.state.follow(a); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// release frees the tables of the last epoch.
-func (l *loop) release() {
+// devices spreads the programs.
+func (l *Loop) devices() error {
+	devices := l.options.Devices
+	l.tables = make([][]*tensors.Tensor, devices)
+	l.spread = spread{backend: l.options.Engine.Backend, store: l.state.store}
+	if devices == 1 {
+		return nil
+	}
+	for i := range devices {
+		l.ranks = append(l.ranks, tensors.FromScalar(int32(i)))
+	}
+	mesh, err := distributed.NewDeviceMesh([]int{devices}, []string{"data"})
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	l.spread.mesh = mesh
+	return nil
+}
+
+// turn is what builds the graphs of a turn.
+func (l *Loop) turn(t update.Turn, columns []string) step {
+	s := step{
+		recipe: l.recipe, state: l.state, turn: t, preprocess: l.trained.Preprocess.Apply, columns: columns,
+		streams: l.material.streams, feeds: l.feeds, devices: l.options.Devices,
+	}
+	for _, stream := range l.material.streams {
+		s.cuts = append(s.cuts, l.cut(stream))
+	}
+	return s
+}
+
+// programsAt are the programs of the present update, which are made when they are first needed.
+func (l *Loop) programsAt(step int) (*programs, error) {
+	phase, began := update.PhaseAt(l.phases, step)
+	turn := l.phases[phase].TurnAt(step-began, l.plan.stepsPerEpoch)
+	if p, ok := l.programs[[2]int{phase, turn}]; ok {
+		return p, nil
+	}
+	s := l.turn(l.phases[phase].Turns[turn], l.course.names)
+	p := &programs{}
+	var err error
+	if p.update, err = l.spread.compile(s.update); err != nil {
+		return nil, err
+	}
+	if l.recipe.Accumulate > 1 {
+		if p.micro, err = l.spread.compile(s.micro); err != nil {
+			return nil, err
+		}
+	}
+	if l.plan.last > 0 {
+		t := s
+		t.cuts = slices.Clone(s.cuts)
+		t.cuts[0].size, t.cuts[0].whole = l.plan.last/l.options.Devices, l.plan.last
+		if p.tail, err = l.spread.compile(t.update); err != nil {
+			return nil, err
+		}
+	}
+	l.programs[[2]int{phase, turn}] = p
+	return p, nil
+}
+
+// begin gets ready for the rest of a pass: its places and its columns go to the device.
+func (l *Loop) begin(ctx context.Context, pass, local int) error {
+	for i, s := range l.material.streams {
+		e, err := s.epoch(l.recipe, l.plan, pass)
+		if err != nil {
+			return err
+		}
+		if err := l.feeds[i].begin(ctx, e, local); err != nil {
+			return err
+		}
+	}
+	first := pass * l.plan.stepsPerEpoch
+	rows := l.course.table(first, l.plan.stepsPerEpoch)
+	l.release()
+	for i := range l.tables {
+		l.tables[i] = []*tensors.Tensor{
+			tensors.FromFlatDataAndDimensions(rows, l.plan.stepsPerEpoch, len(l.course.columns)), tensors.FromScalar(int32(first)),
+			tensors.FromFlatDataAndDimensions([]uint32{uint32(l.recipe.Seed), uint32(l.recipe.Seed >> 32)}, 2),
+		}
+	}
+	l.begun = true
+	return nil
+}
+
+// release frees the tables of the last pass.
+func (l *Loop) release() {
 	for i, own := range l.tables {
 		_ = finalize(own) // nobody uses them any more; there is nothing to do about a failure
 		l.tables[i] = nil
 	}
 }
 
-// advance gives one update to the device.
-func (l *loop) advance(ctx context.Context, local int) error {
+// next gives one update to the device.
+func (l *Loop) next(ctx context.Context) error {
+	pass, local := l.step/l.plan.stepsPerEpoch, l.step%l.plan.stepsPerEpoch
+	if phase, began := update.PhaseAt(l.phases, l.step); began == l.step && l.phases[phase].Before != nil {
+		if err := l.phases[phase].Before(ctx, l.host()); err != nil {
+			return fmt.Errorf("train: before phase %s: %w", l.phases[phase].Name, err)
+		}
+	}
+	if local == 0 || !l.begun {
+		if err := l.begin(ctx, pass, local); err != nil {
+			return err
+		}
+	}
+	// An update is not cut in two: its micro-batches are few, and half of one cannot be saved.
+	if err := l.advance(context.WithoutCancel(ctx), local); err != nil {
+		return err
+	}
+	l.step++
+	if l.step%l.plan.stepsPerEpoch != 0 {
+		return nil
+	}
+	phase, began := update.PhaseAt(l.phases, l.step-1)
+	if p := l.phases[phase]; p.After != nil {
+		if err := p.After(ctx, l.host(), l.step/l.plan.stepsPerEpoch-1-began/l.plan.stepsPerEpoch); err != nil {
+			return fmt.Errorf("train: after a pass of phase %s: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+// advance calls the programs of the present update.
+func (l *Loop) advance(ctx context.Context, local int) error {
+	p, err := l.programsAt(l.step)
+	if err != nil {
+		return err
+	}
 	for micro := range l.recipe.Accumulate {
-		inputs, err := l.feed.next(ctx)
+		exec := p.update
+		switch {
+		case micro < l.recipe.Accumulate-1:
+			exec = p.micro
+		case p.tail != nil && local == l.plan.stepsPerEpoch-1:
+			exec = p.tail
+		}
+		if err := l.call(ctx, exec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// call gives the next micro-batch to a program.
+func (l *Loop) call(ctx context.Context, exec *model.Exec) error {
+	args := make([][]any, l.options.Devices)
+	for rank := range args {
+		args[rank] = anys(l.tables[rank])
+	}
+	for _, f := range l.feeds {
+		inputs, err := f.next(ctx)
 		if err != nil {
 			return err
 		}
-		exec := l.update
-		switch {
-		case micro < l.recipe.Accumulate-1:
-			exec = l.micro
-		case l.tail != nil && local == l.plan.stepsPerEpoch-1:
-			exec = l.tail
-		}
-		called := time.Now()
-		var args []any
 		for rank, own := range inputs {
-			args = append(append(args, anys(l.tables[rank])...), own...)
-			if len(inputs) > 1 {
-				args = append(args, l.ranks[rank])
-			}
+			args[rank] = append(args[rank], own...)
 		}
-		if _, err := exec.Call(args...); err != nil {
-			return fmt.Errorf("train: step %d: %w", l.step+1, root(err))
+	}
+	var all []any
+	for rank, own := range args {
+		if all = append(all, own...); len(args) > 1 {
+			all = append(all, l.ranks[rank])
 		}
-		l.pace.callSpent += time.Since(called)
-		if err := l.feed.done(); err != nil {
+	}
+
+	called := time.Now()
+	if _, err := exec.Call(all...); err != nil {
+		return fmt.Errorf("train: step %d: %w", l.step+1, root(err))
+	}
+	l.callSpent += time.Since(called)
+	for _, f := range l.feeds {
+		if err := f.done(); err != nil {
 			return fmt.Errorf("train: step %d: %w", l.step+1, err)
 		}
 	}
 	return nil
 }
 
-// after does what is due once an update is on its way: log, measure, save, report.
-func (l *loop) after(ctx context.Context) error {
-	last := l.step == l.plan.steps
-	if l.step%l.recipe.LogEvery == 0 || last {
-		if err := l.log(); err != nil {
-			return err
-		}
+// Close frees what the loop holds on the device; it may be called however far Open came.
+func (l *Loop) Close() {
+	l.release()
+	for _, f := range l.feeds {
+		f.close()
 	}
-	for _, w := range l.watchers {
-		if _, due := slices.BinarySearch(w.due, l.step); due {
-			if err := l.look(w); err != nil {
-				return err
+	for _, p := range l.programs {
+		for _, exec := range []*model.Exec{p.update, p.tail, p.micro} {
+			if exec != nil {
+				exec.Finalize()
 			}
 		}
 	}
-	better := false
-	every := l.recipe.EvaluateEvery * l.plan.stepsPerEpoch
-	if l.material.validation != nil && every > 0 && (l.step%every == 0 || last) {
-		var err error
-		if better, err = l.validate(ctx); err != nil {
-			return err
-		}
+	if l.state != nil {
+		l.state.store.Finalize()
 	}
-	policy := l.recipe.Checkpoint
-	due := policy.EverySteps > 0 && l.step%policy.EverySteps == 0 || policy.KeepBest && better ||
-		policy.EverySeconds > 0 && time.Since(l.pace.saved).Seconds() >= policy.EverySeconds
-	if l.checkpoints != nil && (due || last) {
-		if err := l.save(); err != nil {
-			return err
-		}
-	}
-	if last || l.step-l.pace.at >= l.pace.every {
-		return l.sync()
-	}
-	return nil
-}
-
-// sync waits for the device, sees whether all went well and says where the run stands.
-func (l *loop) sync() error {
-	if err := l.sane(); err != nil {
-		return err
-	}
-	now := time.Now()
-	perStep := now.Sub(l.pace.synced) / time.Duration(max(1, l.step-l.pace.at))
-	l.pace.every = int(max(1, min(10_000, syncEvery/max(1, perStep))))
-	l.pace.synced, l.pace.at = now, l.step
-	if l.options.Progress != nil && (now.Sub(l.pace.reported) >= syncEvery || l.step == l.plan.steps) {
-		l.pace.reported = now
-		l.options.Progress(l.progress(now))
-	}
-	return nil
-}
-
-// progress says where the run stands.
-func (l *loop) progress(now time.Time) Progress {
-	p := Progress{Step: l.step, Steps: l.plan.steps, Epoch: (l.step + l.plan.stepsPerEpoch - 1) / l.plan.stepsPerEpoch, Loss: math.NaN()}
-	if loss, logged := l.record.Metrics["loss"]; logged {
-		p.Loss = loss
-	}
-	if spent := now.Sub(l.pace.began); l.step > l.pace.from && spent > 0 {
-		perStep := spent / time.Duration(l.step-l.pace.from)
-		p.ExamplesRate = float64(l.recipe.BatchSize) / perStep.Seconds()
-		p.Left = time.Duration(l.plan.steps-l.step) * perStep
-	}
-	return p
-}
-
-// sane reads the one number that says whether any update went wrong.
-func (l *loop) sane() error {
-	bad, err := scalar[int32](l.state.bad)
-	if err != nil {
-		return err
-	}
-	if bad != 0 {
-		d := &Diverged{Step: int(bad)}
-		if l.checkpoints != nil {
-			d.Checkpoint = l.checkpoints.last
-		}
-		return d
-	}
-	return nil
-}
-
-// log reads the mean loss since the last time.
-func (l *loop) log() error {
-	if err := l.sane(); err != nil {
-		return err
-	}
-	sum, err := scalar[float32](l.state.lossSum)
-	if err != nil {
-		return err
-	}
-	norm, err := scalar[float32](l.state.gradNorm)
-	if err != nil {
-		return err
-	}
-	count := (l.step-1)%l.recipe.LogEvery + 1
-	return l.note(map[string]float64{
-		"loss": float64(sum) / float64(count), "lr": l.plan.course.Rate(l.step - 1), "grad_norm": float64(norm),
-		"epoch": float64(l.step) / float64(l.plan.stepsPerEpoch),
-	})
-}
-
-// note remembers what was measured and hands it to the sink.
-func (l *loop) note(values map[string]float64) error {
-	maps.Copy(l.record.Metrics, values)
-	if l.options.Sink == nil {
-		return nil
-	}
-	if err := l.options.Sink.Log(l.step, values); err != nil {
-		return fmt.Errorf("train: log of step %d: %w", l.step, err)
-	}
-	return nil
-}
-
-// watcher is a watcher of the recipe with its program.
-type watcher struct {
-	optim.Watcher
-	exec *model.Exec
-	due  []int // updates after which it looks
-}
-
-// look remembers what a watcher measures.
-func (l *loop) look(w watcher) error {
-	names := w.Numbers()
-	out, err := w.exec.Call()
-	if err != nil {
-		return fmt.Errorf("train: %s of step %d: %w", names[0], l.step, err)
-	}
-	point := optim.Point{Step: l.step}
-	values := map[string]float64{}
-	for i, t := range out {
-		v := tensors.ToScalar[float64](t)
-		point.Values, values[names[i]] = append(point.Values, v), v
-	}
-	_ = finalize(out) // read already
-	l.record.Watched[names[0]] = append(l.record.Watched[names[0]], point)
-	return l.note(values)
-}
-
-// validate measures the present model on the examples kept aside and says whether it is the best so far. When it is
-// interrupted the checkpoint remembers that it is due.
-func (l *loop) validate(ctx context.Context) (better bool, err error) {
-	if err := l.sane(); err != nil {
-		return false, err
-	}
-	l.record.ValidationDue = true
-	if err := l.meter.take(l.state, l.recipe.Average.Decay > 0); err != nil {
-		return false, err
-	}
-	accuracy, nll, err := l.meter.measure(ctx, l.material.validation)
-	if err != nil {
-		return false, err
-	}
-	l.record.ValidationDue = false
-	if better = accuracy > l.record.BestAccuracy || l.record.BestStep == 0; better {
-		l.record.BestStep, l.record.BestAccuracy = l.step, accuracy
-	}
-	return better, l.note(map[string]float64{"validation_accuracy": accuracy, "validation_nll": nll})
-}
-
-// save writes a checkpoint, unless an update went wrong: none ever holds a NaN.
-func (l *loop) save() error {
-	if err := l.sane(); err != nil {
-		return err
-	}
-	if name, ok := l.state.finite(); !ok {
-		return fmt.Errorf("train: %s is not finite after step %d; lower optimizer.lr or set clip_norm", name, l.step)
-	}
-	if s, ok := l.options.Sink.(interface{ Sync() error }); ok {
-		if err := s.Sync(); err != nil {
-			return fmt.Errorf("train: log of step %d: %w", l.step, err)
-		}
-	}
-	l.record.Step = l.step
-	l.record.Epoch, l.record.Position = l.step/l.plan.stepsPerEpoch, l.step%l.plan.stepsPerEpoch
-	if err := l.checkpoints.save(l.state, l.record); err != nil {
-		return err
-	}
-	l.pace.saved = time.Now()
-	return nil
-}
-
-// interrupted saves where the run stands and says why it ends.
-func (l *loop) interrupted(ctx context.Context) error {
-	err := fmt.Errorf("train: stopped after step %d of %d: %w", l.step, l.plan.steps, context.Cause(ctx))
-	if l.checkpoints == nil || l.step == 0 {
-		return err
-	}
-	return errors.Join(err, l.save())
 }
 
 // root is the error at the bottom: what a layer said when its graph was built, without the engine's account of where.

@@ -13,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/metric"
+	"github.com/ballast-ml/ballast/train/update"
 )
 
 // measureBatch is the batch size of measurements; it changes no number.
@@ -43,7 +44,7 @@ func (m *meter) take(s *state, averaged bool) error {
 	for _, v := range s.model {
 		from := v
 		if averaged {
-			from = s.beside(averageScope, v)
+			from = s.beside(update.AverageScope, v)
 		}
 		value, err := from.Value()
 		if err != nil {
@@ -68,40 +69,62 @@ func (m *meter) take(s *state, averaged bool) error {
 	return nil
 }
 
-// measure returns accuracy and mean negative log-likelihood, in nats, over a set.
-func (m *meter) measure(ctx context.Context, set data.Dataset) (accuracy, nll float64, err error) {
-	classes := len(m.bundle.Manifest.Labels)
+// measured says whether there is a measure of what a model answers.
+func measured(m bundle.Manifest) bool {
+	_, err := metric.For(string(m.Network.Task()), m.Network.Outputs())
+	return err == nil
+}
+
+// measure returns the numbers of the network's task over a set. The first is the one that models are chosen by.
+func (m *meter) measure(ctx context.Context, set data.Dataset) ([]metric.Number, error) {
+	network := m.bundle.Manifest.Network
+	measure, err := metric.For(string(network.Task()), network.Outputs())
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	targeted, _ := data.AsTargeted(set)
 	reader := data.NewReader(set, ascending(set.Len()), measureBatch, runtime.GOMAXPROCS(0), false)
 	defer reader.Close()
-	var right, seen int
-	var loss float64
+	seen := 0
 	for {
 		b, err := reader.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return 0, 0, fmt.Errorf("train: measure: %w", err)
+			return nil, fmt.Errorf("train: measure: %w", err)
 		}
-		logits, err := m.forward.Logits(b.X[:b.N*volume(set.Info().Shape)], b.N)
+		answers, err := m.forward.Logits(b.X[:b.N*volume(set.Info().Shape)], b.N)
 		if err != nil {
-			return 0, 0, fmt.Errorf("train: measure: %w", err)
+			return nil, fmt.Errorf("train: measure: %w", err)
 		}
-		scores, err := metric.Score(logits, b.Labels[:b.N], classes)
+		targets, err := targetsOf(targeted, b.Index[:b.N])
 		if err != nil {
-			return 0, 0, fmt.Errorf("train: measure on %s, examples from %d: %w", set.Info().Name, seen, err)
+			return nil, fmt.Errorf("train: measure on %s: %w", set.Info().Name, err)
 		}
-		for i, predicted := range scores.Predicted {
-			if predicted == scores.Labels[i] {
-				right++
-			}
-			loss += scores.NLL[i]
+		if err := measure.Add(answers, b.Labels[:b.N], targets); err != nil {
+			return nil, fmt.Errorf("train: measure on %s, examples from %d: %w", set.Info().Name, seen, err)
 		}
 		seen += b.N
 		reader.Recycle(b)
 	}
 	if seen == 0 {
-		return 0, 0, fmt.Errorf("train: measure: %s has no examples", set.Info().Name)
+		return nil, fmt.Errorf("train: measure: %s has no examples", set.Info().Name)
 	}
-	return float64(right) / float64(seen), loss / float64(seen), nil
+	return measure.Numbers(), nil
+}
+
+// targetsOf are the targets of some examples; nil where the set has classes.
+func targetsOf(set data.Targeted, index []int32) ([]float32, error) {
+	if set == nil {
+		return nil, nil
+	}
+	size := volume(set.TargetShape())
+	all := make([]float32, len(index)*size)
+	for k, i := range index {
+		if err := set.Target(int(i), all[k*size:(k+1)*size]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }

@@ -9,6 +9,9 @@ import (
 
 // moved are the keys that recipes of earlier versions had, and where each of them is now.
 var moved = map[string]string{
+	"subset":                     "prepare: [{name: subset, examples: NUMBER}]",
+	"label_noise":                "prepare: [{name: label-noise, kind: symmetric, rate: NUMBER}]",
+	"loss":                       "objective: {name: supervised, loss: {name: cross-entropy, label_smoothing: NUMBER}}",
 	"example_weights":            "weigh: {examples: FILE.npy}",
 	"norm_init":                  "init: {norms: NAME}",
 	"kernel_init":                "init: {kernels: NAME}",

@@ -12,9 +12,11 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/train"
+	"github.com/ballast-ml/ballast/train/objective"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -30,7 +32,7 @@ type softmaxLoop struct {
 func (l *softmaxLoop) step(t int, x [][]float32, labels []int32, weights []float64) {
 	const in, out = 64, 10
 	g := make([]float64, len(l.w))
-	smoothing := l.recipe.Loss.LabelSmoothing
+	smoothing := l.recipe.Objective.Objective.(objective.Supervised).Loss.Loss.(loss.CrossEntropy).Smoothing
 	for n := range x {
 		var logits [out]float64
 		var sum float64
@@ -124,7 +126,7 @@ func TestOptimizersAgainstPlainLoops(t *testing.T) {
 			r.Optimizer = optim.Choice{Optimizer: o}
 		},
 		"clipped":  func(r *train.Recipe) { r.Rules = []optim.RuleChoice{{Rule: optim.ClipNorm{Most: 0.05}}} },
-		"smoothed": func(r *train.Recipe) { r.Loss.LabelSmoothing = 0.1 },
+		"smoothed": func(r *train.Recipe) { r.Objective = smoothed(0.1) },
 		"average":  func(r *train.Recipe) { r.Average.Decay = 0.8 },
 		"weighted": func(r *train.Recipe) { r.Weigh.Examples = "given" },
 	}

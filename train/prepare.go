@@ -7,132 +7,178 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
+	"slices"
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/data/sample"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/npy"
+	"github.com/ballast-ml/ballast/train/update"
 )
 
 // material is what a run works on: training, validation and test examples.
 type material struct {
-	train      examples
+	streams    []*stream    // the stream train first, the others by name
 	validation data.Dataset // nil = none
 	test       data.Dataset // nil = none
-	checksum   string       // of the training examples and labels
+	checksum   string       // of the training examples and labels, and of the other streams
 }
 
-// prepare opens the data sets and does to the training set what the recipe says: subset, validation, label noise, weights.
+// train is the stream whose passes are the run's.
+func (m material) train() *stream { return m.streams[0] }
+
+// prepare opens the data sets and does to them what the recipe says: preparations, validation, weights.
 func prepare(r Recipe, o Options) (material, error) {
 	var m material
 	set := o.Data
 	if set == nil {
-		opened, err := data.Open(r.Data, r.Part)
+		opened, err := r.Data.Open(r.Part)
 		if err != nil {
 			return m, err
 		}
 		set = opened
 	}
-	m.test = o.Test
-	if m.test == nil && r.Test != "" && o.Data == nil {
-		opened, err := data.Open(r.Data, r.Test)
+	var err error
+	if m.test, err = testSet(r, o); err != nil {
+		return m, err
+	}
+	weights, err := exampleWeights(r, o, set.Len())
+	if err != nil {
+		return m, err
+	}
+
+	p, err := r.Prepare.Examples(data.Begin(set, weights), r.Seed)
+	if err != nil {
+		return m, fmt.Errorf("train: %w", err)
+	}
+	if r.Validation.Fraction > 0 {
+		rest, aside, err := data.Stratified(p.Labels, r.Validation.Fraction, r.Seed)
 		if err != nil {
-			return m, err
+			return m, fmt.Errorf("train: validation: %w", err)
+		}
+		m.validation = p.Pick(aside).Set
+		p = p.Pick(rest)
+	}
+	if p.Set.Len() == 0 {
+		return m, errors.New("train: no training example is left; use a smaller validation.fraction or a larger subset")
+	}
+	if p, err = r.Prepare.Training(p, r.Seed); err != nil {
+		return m, fmt.Errorf("train: %w", err)
+	}
+
+	train := &stream{name: update.Train, examples: p, batch: r.BatchSize, sampler: r.Sampler.Sampler, views: r.Views, seed: r.Seed}
+	if err := train.check(); err != nil {
+		return m, err
+	}
+	m.streams = []*stream{train}
+	if err := m.others(r, o, set); err != nil {
+		return m, err
+	}
+	m.checksum = m.sum()
+	return m, nil
+}
+
+// others opens the streams beside the stream train.
+func (m *material) others(r Recipe, o Options, train data.Dataset) error {
+	for _, name := range slices.Sorted(maps.Keys(r.Streams)) {
+		set, err := r.streamSet(name, o, train)
+		if err != nil {
+			return err
+		}
+		given := r.Streams[name]
+		seed := r.Seed ^ hashed(name)
+		p := data.Begin(set, nil)
+		for _, do := range []func(data.Prepared, uint64) (data.Prepared, error){given.Prepare.Examples, given.Prepare.Training} {
+			if p, err = do(p, r.Seed); err != nil {
+				return fmt.Errorf("train: stream %s: %w", name, err)
+			}
+		}
+
+		s := &stream{name: name, examples: p, batch: given.Batch, sampler: given.Sampler.Sampler, views: given.Views, seed: seed}
+		if s.batch == 0 {
+			s.batch = r.BatchSize
+		}
+		if s.sampler == nil {
+			s.sampler = sample.NewShuffle()
+		}
+		if err := s.check(); err != nil {
+			return err
+		}
+		m.streams = append(m.streams, s)
+	}
+	return nil
+}
+
+// streamSet is the set of a stream: the caller's, the one the recipe names, or that of the run.
+func (r Recipe) streamSet(name string, o Options, train data.Dataset) (data.Dataset, error) {
+	if set, ok := o.Streams[name]; ok {
+		return set, nil
+	}
+	given := r.Streams[name]
+	if given.Data.Source == nil || given.Data.Source == data.Named("") {
+		return train, nil
+	}
+	part := given.Part
+	if part == "" {
+		part = "train"
+	}
+	set, err := given.Data.Open(part)
+	if err != nil {
+		return nil, fmt.Errorf("train: stream %s: %w", name, err)
+	}
+	return set, nil
+}
+
+// testSet is what is measured on at the end, with what is done to all parts; nil for nothing.
+func testSet(r Recipe, o Options) (data.Dataset, error) {
+	set := o.Test
+	if set == nil && r.Test != "" && o.Data == nil {
+		opened, err := r.Data.Open(r.Test)
+		if err != nil {
+			return nil, err
 		}
 		// Folders and arrays have no parts: measuring on them would be measuring on the training examples.
-		if m.test = opened; opened.Info().Part != r.Test {
-			m.test = nil
+		if set = opened; opened.Info().Part != r.Test {
 			o.Remark(fmt.Sprintf("%s has no part %q, so nothing is measured on it; validation.fraction=0.1 keeps examples aside", r.Data, r.Test))
+			return nil, nil
 		}
 	}
+	if set == nil {
+		return nil, nil
+	}
+	p, err := r.Prepare.All(data.Begin(set, nil), r.Seed)
+	if err != nil {
+		return nil, fmt.Errorf("train: the part that is tested on: %w", err)
+	}
+	return p.Set, nil
+}
+
+// exampleWeights are the caller's, or those of the recipe's file; nil for none.
+func exampleWeights(r Recipe, o Options, examples int) ([]float32, error) {
 	weights := o.Weights
 	if weights == nil && r.Weigh.Examples != "" {
 		read, err := readWeights(r.Weigh.Examples)
 		if err != nil {
-			return m, err
+			return nil, err
 		}
 		weights = read
 	}
-	if weights != nil {
-		if len(weights) != set.Len() {
-			return m, fmt.Errorf("train: got %d example weights for %d examples; give one each", len(weights), set.Len())
-		}
-		for i, w := range weights {
-			if !(w >= 0) || math.IsInf(float64(w), 0) {
-				return m, fmt.Errorf("train: the weight of example %d is %v; weights must be finite and at least 0", i, w)
-			}
-		}
+	if weights == nil {
+		return nil, nil
 	}
-	pick := func(index []int32) {
-		set = data.Subset(set, index)
-		if weights != nil {
-			picked := make([]float32, len(index))
-			for k, i := range index {
-				picked[k] = weights[i]
-			}
-			weights = picked
+	if len(weights) != examples {
+		return nil, fmt.Errorf("train: got %d example weights for %d examples; give one each", len(weights), examples)
+	}
+	for i, w := range weights {
+		if !(w >= 0) || math.IsInf(float64(w), 0) {
+			return nil, fmt.Errorf("train: the weight of example %d is %v; weights must be finite and at least 0", i, w)
 		}
 	}
-	if r.Subset > 0 {
-		if r.Subset > set.Len() {
-			return m, fmt.Errorf("train: subset is %d, the set has %d examples; use at most as many, or 0 for all", r.Subset, set.Len())
-		}
-		if r.Subset < set.Len() {
-			_, index, err := data.Stratified(data.Labels(set), float64(r.Subset)/float64(set.Len()), r.Seed)
-			if err != nil {
-				return m, fmt.Errorf("train: subset: %w", err)
-			}
-			pick(index)
-		}
-	}
-	if r.Validation.Fraction > 0 {
-		rest, aside, err := data.Stratified(data.Labels(set), r.Validation.Fraction, r.Seed)
-		if err != nil {
-			return m, fmt.Errorf("train: validation: %w", err)
-		}
-		m.validation = data.Subset(set, aside)
-		pick(rest)
-	}
-	if set.Len() == 0 {
-		return m, errors.New("train: no training example is left; use a smaller validation.fraction or a larger subset")
-	}
-	m.train = examples{set: set, labels: data.Labels(set), weights: weights}
-	classes := len(set.Info().Classes)
-	for i, label := range m.train.labels {
-		if label < 0 || int(label) >= classes {
-			return m, &fault.Input{
-				File: set.Info().Name, Field: fmt.Sprintf("label of example %d", i),
-				Err: fmt.Errorf("it is %d, there are %d classes (0 to %d)", label, classes, classes-1), Fix: "correct the labels",
-			}
-		}
-	}
-	if r.LabelNoise.Rate > 0 {
-		noisy, err := r.LabelNoise.apply(m.train.labels, classes, r.Seed)
-		if err != nil {
-			return m, err
-		}
-		m.train.labels = noisy
-	}
-	m.checksum = checksum(m.train)
-	return m, nil
-}
-
-// apply returns labels of which a share is wrong.
-func (l LabelNoise) apply(labels []int32, classes int, seed uint64) ([]int32, error) {
-	if l.Seed != 0 {
-		seed = l.Seed
-	}
-	inject := data.SymmetricNoise
-	if l.Kind == "pair" {
-		inject = data.PairNoise
-	}
-	noisy, _, err := inject(labels, classes, l.Rate, seed)
-	if err != nil {
-		return nil, fmt.Errorf("train: label_noise: %w", err)
-	}
-	return noisy, nil
+	return weights, nil
 }
 
 // readWeights reads one weight per example from a .npy file.
@@ -152,15 +198,18 @@ func readWeights(path string) ([]float32, error) {
 	return weights, nil
 }
 
-// checksum identifies what is trained on: the examples, as far as they are bytes or have a checksum of their own, and labels.
-func checksum(x examples) string {
+// sum identifies what is trained on: the examples, as far as they are bytes or have a checksum of their own, and labels.
+func (m material) sum() string {
 	h := sha256.New()
-	if raw := bytesOf(x.set); raw != nil {
-		h.Write(raw)
-	} else {
-		h.Write([]byte(x.set.Info().Name + "\n" + x.set.Info().Checksum + "\n"))
+	for _, s := range m.streams {
+		set := s.examples.Set
+		if raw := bytesOf(set); raw != nil {
+			h.Write(raw)
+		} else {
+			h.Write([]byte(set.Info().Name + "\n" + set.Info().Checksum + "\n"))
+		}
+		_ = binary.Write(h, binary.LittleEndian, s.examples.Labels) // a hash takes every write
 	}
-	_ = binary.Write(h, binary.LittleEndian, x.labels) // a hash takes every write
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 

@@ -3,28 +3,36 @@ package train
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/data/augment"
+	"github.com/ballast-ml/ballast/data/sample"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/optim"
+	"github.com/ballast-ml/ballast/train/objective"
+	"github.com/ballast-ml/ballast/train/update"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
 // Recipe says everything about one training run: the same recipe, engine and version give the same weights, bit for bit.
 // It is the YAML file of "ballast train", the record in the run folder and the provenance in the bundle. Start from NewRecipe.
 type Recipe struct {
-	Name string `json:"name"` // what to call the model
-	Data string `json:"data"` // data set, as in "ballast data list"; optdigits
-	Part string `json:"part"` // part to train on: train or all
-	Test string `json:"test"` // part to measure on at the end: test; "" measures nothing
+	Name string      `json:"name"` // what to call the model
+	Data data.Choice `json:"data"` // data set, as in "ballast data list"; optdigits
+	Part string      `json:"part"` // part to train on: train or all
+	Test string      `json:"test"` // part to measure on at the end: test; "" measures nothing
 
-	Subset     int        `json:"subset"`      // train on this many examples, drawn with the seed, as many of each class; 0 = all
-	Validation Validation `json:"validation"`  // examples kept aside to watch the training
-	Preprocess string     `json:"preprocess"`  // standardize (per channel, from the training examples) or none
-	LabelNoise LabelNoise `json:"label_noise"` // wrong labels put in on purpose
-	Weigh      Weigh      `json:"weigh"`       // what each example counts
+	Prepare    data.Steps        `json:"prepare"`    // what is done to the examples once, in this order: subset, long-tail, label-noise, pool, domains
+	Validation Validation        `json:"validation"` // examples kept aside to watch the training
+	Preprocess string            `json:"preprocess"` // standardize (per channel, from the training examples) or none
+	Weigh      Weigh             `json:"weigh"`      // what each example counts
+	Sampler    sample.Choice     `json:"sampler"`    // which examples an update sees; shuffle
+	Views      []augment.View    `json:"views"`      // ways in which each example is drawn: a list of transforms for each view; none is the example as it is
+	Streams    map[string]Stream `json:"streams"`    // examples beside those of data, by the names that the objective asks for
 
 	Network zoo.Choice   `json:"network"` // architecture and its options
 	Norm    *norm.Choice `json:"norm"`    // replaces the network's own norm; null keeps it
@@ -44,8 +52,8 @@ type Recipe struct {
 	Rules      []optim.RuleChoice    `json:"rules"`      // between gradient and weights, in this order
 	Accumulate int                   `json:"accumulate"` // micro-batches an update is computed in, one after the other, to save memory; 1
 	Average    Average               `json:"average"`
-	Loss       Loss                  `json:"loss"`
-	Watch      []optim.WatcherChoice `json:"watch"` // measured on the way
+	Objective  objective.Choice      `json:"objective"` // what an update makes smaller
+	Watch      []optim.WatcherChoice `json:"watch"`     // measured on the way
 
 	SyncNorm      bool       `json:"sync_norm"` // on several devices, norms over the batch see all of it; false = each device's part by itself; true
 	Checkpoint    Checkpoint `json:"checkpoint"`
@@ -58,11 +66,15 @@ type Validation struct {
 	Fraction float64 `json:"fraction"` // share of the training examples, [0, 1); 0
 }
 
-// LabelNoise replaces a share of the training labels by wrong ones.
-type LabelNoise struct {
-	Kind string  `json:"kind"` // symmetric (any other class) or pair (the next class)
-	Rate float64 `json:"rate"` // share of the labels, [0, 1]; 0
-	Seed uint64  `json:"seed"` // own seed, so that runs of different seeds can share one noisy set; 0 = the recipe's
+// Stream is examples that an objective asks for beside those of data: unlabelled ones, a memory, another kind of image. It goes through
+// its own set again and again while the run goes through data.
+type Stream struct {
+	Data    data.Choice    `json:"data"`    // data set; that of the recipe
+	Part    string         `json:"part"`    // train, test or all; train
+	Batch   int            `json:"batch"`   // examples an update; batch_size
+	Prepare data.Steps     `json:"prepare"` // what is done to the set once
+	Sampler sample.Choice  `json:"sampler"` // shuffle
+	Views   []augment.View `json:"views"`   // none
 }
 
 // Weigh says what each example counts.
@@ -84,11 +96,6 @@ type Average struct {
 	Statistics string  `json:"statistics"` // of norms: average (as the weights), copy (those of the network) or own (the averaged network collects its own); average
 }
 
-// Loss is the cross-entropy.
-type Loss struct {
-	LabelSmoothing float64 `json:"label_smoothing"` // [0, 1); 0
-}
-
 // Checkpoint says when the state is written, so that a run can go on after a crash.
 type Checkpoint struct {
 	EverySteps   int     `json:"every_steps"`   // 0 = not by steps
@@ -101,11 +108,14 @@ type Checkpoint struct {
 func NewRecipe() Recipe {
 	return Recipe{
 		Name:          "model",
-		Data:          "optdigits",
+		Data:          data.Choice{Source: data.Named("optdigits")},
 		Part:          "train",
 		Test:          "test",
 		Preprocess:    "standardize",
-		LabelNoise:    LabelNoise{Kind: "symmetric"},
+		Prepare:       data.Steps{},
+		Sampler:       sample.Choice{Sampler: sample.NewShuffle()},
+		Views:         []augment.View{},
+		Streams:       map[string]Stream{},
 		Network:       zoo.Choice{Network: zoo.NewCNN()},
 		Seed:          1,
 		Epochs:        5,
@@ -116,7 +126,8 @@ func NewRecipe() Recipe {
 		Schedule:      optim.NewSchedule(),
 		Rules:         []optim.RuleChoice{},
 		Accumulate:    1,
-		Average:       Average{Statistics: "average"},
+		Average:       Average{Statistics: update.StatisticsAverage},
+		Objective:     objective.Choice{Objective: objective.NewSupervised()},
 		Watch:         []optim.WatcherChoice{},
 		SyncNorm:      true,
 		Checkpoint:    Checkpoint{EverySeconds: 300, KeepLast: 2, KeepBest: true},
@@ -159,19 +170,16 @@ func (r Recipe) Validate() error {
 		}
 	}
 	fraction := func(v float64) bool { return v >= 0 && v < 1 }
-	check(r.Data != "", "data", `""`, `name a data set; see "ballast data list"`)
+	check(r.Data.Source != nil && r.Data.Source != data.Named(""), "data", `""`, `name a data set; see "ballast data list"`)
 	check(r.Part == "train" || r.Part == "all", "part", r.Part, "use train or all")
 	check(r.Test == "" || r.Test == "test" || r.Test == "train" || r.Test == "all", "test", r.Test, `use test, or "" to measure nothing`)
-	check(r.Subset >= 0, "subset", r.Subset, "use 0 for all examples")
 	check(fraction(r.Validation.Fraction), "validation.fraction", r.Validation.Fraction, "use a share from 0 to below 1")
 	check(r.Preprocess == "standardize" || r.Preprocess == "none", "preprocess", r.Preprocess, "use standardize or none")
-	check(r.LabelNoise.Kind == "symmetric" || r.LabelNoise.Kind == "pair", "label_noise.kind", r.LabelNoise.Kind, "use symmetric or pair")
-	check(r.LabelNoise.Rate >= 0 && r.LabelNoise.Rate <= 1, "label_noise.rate", r.LabelNoise.Rate, "use a share from 0 to 1")
 	for _, count := range []struct {
 		key string
 		n   int
 	}{
-		{"subset", r.Subset}, {"epochs", r.Epochs}, {"steps", r.Steps}, {"batch_size", r.BatchSize}, {"accumulate", r.Accumulate},
+		{"epochs", r.Epochs}, {"steps", r.Steps}, {"batch_size", r.BatchSize}, {"accumulate", r.Accumulate},
 		{"checkpoint.every_steps", r.Checkpoint.EverySteps}, {"checkpoint.keep_last", r.Checkpoint.KeepLast},
 		{"log_every", r.LogEvery}, {"evaluate_every", r.EvaluateEvery},
 	} {
@@ -187,7 +195,6 @@ func (r Recipe) Validate() error {
 	check(r.DropLast || r.Accumulate == 1, "accumulate", r.Accumulate, "with drop_last=false the last batch cannot be split evenly; use drop_last=true or accumulate=1")
 	check(fraction(r.Average.Decay), "average.decay", r.Average.Decay, "use 0 for off, or for example 0.999")
 	check(slices.Contains([]string{"average", "copy", "own"}, r.Average.Statistics), "average.statistics", r.Average.Statistics, "use average, copy or own")
-	check(fraction(r.Loss.LabelSmoothing), "loss.label_smoothing", r.Loss.LabelSmoothing, "use a share from 0 to below 1")
 	check(r.Weigh.GradientNoise == -1 || finite(r.Weigh.GradientNoise) && r.Weigh.GradientNoise >= 0,
 		"weigh.gradient_noise", r.Weigh.GradientNoise, "use 0 for off, -1 for batch/small_batch, or sigma^2")
 	check(len(r.Rules) <= maxRules, "rules", len(r.Rules), fmt.Sprintf("use at most %d", maxRules))
@@ -199,7 +206,8 @@ func (r Recipe) Validate() error {
 	check(r.EvaluateEvery >= 0, "evaluate_every", r.EvaluateEvery, "use 0 for never")
 	check(r.Init.Norms == "" || normInits[r.Init.Norms] != nil, "init.norms", r.Init.Norms, "use fixed, oneone, uniform or positivenegative")
 	check(r.Init.Kernels == "" || kernelInits[r.Init.Kernels] != nil, "init.kernels", r.Init.Kernels, "use binary, uniform or orthogonal")
-	errs = append(errs, r.Freeze.Validate(), r.moving())
+	check(r.Objective.Objective != nil, "objective", "missing", "name one, for example supervised")
+	errs = append(errs, r.Freeze.Validate(), r.moving(), r.feeding())
 	_, err := r.network()
 	return errors.Join(append(errs, err)...)
 }
@@ -235,6 +243,58 @@ func (r Recipe) moving() error {
 		errs = append(errs, w.Validate())
 	}
 	return errors.Join(errs...)
+}
+
+// feeding says what is wrong with the streams.
+func (r Recipe) feeding() error {
+	errs := []error{keyed("", r.Prepare.Validate()), sampled("", r.Sampler, r.Views)}
+	if _, whole := r.Sampler.Sampler.(sample.Shuffle); !whole && !r.DropLast {
+		errs = append(errs, fmt.Errorf("recipe: drop_last is false; sampler %s gives whole batches alone, so use drop_last: true", sample.Name(r.Sampler.Sampler)))
+	}
+	if len(r.Streams) > maxRules {
+		return fmt.Errorf("recipe: there are %d streams; use at most %d", len(r.Streams), maxRules)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Streams)) {
+		s, under := r.Streams[name], "streams."+strict.Short(name)+"."
+		if name == update.Train || name == "" {
+			errs = append(errs, fmt.Errorf("recipe: streams has %q; the examples of data are the stream train, so use another name", name))
+		}
+		if s.Part != "" && s.Part != "train" && s.Part != "test" && s.Part != "all" {
+			errs = append(errs, fmt.Errorf("recipe: %spart is %s; use train, test or all", under, strict.Short(s.Part)))
+		}
+		if s.Batch < 0 || s.Batch > maxCount {
+			errs = append(errs, fmt.Errorf("recipe: %sbatch is %d; use 0 for that of the recipe, and at most %d", under, s.Batch, maxCount))
+		}
+		errs = append(errs, keyed(under, s.Prepare.Validate()))
+		if s.Sampler.Sampler != nil {
+			errs = append(errs, sampled(under, s.Sampler, s.Views))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sampled says what is wrong with a sampler and views.
+func sampled(under string, s sample.Choice, views []augment.View) error {
+	if s.Sampler == nil {
+		return fmt.Errorf("recipe: %ssampler is missing; name one, for example shuffle", under)
+	}
+	if len(views) > maxRules {
+		return fmt.Errorf("recipe: %sviews has %d views; use at most %d", under, len(views), maxRules)
+	}
+	for _, v := range views {
+		if err := v.Validate(); err != nil {
+			return keyed(under, err)
+		}
+	}
+	return nil
+}
+
+// keyed puts the place in the recipe in front of an error.
+func keyed(under string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("recipe: %s%w", under, err)
 }
 
 // network is the network with the recipe's norm put in.

@@ -6,18 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
-	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/safepoint"
 	"github.com/ballast-ml/ballast/nn/optim"
-	"github.com/ballast-ml/ballast/zoo"
+	"github.com/ballast-ml/ballast/train/update"
 )
 
 // Options is what a run needs besides its recipe. But for the data and their weights nothing in it changes the numbers
@@ -31,9 +32,10 @@ type Options struct {
 	Progress func(Progress) // called a few times a second, and at the end; nil = nobody
 	Remark   func(string)   // receives one line for a person: a broken checkpoint skipped, ...; nil = nobody
 
-	Data    data.Dataset // training examples; nil = opened from the recipe
-	Test    data.Dataset // test examples; nil = opened from the recipe
-	Weights []float32    // loss weight of each example of Data; nil = the recipe's file, or all 1
+	Data    data.Dataset            // training examples; nil = opened from the recipe
+	Test    data.Dataset            // test examples; nil = opened from the recipe
+	Weights []float32               // loss weight of each example of Data; nil = the recipe's file, or all 1
+	Streams map[string]data.Dataset // examples of the recipe's other streams, by name; those that are missing are opened
 
 	Devices     int   // the batch is spread over this many devices of the engine; 0 = 1. Any number goes on from any checkpoint
 	DeviceBytes int64 // data sets up to this many bytes live on the device; 0 = 1 GiB
@@ -62,47 +64,53 @@ type Result struct {
 	Bundle  *bundle.Bundle           // the trained model; the weight average where the recipe asks for one
 	Steps   int                      // updates done
 	Epochs  int                      // passes begun
-	Metrics map[string]float64       // loss (training, last logged), and on the test part accuracy, nll; validation_...; fits of the watchers
+	Metrics map[string]float64       // loss (training, last logged), what the objective notes, and on the test part what measures the task; validation_...; fits of the watchers
 	Watched map[string][]optim.Point // measurements of the watchers, by the first of their numbers
 	Seconds float64                  // wall time of this process
 	Resumed bool                     // went on from a checkpoint
 	From    int                      // the step it went on from
-	Best    float64                  // best validation accuracy, 0 without validation examples
+	Best    float64                  // best of the first number on the validation examples, 0 without them
+}
+
+// Diverged is the error of a run whose loss or gradient is not finite.
+type Diverged struct {
+	Step       int    // the first update that went wrong, from 1
+	Checkpoint string // newest checkpoint, written before it; "" = none
+}
+
+// Error names the step, the checkpoint and the fix.
+func (d *Diverged) Error() string {
+	text := fmt.Sprintf("train: loss or gradient of step %d is not finite; lower optimizer.lr, add rules: [clip-norm] or a warm-up", d.Step)
+	if d.Checkpoint != "" {
+		text += "; the last good checkpoint is " + d.Checkpoint
+	}
+	return text
 }
 
 // Run trains a network. It stops early with an error when ctx is cancelled (after saving a checkpoint), when the loss is
 // not finite (*Diverged; the last good checkpoint stays) and when a checkpoint cannot be written (the earlier ones stay).
 func Run(ctx context.Context, r Recipe, o Options) (result *Result, err error) {
 	began := time.Now()
-	if o.Engine == nil {
-		return nil, errors.New("train: no engine; give Options.Engine what engine.Open returns")
-	}
-	if err := r.Validate(); err != nil {
+	l, err := newLoop(r, o)
+	if err != nil {
 		return nil, err
 	}
-	o.Devices = max(o.Devices, 1)
-	if have := int(o.Engine.NumDevices()); o.Devices > have {
-		return nil, fmt.Errorf("train: %d devices; engine %s has %d", o.Devices, o.Engine.Kind, have)
-	}
-	if part := r.BatchSize / r.Accumulate; part%o.Devices != 0 {
-		return nil, fmt.Errorf("train: %d devices do not divide the %d examples of a batch evenly; use a batch_size that they divide", o.Devices, part)
-	}
-	l := &loop{recipe: r, options: o, record: record{SchemaVersion: 1, Metrics: map[string]float64{}, Watched: map[string][]optim.Point{}}}
-	defer l.close()
+	run := &run{Loop: l, record: record{SchemaVersion: 1, Metrics: map[string]float64{}, Watched: map[string][]optim.Point{}}}
+	defer run.close()
 	if o.Dir != "" {
-		if l.checkpoints, err = openCheckpoints(o.Dir, r.Checkpoint); err != nil {
+		if run.checkpoints, err = openCheckpoints(o.Dir, r.Checkpoint); err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, l.checkpoints.close()) }()
+		defer func() { err = errors.Join(err, run.checkpoints.close()) }()
 	}
-	if err := l.open(ctx); err != nil {
+	if err := run.open(ctx); err != nil {
 		return nil, err
 	}
-	from := l.step
-	if err := l.run(ctx); err != nil {
+	from := run.step
+	if err := run.run(ctx); err != nil {
 		return nil, err
 	}
-	result, err = l.finish(ctx)
+	result, err = run.finish(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -110,74 +118,75 @@ func Run(ctx context.Context, r Recipe, o Options) (result *Result, err error) {
 	return result, nil
 }
 
-// open gets everything ready for the first step: data, first or saved state, programs.
-func (l *loop) open(ctx context.Context) (err error) {
-	if l.options.Remark == nil {
-		l.options.Remark = func(string) {}
-	}
-	if l.material, err = prepare(l.recipe, l.options); err != nil {
-		return err
-	}
-	if l.trained, err = l.manifest(ctx); err != nil {
-		return err
-	}
-	l.warn()
-	if l.plan, err = l.recipe.plan(l.material.train.set.Len()); err != nil {
-		return err
-	}
-	b := &bundle.Bundle{Manifest: l.trained, Store: model.NewStore()}
-	if l.state, err = newState(l.recipe, b, l.options.Engine.Backend); err != nil {
-		return err
-	}
-	if err := l.resume(); err != nil {
-		return err
-	}
-	return l.compile(ctx, b)
+// run is a loop with what is measured, logged and saved on the way.
+type run struct {
+	*Loop
+	meter       *meter // nil when nothing is measured
+	watchers    []watcher
+	checkpoints *checkpoints // nil = none
+	record      record
+	pace        pace
 }
 
-// warn passes on what networks and norms find odd about their options.
-func (l *loop) warn() {
-	type warner interface{ Warning() string }
-	network := l.trained.Network.Network
-	candidates := []any{network}
-	if f, ok := network.(zoo.Foldable); ok {
-		candidates = append(candidates, f.NormLayer())
-	}
-	for _, c := range candidates {
-		if w, ok := c.(warner); ok && w.Warning() != "" {
-			l.options.Remark(w.Warning())
-		}
-	}
+// watcher is a watcher of the recipe with its program.
+type watcher struct {
+	optim.Watcher
+	exec *model.Exec
+	due  []int // updates after which it looks
 }
 
-// manifest describes the model that is about to be trained.
-func (l *loop) manifest(ctx context.Context) (bundle.Manifest, error) {
-	network, err := l.recipe.network()
-	if err != nil {
-		return bundle.Manifest{}, err
-	}
-	info := l.material.train.set.Info()
-	network.Network = network.WithOutputs(len(info.Classes)) // the data decide
-	m := bundle.NewManifest(network, info.Shape, info.Classes)
-	m.Name = l.recipe.Name
-	if m.Preprocess, err = preprocess(ctx, l.recipe, l.material.train.set); err != nil {
-		return bundle.Manifest{}, err
+// pace keeps the host at most a moment ahead of the device, so that the run stops soon after it is told to.
+type pace struct {
+	began     time.Time
+	from      int // step at began
+	synced    time.Time
+	at        int // step at synced
+	every     int // steps between two synchronisations
+	saved     time.Time
+	reported  time.Time
+	loopSpent time.Duration // spent in the loop in all
+}
+
+// syncEvery is how far the host may run ahead.
+const syncEvery = 250 * time.Millisecond
+
+// open gets everything ready for the first step: the loop, saved state, what measures.
+func (l *run) open(ctx context.Context) error {
+	if err := l.Loop.open(ctx); err != nil {
+		return err
 	}
 	resolved, err := json.Marshal(l.recipe)
 	if err != nil {
-		return bundle.Manifest{}, fmt.Errorf("train: %w", err)
+		return fmt.Errorf("train: %w", err)
 	}
-	m.Provenance = bundle.Provenance{
-		Recipe: json.RawMessage(resolved), Seed: l.recipe.Seed,
-		Data: info.Name, DataChecksum: l.material.checksum, DataLicence: info.Licence,
-		Engine: l.options.Engine.Kind, Versions: bundle.Versions(), Created: time.Now().UTC().Truncate(time.Second),
+	p := l.trained.Provenance
+	l.record.Recipe, l.record.Seed, l.record.DataChecksum, l.record.Engine = resolved, p.Seed, p.DataChecksum, p.Engine
+	if err := l.resume(); err != nil {
+		return err
 	}
-	l.record.Recipe, l.record.Seed, l.record.DataChecksum, l.record.Engine = resolved, l.recipe.Seed, l.material.checksum, l.options.Engine.Kind
-	return m, nil
+	for _, w := range l.recipe.Watch {
+		exec, err := l.state.lookProgram(l.options.Engine.Backend, w)
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		l.watchers = append(l.watchers, watcher{Watcher: w, exec: exec})
+	}
+	if l.material.validation == nil && l.material.test == nil {
+		return nil
+	}
+	if !measured(l.trained) {
+		l.options.Remark(fmt.Sprintf("network %s answers with %s, which nothing measures during training", l.trained.Name, l.trained.Network.Task()))
+		return nil
+	}
+	l.meter, err = newMeter(l.options.Engine, l.trained, l.state, l.averaged())
+	return err
 }
 
+// averaged says whether the average of the network is what is measured and saved.
+func (l *run) averaged() bool { return l.recipe.Average.Decay > 0 }
+
 // resume goes on from the newest checkpoint that is whole, if there is one and it belongs to this recipe and data.
-func (l *loop) resume() error {
+func (l *run) resume() error {
 	if l.checkpoints == nil {
 		return nil
 	}
@@ -220,115 +229,282 @@ func (l *loop) resume() error {
 	return nil
 }
 
-// compile brings the data to the device, where it fits, and builds the programs.
-func (l *loop) compile(ctx context.Context, b *bundle.Bundle) error {
-	x := l.material.train
-	devices := l.options.Devices
-	if l.plan.last%devices != 0 {
-		return fmt.Errorf("train: the last batch of an epoch has %d examples, which %d devices do not divide evenly; use drop_last: true", l.plan.last, devices)
+// run goes on from the present step to the last one.
+func (l *run) run(ctx context.Context) error {
+	now := time.Now()
+	l.pace = pace{began: now, from: l.step, synced: now, at: l.step, every: 1, saved: now}
+	for i := range l.watchers {
+		w := &l.watchers[i]
+		w.due = w.At(l.plan.steps, l.plan.stepsPerEpoch)
 	}
-	whole := cut{size: l.recipe.BatchSize / l.recipe.Accumulate / devices, devices: devices, whole: l.recipe.BatchSize, stride: l.recipe.BatchSize}
-	limit := l.options.DeviceBytes
-	if limit == 0 {
-		limit = 1 << 30
-	}
-	bytes := int64(x.set.Len()) * int64(volume(x.set.Info().Shape))
-	if bytesOf(x.set) == nil {
-		bytes *= 4
-	}
-	if bytes <= limit {
-		feed, err := newDeviceFeed(ctx, x, devices)
-		if err != nil {
-			return err
-		}
-		l.feed = feed
-	} else {
-		l.feed = &hostFeed{examples: x, cut: whole, dropLast: l.recipe.DropLast}
-	}
-	l.tables = make([][]*tensors.Tensor, devices)
-	for i := range devices {
-		if devices > 1 {
-			l.ranks = append(l.ranks, tensors.FromScalar(int32(i)))
-		}
-	}
-	s := step{recipe: l.recipe, bundle: b, state: l.state, feed: l.feed, cut: whole}
-	backend := l.options.Engine.Backend
-	var err error
-	if devices > 1 {
-		if s.mesh, err = distributed.NewDeviceMesh([]int{devices}, []string{"data"}); err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-	}
-	if l.update, err = s.compile(backend, s.update); err != nil {
-		return err
-	}
-	if l.recipe.Accumulate > 1 {
-		if l.micro, err = s.compile(backend, s.micro); err != nil {
+	if l.record.ValidationDue {
+		if _, err := l.validate(ctx); err != nil {
 			return err
 		}
 	}
-	if l.plan.last > 0 {
-		t := s
-		t.cut.size, t.cut.whole = l.plan.last/devices, l.plan.last
-		if l.tail, err = t.compile(backend, t.update); err != nil {
+	release := func() {}
+	defer func() { release() }()
+	for l.step < l.plan.steps {
+		if ctx.Err() != nil {
+			return l.interrupted(ctx)
+		}
+		if err := l.boundary(); err != nil {
+			return err
+		}
+		if err := l.next(ctx); err != nil {
+			return err
+		}
+		// From the first update on there is something to lose: the run ends by itself, once it has saved.
+		if l.step == l.pace.from+1 && l.checkpoints != nil {
+			release = safepoint.Hold(ctx)
+		}
+		if err := l.after(ctx); err != nil {
+			if ctx.Err() != nil {
+				return l.interrupted(ctx)
+			}
 			return err
 		}
 	}
-	for _, w := range l.recipe.Watch {
-		exec, err := l.state.lookProgram(backend, w)
-		if err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		l.watchers = append(l.watchers, watcher{Watcher: w, exec: exec})
+	l.pace.loopSpent = time.Since(l.pace.began)
+	return nil
+}
+
+// boundary saves before a phase's host work, which is done whole or again.
+func (l *run) boundary() error {
+	phase, began := update.PhaseAt(l.phases, l.step)
+	if l.checkpoints == nil || l.step == 0 || began != l.step || l.phases[phase].Before == nil || l.record.Step == l.step {
+		return nil
 	}
-	if l.material.validation != nil || l.material.test != nil {
-		if l.meter, err = newMeter(l.options.Engine, b.Manifest, l.state, l.recipe.Average.Decay > 0); err != nil {
+	return l.save()
+}
+
+// after does what is due once an update is on its way: log, measure, save, report.
+func (l *run) after(ctx context.Context) error {
+	last := l.step == l.plan.steps
+	if l.step%l.recipe.LogEvery == 0 || last {
+		if err := l.log(); err != nil {
 			return err
 		}
+	}
+	for _, w := range l.watchers {
+		if _, due := slices.BinarySearch(w.due, l.step); due {
+			if err := l.look(w); err != nil {
+				return err
+			}
+		}
+	}
+	better := false
+	every := l.recipe.EvaluateEvery * l.plan.stepsPerEpoch
+	if l.material.validation != nil && l.meter != nil && every > 0 && (l.step%every == 0 || last) {
+		var err error
+		if better, err = l.validate(ctx); err != nil {
+			return err
+		}
+	}
+	policy := l.recipe.Checkpoint
+	due := policy.EverySteps > 0 && l.step%policy.EverySteps == 0 || policy.KeepBest && better ||
+		policy.EverySeconds > 0 && time.Since(l.pace.saved).Seconds() >= policy.EverySeconds
+	if l.checkpoints != nil && (due || last) {
+		if err := l.save(); err != nil {
+			return err
+		}
+	}
+	if last || l.step-l.pace.at >= l.pace.every {
+		return l.sync()
 	}
 	return nil
 }
 
-// close frees what the run held on the device; it may be called however far open came.
-func (l *loop) close() {
-	l.release()
-	if l.feed != nil {
-		l.feed.close()
+// sync waits for the device, sees whether all went well and says where the run stands.
+func (l *run) sync() error {
+	if err := l.sane(); err != nil {
+		return err
 	}
-	programs := []*model.Exec{l.update, l.tail, l.micro}
-	for _, w := range l.watchers {
-		programs = append(programs, w.exec)
+	now := time.Now()
+	perStep := now.Sub(l.pace.synced) / time.Duration(max(1, l.step-l.pace.at))
+	l.pace.every = int(max(1, min(10_000, syncEvery/max(1, perStep))))
+	l.pace.synced, l.pace.at = now, l.step
+	if l.options.Progress != nil && (now.Sub(l.pace.reported) >= syncEvery || l.step == l.plan.steps) {
+		l.pace.reported = now
+		l.options.Progress(l.progress(now))
 	}
-	for _, exec := range programs {
-		if exec != nil {
-			exec.Finalize()
+	return nil
+}
+
+// progress says where the run stands.
+func (l *run) progress(now time.Time) Progress {
+	p := Progress{Step: l.step, Steps: l.plan.steps, Epoch: (l.step + l.plan.stepsPerEpoch - 1) / l.plan.stepsPerEpoch, Loss: math.NaN()}
+	if loss, logged := l.record.Metrics["loss"]; logged {
+		p.Loss = loss
+	}
+	if spent := now.Sub(l.pace.began); l.step > l.pace.from && spent > 0 {
+		perStep := spent / time.Duration(l.step-l.pace.from)
+		p.ExamplesRate = float64(l.recipe.BatchSize) / perStep.Seconds()
+		p.Left = time.Duration(l.plan.steps-l.step) * perStep
+	}
+	return p
+}
+
+// sane reads the one number that says whether any update went wrong.
+func (l *run) sane() error {
+	bad, err := scalar[int32](l.state.bad)
+	if err != nil {
+		return err
+	}
+	if bad != 0 {
+		d := &Diverged{Step: int(bad)}
+		if l.checkpoints != nil {
+			d.Checkpoint = l.checkpoints.last
 		}
+		return d
+	}
+	return nil
+}
+
+// log reads the mean loss and notes since the last time.
+func (l *run) log() error {
+	if err := l.sane(); err != nil {
+		return err
+	}
+	count := float64((l.step-1)%l.recipe.LogEvery + 1)
+	sum, err := scalar[float32](l.state.lossSum)
+	if err != nil {
+		return err
+	}
+	norm, err := scalar[float32](l.state.gradNorm)
+	if err != nil {
+		return err
+	}
+	values := map[string]float64{
+		"loss": float64(sum) / count, "lr": l.plan.course.Rate(l.step - 1), "grad_norm": float64(norm),
+		"epoch": float64(l.step) / float64(l.plan.stepsPerEpoch),
+	}
+	for _, name := range l.state.notes {
+		sum, err := scalar[float32](l.state.store.GetVariable(noteScope + "/" + name))
+		if err != nil {
+			return err
+		}
+		values[name] = float64(sum) / count
+	}
+	return l.note(values)
+}
+
+// note remembers what was measured and hands it to the sink.
+func (l *run) note(values map[string]float64) error {
+	maps.Copy(l.record.Metrics, values)
+	if l.options.Sink == nil {
+		return nil
+	}
+	if err := l.options.Sink.Log(l.step, values); err != nil {
+		return fmt.Errorf("train: log of step %d: %w", l.step, err)
+	}
+	return nil
+}
+
+// look remembers what a watcher measures.
+func (l *run) look(w watcher) error {
+	names := w.Numbers()
+	out, err := w.exec.Call()
+	if err != nil {
+		return fmt.Errorf("train: %s of step %d: %w", names[0], l.step, err)
+	}
+	point := optim.Point{Step: l.step}
+	values := map[string]float64{}
+	for i, t := range out {
+		v := tensors.ToScalar[float64](t)
+		point.Values, values[names[i]] = append(point.Values, v), v
+	}
+	_ = finalize(out) // read already
+	l.record.Watched[names[0]] = append(l.record.Watched[names[0]], point)
+	return l.note(values)
+}
+
+// validate measures the present model on the examples kept aside and says whether it is the best so far. When it is
+// interrupted the checkpoint remembers that it is due.
+func (l *run) validate(ctx context.Context) (better bool, err error) {
+	if err := l.sane(); err != nil {
+		return false, err
+	}
+	l.record.ValidationDue = true
+	if err := l.meter.take(l.state, l.averaged()); err != nil {
+		return false, err
+	}
+	numbers, err := l.meter.measure(ctx, l.material.validation)
+	if err != nil {
+		return false, err
+	}
+	l.record.ValidationDue = false
+	values := map[string]float64{}
+	for _, n := range numbers {
+		values[ValidationPrefix+n.Name] = n.Value
+	}
+	if better = l.record.BestStep == 0 || numbers[0].Better.Than(numbers[0].Value, l.record.BestAccuracy); better {
+		l.record.BestStep, l.record.BestAccuracy = l.step, numbers[0].Value
+	}
+	return better, l.note(values)
+}
+
+// save writes a checkpoint, unless an update went wrong: none ever holds a NaN.
+func (l *run) save() error {
+	if err := l.sane(); err != nil {
+		return err
+	}
+	if name, ok := l.state.finite(); !ok {
+		return fmt.Errorf("train: %s is not finite after step %d; lower optimizer.lr or add rules: [clip-norm]", name, l.step)
+	}
+	if s, ok := l.options.Sink.(interface{ Sync() error }); ok {
+		if err := s.Sync(); err != nil {
+			return fmt.Errorf("train: log of step %d: %w", l.step, err)
+		}
+	}
+	l.record.Step = l.step
+	l.record.Epoch, l.record.Position = l.step/l.plan.stepsPerEpoch, l.step%l.plan.stepsPerEpoch
+	if err := l.checkpoints.save(l.state, l.record); err != nil {
+		return err
+	}
+	l.pace.saved = time.Now()
+	return nil
+}
+
+// interrupted saves where the run stands and says why it ends.
+func (l *run) interrupted(ctx context.Context) error {
+	err := fmt.Errorf("train: stopped after step %d of %d: %w", l.step, l.plan.steps, context.Cause(ctx))
+	if l.checkpoints == nil || l.step == 0 {
+		return err
+	}
+	return errors.Join(err, l.save())
+}
+
+// close frees what the run held on the device; it may be called however far open came.
+func (l *run) close() {
+	l.Close()
+	for _, w := range l.watchers {
+		w.exec.Finalize()
 	}
 	if l.meter != nil && l.meter.forward != nil {
 		l.meter.forward.Close()
 	}
-	if l.state != nil {
-		l.state.store.Finalize()
-	}
 }
 
 // finish measures the trained model and puts the result together.
-func (l *loop) finish(ctx context.Context) (*Result, error) {
-	averaged := l.recipe.Average.Decay > 0
-	if l.meter == nil {
-		l.meter = &meter{bundle: &bundle.Bundle{Store: model.NewStore()}}
+func (l *run) finish(ctx context.Context) (*Result, error) {
+	m := l.meter
+	if m == nil {
+		m = &meter{bundle: &bundle.Bundle{Store: model.NewStore()}}
 	}
-	if err := l.meter.take(l.state, averaged); err != nil {
+	if err := m.take(l.state, l.averaged()); err != nil {
 		return nil, err
 	}
 	metrics := maps.Clone(l.record.Metrics)
 	delete(metrics, "lr")
-	if l.material.test != nil {
-		accuracy, nll, err := l.meter.measure(ctx, l.material.test)
+	if l.material.test != nil && l.meter != nil {
+		numbers, err := m.measure(ctx, l.material.test)
 		if err != nil {
 			return nil, err
 		}
-		metrics["accuracy"], metrics["nll"] = accuracy, nll
+		for _, n := range numbers {
+			metrics[n.Name] = n.Value
+		}
 	}
 	result := &Result{
 		Steps: l.step, Epochs: l.plan.epochs, Metrics: metrics, Watched: l.record.Watched, Best: l.record.BestAccuracy,
@@ -340,9 +516,9 @@ func (l *loop) finish(ctx context.Context) (*Result, error) {
 		}
 		maps.Copy(metrics, fit)
 	}
-	l.meter.bundle.Manifest = l.trained
-	l.meter.bundle.Manifest.Metrics = metrics
-	l.meter.bundle.Manifest.Provenance.Steps = l.step
-	result.Bundle = l.meter.bundle
+	m.bundle.Manifest = l.trained
+	m.bundle.Manifest.Metrics = metrics
+	m.bundle.Manifest.Provenance.Steps = l.step
+	result.Bundle = m.bundle
 	return result, nil
 }

@@ -19,9 +19,11 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train"
+	"github.com/ballast-ml/ballast/train/objective"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -112,6 +114,13 @@ func partly(steps int) train.Recipe {
 	r := elaborate(steps)
 	r.Freeze, r.Init.Norms = train.Freeze{Train: []string{"bn"}, RandomPerChannel: 1, Seed: 5}, "uniform"
 	return r
+}
+
+// subset keeps some of the examples; smoothed is the cross-entropy with smoothed labels.
+func subset(n int) data.Steps { return data.Steps{{Preparation: data.Keep{Examples: n}}} }
+
+func smoothed(share float64) objective.Choice {
+	return objective.Choice{Objective: objective.Supervised{Loss: loss.Choice{Loss: loss.CrossEntropy{Smoothing: share}}}}
 }
 
 // sgd and adamw are the default optimizers at another rate.

@@ -2,218 +2,420 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
-	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/support/exceptions"
 
-	"github.com/ballast-ml/ballast/bundle"
-	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/optim"
+	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/train/update"
 )
 
-// The epoch's table has a row an update: what depends on the number of updates done is computed on the host in float64, a whole epoch at
-// once. Its columns are the learning rate and those of the optimizer.
-const columnRate = 0 // learning rate; those of the optimizer come behind
-
-// step builds the graphs of one update. A step is one call of the update graph, after accumulate-1 calls of the micro graph.
+// step builds the graphs of one update of a turn. A step is one call of the update graph, after accumulate-1 calls of the micro graph.
 type step struct {
-	recipe Recipe
-	bundle *bundle.Bundle
-	state  *state
-	feed   feed
-	cut    cut
-	mesh   *distributed.DeviceMesh // nil for one device
+	recipe     Recipe
+	state      *state
+	turn       update.Turn
+	preprocess func(*Node) *Node
+	columns    []string // of the table, in their order
+	streams    []*stream
+	feeds      []feed
+	cuts       []cut // of each feed
+	devices    int
 }
 
-// micro adds the gradient of one micro-batch to the accumulated ones.
+// micro adds the gradients of one micro-batch to the accumulated ones.
 func (s step) micro(scope *model.Scope, inputs []*Node) {
-	lossValue, gradients := s.gradients(scope, inputs)
-	g := lossValue.Graph()
-	for i, v := range s.state.trainable {
-		accumulated := s.state.beside(accumulatedScope, v)
-		accumulated.SetNodeValue(Add(accumulated.NodeValue(g), gradients[i]))
+	b := s.build(scope, inputs)
+	g := b.report.Graph()
+	for i, goal := range b.goals {
+		for k, v := range goal.variables {
+			accumulated := s.state.beside(accumulatedScope, v)
+			accumulated.SetNodeValue(Add(accumulated.NodeValue(g), b.gradients[i][k]))
+		}
 	}
-	s.state.loss.SetNodeValue(Add(s.state.loss.NodeValue(g), lossValue))
+	s.state.loss.SetNodeValue(Add(s.state.loss.NodeValue(g), b.report))
+	s.note(b)
 	s.state.micro.SetNodeValue(AddScalar(s.state.micro.NodeValue(g), 1))
 }
 
-// update computes the gradient of the (last micro-) batch and moves the weights and all other state.
+// update computes the gradients of the (last micro-) batch and moves the weights and all other state.
 func (s step) update(scope *model.Scope, inputs []*Node) {
-	lossValue, gradients := s.gradients(scope, inputs)
-	g := lossValue.Graph()
+	b := s.build(scope, inputs)
+	g := b.report.Graph()
 	if s.recipe.Accumulate > 1 {
-		for i, v := range s.state.trainable {
-			accumulated := s.state.beside(accumulatedScope, v)
-			gradients[i] = Add(accumulated.NodeValue(g), gradients[i])
-			accumulated.SetNodeValue(ZerosLike(gradients[i]))
+		for i, goal := range b.goals {
+			for k, v := range goal.variables {
+				accumulated := s.state.beside(accumulatedScope, v)
+				b.gradients[i][k] = Add(accumulated.NodeValue(g), b.gradients[i][k])
+				accumulated.SetNodeValue(ZerosLike(b.gradients[i][k]))
+			}
 		}
-		lossValue = Add(s.state.loss.NodeValue(g), lossValue)
-		s.state.loss.SetNodeValue(ZerosLike(lossValue))
+		b.report = Add(s.state.loss.NodeValue(g), b.report)
+		s.state.loss.SetNodeValue(ZerosLike(b.report))
+	}
+	s.note(b)
+	if s.recipe.Accumulate > 1 {
 		s.state.micro.SetNodeValue(ZerosLike(s.state.micro.NodeValue(g)))
 	}
-	done := s.state.step.NodeValue(g)
-	norm := optim.GlobalNorm(gradients)
-	s.watch(lossValue, norm, done)
-	s.move(norm, gradients, s.rates(inputs, done))
-	s.average(g)
-	s.state.step.SetNodeValue(AddScalar(done, 1))
+
+	norms := make([]*Node, len(b.goals))
+	for i := range b.goals {
+		norms[i] = optim.GlobalNorm(b.gradients[i])
+	}
+	s.watch(b, norms)
+	for i, goal := range b.goals {
+		s.move(goal, norms[i], b.gradients[i], b)
+	}
+	s.follow(b)
+	s.state.step.SetNodeValue(AddScalar(b.done, 1))
 	if err := ops.Fits(g); err != nil {
 		panic(err)
 	}
 }
 
-// gradients returns the loss to report and the gradient for each trainable variable. The loss of an example is weighted
+// built is the graph of a micro-batch: what is to be made smaller, and its gradients.
+type built struct {
+	done      *Node
+	columns   map[string]*Node
+	report    *Node // the loss that is logged
+	goals     []goal
+	gradients [][]*Node // of each goal, for each of its variables
+	notes     map[string]*Node
+}
+
+// build returns the loss to report and the gradient for each variable of each goal. The loss of an example is weighted
 // by its share of the batch; multiplicative noise acts on the gradient alone.
-func (s step) gradients(scope *model.Scope, inputs []*Node) (*Node, []*Node) {
+func (s step) build(scope *model.Scope, inputs []*Node) built {
 	g := inputs[0].Graph()
 	s.state.store.SetTraining(g, true)
-	if s.cut.devices > 1 {
+	if s.devices > 1 {
 		last := len(inputs) - 1
-		ops.SetDevices(g, ops.Devices{Count: s.cut.devices, Rank: inputs[last], Apart: !s.recipe.SyncNorm})
+		ops.SetDevices(g, ops.Devices{Count: s.devices, Rank: inputs[last], Apart: !s.recipe.SyncNorm})
 		inputs = inputs[:last]
 	}
-	batch := s.feed.batch(s.state, s.cut, inputs)
-	logits := s.bundle.Logits(scope, batch.x)
-	perExample := loss.CrossEntropy{Smoothing: s.recipe.Loss.LabelSmoothing}.Apply(scope, loss.In{Out: logits, Labels: batch.labels})
-	objective := ReduceAllSum(Mul(perExample, batch.push))
-	report := objective
-	if batch.share != batch.push {
-		report = ReduceAllSum(Mul(StopGradient(perExample), batch.share))
+	b := built{done: s.state.step.NodeValue(g)}
+	b.columns = s.row(inputs, b.done)
+	u := s.open(scope, inputs, b)
+	goals := s.goals(u)
+
+	// All gradients are of the weights before the update.
+	var flat []*Node
+	for _, of := range goals {
+		objective, report := sum(of.Terms)
+		if b.report == nil {
+			b.report = report
+		} else {
+			b.report = Add(b.report, report)
+		}
+		known := s.goal(of)
+		values := make([]*Node, len(known.variables))
+		for i, v := range known.variables {
+			values[i] = v.NodeValue(g)
+		}
+		gradients := Gradient(objective, values...)
+		for i, only := range known.only {
+			if only != nil {
+				gradients[i] = Where(ConstTensor(g, only), gradients[i], ZerosLike(gradients[i]))
+			}
+		}
+		b.goals = append(b.goals, known)
+		flat = append(flat, gradients...)
 	}
-	values := make([]*Node, len(s.state.trainable))
-	for i, v := range s.state.trainable {
-		values[i] = v.NodeValue(g)
+	notes := u.Notes()
+	for _, name := range s.state.notes {
+		n, ok := notes[name]
+		if !ok {
+			n = ScalarZero(g, dtypes.Float32)
+		}
+		flat = append(flat, n)
 	}
-	// Each device has its examples' share of the loss, and the sum is that of the batch.
-	gradients := Gradient(objective, values...)
-	for i, only := range s.state.only {
-		if only != nil {
-			gradients[i] = Where(ConstTensor(g, only), gradients[i], ZerosLike(gradients[i]))
+
+	// Each device has its examples' share of the loss, and the sum is that of the batch; of whole batches each has all.
+	all := ops.SumAcross(append(flat, s.shared(b.report, goals))...)
+	b.report = all[len(all)-1]
+	b.notes = map[string]*Node{}
+	at := 0
+	for _, known := range b.goals {
+		b.gradients = append(b.gradients, all[at:at+len(known.variables)])
+		at += len(known.variables)
+	}
+	for i, name := range s.state.notes {
+		b.notes[name] = all[at+i]
+	}
+	return b
+}
+
+// goals has the objective build, and notes its terms where there are several.
+func (s step) goals(u *update.Step) []update.Goal {
+	goals := s.turn.Build(u)
+	u.CheckTerms(goals, s.recipe.Accumulate, s.devices)
+	terms := 0
+	for _, g := range goals {
+		terms += len(g.Terms)
+	}
+	if terms < 2 {
+		return goals
+	}
+	for _, g := range goals {
+		for _, t := range g.Terms {
+			report := t.Report
+			if !t.Whole { // micro-batches and devices have a part each, and notes are averaged
+				report = MulScalar(report, float64(s.recipe.Accumulate*s.devices))
+			}
+			u.Note("loss_"+t.Name, report)
 		}
 	}
-	all := ops.SumAcross(append(gradients, report)...)
-	return all[len(values)], all[:len(values)]
+	return goals
+}
+
+// shared is a device's part of the report: terms of a whole batch are the same on all.
+func (s step) shared(report *Node, goals []update.Goal) *Node {
+	if s.devices == 1 {
+		return report
+	}
+	for _, g := range goals {
+		for _, t := range g.Terms {
+			if t.Whole {
+				report = Sub(report, MulScalar(t.Report, 1-1/float64(s.devices)))
+			}
+		}
+	}
+	return report
+}
+
+// sum adds up terms.
+func sum(terms []update.Term) (objective, report *Node) {
+	for i, t := range terms {
+		if i == 0 {
+			objective, report = t.Value, t.Report
+			continue
+		}
+		objective, report = Add(objective, t.Value), Add(report, t.Report)
+	}
+	return objective, report
+}
+
+// goal is what is known of a goal: how it moves, and what.
+func (s step) goal(of update.Goal) goal {
+	known := goal{name: of.Name, setup: s.recipe.setup(), mover: s.state.moves(of.Moves), skips: of.SkipBad}
+	if of.Optimizer != nil {
+		known.setup, known.own = *of.Optimizer, true
+	}
+	return known
+}
+
+// setup is what moves the weights where an objective says nothing else.
+func (r Recipe) setup() optim.Setup {
+	return optim.Setup{Optimizer: r.Optimizer, Schedule: r.Schedule, Rules: r.Rules}
+}
+
+// row is the numbers of this update, by name.
+func (s step) row(inputs []*Node, done *Node) map[string]*Node {
+	table, base := inputs[inputTable], inputs[inputBase]
+	row := ops.GatherRows(table, Reshape(Sub(done, base), 1)) // [1, columns]
+	columns := map[string]*Node{}
+	for i, name := range s.columns {
+		columns[name] = Reshape(Slice(row, AxisRange(), AxisElem(i)))
+	}
+	return columns
+}
+
+// open makes the step that the objective builds with.
+func (s step) open(scope *model.Scope, inputs []*Node, b built) *update.Step {
+	g := inputs[0].Graph()
+	at := place{into: Sub(b.done, inputs[inputBase])}
+	random := ops.RandomOf(inputs[inputKey]).FoldNode(b.done)
+	if s.state.micro != nil {
+		at.micro = s.state.micro.NodeValue(g)
+		random = random.FoldNode(at.micro)
+	}
+
+	batches := map[string]update.Batch{}
+	from := inputFeed
+	for i, f := range s.feeds {
+		n := len(f.inputs(s.cuts[i]))
+		batches[s.streams[i].name] = f.batch(at, s.cuts[i], inputs[from:from+n])
+		from += n
+	}
+	return s.begin(scope, random, b, batches)
+}
+
+// begin draws the views of the batches.
+func (s step) begin(scope *model.Scope, random ops.Random, b built, batches map[string]update.Batch) *update.Step {
+	u := &update.Step{Scope: scope, Update: b.done, Batches: batches, Columns: b.columns, Preprocess: s.preprocess}
+	u.SetRandom(random, s.devices)
+	for _, stream := range s.streams {
+		batch := batches[stream.name]
+		if len(stream.views) == 0 {
+			continue
+		}
+		batch.Views = nil
+		for k, view := range stream.views {
+			x := batch.X
+			if len(view) > 0 {
+				x = view.Apply(u.Random("view", stream.name).Fold(uint64(k)), x)
+			}
+			batch.Views = append(batch.Views, x)
+		}
+		batches[stream.name] = batch
+	}
+	return u
+}
+
+// trace builds the turn on placeholders, so that every variable exists before the run, and returns what is known of its goals.
+func (s step) trace(backend model.Backend) (goals []goal, notes []string, err error) {
+	err = exceptions.TryCatch[error](func() {
+		g := NewGraph(backend, "trace")
+		defer g.Finalize()
+		model.SetStore(g, s.state.store)
+		s.state.store.SetTraining(g, true)
+		b := built{done: Parameter(g, "done", shapes.Make(dtypes.Int32)), columns: map[string]*Node{}}
+		for _, name := range s.columns {
+			b.columns[name] = Parameter(g, "column "+name, shapes.Make(dtypes.Float32))
+		}
+		batches := map[string]update.Batch{}
+		for i, f := range s.feeds {
+			var inputs []*Node
+			for k, shape := range f.inputs(s.cuts[i]) {
+				inputs = append(inputs, Parameter(g, fmt.Sprintf("%s %d", s.streams[i].name, k), shape))
+			}
+			batches[s.streams[i].name] = f.batch(place{into: b.done}, s.cuts[i], inputs)
+		}
+		u := s.begin(s.state.store.RootScope(), ops.RandomOf(Parameter(g, "key", shapes.Make(dtypes.Uint32, 2))), b, batches)
+		for _, one := range s.goals(u) {
+			goals = append(goals, s.goal(one))
+		}
+		for name := range u.Notes() {
+			notes = append(notes, name)
+		}
+	})
+	if err != nil {
+		return nil, nil, badRecipe("objective", root(err))
+	}
+	return goals, notes, checkGoals(goals)
+}
+
+// checkGoals refuses goals that move nothing, or one variable twice.
+func checkGoals(goals []goal) error {
+	by := map[*model.Variable]string{}
+	for _, g := range goals {
+		if len(g.variables) == 0 {
+			return fmt.Errorf("train: goal %s of the objective moves nothing: there are no trainable variables", g.name)
+		}
+		for _, v := range g.variables {
+			if other, twice := by[v]; twice {
+				return fmt.Errorf("train: %s moves for the goals %s and %s of the objective; it can move for one", v.Path(), other, g.name)
+			}
+			by[v] = g.name
+		}
+	}
+	return nil
+}
+
+// note adds what was noted to the sums since the last log; the micro-batches of an update have equal parts of it.
+func (s step) note(b built) {
+	for _, name := range s.state.notes {
+		g := b.done.Graph()
+		v := s.state.store.GetVariable(noteScope + "/" + name)
+		fresh := Equal(ModScalar(b.done, int32(s.recipe.LogEvery)), ScalarZero(g, dtypes.Int32))
+		if s.state.micro != nil {
+			micro := s.state.micro.NodeValue(g)
+			fresh = LogicalAnd(fresh, Equal(micro, ZerosLike(micro)))
+		}
+		n := DivScalar(b.notes[name], float64(s.recipe.Accumulate*s.devices))
+		v.SetNodeValue(Where(fresh, n, Add(v.NodeValue(g), n)))
+	}
 }
 
 // watch keeps, on the device, the sum of the losses since the last one logged and the first update that went wrong.
-func (s step) watch(lossValue, norm, done *Node) {
-	g := lossValue.Graph()
-	fresh := Equal(ModScalar(done, int32(s.recipe.LogEvery)), ScalarZero(g, dtypes.Int32))
-	s.state.lossSum.SetNodeValue(Where(fresh, lossValue, Add(s.state.lossSum.NodeValue(g), lossValue)))
-	s.state.gradNorm.SetNodeValue(norm)
-	bad := s.state.bad.NodeValue(g)
-	wrong := LogicalAnd(LogicalNot(LogicalAnd(IsFinite(lossValue), IsFinite(norm))), Equal(bad, ScalarZero(g, dtypes.Int32)))
-	s.state.bad.SetNodeValue(Where(wrong, AddScalar(done, 1), bad))
-}
-
-// rates returns the row of the rate table for this update.
-func (s step) rates(inputs []*Node, done *Node) []*Node {
-	table, base := inputs[inputTable], inputs[inputBase]
-	row := ops.GatherRows(table, Reshape(Sub(done, base), 1)) // [1, columns]
-	rates := make([]*Node, row.Shape().Dim(-1))
-	for i := range rates {
-		rates[i] = Reshape(Slice(row, AxisRange(), AxisElem(i)))
+func (s step) watch(b built, norms []*Node) {
+	g := b.done.Graph()
+	norm := norms[0]
+	if len(norms) > 1 {
+		norm = optim.GlobalNorm(norms)
 	}
-	return rates
+	fresh := Equal(ModScalar(b.done, int32(s.recipe.LogEvery)), ScalarZero(g, dtypes.Int32))
+	s.state.lossSum.SetNodeValue(Where(fresh, b.report, Add(s.state.lossSum.NodeValue(g), b.report)))
+	s.state.gradNorm.SetNodeValue(norm)
+	if slices.ContainsFunc(b.goals, func(g goal) bool { return g.skips }) {
+		return // a bad update is left out by move, and counted there
+	}
+	bad := s.state.bad.NodeValue(g)
+	wrong := LogicalAnd(LogicalNot(LogicalAnd(IsFinite(b.report), IsFinite(norm))), Equal(bad, ScalarZero(g, dtypes.Int32)))
+	s.state.bad.SetNodeValue(Where(wrong, AddScalar(b.done, 1), bad))
 }
 
-// move lets the rules see the gradients, moves every trainable variable, and lets the rules see them again.
-func (s step) move(norm *Node, gradients, rates []*Node) {
+// move lets the rules see the gradients of a goal, moves its variables, and lets the rules see them again.
+func (s step) move(known goal, norm *Node, gradients []*Node, b built) {
 	g := norm.Graph()
 	was := make([]*Node, len(gradients))
-	for i, v := range s.state.trainable {
+	for i, v := range known.variables {
 		was[i] = v.NodeValue(g)
 	}
-	at := make([]optim.Update, len(s.recipe.Rules))
-	for i, rule := range s.recipe.Rules {
+	finite := IsFinite(norm)
+	rate := b.columns[known.rate()]
+	at := make([]optim.Update, len(known.setup.Rules))
+	for i, rule := range known.setup.Rules {
 		if i > 0 {
 			norm = optim.GlobalNorm(gradients)
 		}
-		at[i] = optim.Update{Scope: s.state.store.RootScope().In(rulesScope).In("%d", i), Norm: norm, Rate: rates[columnRate]}
-		gradients = rule.Before(at[i], s.state.trainable, gradients)
+		at[i] = optim.Update{Scope: s.state.store.RootScope().At(rulesScope).At("%s", known.name).In("%d", i), Norm: norm, Rate: rate}
+		gradients = rule.Before(at[i], known.variables, gradients)
 	}
 
-	for i, v := range s.state.trainable {
-		optim.Move(s.recipe.Optimizer, v, gradients[i], optim.Moved{
-			Rate: rates[columnRate], Columns: rates[columnRate+1:], Slots: s.state.slots[i], Only: s.state.only[i],
-		})
+	o := known.setup.Optimizer.Optimizer
+	var columns []*Node
+	for _, c := range o.Columns() {
+		columns = append(columns, b.columns[known.column(c.Name)])
 	}
-	for i, rule := range s.recipe.Rules {
-		rule.After(at[i], s.state.trainable, was)
-	}
-}
-
-// average moves the average of the weights and statistics, after they have moved.
-func (s step) average(g *Graph) {
-	decay := s.recipe.Average.Decay
-	if decay == 0 {
-		return
-	}
-	for _, v := range s.state.model {
-		average := s.state.beside(averageScope, v)
-		average.SetNodeValue(Add(MulScalar(average.NodeValue(g), decay), MulScalar(v.NodeValue(g), 1-decay)))
-	}
-}
-
-// compile returns a program for the graph and the batch the feed gives.
-func (s step) compile(backend model.Backend, build func(*model.Scope, []*Node)) (*model.Exec, error) {
-	var exec, alone *model.Exec
-	var err error
-	if s.cut.devices == 1 {
-		exec, err = model.NewExec(backend, s.state.store, build)
-		if err != nil {
-			return nil, fmt.Errorf("train: %w", err)
+	var state []*model.Variable
+	var before []*Node
+	for i, v := range known.variables {
+		slots := s.state.slots(o, v)
+		state = append(append(state, v), slots...)
+		for _, slot := range append([]*model.Variable{v}, slots...) {
+			before = append(before, slot.NodeValue(g))
 		}
-		return exec, nil
+		optim.Move(o, v, gradients[i], optim.Moved{Rate: rate, Columns: columns, Slots: slots, Only: known.only[i]})
 	}
-	// A graph that is built must not find how its variables are spread, which the engine takes for a sharding that it does
-	// not know; the call behind it must, to put a copy on each device.
-	exec, err = model.NewExec(backend, s.state.store, func(scope *model.Scope, inputs []*Node) {
-		check := func(err error) {
-			if err != nil {
-				panic(err)
+	for i, rule := range known.setup.Rules {
+		rule.After(at[i], known.variables, was)
+	}
+	if known.skips {
+		for i, v := range state {
+			v.SetNodeValue(Where(finite, v.NodeValue(g), before[i]))
+		}
+		skipped := s.state.skipped.NodeValue(g)
+		s.state.skipped.SetNodeValue(Where(finite, skipped, AddScalar(skipped, 1)))
+	}
+}
+
+// follow moves the averages, after the weights have moved.
+func (s step) follow(b built) {
+	g := b.done.Graph()
+	for _, a := range s.state.averages {
+		for i, v := range a.of {
+			to := a.to[i]
+			statistic := param.Of(v) == param.Statistic
+			switch {
+			case statistic && a.Statistics == update.StatisticsOwn:
+				continue
+			case statistic && a.Statistics == update.StatisticsCopy:
+				to.SetNodeValue(v.NodeValue(g))
+				continue
 			}
+			if a.Column == "" {
+				to.SetNodeValue(Add(MulScalar(to.NodeValue(g), a.Decay), MulScalar(v.NodeValue(g), 1-a.Decay)))
+				continue
+			}
+			decay := ConvertDType(b.columns[a.Column], v.DType())
+			to.SetNodeValue(Add(Mul(to.NodeValue(g), decay), Mul(v.NodeValue(g), OneMinus(decay))))
 		}
-		check(alone.SetDefaultShardingSpec(nil))
-		for v := range s.state.store.IterVariables() {
-			check(together(v))
-		}
-		build(scope, inputs)
-		check(exec.SetDefaultShardingSpec(nil)) // a copy on each device of its mesh
-	})
-	if err != nil {
-		return nil, fmt.Errorf("train: %w", err)
 	}
-	if alone, err = model.NewExec(backend, s.state.store, func(*model.Scope, []*Node) {}); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
-	}
-	return exec.SPMD(s.mesh), nil
-}
-
-// together brings a variable back from the devices.
-func together(v *model.Variable) error {
-	if v.ShardingSpec() == nil || !v.HasValue() {
-		return nil
-	}
-	value, err := v.Value()
-	if err != nil {
-		return err
-	}
-	copied, err := value.LocalClone()
-	if err != nil {
-		return err
-	}
-	if err := v.SetValue(copied); err != nil {
-		return err
-	}
-	return v.SetShardingSpec(nil)
-}
-
-// positions are [n] int32: start, start+1, ...
-func positions(g *Graph, n int, start *Node) *Node {
-	return Add(Iota(g, shapes.Make(dtypes.Int32, n), 0), start)
 }

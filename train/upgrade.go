@@ -34,6 +34,19 @@ func upgraded(then map[string]any) (map[string]any, error) {
 		d["name"] = "distance"
 		then["watch"] = []any{d}
 	}
+	prepare := []any{}
+	if n := take("subset"); number(n) > 0 {
+		prepare = append(prepare, map[string]any{"name": "subset", "examples": n})
+	}
+	if noise, ok := take("label_noise").(map[string]any); ok && number(noise["rate"]) > 0 {
+		noise["name"] = "label-noise"
+		prepare = append(prepare, noise)
+	}
+	then["prepare"] = prepare
+	if l, ok := take("loss").(map[string]any); ok {
+		l["name"] = "cross-entropy"
+		then["objective"] = map[string]any{"name": "supervised", "loss": l}
+	}
 	return normal(then)
 }
 

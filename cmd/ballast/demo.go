@@ -93,7 +93,7 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 	if err != nil {
 		return err
 	}
-	test, err := data.Open(recipe.Data, "test")
+	test, err := recipe.Data.Open("test")
 	if err != nil {
 		return err
 	}
@@ -166,11 +166,11 @@ func (a *app) demoSettings(ctx context.Context, f demoFlags) (train.Recipe, erro
 	}
 	recipe.Seed = a.seed
 	if f.quick {
-		recipe.Name, recipe.Data, recipe.Epochs, recipe.BatchSize = "optdigits-cnn", "optdigits", 20, 32
+		recipe.Name, recipe.Data, recipe.Epochs, recipe.BatchSize = "optdigits-cnn", data.Choice{Source: data.Named("optdigits")}, 20, 32
 		return recipe, nil
 	}
 	show, done := a.bytesCounter("mnist")
-	_, already, err := data.Get(ctx, recipe.Data, data.GetOptions{Progress: show})
+	_, already, err := data.Get(ctx, recipe.Data.String(), data.GetOptions{Progress: show})
 	done()
 	if err == nil && !already {
 		a.remark("got mnist")

@@ -17,7 +17,6 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
-	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
@@ -73,7 +72,7 @@ save a checkpoint and exit with 130, 143 and 129; a second one ends at once. --r
 				return &fault.Usage{Err: errors.New("give --resume or --overwrite, not both")}
 			}
 			// Data that is not there is told before a folder is taken for the run.
-			if _, err := data.Open(recipe.Data, recipe.Part); err != nil {
+			if _, err := recipe.Data.Open(recipe.Part); err != nil {
 				return err
 			}
 			claim := claimRun("train", f.out, lab.IsRun, lab.RunFiles, f.overwrite)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/optim"
@@ -275,7 +276,7 @@ func (s Search) Try(o train.Options) func(ctx context.Context, g norm.Genome) (T
 		for _, anchor := range Anchors() {
 			network := anchor.WithNorm(Canonical(g))
 			r := train.NewRecipe()
-			r.Data, r.Preprocess, r.Network = s.Proxy.Data, "none", zoo.Choice{Network: network}
+			r.Data, r.Preprocess, r.Network = data.Choice{Source: data.Named(s.Proxy.Data)}, "none", zoo.Choice{Network: network}
 			r.Steps, r.BatchSize, r.EvaluateEvery, r.Seed = s.Proxy.Steps, s.Proxy.Batch, 0, s.Seed
 			sgd := optim.NewSGD()
 			sgd.LR, sgd.WeightDecay = s.Proxy.LR, 0

@@ -1,0 +1,45 @@
+// Package objective has the procedures that own an update, a file each. Every one is a plain value behind update.Objective, chosen in a
+// recipe by name.
+//
+//	objective    streams            what an update makes smaller
+//	supervised   train              the loss of each example; mixed examples, modules between features and head, losses of a batch
+package objective
+
+import (
+	"fmt"
+
+	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/choice"
+	"github.com/ballast-ml/ballast/train/update"
+)
+
+// Kind is an objective that can be chosen by name.
+type Kind = choice.Kind[update.Objective]
+
+// All is every objective that has a name, with its defaults.
+func All() []Kind {
+	return []Kind{
+		{Name: "supervised", New: func() update.Objective { return NewSupervised() }},
+	}
+}
+
+// Choice is an objective chosen by name in a recipe: "supervised", or {"name": "supervised", "loss": "elr"}. Options without a name are
+// those of supervised.
+type Choice struct{ update.Objective }
+
+// MarshalJSON writes the name and the options.
+func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("objective", All(), c.Objective) }
+
+// UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
+func (c *Choice) UnmarshalJSON(data []byte) (err error) {
+	c.Objective, err = choice.Decode("objective", All(), data)
+	return err
+}
+
+// Name returns the name an objective has in All, or its Go type.
+func Name(o update.Objective) string { return choice.NameOf(All(), o) }
+
+// usage is an error of a recipe that asks for what an objective cannot do.
+func usage(format string, args ...any) error {
+	return &fault.Usage{Err: fmt.Errorf("recipe: "+format, args...)}
+}

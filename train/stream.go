@@ -1,0 +1,178 @@
+package train
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/data/augment"
+	"github.com/ballast-ml/ballast/data/sample"
+	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/train/update"
+)
+
+// stream is examples with everything that has been done to them, and how an update draws of them.
+type stream struct {
+	name     string
+	examples data.Prepared
+	batch    int // examples of an update
+	sampler  sample.Sampler
+	views    []augment.View
+	seed     uint64
+}
+
+// check refuses labels that are no classes.
+func (s *stream) check() error {
+	set := s.examples.Set
+	if s.targets() != loss.Labels {
+		return nil
+	}
+	classes := len(set.Info().Classes)
+	for i, label := range s.examples.Labels {
+		if label < 0 || int(label) >= classes {
+			return &fault.Input{
+				File: set.Info().Name, Field: fmt.Sprintf("label of example %d", i),
+				Err: fmt.Errorf("it is %d, there are %d classes (0 to %d)", label, classes, classes-1), Fix: "correct the labels",
+			}
+		}
+	}
+	return nil
+}
+
+// targets is the kind of what the examples are to be answered with.
+func (s *stream) targets() loss.Targets {
+	if t, ok := data.AsTargeted(s.examples.Set); ok {
+		if len(t.TargetShape()) == 3 {
+			return loss.Masks
+		}
+		return loss.Values
+	}
+	return loss.Labels
+}
+
+// rows is what a sampler may know.
+func (s *stream) rows() sample.Rows { return sample.RowsOf(s.examples.Set, s.examples.Labels) }
+
+// pads says whether an update may have places without an example.
+func (s *stream) pads() bool {
+	shuffle, ok := s.sampler.(sample.Shuffle)
+	return !ok || shuffle.Pad
+}
+
+// told is what an objective may know of the stream.
+func (s *stream) told() update.Stream {
+	info := s.examples.Set.Info()
+	t := update.Stream{
+		Examples: s.examples.Set.Len(), Batch: s.batch, Shape: info.Shape, Views: len(s.views),
+		Targets: s.targets(), Outputs: len(info.Classes), Distinct: s.sampler.Distinct(),
+	}
+	switch {
+	case t.Targets == loss.Labels:
+		t.Counts = make([]int, len(info.Classes))
+		for _, label := range s.examples.Labels {
+			t.Counts[label]++
+		}
+	default:
+		targeted, _ := data.AsTargeted(s.examples.Set)
+		shape := targeted.TargetShape()
+		t.Outputs = shape[len(shape)-1]
+	}
+	return t
+}
+
+// epoch is what changes of a stream from one pass of the run to the next, computed on the host.
+type epoch struct {
+	number int
+	order  []int32   // places, an update after the other; -1 is none
+	share  []float32 // by place in the order; nil = 1/batch for all
+	push   []float32
+}
+
+// epoch draws the places and weights of a stream for the updates of a pass of the run. They depend on the seed and the number of the pass
+// alone.
+func (s *stream) epoch(r Recipe, p plan, number int) (epoch, error) {
+	e := epoch{number: number}
+	var err error
+	if _, plain := s.sampler.(sample.Shuffle); plain && s.name == update.Train && !s.pads() {
+		e.order = data.Order(len(s.examples.Labels), s.seed, number) // with what a last, smaller batch takes
+	} else if e.order, err = s.sampler.Epoch(s.rows(), s.batch, p.stepsPerEpoch, s.seed, number); err != nil {
+		return epoch{}, fmt.Errorf("train: stream %s: %w", s.name, err)
+	}
+
+	sigma2 := 0.0
+	if s.name == update.Train {
+		if sigma2 = r.Weigh.GradientNoise; sigma2 == -1 {
+			sigma2 = float64(r.BatchSize) / float64(r.Schedule.LargeBatch.SmallBatch)
+		}
+	}
+	if s.examples.Weights == nil && sigma2 == 0 && !s.pads() {
+		return e, nil
+	}
+	e.share = s.shares(p, e.order)
+	if sigma2 == 0 {
+		e.push = e.share
+		return e, nil
+	}
+	e.push, err = noisy(e.share, sigma2, r.Seed, number)
+	return e, err
+}
+
+// shares is what each place of an order counts in its update.
+func (s *stream) shares(p plan, order []int32) []float32 {
+	share := make([]float32, len(order))
+	for from := 0; from < len(order); from += s.batch {
+		to := min(from+s.batch, len(order))
+		whole := s.batch
+		if s.name == update.Train && from/s.batch == p.stepsPerEpoch-1 && p.last > 0 {
+			whole = p.last
+		}
+		if s.pads() {
+			whole = 0
+			for _, i := range order[from:to] {
+				if i >= 0 {
+					whole++
+				}
+			}
+		}
+		for k, i := range order[from:to] {
+			switch {
+			case i < 0:
+			case s.examples.Weights != nil:
+				share[from+k] = float32(float64(s.examples.Weights[i]) / float64(whole))
+			default:
+				share[from+k] = 1 / float32(whole)
+			}
+		}
+	}
+	return share
+}
+
+// noisy multiplies shares by the weights of the gradient noise of a pass.
+func noisy(share []float32, sigma2 float64, seed uint64, number int) ([]float32, error) {
+	source := rand.New(rand.NewPCG(seed^noiseStream, uint64(number)))
+	draws := make([]float64, len(share))
+	for i := range draws {
+		draws[i] = source.NormFloat64()
+	}
+	z, err := GradNoiseWeights(draws, sigma2)
+	if err != nil {
+		return nil, err
+	}
+	push := make([]float32, len(z))
+	for i := range z {
+		push[i] = float32(z[i] * float64(share[i]))
+	}
+	return push, nil
+}
+
+// noiseStream keeps the draws of the gradient noise apart from everything else that the seed decides.
+const noiseStream = 0x6e6f697365
+
+// hashed makes a number of a name.
+func hashed(name string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return h.Sum64()
+}
