@@ -6,7 +6,7 @@ import (
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/onnx"
-	"github.com/ballast-ml/ballast/zoo"
+	"github.com/ballast-ml/ballast/onnxrun"
 )
 
 // ONNXGraph describes what an ONNX file computes.
@@ -32,7 +32,7 @@ const standardDomain = "ai.onnx"
 
 // graph describes the model of an ONNX file, and says so if it cannot be run.
 func (f *Foreign) graph(m *onnx.Model) {
-	counts, missing := zoo.ONNXOperators(m)
+	counts, missing := onnxrun.Operators(m)
 	g := &ONNXGraph{
 		Inputs: graphValues(m.Graph.Inputs), Outputs: graphValues(m.Graph.Outputs),
 		Opsets: map[string]int64{}, Operators: counts, Unsupported: append([]string{}, missing...), Runs: true,
@@ -44,7 +44,7 @@ func (f *Foreign) graph(m *onnx.Model) {
 		g.Opsets[domain] = version
 	}
 	f.Graph = g
-	err := zoo.CheckONNX(m)
+	err := onnxrun.Check(m)
 	if err == nil {
 		return
 	}

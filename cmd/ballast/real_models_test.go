@@ -15,7 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/format/onnx"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/zoo"
+	"github.com/ballast-ml/ballast/onnxrun"
 )
 
 // TestRealGGUF: SmolLM2-135M with its three types of tensors. The sums were computed by another program; go-huggingface's reader gives
@@ -125,7 +125,7 @@ func TestRealONNX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	graph, err := zoo.NewONNX(m)
+	graph, err := onnxrun.New(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestRealONNX(t *testing.T) {
 }
 
 // graphVectors runs the graph on texts of any lengths and makes one vector of length 1 of each, the mean over its tokens.
-func graphVectors(t *testing.T, e *engine.Engine, graph *zoo.ONNX, texts [][]int) (vectors [][]float32) {
+func graphVectors(t *testing.T, e *engine.Engine, graph *onnxrun.Graph, texts [][]int) (vectors [][]float32) {
 	t.Helper()
 	time := 0
 	for _, ids := range texts {

@@ -18,7 +18,7 @@ import (
 	"github.com/ballast-ml/ballast/format/onnx"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
-	"github.com/ballast-ml/ballast/zoo"
+	"github.com/ballast-ml/ballast/onnxrun"
 )
 
 // runGraph runs an ONNX graph.
@@ -27,7 +27,7 @@ func (a *app) runGraph(ctx context.Context, path string, arrays map[string]*npy.
 	if err != nil {
 		return nil, err
 	}
-	graph, err := zoo.NewONNX(m)
+	graph, err := onnxrun.New(m)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (a *app) runGraph(ctx context.Context, path string, arrays map[string]*npy.
 }
 
 // inputNames is "a, b and c".
-func inputNames(graph *zoo.ONNX) string {
+func inputNames(graph *onnxrun.Graph) string {
 	var names []string
 	for i, v := range graph.Inputs() {
 		if i == 20 {

@@ -31,6 +31,7 @@ var levels = []level{
 	{"data/...", 2},
 	{"data", 2},
 	{"zoo", 3},
+	{"onnxrun", 3},
 	{"bundle", 4},
 	{"calibrate", 5},
 	{"convert", 5},

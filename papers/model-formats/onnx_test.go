@@ -11,7 +11,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/format/onnx"
 	"github.com/ballast-ml/ballast/internal/golden"
-	"github.com/ballast-ml/ballast/zoo"
+	"github.com/ballast-ml/ballast/onnxrun"
 )
 
 // onnxKinds runs models that files hold, or sees them refused.
@@ -78,7 +78,7 @@ func onnxRun(t golden.T, c *golden.Case, e *engine.Engine) {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	net, err := zoo.NewONNX(m)
+	net, err := onnxrun.New(m)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -1,4 +1,4 @@
-package zoo_test
+package onnxrun_test
 
 import (
 	"fmt"
@@ -9,11 +9,11 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/format/onnx"
 	"github.com/ballast-ml/ballast/internal/onnxtest"
-	"github.com/ballast-ml/ballast/zoo"
+	"github.com/ballast-ml/ballast/onnxrun"
 )
 
 // A graph that doubles its input. Models of files come from onnx.Open.
-func ExampleNewONNX() {
+func ExampleNew() {
 	file := onnxtest.Model{
 		Opset:   13,
 		Tensors: []onnxtest.Tensor{onnxtest.Floats("two", nil, 2)},
@@ -25,7 +25,7 @@ func ExampleNewONNX() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	graph, err := zoo.NewONNX(model)
+	graph, err := onnxrun.New(model)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package zoo
+package onnxrun
 
 import (
 	"path/filepath"
@@ -16,8 +16,8 @@ import (
 // to compile a model.
 const sampled = 10
 
-// TestONNXEngines holds engines against each other: what the Go engine computes as ONNX's own tests have it, each engine does.
-func TestONNXEngines(t *testing.T) {
+// TestEngines holds engines against each other: what the Go engine computes as ONNX's own tests have it, each engine does.
+func TestEngines(t *testing.T) {
 	root := needTestdata(t)
 	host, err := engine.Open(engine.KindGo)
 	if err != nil {
@@ -30,7 +30,7 @@ func TestONNXEngines(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := 0; i < len(files); i += step {
-			if dir := filepath.Dir(files[i]); onnxCase(t, host, dir) == nil {
+			if dir := filepath.Dir(files[i]); runCase(t, host, dir) == nil {
 				dirs = append(dirs, dir)
 			}
 		}
@@ -41,7 +41,7 @@ func TestONNXEngines(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		wrong := 0
 		for _, dir := range dirs {
-			if err := onnxCase(t, e, dir); err != nil {
+			if err := runCase(t, e, dir); err != nil {
 				t.Errorf("%s: %.300v", filepath.Base(dir), err)
 				wrong++
 			}
@@ -51,7 +51,7 @@ func TestONNXEngines(t *testing.T) {
 }
 
 // Values without elements keep their shapes, whatever the engine makes of empty constants.
-func TestONNXEmpty(t *testing.T) {
+func TestEmpty(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		o, err := graphOf(t, onnxtest.Model{
 			Opset: 13,

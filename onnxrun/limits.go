@@ -1,12 +1,9 @@
-package zoo
+package onnxrun
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
-	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -54,16 +51,6 @@ const (
 	mostFromNothing = 1 << 30
 )
 
-// refuse gives up on a node. Its place is added by ONNX.Run.
-func refuse(format string, args ...any) { panic(fmt.Errorf(format, args...)) }
-
-// need refuses a node unless ok.
-func need(ok bool, format string, args ...any) {
-	if !ok {
-		refuse(format, args...)
-	}
-}
-
 // room is the one way from sizes that a graph gives to a shape: it refuses sizes below zero, beyond what any array has, and beyond
 // the memory limit.
 func room(d dtypes.DType, dims ...int) shapes.Shape {
@@ -96,42 +83,26 @@ func indexable(dims ...int) {
 }
 
 // parts refuses to build more nodes for one of the model than a program may have.
-func (c *onnxCall) parts(n int) {
+func (c *call) parts(n int) {
 	have := len(c.g.Nodes())
-	need(n >= 0 && n <= mostNodes-have, "it takes %d steps, which are unrolled, beside the %d nodes of the program so far; a program has at most %d", n, have, mostNodes)
-}
-
-// step counts a node of the model, and stops where the caller gave up.
-func (b *onnxBuild) step() {
-	b.steps++
-	if b.steps%64 != 0 {
-		return
-	}
-	if err := context.Cause(b.ctx); err != nil {
-		panic(&onnxStopped{err})
-	}
+	need(n >= 0 && n <= mostNodes-have,
+		"it takes %d steps, which are unrolled, beside the %d nodes of the program so far; a program has at most %d", n, have, mostNodes)
 }
 
 // round counts a round of a loop.
-func (b *onnxBuild) round() {
+func (b *builder) round() {
 	b.step()
 	b.rounds++
 	need(b.rounds <= mostRounds, "the model's loops run more than %d rounds; export it with shorter ones", mostRounds)
 }
 
-// onnxStopped is a build that the caller's context ended.
-type onnxStopped struct{ err error }
-
-func (e *onnxStopped) Error() string { return e.err.Error() }
-func (e *onnxStopped) Unwrap() error { return e.err }
-
 // measure checks the nodes that were built for one of the model's: their sizes, and budgets of the whole program.
-func (b *onnxBuild) measure(n *onnx.Node) {
+func (b *builder) measure(n *onnx.Node) {
 	nodes := b.g.Nodes()
 	if b.g != b.main || len(nodes) == b.measured {
 		return
 	}
-	b.marks = append(b.marks, onnxMark{b.measured, n})
+	b.marks = append(b.marks, mark{b.measured, n})
 	need(len(nodes) <= mostNodes, "the program has more than %d nodes; export the model with shorter loops", mostNodes)
 	for _, x := range nodes[b.measured:] {
 		bytes := nodeBytes(x)
@@ -142,7 +113,8 @@ func (b *onnxBuild) measure(n *onnx.Node) {
 	}
 	b.measured = len(nodes)
 	need(b.work <= mostWork, "the model takes more than %.0e multiplications; give smaller inputs", float64(mostWork))
-	need(b.constants <= mostConstantBytes, "the program holds constants of more than %s; export the model with weights as initialisers", memory.Size(mostConstantBytes))
+	need(b.constants <= mostConstantBytes,
+		"the program holds constants of more than %s; export the model with weights as initialisers", memory.Size(mostConstantBytes))
 }
 
 // nodeBytes is what a node's value takes.
@@ -178,18 +150,18 @@ func nodeWork(x *graph.Node) float64 {
 	return out
 }
 
-// onnxMark says which node of the model the program's nodes from a place on belong to.
-type onnxMark struct {
+// mark says which node of the model the program's nodes from a place on belong to.
+type mark struct {
 	from int
 	node *onnx.Node
 }
 
 // fits holds the values that the program has at once against the limits, following the engines: a value lives from its node to the
 // last one that takes it.
-func (b *onnxBuild) fits(outputs []*graph.Node) {
+func (b *builder) fits(outputs []*graph.Node) {
 	nodes := b.g.Nodes()
 	last := make([]int, len(nodes))
-	given := b.onnx.weightBytes
+	given := b.of.weightBytes
 	for i, x := range nodes {
 		last[i] = i
 		if x.Type() == graph.NodeTypeParameter {
@@ -200,6 +172,7 @@ func (b *onnxBuild) fits(outputs []*graph.Node) {
 			last[in.Id()] = max(last[in.Id()], i)
 		}
 	}
+
 	for _, x := range outputs {
 		last[x.Id()] = len(nodes)
 	}
@@ -216,11 +189,13 @@ func (b *onnxBuild) fits(outputs []*graph.Node) {
 		ends[last[i]] += bytes
 		live -= ends[i]
 	}
+
 	for _, mark := range b.marks {
 		if mark.from <= at {
 			b.at = mark.node
 		}
 	}
+
 	if err := memory.Need("what the program holds at once", peak); err != nil {
 		panic(err)
 	}
@@ -230,101 +205,7 @@ func (b *onnxBuild) fits(outputs []*graph.Node) {
 	} else {
 		most = math.MaxInt64
 	}
-	need(peak <= most, "the program holds %s at once, for inputs and weights of %s; at most %s are right for them", memory.Size(peak), memory.Size(given), memory.Size(most))
+	need(peak <= most,
+		"the program holds %s at once, for inputs and weights of %s; at most %s are right for them", memory.Size(peak), memory.Size(given), memory.Size(most))
 	b.at = nil
-}
-
-// said is what a panic of building or running says, in a line and without the words of a crash.
-func said(r any, c *onnxCall) error {
-	var crash runtime.Error
-	err, ok := r.(error)
-	if !ok {
-		err = fmt.Errorf("%v", r)
-	}
-	switch {
-	case !errors.As(err, &crash):
-		if text, _, cut := strings.Cut(err.Error(), "\n"); cut {
-			return errors.New(text)
-		}
-		return err
-	case c == nil:
-		return errors.New("the engine gave up on it")
-	}
-	var in []string
-	for i, v := range c.in {
-		if i == 8 {
-			in = append(in, "...")
-			break
-		}
-		if v == nil {
-			in = append(in, "none")
-			continue
-		}
-		in = append(in, v.shape().String())
-	}
-	return fmt.Errorf("the operator does not take inputs of %s with these attributes", strings.Join(in, ", "))
-}
-
-// onnxCheck is a condition on values that only a run knows: the smallest and largest of them come back with the outputs.
-type onnxCheck struct {
-	node      *onnx.Node
-	low, high *graph.Node // int64 scalars
-	wrong     func(low, high int64) error
-}
-
-// watch has a run check the values of an integer node. What wrong returns ends it.
-func (c *onnxCall) watch(x *graph.Node, wrong func(low, high int64) error) {
-	if x.Shape().Size() == 0 {
-		return
-	}
-	b := c.build
-	x = graph.ConvertDType(x, dtypes.Int64)
-	b.checks = append(b.checks, onnxCheck{c.n, graph.ReduceAllMin(x), graph.ReduceAllMax(x), wrong})
-}
-
-// watched is what a run returns beside the outputs: the ends of every check.
-func (b *onnxBuild) watched() []*graph.Node {
-	if len(b.checks) == 0 {
-		return nil
-	}
-	var ends []*graph.Node
-	for _, k := range b.checks {
-		ends = append(ends, graph.Reshape(k.low, 1), graph.Reshape(k.high, 1))
-	}
-	return []*graph.Node{graph.Concatenate(ends, 0)}
-}
-
-// places is an input of indices in [-n, n) as int32 in [0, n). One beyond ends the run, with its value: moved to the nearest end it
-// would name another row.
-func (c *onnxCall) places(input, n int) *node {
-	indexable(n)
-	index := c.x(input)
-	wrong := func(low, high int64) error {
-		if low >= int64(-n) && high < int64(n) {
-			return nil
-		}
-		at := high
-		if low < int64(-n) {
-			at = low
-		}
-		return fmt.Errorf("index %d of %d: the indices are %d to %d; give words or places that the model knows", at, n, -n, n-1)
-	}
-	c.watchInput(input, index, wrong)
-	index = graph.ConvertDType(index, dtypes.Int64)
-	index = graph.Where(graph.LessThan(index, scalar(index, 0)), plus(index, float64(n)), index)
-	return graph.ConvertDType(index, dtypes.Int32)
-}
-
-// watchInput is watch for an input, which is checked at once where its values are known.
-func (c *onnxCall) watchInput(input int, x *node, wrong func(low, high int64) error) {
-	v := c.in[input]
-	if v.known == nil {
-		c.watch(x, wrong)
-		return
-	}
-	for _, i := range tensorInts(v.known) {
-		if err := wrong(int64(i), int64(i)); err != nil {
-			panic(err)
-		}
-	}
 }

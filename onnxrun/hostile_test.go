@@ -1,4 +1,4 @@
-package zoo
+package onnxrun
 
 import (
 	"context"
@@ -88,7 +88,7 @@ func while(limit int64) onnxtest.Model {
 }
 
 // A loop ends where its condition says, however far: the answer was 4096 once. What it starts from may come with the run.
-func TestONNXWhile(t *testing.T) {
+func TestWhile(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		for _, c := range []struct{ limit, start, want, rounds int64 }{{5000, 0, 5000, 5000}, {3, 0, 3, 3}, {3, 7, 7, 0}} {
 			o, err := graphOf(t, while(c.limit))
@@ -112,7 +112,7 @@ func TestONNXWhile(t *testing.T) {
 }
 
 // Indices that only a run knows are checked by it, on every engine; the program stays for the next run.
-func TestONNXIndicesOfRuns(t *testing.T) {
+func TestIndicesOfRuns(t *testing.T) {
 	table := onnxtest.Floats("table", []int{3, 2}, 0, 1, 10, 11, 20, 21)
 	model := func(n onnxtest.Node) onnxtest.Model {
 		n.Outputs = []string{"y"}
@@ -163,7 +163,7 @@ func TestONNXIndicesOfRuns(t *testing.T) {
 }
 
 // Integers are counted as such: float32, through which they went once, ends at 2^24.
-func TestONNXRangeIsExact(t *testing.T) {
+func TestRangeIsExact(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		o, err := graphOf(t, onnxtest.Model{
 			Opset: 18, Tensors: []onnxtest.Tensor{onnxtest.Ints("a", nil, 1<<60+1), onnxtest.Ints("b", nil, 1<<60+8), onnxtest.Ints("c", nil, 3)},
@@ -183,7 +183,7 @@ func TestONNXRangeIsExact(t *testing.T) {
 }
 
 // A build ends when its context does, in the middle of a loop.
-func TestONNXStops(t *testing.T) {
+func TestStops(t *testing.T) {
 	e, err := engine.Open(engine.KindGo)
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +202,7 @@ func TestONNXStops(t *testing.T) {
 }
 
 // Constants are arguments of the program and not part of it, in subgraphs as well.
-func TestONNXLargeConstants(t *testing.T) {
+func TestLargeConstants(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		large := onnxtest.Floats("", []int{2 * smallWeight}, arange(2*smallWeight)...)
 		branch := onnxtest.Model{
@@ -232,7 +232,7 @@ func TestONNXLargeConstants(t *testing.T) {
 
 // Every operator is given what it does not expect, as constants of the model and as what a run brings. Whatever it makes of it, there
 // is an answer or an error that names the node, no array beyond the limit, and no crash.
-func TestONNXHostile(t *testing.T) {
+func TestHostile(t *testing.T) {
 	memory.SetLimit(256 << 20)
 	defer memory.SetLimit(0)
 	e, err := engine.Open(engine.KindGo)
@@ -245,7 +245,7 @@ func TestONNXHostile(t *testing.T) {
 	if testing.Short() {
 		tries = 2
 	}
-	for _, op := range slices.Sorted(maps.Keys(onnxOps)) {
+	for _, op := range slices.Sorted(maps.Keys(operators())) {
 		runtime.ReadMemStats(&before)
 		for i, attributes := range hostileAttributes() {
 			for j := range tries {

@@ -1,4 +1,4 @@
-package zoo
+package onnxrun
 
 import (
 	"errors"
@@ -18,10 +18,10 @@ import (
 	"github.com/ballast-ml/ballast/format/onnx"
 )
 
-var writeONNX = flag.Bool("write-onnx", false, "write the table of docs/onnx.md anew")
+var writeDocs = flag.Bool("write-onnx", false, "write the table of docs/onnx.md anew")
 
-// onnxTestdata is where "make testdata" puts the models that come with ONNX.
-func onnxTestdata() string {
+// testdata is where "make testdata" puts the models that come with ONNX.
+func testdata() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return ""
@@ -37,7 +37,7 @@ func onnxTestdata() string {
 
 func needTestdata(t *testing.T) string {
 	t.Helper()
-	root := onnxTestdata()
+	root := testdata()
 	if root == "" {
 		if os.Getenv("CI") != "" {
 			t.Fatal("the models of ONNX's tests are not here: make testdata")
@@ -61,7 +61,7 @@ func readTensors(t *testing.T, pattern string) (out []*tensors.Tensor, err error
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Base(fmt.Sprintf(pattern, i)), err)
 		}
-		x, err := ONNXTensor(raw)
+		x, err := Tensor(raw)
 		if err != nil {
 			return nil, err
 		}
@@ -69,13 +69,13 @@ func readTensors(t *testing.T, pattern string) (out []*tensors.Tensor, err error
 	}
 }
 
-// onnxCase runs a model on the inputs it comes with and compares, as ONNX's own runner does: |a-b| <= 1e-7 + 1e-3 |b|.
-func onnxCase(t *testing.T, e *engine.Engine, dir string) error {
+// runCase runs a model on the inputs it comes with and compares, as ONNX's own runner does: |a-b| <= 1e-7 + 1e-3 |b|.
+func runCase(t *testing.T, e *engine.Engine, dir string) error {
 	m, err := onnx.Open(filepath.Join(dir, "model.onnx"))
 	if err != nil {
 		return err
 	}
-	o, err := NewONNX(m)
+	o, err := New(m)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func nearly(got, want *tensors.Tensor) error {
 		return fmt.Errorf("shape %s, want %s", got.Shape(), want.Shape())
 	}
 	floats := func(x *tensors.Tensor) []float64 {
-		c := &onnxCall{in: []*onnxValue{{known: x}}}
+		c := &call{in: []*value{{known: x}}}
 		return c.floats(0)
 	}
 	a, b := floats(got), floats(want)
@@ -129,8 +129,8 @@ func nearly(got, want *tensors.Tensor) error {
 	return nil
 }
 
-// TestONNXCoverage runs every model of libonnx-testdata; docs/onnx.md says which pass, and must say so truly.
-func TestONNXCoverage(t *testing.T) {
+// TestCoverage runs every model of libonnx-testdata; docs/onnx.md says which pass, and must say so truly.
+func TestCoverage(t *testing.T) {
 	root := needTestdata(t)
 	e, err := engine.Open(engine.KindGo)
 	if err != nil {
@@ -148,7 +148,7 @@ func TestONNXCoverage(t *testing.T) {
 		reasons := map[string]bool{}
 		for _, file := range dirs {
 			dir := filepath.Dir(file)
-			if err := onnxCase(t, e, dir); err != nil {
+			if err := runCase(t, e, dir); err != nil {
 				fmt.Fprintf(&failures, "%s/%s: %.300v\n", group, filepath.Base(dir), err)
 				not = append(not, strings.TrimPrefix(filepath.Base(dir), "test_"))
 				var u *UnsupportedError
@@ -171,14 +171,14 @@ func TestONNXCoverage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const mark = "<!-- written by TestONNXCoverage; go test ./zoo -run TestONNXCoverage -write-onnx -->\n"
+	const mark = "<!-- written by TestCoverage; go test ./onnxrun -run TestCoverage -write-onnx -->\n"
 	doc, err := os.ReadFile("../docs/onnx.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	head, old, _ := strings.Cut(string(doc), mark)
-	now := fmt.Sprintf("\n%d of %d models pass. Operators supported: %s.\n%s", passed, total, strings.Join(slices.Sorted(maps.Keys(onnxOps)), ", "), table.String())
-	if *writeONNX {
+	now := fmt.Sprintf("\n%d of %d models pass. Operators supported: %s.\n%s", passed, total, strings.Join(slices.Sorted(maps.Keys(operators())), ", "), table.String())
+	if *writeDocs {
 		if err := os.WriteFile("../docs/onnx.md", []byte(head+mark+now), 0o600); err != nil {
 			t.Fatal(err)
 		}

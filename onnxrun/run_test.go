@@ -1,4 +1,4 @@
-package zoo
+package onnxrun
 
 import (
 	"errors"
@@ -16,14 +16,14 @@ import (
 )
 
 // graphOf prepares a model.
-func graphOf(t *testing.T, m onnxtest.Model) (*ONNX, error) {
+func graphOf(t *testing.T, m onnxtest.Model) (*Graph, error) {
 	t.Helper()
 	parsed, err := onnx.Parse(m.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
 	parsed.Path = "m.onnx"
-	return NewONNX(parsed)
+	return New(parsed)
 }
 
 // affine is y = relu(x w + b) for x [n, 3], with y [n, 2].
@@ -67,7 +67,7 @@ func arange(n int) []float32 {
 }
 
 // Each shape builds a program of its own; an earlier shape that comes again still gives its own values.
-func TestONNXShapesVary(t *testing.T) {
+func TestShapesVary(t *testing.T) {
 	e, err := engine.Open(engine.KindGo)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestONNXShapesVary(t *testing.T) {
 }
 
 // An input whose values are a shape may change from call to call.
-func TestONNXShapeAsInput(t *testing.T) {
+func TestShapeAsInput(t *testing.T) {
 	e, err := engine.Open(engine.KindGo)
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestONNXShapeAsInput(t *testing.T) {
 }
 
 // What is wrong with a call or a model is said with its place, and is bad input.
-func TestONNXErrors(t *testing.T) {
+func TestErrors(t *testing.T) {
 	e, err := engine.Open(engine.KindGo)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestONNXErrors(t *testing.T) {
 }
 
 // All operators that are not supported are named, each once, with their domains.
-func TestONNXUnsupported(t *testing.T) {
+func TestUnsupported(t *testing.T) {
 	m := affine
 	m.Nodes = append(slices.Clone(affine.Nodes),
 		onnxtest.Node{Op: "Unique", Inputs: []string{"h"}, Outputs: []string{"u"}},

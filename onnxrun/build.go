@@ -1,0 +1,217 @@
+package onnxrun
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/ballast-ml/ballast/format/onnx"
+)
+
+// builder builds one program.
+type builder struct {
+	of     *Graph
+	ctx    context.Context
+	main   *graph.Graph // the program's
+	g      *graph.Graph // main, or that of a node that is computed at once
+	args   map[*onnx.Tensor]*graph.Node
+	at     *onnx.Node
+	need   []string // inputs whose values have to be known
+	failed error
+	checks []check
+
+	steps, rounds, folds int
+	held                 int64   // bytes of the values that are known
+	foldWork, work       float64 // numbers that were computed, and those that the program computes
+	constants            int64   // bytes of the program's constants
+	measured             int     // nodes of the program that were counted
+	marks                []mark  // whose they are
+}
+
+// value is a value while a graph is built: a node, or a tensor that is known already.
+type value struct {
+	node  *graph.Node
+	known *tensors.Tensor
+	from  []string // the inputs of the model that it depends on
+}
+
+func (v *value) shape() shapes.Shape {
+	if v.known != nil {
+		return v.known.Shape()
+	}
+	return v.node.Shape()
+}
+
+// scope is the values that a graph sees by name.
+type scope struct {
+	values map[string]*value
+	outer  *scope
+}
+
+func (s *scope) get(name string) *value {
+	for ; s != nil; s = s.outer {
+		if v := s.values[name]; v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+func (b *builder) graph(names []string, nodes []*graph.Node, fixed map[string]*tensors.Tensor) []*graph.Node {
+	s := &scope{values: map[string]*value{}}
+	b.args = map[*onnx.Tensor]*graph.Node{}
+	for i, t := range b.of.large {
+		b.args[t] = nodes[len(names)+i]
+	}
+	for _, t := range b.of.Model.Graph.Initializers {
+		s.values[t.Name] = b.tensor(t)
+	}
+	for i, name := range names {
+		s.values[name] = &value{node: nodes[i], from: []string{name}}
+	}
+	for name, x := range fixed {
+		s.values[name] = &value{known: x}
+	}
+	taken := map[*graph.Node]bool{}
+	for _, n := range nodes {
+		taken[n] = true
+	}
+	var out []*graph.Node
+	for _, v := range b.nodes(b.of.Model.Graph, s) {
+		n := b.node(v)
+		if taken[n] {
+			n = graph.Identity(n)
+		}
+		taken[n] = true
+		out = append(out, n)
+	}
+
+	out = append(out, b.watched()...)
+	b.measure(nil)
+	b.fits(out)
+	return out
+}
+
+// tensor is one of the model's as a value.
+func (b *builder) tensor(t *onnx.Tensor) *value {
+	w := b.of.tensors[t]
+	if w == nil {
+		if err := checkType("", "tensor "+t.Name, t.Type); err != nil {
+			panic(err)
+		}
+		refuse("tensor %q is not a constant of the model", t.Name)
+	}
+	return &value{known: w, node: b.args[t]}
+}
+
+// node is a value as a node of the graph.
+func (b *builder) node(v *value) *graph.Node {
+	if v.node == nil || v.node.Graph() != b.g && v.known != nil {
+		n := constTensor(b.g, v.known)
+		if v.node == nil {
+			v.node = n
+		}
+		return n
+	}
+	return v.node
+}
+
+// constTensor is a tensor as a node. One without elements is made of its shape, as XLA reads no empty literal of several dimensions.
+func constTensor(g *graph.Graph, t *tensors.Tensor) *graph.Node {
+	if t.Shape().Size() == 0 {
+		return graph.Zeros(g, t.Shape())
+	}
+	return graph.ConstTensor(g, t)
+}
+
+// nodes runs a graph's nodes in order and returns its outputs.
+func (b *builder) nodes(g *onnx.Graph, s *scope) []*value {
+	for _, n := range g.Nodes {
+		b.at = n
+		b.step()
+		c := &call{build: b, g: b.g, n: n, scope: s, opset: b.of.opset}
+		for i, name := range n.Inputs {
+			var v *value
+			if name != "" {
+				v = s.get(name)
+				need(v != nil, "input %d, %q, is an output that the node before does not give here", i, name)
+				c.from = append(c.from, v.from...)
+			}
+			c.in = append(c.in, v)
+		}
+		slices.Sort(c.from)
+		c.from = slices.Compact(c.from)
+		for i, v := range b.call(c) {
+			if i < len(n.Outputs) && n.Outputs[i] != "" && v != nil {
+				s.values[n.Outputs[i]] = v
+			}
+		}
+		b.measure(n)
+	}
+
+	var out []*value
+	for _, v := range g.Outputs {
+		x := s.get(v.Name)
+		if x == nil {
+			panic(fmt.Errorf("output %s was not made", v.Name))
+		}
+		out = append(out, x)
+	}
+
+	b.at = nil
+	return out
+}
+
+// step counts a node of the model, and stops where the caller gave up.
+func (b *builder) step() {
+	b.steps++
+	if b.steps%64 != 0 {
+		return
+	}
+	if err := context.Cause(b.ctx); err != nil {
+		panic(&stopped{err})
+	}
+}
+
+// call computes a node: at once where all that it takes is known and small, else as part of the graph.
+func (b *builder) call(c *call) (out []*value) {
+	defer func() {
+		if r := recover(); r != nil {
+			panic(said(r, c))
+		}
+	}()
+	op := operators()[c.n.Op]
+	if op.values != nil {
+		return op.values(c)
+	}
+	size := 0
+	for _, v := range c.in {
+		if v == nil {
+			continue
+		}
+		if v.known == nil {
+			size = smallWeight + 1
+			break
+		}
+		size += v.known.Shape().Size()
+	}
+
+	if size <= smallWeight {
+		if out, ok := b.fold(c, op); ok {
+			return out
+		}
+	}
+	for _, n := range op.nodes(c) {
+		if n == nil {
+			out = append(out, nil)
+			continue
+		}
+		out = append(out, &value{node: n, from: c.from})
+	}
+
+	return out
+}
