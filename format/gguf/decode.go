@@ -65,7 +65,7 @@ func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
 	}
 	per, size := info.elements, info.bytes
 	if total := int(e.length / int64(size) * int64(per)); at < 0 || at > total || len(dst) > total-at {
-		return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), total), Fix: mendRange}
+		return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), total), Fix: fixRange}
 	}
 	buffer := chunks.Get().(*[]byte)
 	defer chunks.Put(buffer)

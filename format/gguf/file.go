@@ -136,7 +136,7 @@ func (f *File) load(o Options) error {
 			break
 		}
 		if have >= o.Limits.MaxHeader {
-			return &Error{File: f.path, Field: "header", Offset: have, Kind: ErrLimit, Text: fmt.Sprintf("it takes %d bytes or more, at most %d", int64(s), o.Limits.MaxHeader), Fix: mendLimit}
+			return &Error{File: f.path, Field: "header", Offset: have, Kind: ErrLimit, Text: fmt.Sprintf("it takes %d bytes or more, at most %d", int64(s), o.Limits.MaxHeader), Fix: fixLimit}
 		}
 		have = max(have, int64(s)/4) // so that a long text does not cost several rounds
 	}
@@ -154,7 +154,7 @@ func (f *File) read(n int64) error {
 	f.head, f.values, f.byKey, f.tensors, f.byName = nil, nil, nil, nil, nil // what was read before is not kept beside it
 	f.head = make([]byte, n)
 	if _, err := io.ReadFull(io.NewSectionReader(f.source, 0, n), f.head); err != nil {
-		return &Error{File: f.path, Field: "header", Offset: 0, Kind: ErrTruncated, Err: err, Fix: mendDownload}
+		return &Error{File: f.path, Field: "header", Offset: 0, Kind: ErrTruncated, Err: err, Fix: fixDownload}
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func (f *File) ReadBytes(name string, at int64, dst []byte) error {
 
 func (f *File) readEntry(e *entry, at int64, dst []byte) error {
 	if at < 0 || at > e.length || int64(len(dst)) > e.length-at {
-		return &Error{File: f.path, Tensor: e.name, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), e.length), Fix: mendRange}
+		return &Error{File: f.path, Tensor: e.name, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), e.length), Fix: fixRange}
 	}
 	if len(dst) == 0 {
 		return nil

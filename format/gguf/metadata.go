@@ -84,7 +84,7 @@ func (s *scanner) value() error {
 	}
 	s.key = key
 	if _, twice := f.byKey[key]; twice {
-		return s.fail(at, ErrDuplicate, mendRewrite, "entry %d and entry %d", f.byKey[key], len(f.values))
+		return s.fail(at, ErrDuplicate, fixRewrite, "entry %d and entry %d", f.byKey[key], len(f.values))
 	}
 	e := valueEntry{key: key, count: 1}
 	if e.typ, err = s.valueType("type"); err != nil {
@@ -122,7 +122,7 @@ func (s *scanner) valueType(field string) (ValueType, error) {
 	at := s.at
 	t, err := s.uint32()
 	if err == nil && int64(t) >= int64(len(valueTypes)) {
-		err = s.fail(at, ErrValueType, mendRewrite, "%d, the last known is %d", t, len(valueTypes)-1)
+		err = s.fail(at, ErrValueType, fixRewrite, "%d, the last known is %d", t, len(valueTypes)-1)
 	}
 	return ValueType(t), err
 }
@@ -143,7 +143,7 @@ func (s *scanner) skip(e valueEntry) error {
 	}
 	for i, v := range b {
 		if v > 1 {
-			return s.fail(e.at+int64(i), ErrBool, mendRewrite, "%d", v)
+			return s.fail(e.at+int64(i), ErrBool, fixRewrite, "%d", v)
 		}
 	}
 	return nil

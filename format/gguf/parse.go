@@ -8,6 +8,9 @@ import (
 	"strings"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/ballast-ml/ballast/format"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // AlignmentKey is the key of the alignment of tensors, which the writer sets.
@@ -48,7 +51,7 @@ type scanner struct {
 }
 
 // fail makes an error about the byte at.
-func (s *scanner) fail(at int64, kind error, fix, format string, args ...any) error {
+func (s *scanner) fail(at int64, kind *format.Kind, fix, format string, args ...any) error {
 	return &Error{File: s.f.path, Tensor: s.name, Key: s.key, Field: s.field, Offset: at, Kind: kind, Text: fmt.Sprintf(format, args...), Fix: fix}
 }
 
@@ -58,7 +61,7 @@ func (s *scanner) left() int64 { return s.f.size - s.at }
 // take returns the next n bytes.
 func (s *scanner) take(n int64) ([]byte, error) {
 	if n > s.left() {
-		return nil, s.fail(s.at, ErrTruncated, mendDownload, "%d bytes wanted, %d left", n, s.left())
+		return nil, s.fail(s.at, ErrTruncated, fixDownload, "%d bytes wanted, %d left", n, s.left())
 	}
 	if n > int64(len(s.f.head))-s.at {
 		return nil, short(s.at + n)
@@ -91,9 +94,9 @@ func (s *scanner) text(strict bool) (string, error) {
 	case err != nil:
 		return "", err
 	case n > uint64(s.left()):
-		return "", s.fail(at, ErrTruncated, mendDownload, "a text of %d bytes, the file has %d left", n, s.left())
+		return "", s.fail(at, ErrTruncated, fixDownload, "a text of %d bytes, the file has %d left", n, s.left())
 	case n > uint64(max(s.o.Limits.MaxString, 0)):
-		return "", s.fail(at, ErrLimit, mendLimit, "a text of %d bytes, at most %d", n, s.o.Limits.MaxString)
+		return "", s.fail(at, ErrLimit, fixLimit, "a text of %d bytes, at most %d", n, s.o.Limits.MaxString)
 	}
 	b, err := s.take(int64(n))
 	if err != nil {
@@ -101,7 +104,7 @@ func (s *scanner) text(strict bool) (string, error) {
 	}
 	text := unsafe.String(unsafe.SliceData(b), len(b)) // the header does not change
 	if strict && !utf8.ValidString(text) {
-		return "", s.fail(at+8, ErrUTF8, "read with Options.Lenient if the file is trusted", "%s", quote(text))
+		return "", s.fail(at+8, ErrUTF8, "read with Options.Lenient if the file is trusted", "%s", printable.Quote(text))
 	}
 	return text, nil
 }
@@ -115,9 +118,9 @@ func (s *scanner) count(field string, smallest, most int64) (int64, error) {
 	case err != nil:
 		return 0, err
 	case n > uint64(s.left()/smallest):
-		return 0, s.fail(at, ErrCount, mendDownload, "%d entries of %d bytes or more, %d bytes left", n, smallest, s.left())
+		return 0, s.fail(at, ErrCount, fixDownload, "%d entries of %d bytes or more, %d bytes left", n, smallest, s.left())
 	case n > uint64(max(most, 0)):
-		return 0, s.fail(at, ErrLimit, mendLimit, "%d entries, at most %d", n, most)
+		return 0, s.fail(at, ErrLimit, fixLimit, "%d entries, at most %d", n, most)
 	}
 	return int64(n), nil
 }
@@ -137,7 +140,7 @@ func (f *File) parse(o Options) error {
 		return err
 	}
 	if tensors*smallestTensor+values*smallestValue > s.left() {
-		return s.fail(s.at-16, ErrCount, mendDownload, "%d tensors and %d entries of metadata, %d bytes left", tensors, values, s.left())
+		return s.fail(s.at-16, ErrCount, fixDownload, "%d tensors and %d entries of metadata, %d bytes left", tensors, values, s.left())
 	}
 	guess := min(values, s.left()/likelyValue)
 	f.values, f.byKey = make([]valueEntry, 0, guess), make(map[string]int32, guess)
@@ -205,7 +208,7 @@ func (f *File) align() error {
 			}
 			found = fmt.Sprintf("%s (%T)", text, v)
 		}
-		return &Error{File: f.path, Key: AlignmentKey, Field: "value", Offset: f.values[i].at, Kind: ErrAlignment, Text: found, Fix: mendRewrite}
+		return &Error{File: f.path, Key: AlignmentKey, Field: "value", Offset: f.values[i].at, Kind: ErrAlignment, Text: found, Fix: fixRewrite}
 	}
 	f.alignment = n
 	return nil
@@ -230,10 +233,10 @@ func (s *scanner) tensor(next *int64) error {
 	}
 	s.name = name
 	if len(name) > maxName {
-		return s.fail(at, ErrName, mendRewrite, "%d bytes, at most %d", len(name), maxName)
+		return s.fail(at, ErrName, fixRewrite, "%d bytes, at most %d", len(name), maxName)
 	}
 	if _, twice := f.byName[name]; twice {
-		return s.fail(at, ErrDuplicate, mendRewrite, "tensor %d and tensor %d", f.byName[name], len(f.tensors))
+		return s.fail(at, ErrDuplicate, fixRewrite, "tensor %d and tensor %d", f.byName[name], len(f.tensors))
 	}
 	e := entry{name: name}
 	row, elements, err := s.dims(&e)
@@ -251,18 +254,18 @@ func (s *scanner) tensor(next *int64) error {
 	}
 	switch {
 	case offset > math.MaxInt64:
-		return s.fail(at, ErrOverflow, mendRewrite, "offset %d", offset)
+		return s.fail(at, ErrOverflow, fixRewrite, "offset %d", offset)
 	case int64(offset)%f.alignment != 0:
-		return s.fail(at, ErrUnaligned, mendRewrite, "%d is no multiple of %d", offset, f.alignment)
+		return s.fail(at, ErrUnaligned, fixRewrite, "%d is no multiple of %d", offset, f.alignment)
 	case int64(offset) < *next:
-		return s.fail(at, ErrOverlap, mendRewrite, "%d lies before the end of the tensors before it, %d", offset, *next)
+		return s.fail(at, ErrOverlap, fixRewrite, "%d lies before the end of the tensors before it, %d", offset, *next)
 	case int64(offset) > *next:
-		return s.fail(at, ErrGap, mendRewrite, "it begins at %d and should at %d", offset, *next)
+		return s.fail(at, ErrGap, fixRewrite, "it begins at %d and should at %d", offset, *next)
 	}
 	e.begin = int64(offset)
 	end, ok := padded(e.length, f.alignment)
 	if !ok || end > math.MaxInt64-e.begin {
-		return s.fail(at, ErrOverflow, mendRewrite, "%d bytes from %d on", e.length, e.begin)
+		return s.fail(at, ErrOverflow, fixRewrite, "%d bytes from %d on", e.length, e.begin)
 	}
 	*next = e.begin + end
 	f.byName[name] = int32(len(f.tensors))
@@ -279,7 +282,7 @@ func (s *scanner) dims(e *entry) (row, elements int64, err error) {
 		return 0, 0, err
 	}
 	if n > maxDims {
-		return 0, 0, s.fail(at, ErrDims, mendRewrite, "%d dimensions", n)
+		return 0, 0, s.fail(at, ErrDims, fixRewrite, "%d dimensions", n)
 	}
 	e.at, e.dims = s.at, uint8(n)
 	row, elements = 1, 1
@@ -297,7 +300,7 @@ func (s *scanner) dims(e *entry) (row, elements int64, err error) {
 		elements = int64(low)
 	}
 	if !fits {
-		return 0, 0, s.fail(at, ErrOverflow, mendRewrite, "the product of %d dimensions", n)
+		return 0, 0, s.fail(at, ErrOverflow, fixRewrite, "the product of %d dimensions", n)
 	}
 	return row, elements, nil
 }
@@ -318,11 +321,11 @@ func (s *scanner) typed(e *entry, row, elements int64) error {
 	case info == nil:
 		return s.fail(at, ErrType, "if the file is not damaged, its type is newer than this program", "%d", t)
 	case row%int64(info.elements) != 0:
-		return s.fail(at, ErrBlock, mendRewrite, "rows of %d elements, a block of %s has %d", row, e.typ, info.elements)
+		return s.fail(at, ErrBlock, fixRewrite, "rows of %d elements, a block of %s has %d", row, e.typ, info.elements)
 	}
 	high, length := bits.Mul64(uint64(elements/int64(info.elements)), uint64(info.bytes))
 	if high != 0 || length > math.MaxInt64 {
-		return s.fail(at, ErrOverflow, mendRewrite, "%d elements of %s", elements, e.typ)
+		return s.fail(at, ErrOverflow, fixRewrite, "%d elements of %s", elements, e.typ)
 	}
 	e.length = int64(length)
 	return nil
@@ -332,14 +335,14 @@ func (s *scanner) typed(e *entry, row, elements int64) error {
 func (f *File) checkData(header int64) error {
 	start, ok := padded(header, f.alignment)
 	if !ok {
-		return &Error{File: f.path, Field: "header", Offset: header, Kind: ErrOverflow, Fix: mendRewrite}
+		return &Error{File: f.path, Field: "header", Offset: header, Kind: ErrOverflow, Fix: fixRewrite}
 	}
 	f.start = min(start, f.size) // without data there may be no padding
 	for i := range f.tensors {
 		e := &f.tensors[i]
 		if e.length > 0 && (start > f.size || e.begin+e.length > f.size-start) {
 			return &Error{File: f.path, Tensor: e.name, Field: "data", Offset: f.size, Kind: ErrTruncated,
-				Text: fmt.Sprintf("%d bytes from byte %d of the data, which has %d", e.length, e.begin, max(f.size-start, 0)), Fix: mendDownload}
+				Text: fmt.Sprintf("%d bytes from byte %d of the data, which has %d", e.length, e.begin, max(f.size-start, 0)), Fix: fixDownload}
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -161,5 +162,5 @@ func ParseType(name string) (Type, error) {
 	if near, ok := strict.Nearest(strings.ToUpper(name), names); ok {
 		fix = "did you mean " + near + "?"
 	}
-	return 0, &Error{Field: "type", Offset: -1, Kind: ErrType, Text: quote(name), Fix: fix}
+	return 0, &Error{Field: "type", Offset: -1, Kind: ErrType, Text: printable.Quote(name), Fix: fix}
 }

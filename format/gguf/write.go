@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Tensor is what the writer takes: a name, a type, a shape and the bytes.
@@ -294,7 +295,7 @@ func (t *Tensor) writeData(w io.Writer) (int64, error) {
 	r := io.Reader(bytes.NewReader(t.Data))
 	if t.Open != nil {
 		if r, err = t.Open(); err != nil {
-			return 0, fmt.Errorf("gguf: tensor %s: %w", quote(t.Name), err)
+			return 0, fmt.Errorf("gguf: tensor %s: %w", printable.Quote(t.Name), err)
 		}
 	}
 	n, err := io.Copy(w, io.LimitReader(r, size))
@@ -314,7 +315,7 @@ func (t *Tensor) writeData(w io.Writer) (int64, error) {
 	}
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("gguf: tensor %s: %w", quote(t.Name), err)
+		return 0, fmt.Errorf("gguf: tensor %s: %w", printable.Quote(t.Name), err)
 	case n < size:
 		return 0, t.fail("data", fmt.Sprintf("its reader gave %d bytes, %s %v takes %d", n, t.Type, t.Shape, size), "give the right shape")
 	case n > size:

@@ -45,7 +45,7 @@ func LoadCard(path string) (*Card, error) {
 // ParseCard reads the text of a model card. A card without front matter is text alone.
 func ParseCard(data []byte) (*Card, error) {
 	if len(data) > maxCard {
-		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxCard), Fix: mendDownload}
+		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxCard), Fix: fixDownload}
 	}
 	c := &Card{raw: bytes.Clone(data), Text: string(data)}
 	text := strings.TrimPrefix(string(data), "\ufeff")

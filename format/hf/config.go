@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -75,21 +76,21 @@ func read(path string, most int64) ([]byte, error) {
 // ParseConfig reads the text of a config.json. Keys that are missing take the defaults of the family.
 func ParseConfig(data []byte) (*Config, error) {
 	if len(data) > maxConfig {
-		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxConfig), Fix: mendDownload}
+		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxConfig), Fix: fixDownload}
 	}
 	if err := untrusted.CheckJSON(ConfigFile, data, maxConfigValues); err != nil {
-		return nil, &Error{Kind: ErrLimit, Err: err, Fix: mendDownload}
+		return nil, &Error{Kind: ErrLimit, Err: err, Fix: fixDownload}
 	}
 	c := &Config{}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(&c.Keys); err != nil {
-		return nil, &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Fix: mendDownload}
+		return nil, &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Fix: fixDownload}
 	}
 	if c.Keys == nil {
-		return nil, &Error{Kind: ErrConfig, Text: "it is null, want an object", Fix: mendDownload}
+		return nil, &Error{Kind: ErrConfig, Text: "it is null, want an object", Fix: fixDownload}
 	}
 	if d.More() {
-		return nil, &Error{Kind: ErrConfig, Text: "text after its end", Fix: mendDownload}
+		return nil, &Error{Kind: ErrConfig, Text: "text after its end", Fix: fixDownload}
 	}
 	if err := c.into(map[string]any{"model_type": &c.ModelType, "architectures": &c.Architectures, "torch_dtype": &c.DType,
 		"transformers_version": &c.TransformersVersion, "tie_word_embeddings": &c.TieWordEmbeddings}); err != nil {
@@ -134,7 +135,7 @@ func (c *Config) into(fields map[string]any) error {
 			continue
 		}
 		if err := json.Unmarshal(raw, fields[key]); err != nil {
-			return &Error{Field: key, Kind: ErrConfig, Text: cut(string(raw)), Err: untrusted.JSONError(err), Fix: "correct the value"}
+			return &Error{Field: key, Kind: ErrConfig, Text: printable.Quote(string(raw)), Err: untrusted.JSONError(err), Fix: "correct the value"}
 		}
 	}
 	return nil
@@ -187,7 +188,7 @@ func (c *Config) check() error {
 			return &Error{Field: "depths", Kind: ErrConfig, Text: fmt.Sprintf("%v with hidden_sizes %v", r.Depths, r.HiddenSizes), Fix: "give both one number above 0 a stage"}
 		}
 		if r.LayerType != "basic" && r.LayerType != "bottleneck" {
-			return &Error{Field: "layer_type", Kind: ErrConfig, Text: cut(r.LayerType), Fix: "it is basic or bottleneck"}
+			return &Error{Field: "layer_type", Kind: ErrConfig, Text: printable.Quote(r.LayerType), Fix: "it is basic or bottleneck"}
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(sizes)) {

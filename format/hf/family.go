@@ -3,6 +3,8 @@ package hf
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // BERT is the configuration of model_type "bert": an encoder with learnt positions and layer normalisation after each part.
@@ -42,7 +44,7 @@ func (t *Tokens) UnmarshalJSON(data []byte) error {
 	}
 	var several []int
 	if err := json.Unmarshal(data, &several); err != nil {
-		return fmt.Errorf("token is %s, want a number or a list of numbers", cut(string(data)))
+		return fmt.Errorf("token is %s, want a number or a list of numbers", printable.Quote(string(data)))
 	}
 	*t = several
 	return nil

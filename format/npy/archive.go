@@ -85,7 +85,7 @@ func (a *Archive) read(r io.ReaderAt, size int64, o Options) error {
 	for i := range entries {
 		entry := &entries[i]
 		if len(entry.Name) > maxName {
-			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrTooLarge, Text: fmt.Sprintf("a name of %d bytes, at most %d", len(entry.Name), maxName), Fix: mendSaveZ}
+			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrTooLarge, Text: fmt.Sprintf("a name of %d bytes, at most %d", len(entry.Name), maxName), Fix: fixSaveZ}
 		}
 		name, ok := strings.CutSuffix(entry.Name, ".npy")
 		if !ok {
@@ -93,7 +93,7 @@ func (a *Archive) read(r io.ReaderAt, size int64, o Options) error {
 			continue
 		}
 		if a.arrays[name] != nil {
-			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Text: "name occurs twice", Fix: mendSaveZ}
+			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Text: "name occurs twice", Fix: fixSaveZ}
 		}
 		array, err := a.array(entry, o)
 		if err != nil {
@@ -109,7 +109,7 @@ func (a *Archive) read(r io.ReaderAt, size int64, o Options) error {
 func (a *Archive) array(entry *zipread.Entry, o Options) (*Array, error) {
 	if !entry.Readable() {
 		return nil, &Error{
-			File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Fix: mendDownload,
+			File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Fix: fixDownload,
 			Text: fmt.Sprintf("the entry is encrypted or packed by method %d, NumPy stores or deflates", entry.Method),
 		}
 	}
@@ -259,8 +259,8 @@ func (m *Member) write(w io.Writer) error {
 	return nil
 }
 
-// mendSaveZ is the advice of errors about archives.
-const mendSaveZ = "save the arrays again with numpy.savez"
+// fixSaveZ is the advice of errors about archives.
+const fixSaveZ = "save the arrays again with numpy.savez"
 
 // ReadRaw puts bytes [at, at+len(dst)) of the array into dst: its elements in C order, little endian.
 func (a *Array) ReadRaw(dst []byte, at int64) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/edsrzf/mmap-go"
 
 	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strided"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/internal/zipread"
@@ -174,9 +175,9 @@ func (a *Array) where() string {
 	case !ok:
 		return a.path
 	case a.path == "":
-		return zipread.Show(entry.Name)
+		return printable.Short(entry.Name)
 	}
-	return a.path + ": " + zipread.Show(entry.Name)
+	return a.path + ": " + printable.Short(entry.Name)
 }
 
 // element is what arrays are made of.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/ballast-ml/ballast/format"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -80,40 +81,40 @@ type header struct {
 
 // parseHeader reads and checks the header of a file of the given size, and that the elements fill the rest of it.
 func parseHeader(r io.ReaderAt, size int64, o Options) (h header, err error) {
-	fail := func(field string, at int64, kind error, text, fix string) (header, error) {
+	fail := func(field string, at int64, kind *format.Kind, text, fix string) (header, error) {
 		return header{}, &Error{Field: field, Offset: at, Kind: kind, Text: text, Fix: fix}
 	}
 	var first [12]byte
 	n, err := r.ReadAt(first[:min(size, 12)], 0)
 	if err != nil && int64(n) < min(size, 12) {
-		return header{}, &Error{Field: "magic", Offset: 0, Kind: ErrTruncated, Err: err, Fix: mendDownload}
+		return header{}, &Error{Field: "magic", Offset: 0, Kind: ErrTruncated, Err: err, Fix: fixDownload}
 	}
 	if n < 6 || string(first[:6]) != magic {
 		return fail("magic", 0, ErrMagic, "got "+cut(string(first[:min(n, 6)])), "name a file made by numpy.save")
 	}
 	if n < 10 {
-		return fail("header length", 8, ErrTruncated, fmt.Sprintf("%d bytes", size), mendDownload)
+		return fail("header length", 8, ErrTruncated, fmt.Sprintf("%d bytes", size), fixDownload)
 	}
 	length, begin := int64(binary.LittleEndian.Uint16(first[8:])), int64(10)
 	major, minor := first[6], first[7]
 	if major < 1 || major > 3 || minor != 0 {
-		return fail("version", 6, ErrVersion, fmt.Sprintf("%d.%d, want 1.0, 2.0 or 3.0", major, minor), mendSave)
+		return fail("version", 6, ErrVersion, fmt.Sprintf("%d.%d, want 1.0, 2.0 or 3.0", major, minor), fixSave)
 	}
 	if major > 1 {
 		if n < 12 {
-			return fail("header length", 8, ErrTruncated, fmt.Sprintf("%d bytes", size), mendDownload)
+			return fail("header length", 8, ErrTruncated, fmt.Sprintf("%d bytes", size), fixDownload)
 		}
 		length, begin = int64(binary.LittleEndian.Uint32(first[8:])), 12
 	}
 	if length > o.MaxHeader {
-		return fail("header length", 8, ErrTooLarge, fmt.Sprintf("%d bytes, at most %d", length, o.MaxHeader), mendSave)
+		return fail("header length", 8, ErrTooLarge, fmt.Sprintf("%d bytes, at most %d", length, o.MaxHeader), fixSave)
 	}
 	if length > size-begin {
-		return fail("header length", 8, ErrTruncated, fmt.Sprintf("header of %d bytes in a file of %d", length, size), mendDownload)
+		return fail("header length", 8, ErrTruncated, fmt.Sprintf("header of %d bytes in a file of %d", length, size), fixDownload)
 	}
 	text := make([]byte, length)
 	if _, err := r.ReadAt(text, begin); err != nil {
-		return header{}, &Error{Field: "header", Offset: begin, Kind: ErrTruncated, Err: err, Fix: mendDownload}
+		return header{}, &Error{Field: "header", Offset: begin, Kind: ErrTruncated, Err: err, Fix: fixDownload}
 	}
 	h.start = begin + length
 	p := &literal{src: string(text), base: begin, utf8: major == 3}
@@ -128,7 +129,7 @@ func parseHeader(r io.ReaderAt, size int64, o Options) (h header, err error) {
 func (h *header) fits(size int64) error {
 	product, ok := untrusted.Product(math.MaxInt64/8, slices.DeleteFunc(slices.Clone(h.shape), func(dim int) bool { return dim == 0 })...)
 	if !ok {
-		return &Error{Field: "shape", Offset: -1, Kind: ErrOverflow, Text: fmt.Sprint(h.shape), Fix: mendSave}
+		return &Error{Field: "shape", Offset: -1, Kind: ErrOverflow, Text: fmt.Sprint(h.shape), Fix: fixSave}
 	}
 	if h.elements = int64(product); slices.Contains(h.shape, 0) {
 		h.elements = 0
@@ -137,7 +138,7 @@ func (h *header) fits(size int64) error {
 	text := fmt.Sprintf("%v of %s takes %d bytes, the file has %d", h.shape, h.dtype, want, have)
 	switch {
 	case have < want:
-		return &Error{Field: "data", Offset: size, Kind: ErrTruncated, Text: text, Fix: mendDownload}
+		return &Error{Field: "data", Offset: size, Kind: ErrTruncated, Text: text, Fix: fixDownload}
 	case have > want:
 		return &Error{Field: "data", Offset: h.start + want, Kind: ErrTrailing, Text: text, Fix: "save one array a file"}
 	}
@@ -159,10 +160,10 @@ func (p *literal) header(h *header) error {
 	if typed := new(Error); err == nil || errors.As(err, &typed) {
 		return err
 	}
-	return p.fail(field, ErrHeader, err.Error(), mendSave)
+	return p.fail(field, ErrHeader, err.Error(), fixSave)
 }
 
-func (p *literal) fail(field string, kind error, text, fix string) error {
+func (p *literal) fail(field string, kind *format.Kind, text, fix string) error {
 	return &Error{Field: field, Offset: p.base + int64(p.pos), Kind: kind, Text: text, Fix: fix}
 }
 
@@ -312,7 +313,7 @@ func (p *literal) tuple() ([]int, error) {
 			return nil, err
 		}
 		if len(shape) == maxDims {
-			return nil, p.fail("shape", ErrShape, fmt.Sprintf("more than %d dimensions", maxDims), mendSave)
+			return nil, p.fail("shape", ErrShape, fmt.Sprintf("more than %d dimensions", maxDims), fixSave)
 		}
 		shape = append(shape, dim)
 		if comma = p.peek() == ','; !comma {
@@ -331,7 +332,7 @@ func (p *literal) tuple() ([]int, error) {
 
 func (p *literal) integer() (int, error) {
 	if p.peek() == '-' {
-		return 0, p.fail("shape", ErrShape, "negative dimension", mendSave)
+		return 0, p.fail("shape", ErrShape, "negative dimension", fixSave)
 	}
 	begin := p.pos
 	for p.pos < len(p.src) && p.src[p.pos] >= '0' && p.src[p.pos] <= '9' {
@@ -345,7 +346,7 @@ func (p *literal) integer() (int, error) {
 	v, err := strconv.Atoi(text)
 	if err != nil {
 		p.pos = begin
-		return 0, p.fail("shape", ErrOverflow, cut(text), mendSave)
+		return 0, p.fail("shape", ErrOverflow, cut(text), fixSave)
 	}
 	return v, nil
 }

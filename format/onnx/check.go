@@ -1,6 +1,10 @@
 package onnx
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ballast-ml/ballast/internal/printable"
+)
 
 // scope is the values that a graph sees, its own and those around it.
 type scope struct {
@@ -22,14 +26,14 @@ func check(g *Graph, outer *scope) error {
 	s := &scope{map[string]bool{}, outer}
 	define := func(name, what string) error {
 		if s.values[name] {
-			return &Error{Where: what, Kind: ErrDuplicate, Text: "value " + cut(name), Fix: mendExport}
+			return &Error{Field: what, Kind: ErrDuplicate, Text: "value " + printable.Quote(name), Fix: fixExport}
 		}
 		s.values[name] = true
 		return nil
 	}
 	for _, t := range g.Initializers {
 		if t.Name == "" {
-			return &Error{Where: "graph " + cut(g.Name), Kind: ErrGraph, Text: "an initialiser has no name", Fix: mendExport}
+			return &Error{Field: "graph " + printable.Quote(g.Name), Kind: ErrGraph, Text: "an initialiser has no name", Fix: fixExport}
 		}
 		if err := define(t.Name, "initialiser"); err != nil {
 			return err
@@ -40,7 +44,7 @@ func check(g *Graph, outer *scope) error {
 	seen := map[string]bool{}
 	for _, v := range g.Inputs {
 		if seen[v.Name] {
-			return &Error{Where: "input", Kind: ErrDuplicate, Text: "value " + cut(v.Name), Fix: mendExport}
+			return &Error{Field: "input", Kind: ErrDuplicate, Text: "value " + printable.Quote(v.Name), Fix: fixExport}
 		}
 		seen[v.Name] = true
 		if filled > 0 && s.values[v.Name] {
@@ -59,7 +63,7 @@ func check(g *Graph, outer *scope) error {
 				continue
 			}
 			if later[out] || s.values[out] {
-				return &Error{Where: n.String(), Kind: ErrDuplicate, Text: "value " + cut(out), Fix: mendExport}
+				return &Error{Field: n.String(), Kind: ErrDuplicate, Text: "value " + printable.Quote(out), Fix: fixExport}
 			}
 			later[out] = true
 		}
@@ -70,9 +74,9 @@ func check(g *Graph, outer *scope) error {
 				continue
 			}
 			if later[name] {
-				return &Error{Where: n.String(), Kind: ErrOrder, Text: fmt.Sprintf("it takes %s, which only a later node, or itself, makes", cut(name)), Fix: mendExport}
+				return &Error{Field: n.String(), Kind: ErrOrder, Text: fmt.Sprintf("it takes %s, which only a later node, or itself, makes", printable.Quote(name)), Fix: fixExport}
 			}
-			return &Error{Where: n.String(), Kind: ErrMissing, Text: cut(name), Fix: mendExport}
+			return &Error{Field: n.String(), Kind: ErrMissing, Text: printable.Quote(name), Fix: fixExport}
 		}
 		for i := range n.Attributes {
 			if sub := n.Attributes[i].Graph; sub != nil {
@@ -89,7 +93,7 @@ func check(g *Graph, outer *scope) error {
 	}
 	for _, v := range g.Outputs {
 		if !s.has(v.Name) {
-			return &Error{Where: "output", Kind: ErrMissing, Text: cut(v.Name), Fix: mendExport}
+			return &Error{Field: "output", Kind: ErrMissing, Text: printable.Quote(v.Name), Fix: fixExport}
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ballast-ml/ballast/format"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -73,10 +74,10 @@ func (n *Node) String() string {
 		op = op[:100] + "..."
 	}
 	if n.Name != "" {
-		return fmt.Sprintf("node %s (%s)", cut(n.Name), op)
+		return fmt.Sprintf("node %s (%s)", printable.Quote(n.Name), op)
 	}
 	if len(n.Outputs) > 0 {
-		return fmt.Sprintf("node of %s (%s)", cut(n.Outputs[0]), op)
+		return fmt.Sprintf("node of %s (%s)", printable.Quote(n.Outputs[0]), op)
 	}
 	return "node " + op
 }
@@ -130,7 +131,7 @@ func Parse(data []byte) (*Model, error) {
 		return nil, err
 	}
 	if len(external) > 0 {
-		return nil, &Error{Where: "tensor " + cut(external[0].Name), Kind: ErrExternal, Text: "there is no folder to look in", Fix: "open the model from its file"}
+		return nil, &Error{Field: "tensor " + printable.Quote(external[0].Name), Kind: ErrExternal, Text: "there is no folder to look in", Fix: "open the model from its file"}
 	}
 	return m, nil
 }
@@ -147,7 +148,7 @@ func checkLocation(name, location string) error {
 	clean := path.Clean(strings.ReplaceAll(location, `\`, "/"))
 	if location == "" || path.IsAbs(clean) || clean == ".." || clean == "." || strings.HasPrefix(clean, "../") || filepath.VolumeName(location) != "" ||
 		strings.Contains(location, "\x00") || strings.Contains("/"+strings.ReplaceAll(location, `\`, "/")+"/", "/../") || len(location) > 1 && location[1] == ':' {
-		return &Error{Where: "tensor " + cut(name), Kind: ErrPath, Text: "location " + cut(location), Fix: "put the data beside the model and name it by a relative path"}
+		return &Error{Field: "tensor " + printable.Quote(name), Kind: ErrPath, Text: "location " + printable.Quote(location), Fix: "put the data beside the model and name it by a relative path"}
 	}
 	return nil
 }
@@ -162,28 +163,28 @@ func locate(dir string, external []*Tensor) error {
 	}
 	files := map[string]found{}
 	for _, t := range external {
-		wrong := func(kind error, text string, err error) error {
-			return &Error{Where: "tensor " + cut(t.Name), Kind: kind, Text: text, Err: err, Fix: "keep model and data of one version together in a folder"}
+		wrong := func(kind *format.Kind, text string, err error) error {
+			return &Error{Field: "tensor " + printable.Quote(t.Name), Kind: kind, Text: text, Err: err, Fix: "keep model and data of one version together in a folder"}
 		}
 		e := t.External
 		f, ok := files[e.Location]
 		if !ok {
 			f.path, f.err = untrusted.Inside(dir, e.Location)
 			if f.err != nil {
-				return wrong(ErrPath, cut(e.Location), f.err)
+				return wrong(ErrPath, printable.Quote(e.Location), f.err)
 			}
 			f.size, f.err = sizeOf(f.path)
 			files[e.Location] = f
 		}
 		if f.err != nil {
-			return wrong(ErrExternal, cut(e.Location), f.err)
+			return wrong(ErrExternal, printable.Quote(e.Location), f.err)
 		}
 		want := int64(t.Elements) * int64(t.Type.Size())
 		if e.Length >= 0 && e.Length != want {
 			return wrong(ErrSize, fmt.Sprintf("length %d, the shape %v of %s takes %d", e.Length, t.Dims, t.Type, want), nil)
 		}
 		if e.Offset < 0 || e.Offset > f.size || want > f.size-e.Offset {
-			return wrong(ErrSize, fmt.Sprintf("%d bytes at %d of %s, which has %d", want, e.Offset, cut(e.Location), f.size), nil)
+			return wrong(ErrSize, fmt.Sprintf("%d bytes at %d of %s, which has %d", want, e.Offset, printable.Quote(e.Location), f.size), nil)
 		}
 		e.path = f.path
 	}

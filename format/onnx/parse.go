@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/ballast-ml/ballast/format"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -30,7 +32,7 @@ func parse(data []byte) (*Model, []*Tensor, error) {
 		return nil, nil, err
 	}
 	if m.Graph == nil {
-		return nil, nil, &Error{Kind: ErrProto, Text: "there is no graph", Fix: mendDownload}
+		return nil, nil, &Error{Kind: ErrProto, Text: "there is no graph", Fix: fixDownload}
 	}
 	if err := check(m.Graph, nil); err != nil {
 		return nil, nil, err
@@ -46,7 +48,7 @@ func ParseTensor(data []byte) (*Tensor, error) {
 		return nil, err
 	}
 	if t.External != nil {
-		return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrExternal, Text: "there is no folder to look in", Fix: "open the model from its file"}
+		return nil, &Error{Field: "tensor " + printable.Quote(t.Name), Kind: ErrExternal, Text: "there is no folder to look in", Fix: "open the model from its file"}
 	}
 	return t, nil
 }
@@ -68,7 +70,7 @@ type field struct {
 }
 
 func bad(format string, args ...any) error {
-	return &Error{Kind: ErrProto, Text: fmt.Sprintf(format, args...), Fix: mendDownload}
+	return &Error{Kind: ErrProto, Text: fmt.Sprintf(format, args...), Fix: fixDownload}
 }
 
 // fields calls f for each field of a message.
@@ -110,7 +112,7 @@ func (x field) text(what string) (string, error) {
 		return "", bad("%s: field %d is not text", what, x.num)
 	}
 	if !utf8.Valid(x.bytes) {
-		return "", bad("%s: field %d is not UTF-8: %s", what, x.num, cut(string(x.bytes)))
+		return "", bad("%s: field %d is not UTF-8: %s", what, x.num, printable.Quote(string(x.bytes)))
 	}
 	return string(x.bytes), nil
 }
@@ -188,7 +190,7 @@ func (p *parser) model(data []byte) (*Model, error) {
 				domain = ""
 			}
 			if old, twice := m.Opsets[domain]; twice && old != version {
-				return &Error{Where: "opset " + cut(domain), Kind: ErrDuplicate, Text: fmt.Sprintf("versions %d and %d", old, version), Fix: mendExport}
+				return &Error{Field: "opset " + printable.Quote(domain), Kind: ErrDuplicate, Text: fmt.Sprintf("versions %d and %d", old, version), Fix: fixExport}
 			}
 			m.Opsets[domain] = version
 			if err == nil {
@@ -232,7 +234,7 @@ func (p *parser) model(data []byte) (*Model, error) {
 
 func (p *parser) graph(data []byte, depth int) (*Graph, error) {
 	if depth > maxDepth {
-		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("subgraphs more than %d deep", maxDepth), Fix: mendExport}
+		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("subgraphs more than %d deep", maxDepth), Fix: fixExport}
 	}
 	g := &Graph{}
 	const what = "graph"
@@ -307,11 +309,11 @@ func (p *parser) node(data []byte, depth int) (*Node, error) {
 				return err
 			}
 			if n.Attribute(a.Name) != nil {
-				return &Error{Where: n.String(), Kind: ErrDuplicate, Text: "attribute " + cut(a.Name), Fix: mendExport}
+				return &Error{Field: n.String(), Kind: ErrDuplicate, Text: "attribute " + printable.Quote(a.Name), Fix: fixExport}
 			}
 			n.Attributes = append(n.Attributes, a)
 			if len(n.Attributes) > 256 {
-				return &Error{Where: n.String(), Kind: ErrLimit, Text: "more than 256 attributes", Fix: mendExport}
+				return &Error{Field: n.String(), Kind: ErrLimit, Text: "more than 256 attributes", Fix: fixExport}
 			}
 		case 7:
 			n.Domain, err = x.text(what)
@@ -319,7 +321,7 @@ func (p *parser) node(data []byte, depth int) (*Node, error) {
 		return err
 	})
 	if err == nil && n.Op == "" {
-		return nil, &Error{Where: n.String(), Kind: ErrGraph, Text: "it names no operator", Fix: mendExport}
+		return nil, &Error{Field: n.String(), Kind: ErrGraph, Text: "it names no operator", Fix: fixExport}
 	}
 	if n.Domain == "ai.onnx" {
 		n.Domain = ""
@@ -374,7 +376,7 @@ func (p *parser) attribute(data []byte, depth int) (Attribute, error) {
 		return err
 	})
 	if err == nil && a.Name == "" {
-		return a, &Error{Kind: ErrGraph, Text: "an attribute has no name", Fix: mendExport}
+		return a, &Error{Kind: ErrGraph, Text: "an attribute has no name", Fix: fixExport}
 	}
 	return a, err
 }
@@ -437,7 +439,7 @@ func (p *parser) value(data []byte) (Value, error) {
 			case 1:
 				var n int64
 				if n, err = x.int("dimension"); err == nil && (n < 0 || n > math.MaxInt32*64) {
-					return &Error{Where: "value " + cut(v.Name), Kind: ErrShape, Text: fmt.Sprintf("dimension %d", n), Fix: mendExport}
+					return &Error{Field: "value " + printable.Quote(v.Name), Kind: ErrShape, Text: fmt.Sprintf("dimension %d", n), Fix: fixExport}
 				}
 				d.Size = int(n)
 			case 2:
@@ -494,8 +496,8 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 	if err := p.spend(320); err != nil {
 		return nil, err
 	}
-	wrong := func(kind error, format string, args ...any) error {
-		return &Error{Where: "tensor " + cut(t.Name), Kind: kind, Text: fmt.Sprintf(format, args...), Fix: mendExport}
+	wrong := func(kind *format.Kind, format string, args ...any) error {
+		return &Error{Field: "tensor " + printable.Quote(t.Name), Kind: kind, Text: fmt.Sprintf(format, args...), Fix: fixExport}
 	}
 	const what = "tensor"
 	var raw []byte
@@ -547,7 +549,7 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 				e.Location = value
 			case "offset", "length":
 				if n, err = strconv.ParseInt(value, 10, 64); err != nil || n < 0 {
-					return wrong(ErrExternal, "%s is %s, want a number of bytes", key, cut(value))
+					return wrong(ErrExternal, "%s is %s, want a number of bytes", key, printable.Quote(value))
 				}
 				if key == "offset" {
 					e.Offset = n
@@ -615,7 +617,7 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 }
 
 // typed turns float_data, int32_data and so on into little-endian bytes.
-func (p *parser) typed(t *Tensor, list []field, wrong func(error, string, ...any) error) ([]byte, error) {
+func (p *parser) typed(t *Tensor, list []field, wrong func(*format.Kind, string, ...any) error) ([]byte, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
@@ -715,8 +717,8 @@ func (p *parser) sparse(data []byte) (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	wrong := func(kind error, format string, args ...any) error {
-		return &Error{Where: "sparse tensor", Kind: kind, Text: fmt.Sprintf(format, args...), Fix: mendExport}
+	wrong := func(kind *format.Kind, format string, args ...any) error {
+		return &Error{Field: "sparse tensor", Kind: kind, Text: fmt.Sprintf(format, args...), Fix: fixExport}
 	}
 	if values == nil || indices == nil || values.External != nil || indices.External != nil || indices.Type != Int64 || values.Type.Size() == 0 || len(values.Dims) != 1 {
 		return nil, wrong(ErrGraph, "want values [n] and indices of INT64 inside the file")

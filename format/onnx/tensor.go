@@ -7,6 +7,7 @@ import (
 	"math/bits"
 
 	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -87,7 +88,7 @@ func (t *Tensor) RawBytes() int64 { return int64(t.Elements) * int64(t.Type.Size
 func (t *Tensor) ReadRaw(at int64, dst []byte) error {
 	if most := t.RawBytes(); at < 0 || at > most || int64(len(dst)) > most-at {
 		return &Error{
-			Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), most),
+			Field: "tensor " + printable.Quote(t.Name), Kind: ErrRange, Text: fmt.Sprintf("bytes %d to %d of %d", at, at+int64(len(dst)), most),
 			Fix: "stay within the tensor",
 		}
 	}
@@ -101,7 +102,7 @@ func (t *Tensor) ReadRaw(at int64, dst []byte) error {
 		_, err = f.ReadAt(dst, t.External.Offset+at)
 	}
 	if err != nil {
-		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrExternal, Text: cut(t.External.Location), Err: err, Fix: "keep model and data of one version together in a folder"}
+		return &Error{Field: "tensor " + printable.Quote(t.Name), Kind: ErrExternal, Text: printable.Quote(t.External.Location), Err: err, Fix: "keep model and data of one version together in a folder"}
 	}
 	return nil
 }
@@ -133,11 +134,11 @@ func elements(dims []int) (int, bool) {
 // Float32s puts the elements [at, at+len(dst)) into dst, rounded to the nearest where float32 does not hold them.
 func (t *Tensor) Float32s(at int, dst []float32) error {
 	if at < 0 || at > t.Elements || len(dst) > t.Elements-at {
-		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), t.Elements), Fix: "stay within the tensor"}
+		return &Error{Field: "tensor " + printable.Quote(t.Name), Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), t.Elements), Fix: "stay within the tensor"}
 	}
 	size := t.Type.Size()
 	if size == 0 || t.Type == Complex64 || t.Type == Complex128 {
-		return &Error{Where: "tensor " + cut(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s has no numbers that float32 can hold", t.Type), Fix: "leave this tensor out"}
+		return &Error{Field: "tensor " + printable.Quote(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s has no numbers that float32 can hold", t.Type), Fix: "leave this tensor out"}
 	}
 	if t.External == nil || t.Raw != nil {
 		return Float32sOf(t.Type, t.Raw[at*size:(at+len(dst))*size], dst)
@@ -239,7 +240,7 @@ func half(b uint16, exponent, mantissa uint, top bool) float32 {
 
 // Ints gives the elements of an integer or bool tensor. A uint64 beyond int64 is refused.
 func (t *Tensor) Ints() ([]int64, error) {
-	if err := memory.Need("tensor "+cut(t.Name), 8*int64(t.Elements)+t.RawBytes()); err != nil {
+	if err := memory.Need("tensor "+printable.Quote(t.Name), 8*int64(t.Elements)+t.RawBytes()); err != nil {
 		return nil, err
 	}
 	raw := t.Raw
@@ -256,7 +257,7 @@ func (t *Tensor) Ints() ([]int64, error) {
 		case Int64, Uint64:
 			out[i] = int64(le.Uint64(raw[8*i:]))
 			if t.Type == Uint64 && out[i] < 0 {
-				return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrRange, Text: fmt.Sprintf("%d is more than int64 holds", uint64(out[i])), Fix: mendExport}
+				return nil, &Error{Field: "tensor " + printable.Quote(t.Name), Kind: ErrRange, Text: fmt.Sprintf("%d is more than int64 holds", uint64(out[i])), Fix: fixExport}
 			}
 		case Int32:
 			out[i] = int64(int32(le.Uint32(raw[4*i:])))
@@ -271,7 +272,7 @@ func (t *Tensor) Ints() ([]int64, error) {
 		case Uint8, Bool:
 			out[i] = int64(raw[i])
 		default:
-			return nil, &Error{Where: "tensor " + cut(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s are no integers", t.Type), Fix: mendExport}
+			return nil, &Error{Field: "tensor " + printable.Quote(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s are no integers", t.Type), Fix: fixExport}
 		}
 	}
 	return out, nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strided"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/internal/zipread"
@@ -178,7 +179,7 @@ func (f *File) Float32s(name string) ([]float32, error) {
 	if !ok {
 		return nil, f.missing(name)
 	}
-	if err := memory.Need(fmt.Sprintf("tensor %s of %s", cut(name), f.path), 4*int64(info.Elements)); err != nil {
+	if err := memory.Need(fmt.Sprintf("tensor %s of %s", printable.Quote(name), f.path), 4*int64(info.Elements)); err != nil {
 		return nil, fmt.Errorf("pytorch: %w", err)
 	}
 	out := make([]float32, info.Elements)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
@@ -33,7 +34,7 @@ func IsPickle(entry string) bool { return entry == "data.pkl" || strings.HasSuff
 func (f *File) read() (any, error) {
 	head := make([]byte, min(f.size, 16))
 	if _, err := f.source.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, &Error{File: f.path, Offset: 0, Kind: ErrTruncated, Err: err, Fix: mendDownload}
+		return nil, &Error{File: f.path, Offset: 0, Kind: ErrTruncated, Err: err, Fix: fixDownload}
 	}
 	switch {
 	case strings.HasPrefix(string(head), "PK"):
@@ -43,7 +44,7 @@ func (f *File) read() (any, error) {
 		f.layout = "old"
 		return f.readOld()
 	case strings.HasPrefix(string(head), "\x80"):
-		return nil, &Error{File: f.path, Offset: 0, Kind: ErrLayout, Text: "a bare pickle, as pickle.dump writes it", Fix: mendSave}
+		return nil, &Error{File: f.path, Offset: 0, Kind: ErrLayout, Text: "a bare pickle, as pickle.dump writes it", Fix: fixSave}
 	}
 	return nil, &Error{File: f.path, Offset: 0, Kind: ErrLayout, Text: fmt.Sprintf("it begins with %q", head),
 		Fix: "name a file made by torch.save; files of PyTorch before 0.1.10, which are tar archives, must be saved again"}
@@ -51,8 +52,8 @@ func (f *File) read() (any, error) {
 
 // fail gives an error of the machine its place and kind.
 func (f *File) fail(part string, at int64, err error) error {
-	e := &Error{File: f.path, Part: part, Offset: at, Kind: ErrPickle, Fix: mendDownload}
-	var refused call
+	e := &Error{File: f.path, Part: part, Offset: at, Kind: ErrPickle, Fix: fixDownload}
+	var refused Call
 	var typed *Error
 	var below *zipread.Error
 	switch {
@@ -64,12 +65,12 @@ func (f *File) fail(part string, at int64, err error) error {
 		}
 		return typed
 	case errors.As(err, &refused):
-		e.Kind, e.Call, e.Text, e.Fix = ErrCall, string(refused), zipread.Show(string(refused)), mendCall
+		e.Kind, e.Err, e.Fix = ErrCall, refused, fixCall
 		return e
 	case errors.Is(err, errEnd):
 		e.Kind = ErrTruncated
 	case errors.Is(err, errBudget):
-		e.Kind, e.Fix = ErrLimit, mendLimit
+		e.Kind, e.Fix = ErrLimit, fixLimit
 	case errors.Is(err, ErrShape):
 		e.Kind, e.Text = ErrShape, strings.Replace(err.Error(), ErrShape.Error()+": ", "", 1)
 		return e
@@ -90,7 +91,7 @@ func (f *File) archived(err error) error {
 	if errors.As(err, &missing) {
 		return fmt.Errorf("pytorch: %s: %w", f.path, err)
 	}
-	e := &Error{File: f.path, Offset: -1, Kind: ErrTruncated, Err: err, Fix: mendDownload}
+	e := &Error{File: f.path, Offset: -1, Kind: ErrTruncated, Err: err, Fix: fixDownload}
 	var below *zipread.Error
 	if !errors.As(err, &below) {
 		return e
@@ -100,7 +101,7 @@ func (f *File) archived(err error) error {
 	case errors.Is(err, zipread.ErrChecksum):
 		e.Kind = ErrChecksum
 	case errors.Is(err, zipread.ErrLimit):
-		e.Kind, e.Fix = ErrLimit, mendLimit
+		e.Kind, e.Fix = ErrLimit, fixLimit
 	case errors.Is(err, zipread.ErrForm):
 		e.Kind = ErrLayout
 	case errors.Is(err, zipread.ErrClosed):
@@ -122,18 +123,18 @@ func (f *File) readZip() (any, error) {
 	for i := range list {
 		entry := &list[i]
 		if _, twice := e.byName[entry.Name]; twice {
-			return nil, &Error{File: f.path, Part: entry.Name, Offset: -1, Kind: ErrDuplicate, Fix: mendLimit}
+			return nil, &Error{File: f.path, Part: entry.Name, Offset: -1, Kind: ErrDuplicate, Fix: fixLimit}
 		}
 		e.byName[entry.Name] = entry
 		if IsPickle(entry.Name) {
 			if found {
-				return nil, &Error{File: f.path, Part: entry.Name, Offset: -1, Kind: ErrLayout, Text: "two entries data.pkl", Fix: mendSave}
+				return nil, &Error{File: f.path, Part: entry.Name, Offset: -1, Kind: ErrLayout, Text: "two entries data.pkl", Fix: fixSave}
 			}
 			found, e.prefix = true, strings.TrimSuffix(entry.Name, "data.pkl")
 		}
 	}
 	if !found {
-		return nil, &Error{File: f.path, Offset: -1, Kind: ErrLayout, Text: fmt.Sprintf("an archive of %d entries without data.pkl", len(list)), Fix: mendSave}
+		return nil, &Error{File: f.path, Offset: -1, Kind: ErrLayout, Text: fmt.Sprintf("an archive of %d entries without data.pkl", len(list)), Fix: fixSave}
 	}
 	if err := f.byteOrder(e); err != nil {
 		return nil, err
@@ -154,7 +155,7 @@ func (f *File) readZip() (any, error) {
 			return nil, err
 		}
 		if s.bytes() != entry.Size {
-			return nil, fmt.Errorf("storage %s: %d elements take %d bytes, its entry has %d", cut(s.key), s.elements, s.bytes(), entry.Size)
+			return nil, fmt.Errorf("storage %s: %d elements take %d bytes, its entry has %d", printable.Quote(s.key), s.elements, s.bytes(), entry.Size)
 		}
 		s.entry, s.at = entry, 0
 		return s, nil
@@ -165,7 +166,7 @@ func (f *File) readZip() (any, error) {
 		return nil, f.fail(part, m.at, err)
 	}
 	if m.in.left() != 0 {
-		return nil, &Error{File: f.path, Part: part, Offset: m.in.offset(), Kind: ErrPickle, Text: fmt.Sprintf("%d bytes after its end", m.in.left()), Fix: mendLimit}
+		return nil, &Error{File: f.path, Part: part, Offset: m.in.offset(), Kind: ErrPickle, Text: fmt.Sprintf("%d bytes after its end", m.in.left()), Fix: fixLimit}
 	}
 	return v, nil
 }
@@ -176,7 +177,7 @@ func (f *File) stored(e entries, name string) (*zipread.Entry, error) {
 	full := e.prefix + name
 	entry := e.byName[full]
 	if entry == nil {
-		return nil, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrStorage, Text: "the archive has no such entry", Fix: mendDownload}
+		return nil, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrStorage, Text: "the archive has no such entry", Fix: fixDownload}
 	}
 	if entry.Method != zipread.Store || entry.Encrypted() {
 		return nil, &Error{File: f.path, Part: full, Offset: -1, Kind: ErrStorage, Text: "the entry is compressed or encrypted, PyTorch stores it as it is",
@@ -203,7 +204,7 @@ func (f *File) byteOrder(e entries) error {
 	case "big":
 		f.bigEndian = true
 	default:
-		return &Error{File: f.path, Part: e.prefix + "byteorder", Offset: 0, Kind: ErrLayout, Text: fmt.Sprintf("%q, want little or big", word), Fix: mendDownload}
+		return &Error{File: f.path, Part: e.prefix + "byteorder", Offset: 0, Kind: ErrLayout, Text: fmt.Sprintf("%q, want little or big", word), Fix: fixDownload}
 	}
 	return nil
 }
@@ -212,7 +213,7 @@ func (f *File) byteOrder(e entries) error {
 func (m *machine) identify(id tuple, seen map[string]*storage) (*storage, error) {
 	if len(id) < 5 || id[0] != "storage" {
 		if len(id) > 0 && id[0] == "module" {
-			return nil, call("a module with its source code")
+			return nil, Call("a module with its source code")
 		}
 		return nil, fmt.Errorf("persistent identity is %s, want that of a storage", describe(id))
 	}
@@ -235,12 +236,12 @@ func (m *machine) identify(id tuple, seen map[string]*storage) (*storage, error)
 		return nil, fmt.Errorf("a storage of key %s with %s elements", describe(id[2]), describe(id[4]))
 	}
 	if size := int64(max(d.Size(), 1)); elements > math.MaxInt64/size {
-		return nil, fmt.Errorf("storage %s: %d elements", cut(key), elements)
+		return nil, fmt.Errorf("storage %s: %d elements", printable.Quote(key), elements)
 	}
 	name := string(d) + "/" + key
 	if s := seen[name]; s != nil {
 		if s.elements != elements {
-			return nil, fmt.Errorf("storage %s has %d elements here and %d before", cut(key), elements, s.elements)
+			return nil, fmt.Errorf("storage %s has %d elements here and %d before", printable.Quote(key), elements, s.elements)
 		}
 		return s, nil
 	}
@@ -280,7 +281,7 @@ func (f *File) readOld() (any, error) {
 		return nil, err
 	}
 	if version != int64(1001) {
-		return nil, &Error{File: f.path, Part: "protocol", Offset: in.offset(), Kind: ErrLayout, Text: describe(version) + ", want 1001", Fix: mendSave}
+		return nil, &Error{File: f.path, Part: "protocol", Offset: in.offset(), Kind: ErrLayout, Text: describe(version) + ", want 1001", Fix: fixSave}
 	}
 	if _, _, err := pickle("system"); err != nil {
 		return nil, err
@@ -321,7 +322,7 @@ func (f *File) locate(at int64, keys []any, seen map[string]*storage) error {
 	byKey := make(map[string]*storage, len(seen))
 	for _, s := range seen {
 		if byKey[s.key] != nil {
-			return &Error{File: f.path, Part: part, Offset: -1, Kind: ErrStorage, Text: fmt.Sprintf("storage %s has two types", cut(s.key)), Fix: mendDownload}
+			return &Error{File: f.path, Part: part, Offset: -1, Kind: ErrStorage, Text: fmt.Sprintf("storage %s has two types", printable.Quote(s.key)), Fix: fixDownload}
 		}
 		byKey[s.key] = s
 	}
@@ -329,10 +330,10 @@ func (f *File) locate(at int64, keys []any, seen map[string]*storage) error {
 		name, ok := key.(string)
 		s := byKey[name]
 		if !ok || s == nil {
-			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("key %s belongs to no tensor, so its size is not known", describe(key)), Fix: mendDownload}
+			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("key %s belongs to no tensor, so its size is not known", describe(key)), Fix: fixDownload}
 		}
 		if s.at >= 0 {
-			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrDuplicate, Text: "storage " + cut(name), Fix: mendDownload}
+			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrDuplicate, Text: "storage " + printable.Quote(name), Fix: fixDownload}
 		}
 		if f.size-at < int64(len(count)) {
 			return f.fail(part, at, errEnd)
@@ -342,17 +343,17 @@ func (f *File) locate(at int64, keys []any, seen map[string]*storage) error {
 		}
 		n := binary.LittleEndian.Uint64(count[:])
 		if n != uint64(s.elements) {
-			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("storage %s has %d elements, its tensors say %d", cut(name), n, s.elements), Fix: mendDownload}
+			return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("storage %s has %d elements, its tensors say %d", printable.Quote(name), n, s.elements), Fix: fixDownload}
 		}
 		s.at = at + 8
 		if s.bytes() > f.size-s.at {
-			return &Error{File: f.path, Part: part, Offset: s.at, Kind: ErrTruncated, Text: fmt.Sprintf("storage %s takes %d bytes, %d are left", cut(name), s.bytes(), f.size-s.at), Fix: mendDownload}
+			return &Error{File: f.path, Part: part, Offset: s.at, Kind: ErrTruncated, Text: fmt.Sprintf("storage %s takes %d bytes, %d are left", printable.Quote(name), s.bytes(), f.size-s.at), Fix: fixDownload}
 		}
 		at = s.at + s.bytes()
 		placed++
 	}
 	if placed != len(seen) {
-		return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("%d storages of %d", placed, len(seen)), Fix: mendDownload}
+		return &Error{File: f.path, Part: part, Offset: at, Kind: ErrStorage, Text: fmt.Sprintf("%d storages of %d", placed, len(seen)), Fix: fixDownload}
 	}
 	return nil
 }

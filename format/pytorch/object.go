@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
-// call is the error for a name that the machine does not know.
-type call string
+// Call is the name that a pickle wanted to call, such as "os.system": the cause of errors of the kind ErrCall, for errors.As.
+type Call string
 
-func (c call) Error() string { return string(c) }
+func (c Call) Error() string { return printable.Short(string(c)) }
 
 // known maps the names that a pickle may use to what the machine does with them. What is not here is refused.
 var known = map[string]func(m *machine, args tuple) (any, error){
@@ -62,7 +64,7 @@ func lookup(module, name string) (any, error) {
 			return storageClass(d), nil
 		}
 	}
-	return nil, call(full)
+	return nil, Call(full)
 }
 
 // storageClass is a class of storages of one element type.
@@ -165,9 +167,9 @@ func (m *machine) object(op byte) error {
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("persistent identity is the text %s, want that of a storage", cut(word))
+		return fmt.Errorf("persistent identity is the text %s, want that of a storage", printable.Quote(word))
 	}
-	return call("copyreg extension")
+	return Call("copyreg extension")
 }
 
 func (m *machine) construct(f any, args tuple) error {
@@ -177,7 +179,7 @@ func (m *machine) construct(f any, args tuple) error {
 	}
 	build := known[string(name)]
 	if build == nil {
-		return call(name)
+		return Call(name)
 	}
 	v, err := build(m, args)
 	if err != nil {
@@ -221,7 +223,7 @@ func buildDict(m *machine, args tuple) (any, error) {
 	if len(args) > 0 {
 		if f, ok := args[0].(global); ok { // the factory of a defaultdict
 			if f != "builtins.dict" && f != "__builtin__.dict" && f != "builtins.list" && f != "__builtin__.list" {
-				return nil, call(f)
+				return nil, Call(f)
 			}
 			args = args[1:]
 		}
@@ -403,7 +405,7 @@ func buildNumPyType(m *machine, args tuple) (any, error) {
 	case "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1":
 		return &numpyType{code: code}, m.charge(48)
 	}
-	return nil, fmt.Errorf("type %s is no plain number", cut(code))
+	return nil, fmt.Errorf("type %s is no plain number", printable.Quote(code))
 }
 
 func buildNumPyNumber(m *machine, args tuple) (any, error) {

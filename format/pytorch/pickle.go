@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // machine reads one pickle. It has a stack and a memory, builds the values of value.go, and calls nothing.
@@ -322,7 +324,7 @@ func (m *machine) number(op byte) error {
 		}
 		v, err := strconv.ParseInt(strings.TrimSuffix(word, "L"), 10, 64)
 		if err != nil {
-			return fmt.Errorf("number %s: want a whole one below 2^63", cut(word))
+			return fmt.Errorf("number %s: want a whole one below 2^63", printable.Quote(word))
 		}
 		return m.push(v)
 	case 'F':
@@ -332,7 +334,7 @@ func (m *machine) number(op byte) error {
 		}
 		v, err := strconv.ParseFloat(word, 64)
 		if err != nil && !errors.Is(err, strconv.ErrRange) {
-			return fmt.Errorf("number %s: want a decimal one", cut(word))
+			return fmt.Errorf("number %s: want a decimal one", printable.Quote(word))
 		}
 		return m.push(v)
 	case 'G': // the one number that is big endian
@@ -437,7 +439,7 @@ func (m *machine) lineText(op byte) error {
 		return m.push(word)
 	}
 	if len(word) < 2 || word[0] != word[len(word)-1] || (word[0] != '\'' && word[0] != '"') {
-		return fmt.Errorf("text %s is not quoted", cut(word))
+		return fmt.Errorf("text %s is not quoted", printable.Quote(word))
 	}
 	word = word[1 : len(word)-1]
 	if strings.Contains(word, `\`) {
@@ -459,7 +461,7 @@ func (m *machine) memory(op byte) error {
 		}
 		key, err := strconv.ParseInt(word, 10, 64)
 		if err != nil || key < 0 {
-			return fmt.Errorf("memory %s is no number", cut(word))
+			return fmt.Errorf("memory %s is no number", printable.Quote(word))
 		}
 		if op == 'p' {
 			return m.put(key)
@@ -588,7 +590,7 @@ func describe(v any) string {
 	case bool, int64, float64:
 		return fmt.Sprint(v)
 	case string:
-		return cut(v)
+		return printable.Quote(v)
 	case tuple:
 		return fmt.Sprintf("a tuple of %d", len(v))
 	case *list:
@@ -602,7 +604,7 @@ func describe(v any) string {
 	case *tensor:
 		return fmt.Sprintf("a tensor %v", v.shape)
 	case *storage:
-		return "storage " + cut(v.key)
+		return "storage " + printable.Quote(v.key)
 	case bytea:
 		return fmt.Sprintf("%d bytes", len(v))
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -52,7 +53,7 @@ func OpenSharded(index string, opts ...Options) (*Sharded, error) {
 	for _, name := range slices.Sorted(maps.Keys(weightMap)) {
 		f := m.shards[weightMap[name]]
 		if _, ok := f.Info(name); !ok {
-			err := &Error{File: index, Tensor: name, Offset: -1, Kind: ErrStorage, Text: "shard " + cut(weightMap[name]) + " lacks it", Fix: "get the shards and the index again, of one revision"}
+			err := &Error{File: index, Tensor: name, Offset: -1, Kind: ErrStorage, Text: "shard " + printable.Quote(weightMap[name]) + " lacks it", Fix: "get the shards and the index again, of one revision"}
 			return nil, errors.Join(err, m.Close())
 		}
 		m.of[name] = f
@@ -78,7 +79,7 @@ func readIndex(path string) (map[string]string, error) {
 	}
 	weightMap, err := parseIndex(data)
 	if err != nil || len(weightMap) == 0 {
-		return nil, &Error{File: path, Part: "weight_map", Offset: -1, Kind: ErrLayout, Err: err, Text: fmt.Sprintf("it names %d tensors", len(weightMap)), Fix: mendDownload}
+		return nil, &Error{File: path, Part: "weight_map", Offset: -1, Kind: ErrLayout, Err: err, Text: fmt.Sprintf("it names %d tensors", len(weightMap)), Fix: fixDownload}
 	}
 	return weightMap, nil
 }
@@ -118,10 +119,10 @@ func parseIndex(data []byte) (map[string]string, error) {
 				return nil, err
 			}
 			if _, twice := weightMap[name]; twice {
-				return nil, fmt.Errorf("%s occurs twice", cut(name))
+				return nil, fmt.Errorf("%s occurs twice", printable.Quote(name))
 			}
 			if budget -= 80 + len(name); len(name) > maxName || len(base) > maxName || budget < 0 {
-				return nil, fmt.Errorf("%s: a name of more than %d bytes, or more names than an index of this size has", cut(name), maxName)
+				return nil, fmt.Errorf("%s: a name of more than %d bytes, or more names than an index of this size has", printable.Quote(name), maxName)
 			}
 			if _, known := bases[base]; !known { // each name of a shard once
 				bases[base] = base
@@ -192,7 +193,7 @@ func skip(in *json.Decoder) error {
 // open opens one shard, which must be a file beside the index.
 func (m *Sharded) open(base string, opts []Options) error {
 	if base != filepath.Base(base) || base == "." || base == ".." || strings.ContainsAny(base, `/\`) || !filepath.IsLocal(base) {
-		return &Error{File: m.path, Part: "weight_map", Offset: -1, Kind: ErrStorage, Text: "shard " + cut(base) + " lies outside the model's folder", Fix: "do not trust the index: a shard is named by its plain name"}
+		return &Error{File: m.path, Part: "weight_map", Offset: -1, Kind: ErrStorage, Text: "shard " + printable.Quote(base) + " lies outside the model's folder", Fix: "do not trust the index: a shard is named by its plain name"}
 	}
 	path, err := untrusted.Inside(filepath.Dir(m.path), base)
 	if err != nil {
@@ -200,7 +201,7 @@ func (m *Sharded) open(base string, opts []Options) error {
 	}
 	f, err := Open(path, opts...)
 	if errors.Is(err, os.ErrNotExist) {
-		return &Error{File: m.path, Part: "weight_map", Offset: -1, Kind: ErrStorage, Text: "shard " + cut(base) + " is missing", Err: err, Fix: "get the shards and the index again, of one revision"}
+		return &Error{File: m.path, Part: "weight_map", Offset: -1, Kind: ErrStorage, Text: "shard " + printable.Quote(base) + " is missing", Err: err, Fix: "get the shards and the index again, of one revision"}
 	}
 	if err != nil {
 		return err

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/ballast-ml/ballast/format"
 	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
-	"github.com/ballast-ml/ballast/internal/zipread"
 )
 
 // stateDicts are the keys that training programs put a state dict under, the likeliest first.
@@ -37,7 +38,7 @@ func (f *File) flatten(v any, o Options) error {
 				child, ok = d.get(key)
 			}
 			if !ok {
-				return &Error{File: f.path, Offset: -1, Kind: ErrRoot, Text: cut(f.root), Fix: "it holds " + strings.Join(shown(topKeys(root)), ", ")}
+				return &Error{File: f.path, Offset: -1, Kind: ErrRoot, Text: printable.Quote(f.root), Fix: "it holds " + strings.Join(shown(topKeys(root)), ", ")}
 			}
 			root = child
 		}
@@ -111,7 +112,7 @@ func topKeys(v any) []string {
 func shown(names []string) []string {
 	out := make([]string, len(names))
 	for i, name := range names {
-		out[i] = zipread.Show(name)
+		out[i] = printable.Short(name)
 	}
 	return out
 }
@@ -137,7 +138,7 @@ type walker struct {
 	scalars bool // only look for metadata
 }
 
-func (w *walker) fail(kind error, name, text, fix string) error {
+func (w *walker) fail(kind *format.Kind, name, text, fix string) error {
 	return &Error{File: w.file.path, Tensor: name, Offset: -1, Kind: kind, Text: text, Fix: fix}
 }
 
@@ -145,10 +146,10 @@ func (w *walker) walk(name string, v any, depth int) error {
 	f := w.file
 	// Memory lets one dictionary stand in many places, so that the tree can be far larger than the file.
 	if f.budget -= 200 + 2*int64(len(name)); f.budget < 0 {
-		return w.fail(ErrLimit, name, errBudget.Error(), mendLimit)
+		return w.fail(ErrLimit, name, errBudget.Error(), fixLimit)
 	}
 	if depth > maxDepth {
-		return w.fail(ErrLimit, name, fmt.Sprintf("nested more than %d deep", maxDepth), mendLimit)
+		return w.fail(ErrLimit, name, fmt.Sprintf("nested more than %d deep", maxDepth), fixLimit)
 	}
 	join := func(key string) string {
 		if name == "" {
@@ -195,13 +196,13 @@ func (w *walker) tensor(name string, t *tensor) error {
 	case name == "":
 		name = "tensor" // torch.save of one tensor alone
 	case !utf8.ValidString(name):
-		return w.fail(ErrPickle, strings.ToValidUTF8(name, "?"), "its name is not UTF-8", mendSave)
+		return w.fail(ErrPickle, strings.ToValidUTF8(name, "?"), "its name is not UTF-8", fixSave)
 	}
 	if f.byName[name] != nil {
 		return w.fail(ErrDuplicate, name, "two paths with the same dots", "open one part of the file with Options.Root")
 	}
 	if len(name) > maxName {
-		return w.fail(ErrLimit, name, fmt.Sprintf("a name of more than %d bytes", maxName), mendLimit)
+		return w.fail(ErrLimit, name, fmt.Sprintf("a name of more than %d bytes", maxName), fixLimit)
 	}
 	bytes, ok := untrusted.Product(math.MaxInt64, int(t.elements), t.dtype.Size())
 	if w.bytes += int64(bytes); !ok || w.bytes < 0 || w.bytes > w.mostBytes {

@@ -116,8 +116,8 @@ func testFile(t *testing.T, g *golden) {
 		if !errors.As(err, &typed) || !typed.BadInput() {
 			t.Fatalf("want bad input of type *Error, got %T %v", err, err)
 		}
-		if typed.Reference() != g.Outputs.Reference {
-			t.Errorf("reference verdict: want %s, got %s (%v)", g.Outputs.Reference, typed.Reference(), err)
+		if Reference(typed) != g.Outputs.Reference {
+			t.Errorf("reference verdict: want %s, got %s (%v)", g.Outputs.Reference, Reference(typed), err)
 		}
 		t.Log(err)
 		return

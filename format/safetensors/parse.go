@@ -13,6 +13,9 @@ import (
 	"strings"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/ballast-ml/ballast/format"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Limits bounds what a file may ask for. A field that is 0 takes the value given here.
@@ -107,7 +110,7 @@ func (f *File) parse(r io.ReaderAt, o Options) error {
 	}
 	text := make([]byte, n)
 	if _, err := io.ReadFull(io.NewSectionReader(r, 8, n), text); err != nil {
-		return &Error{File: f.path, Field: "header", Offset: 8, Kind: ErrTruncated, Err: err, Fix: mendDownload}
+		return &Error{File: f.path, Field: "header", Offset: 8, Kind: ErrTruncated, Err: err, Fix: fixDownload}
 	}
 	if !utf8.Valid(text) {
 		at := 0
@@ -116,7 +119,7 @@ func (f *File) parse(r io.ReaderAt, o Options) error {
 				break
 			}
 		}
-		return &Error{File: f.path, Field: "header", Offset: 8 + int64(at), Kind: ErrUTF8, Fix: mendDownload}
+		return &Error{File: f.path, Field: "header", Offset: 8 + int64(at), Kind: ErrUTF8, Fix: fixDownload}
 	}
 	f.header, f.start = unsafe.String(unsafe.SliceData(text), len(text)), 8+n // text does not change any more
 	if err := f.parseHeader(o); err != nil {
@@ -127,15 +130,15 @@ func (f *File) parse(r io.ReaderAt, o Options) error {
 
 // headerLength reads N and checks it before anything is allocated for it.
 func (f *File) headerLength(r io.ReaderAt, o Options) (int64, error) {
-	fail := func(kind error, text, fix string) (int64, error) {
+	fail := func(kind *format.Kind, text, fix string) (int64, error) {
 		return 0, &Error{File: f.path, Field: "header length", Offset: 0, Kind: kind, Text: text, Fix: fix}
 	}
 	if f.size < 8 {
-		return fail(ErrHeaderTooSmall, fmt.Sprintf("%d bytes", f.size), mendDownload)
+		return fail(ErrHeaderTooSmall, fmt.Sprintf("%d bytes", f.size), fixDownload)
 	}
 	var first [8]byte
 	if _, err := r.ReadAt(first[:], 0); err != nil {
-		return 0, &Error{File: f.path, Field: "header length", Offset: 0, Kind: ErrTruncated, Err: err, Fix: mendDownload}
+		return 0, &Error{File: f.path, Field: "header length", Offset: 0, Kind: ErrTruncated, Err: err, Fix: fixDownload}
 	}
 	n := binary.LittleEndian.Uint64(first[:])
 	// The entries hold places in the header as 32-bit numbers.
@@ -144,7 +147,7 @@ func (f *File) headerLength(r io.ReaderAt, o Options) (int64, error) {
 			"this is not a safetensors file or it is damaged: get it again")
 	}
 	if int64(n) > f.size-8 {
-		return fail(ErrHeaderLength, fmt.Sprintf("%d bytes in a file of %d", n, f.size), mendDownload)
+		return fail(ErrHeaderLength, fmt.Sprintf("%d bytes in a file of %d", n, f.size), fixDownload)
 	}
 	return int64(n), nil
 }
@@ -167,7 +170,7 @@ func (f *File) parseHeader(o Options) error {
 	if typed := new(Error); err == nil || errors.As(err, &typed) {
 		return err
 	}
-	return &Error{File: f.path, Field: "header", Offset: 8 + int64(s.pos), Kind: ErrHeader, Text: err.Error(), Fix: mendDownload}
+	return &Error{File: f.path, Field: "header", Offset: 8 + int64(s.pos), Kind: ErrHeader, Text: err.Error(), Fix: fixDownload}
 }
 
 // member reads one member of the header: a tensor or the metadata.
@@ -176,11 +179,11 @@ func (f *File) member(s *scanner, key string, at int, o Options) error {
 		return f.metadata(s, at, o)
 	}
 	if _, twice := f.byName[key]; twice {
-		return &Error{File: f.path, Tensor: key, Field: "name", Offset: 8 + int64(at), Kind: ErrDuplicate, Fix: mendRewrite}
+		return &Error{File: f.path, Tensor: key, Field: "name", Offset: 8 + int64(at), Kind: ErrDuplicate, Fix: fixRewrite}
 	}
 	if len(f.entries) >= o.Limits.MaxTensors {
 		return &Error{File: f.path, Tensor: key, Field: "name", Offset: 8 + int64(at), Kind: ErrLimit,
-			Text: fmt.Sprintf("more than %d tensors", o.Limits.MaxTensors), Fix: mendLimit}
+			Text: fmt.Sprintf("more than %d tensors", o.Limits.MaxTensors), Fix: fixLimit}
 	}
 	e := entry{name: key, nameAt: int32(at)}
 	field := "entry"
@@ -191,7 +194,7 @@ func (f *File) member(s *scanner, key string, at int, o Options) error {
 		} else if errors.Is(err, errDims) {
 			kind = ErrLimit
 		}
-		return &Error{File: f.path, Tensor: key, Field: field, Offset: 8 + int64(s.pos), Kind: kind, Text: err.Error(), Fix: mendRewrite}
+		return &Error{File: f.path, Tensor: key, Field: field, Offset: 8 + int64(s.pos), Kind: kind, Text: err.Error(), Fix: fixRewrite}
 	}
 	f.byName[key] = int32(len(f.entries))
 	f.entries = append(f.entries, e)
@@ -224,7 +227,7 @@ func (f *File) entry(s *scanner, e *entry, field *string) error {
 			}
 			i := dtypeIndex(word)
 			if i < 0 {
-				return fmt.Errorf("unknown type %s", quote(word))
+				return fmt.Errorf("unknown type %s", printable.Quote(word))
 			}
 			e.dtype = uint8(i)
 		case "shape":
@@ -298,24 +301,24 @@ func (s *scanner) pair(begin, end *int64) error {
 
 // metadata reads the member __metadata__.
 func (f *File) metadata(s *scanner, at int, o Options) error {
-	fail := func(kind error, text, fix string) error {
+	fail := func(kind *format.Kind, text, fix string) error {
 		return &Error{File: f.path, Field: "__metadata__", Offset: 8 + int64(s.pos), Kind: kind, Text: text, Fix: fix}
 	}
 	if f.meta != nil {
 		s.pos = at
-		return fail(ErrDuplicate, "", mendRewrite)
+		return fail(ErrDuplicate, "", fixRewrite)
 	}
 	f.meta = map[string]string{}
 	err := s.object(func(key string, _ int) error {
 		if _, twice := f.meta[key]; twice {
-			return fail(ErrDuplicate, "key "+quote(key), mendRewrite)
+			return fail(ErrDuplicate, "key "+printable.Quote(key), fixRewrite)
 		}
 		if len(f.meta) >= o.Limits.MaxMetadata {
-			return fail(ErrLimit, fmt.Sprintf("more than %d entries", o.Limits.MaxMetadata), mendLimit)
+			return fail(ErrLimit, fmt.Sprintf("more than %d entries", o.Limits.MaxMetadata), fixLimit)
 		}
 		value, err := s.str()
 		if err != nil {
-			return fail(ErrHeader, fmt.Sprintf("key %s: %v", quote(key), err), "values must be strings: write the file again")
+			return fail(ErrHeader, fmt.Sprintf("key %s: %v", printable.Quote(key), err), "values must be strings: write the file again")
 		}
 		f.meta[key] = value
 		return nil
@@ -323,7 +326,7 @@ func (f *File) metadata(s *scanner, at int, o Options) error {
 	if typed := new(Error); err == nil || errors.As(err, &typed) {
 		return err
 	}
-	return fail(ErrHeader, err.Error(), mendRewrite)
+	return fail(ErrHeader, err.Error(), fixRewrite)
 }
 
 // checkLayout sorts the entries by their place and checks that they fill the data exactly.
@@ -350,7 +353,7 @@ func (f *File) checkLayout() error {
 	case at > have:
 		last := f.entries[len(f.entries)-1]
 		return &Error{File: f.path, Tensor: last.name, Field: "data_offsets", Offset: f.size, Kind: ErrTruncated,
-			Text: fmt.Sprintf("%d bytes of data, want %d", have, at), Fix: mendDownload}
+			Text: fmt.Sprintf("%d bytes of data, want %d", have, at), Fix: fixDownload}
 	case at < have:
 		return &Error{File: f.path, Field: "data", Offset: f.start + at, Kind: ErrTrailing,
 			Text: fmt.Sprintf("%d bytes", have-at), Fix: "do not trust the file: write it again from its tensors"}
@@ -360,14 +363,14 @@ func (f *File) checkLayout() error {
 
 // checkEntry checks the i-th tensor, which must begin at byte at of the data.
 func (f *File) checkEntry(e *entry, at int64, i int) error {
-	fail := func(field string, where int32, kind error, format string, args ...any) error {
+	fail := func(field string, where int32, kind *format.Kind, format string, args ...any) error {
 		return &Error{File: f.path, Tensor: e.name, Field: field, Offset: 8 + int64(where), Kind: kind,
-			Text: fmt.Sprintf(format, args...), Fix: mendRewrite}
+			Text: fmt.Sprintf(format, args...), Fix: fixRewrite}
 	}
 	switch {
 	case e.begin < at:
 		return fail("data_offsets", e.offsetsAt, ErrOverlap, "[%d, %d] begins inside tensor %s, which ends at %d",
-			e.begin, e.end, quote(f.entries[i-1].name), at)
+			e.begin, e.end, printable.Quote(f.entries[i-1].name), at)
 	case e.begin > at:
 		return fail("data_offsets", e.offsetsAt, ErrGap, "[%d, %d] should begin at %d", e.begin, e.end, at)
 	case e.end < e.begin:

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
+	"github.com/ballast-ml/ballast/format"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -96,14 +98,14 @@ func findIndex(path string) (string, error) {
 
 func readIndex(path string, o Options) (string, error) {
 	if stat, err := os.Stat(path); err == nil && stat.Size() > o.Limits.MaxIndex {
-		return "", &Error{File: path, Offset: -1, Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", o.Limits.MaxIndex), Fix: mendLimit}
+		return "", &Error{File: path, Offset: -1, Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", o.Limits.MaxIndex), Fix: fixLimit}
 	}
 	text, err := untrusted.ReadFile(path, o.Limits.MaxIndex)
 	if err != nil {
 		return "", fmt.Errorf("safetensors: %w", err)
 	}
 	if !utf8.Valid(text) {
-		return "", &Error{File: path, Offset: -1, Kind: ErrIndex, Text: "not UTF-8", Fix: mendDownload}
+		return "", &Error{File: path, Offset: -1, Kind: ErrIndex, Text: "not UTF-8", Fix: fixDownload}
 	}
 	return unsafe.String(unsafe.SliceData(text), len(text)), nil // text does not change any more
 }
@@ -116,7 +118,7 @@ func (m *Sharded) parseIndex(text string, o Options) (total int64, err error) {
 	seen := map[string]bool{}
 	err = s.object(func(key string, at int) error {
 		if seen[key] {
-			return m.fault(ErrDuplicate, "", "index", at, "key "+quote(key), mendRewrite)
+			return m.fault(ErrDuplicate, "", "index", at, "key "+printable.Quote(key), fixRewrite)
 		}
 		seen[key] = true
 		switch key {
@@ -136,13 +138,13 @@ func (m *Sharded) parseIndex(text string, o Options) (total int64, err error) {
 		err = errors.New("weight_map is missing")
 	}
 	if typed := new(Error); err != nil && !errors.As(err, &typed) {
-		err = m.fault(ErrIndex, "", "", s.pos, err.Error(), mendDownload)
+		err = m.fault(ErrIndex, "", "", s.pos, err.Error(), fixDownload)
 	}
 	return total, err
 }
 
 // fault makes an error at a byte of the index.
-func (m *Sharded) fault(kind error, tensor, field string, at int, text, fix string) error {
+func (m *Sharded) fault(kind *format.Kind, tensor, field string, at int, text, fix string) error {
 	return &Error{File: m.path, Tensor: tensor, Field: field, Offset: int64(at), Kind: kind, Text: text, Fix: fix}
 }
 
@@ -150,18 +152,18 @@ func (m *Sharded) weightMap(s *scanner, most int) error {
 	const field = "weight_map"
 	return s.object(func(tensor string, at int) error {
 		if _, twice := m.of[tensor]; twice {
-			return m.fault(ErrDuplicate, tensor, field, at, "", mendRewrite)
+			return m.fault(ErrDuplicate, tensor, field, at, "", fixRewrite)
 		}
 		if len(m.of) >= most {
-			return m.fault(ErrLimit, tensor, field, at, fmt.Sprintf("more than %d tensors", most), mendLimit)
+			return m.fault(ErrLimit, tensor, field, at, fmt.Sprintf("more than %d tensors", most), fixLimit)
 		}
 		shard, err := s.str()
 		if err != nil {
-			return m.fault(ErrIndex, tensor, field, s.pos, err.Error(), mendRewrite)
+			return m.fault(ErrIndex, tensor, field, s.pos, err.Error(), fixRewrite)
 		}
 		// Windows' separators and drive letters count everywhere: an index means the same on every machine.
 		if shard == "" || shard == "." || shard == ".." || strings.ContainsAny(shard, "/\\:\x00") {
-			return m.fault(ErrPath, tensor, field, at, "got "+quote(shard),
+			return m.fault(ErrPath, tensor, field, at, "got "+printable.Quote(shard),
 				"do not trust the model; an index may only name files of its own folder")
 		}
 		m.of[tensor] = shard
@@ -175,7 +177,7 @@ func (m *Sharded) totalSize(s *scanner) (total int64, err error) {
 	seen := map[string]bool{}
 	err = s.object(func(key string, at int) error {
 		if seen[key] {
-			return m.fault(ErrDuplicate, "", "metadata", at, "key "+quote(key), mendRewrite)
+			return m.fault(ErrDuplicate, "", "metadata", at, "key "+printable.Quote(key), fixRewrite)
 		}
 		seen[key] = true
 		s.space()
@@ -212,12 +214,12 @@ func (m *Sharded) openShards(o Options) error {
 			if out := new(untrusted.Error); errors.As(err, &out) {
 				kind = ErrPath
 			}
-			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: kind, Text: quote(base), Err: err,
+			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: kind, Text: printable.Quote(base), Err: err,
 				Fix: "put all shards beside the index"}
 		}
 		f, err := Open(path, o)
 		if err != nil {
-			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: ErrShard, Text: quote(base), Err: err, Fix: "get that shard again"}
+			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: ErrShard, Text: printable.Quote(base), Err: err, Fix: "get that shard again"}
 		}
 		m.shards[base] = f
 	}
@@ -231,7 +233,7 @@ func (m *Sharded) check(total int64) error {
 		info, ok := m.shards[m.of[tensor]].Info(tensor)
 		if !ok {
 			return &Error{File: m.path, Tensor: tensor, Field: "weight_map", Offset: -1, Kind: ErrMissing,
-				Text: fmt.Sprintf("shard %s lacks it", quote(m.of[tensor])), Fix: "get the shards and the index again, of one revision"}
+				Text: fmt.Sprintf("shard %s lacks it", printable.Quote(m.of[tensor])), Fix: "get the shards and the index again, of one revision"}
 		}
 		sum += info.End - info.Begin
 	}
@@ -248,7 +250,7 @@ func (m *Sharded) check(total int64) error {
 		}
 	}
 	if len(m.Unmapped) > 0 {
-		m.warn("weight_map", "%d tensors lie in a shard without standing in the index for it, the first is %s", len(m.Unmapped), quote(m.Unmapped[0]))
+		m.warn("weight_map", "%d tensors lie in a shard without standing in the index for it, the first is %s", len(m.Unmapped), printable.Quote(m.Unmapped[0]))
 	}
 	return nil
 }

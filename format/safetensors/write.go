@@ -15,6 +15,7 @@ import (
 	"unsafe"
 
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Tensor is what the writer takes: a name, a type, a shape and the bytes, row-major and little endian.
@@ -149,7 +150,7 @@ func (t *Tensor) writeData(w io.Writer) error {
 	r := io.Reader(bytes.NewReader(t.Data))
 	if t.Open != nil {
 		if r, err = t.Open(); err != nil {
-			return fmt.Errorf("safetensors: tensor %s: %w", quote(t.Name), err)
+			return fmt.Errorf("safetensors: tensor %s: %w", printable.Quote(t.Name), err)
 		}
 		if c, ok := r.(io.Closer); ok {
 			defer c.Close() //nolint:errcheck // it was only read
@@ -157,7 +158,7 @@ func (t *Tensor) writeData(w io.Writer) error {
 	}
 	n, err := io.Copy(w, io.LimitReader(r, size))
 	if err != nil {
-		return fmt.Errorf("safetensors: tensor %s: %w", quote(t.Name), err)
+		return fmt.Errorf("safetensors: tensor %s: %w", printable.Quote(t.Name), err)
 	}
 	if n < size {
 		return t.fail("data", fmt.Sprintf("the reader gave %d bytes, want %d", n, size), "give the right shape")
@@ -180,7 +181,7 @@ func encodeHeader(order []Tensor, metadata map[string]string) ([]byte, error) {
 		for i, key := range slices.Sorted(maps.Keys(metadata)) {
 			if !utf8.ValidString(key) || !utf8.ValidString(metadata[key]) {
 				return nil, &Error{Field: "__metadata__", Offset: -1, Kind: ErrTensor,
-					Text: fmt.Sprintf("key %s or its value is not UTF-8", quote(key)), Fix: "encode it as text"}
+					Text: fmt.Sprintf("key %s or its value is not UTF-8", printable.Quote(key)), Fix: "encode it as text"}
 			}
 			if i > 0 {
 				b = append(b, ',')

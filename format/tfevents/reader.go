@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/format"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
+// tfevents is the format as errors name it.
+var tfevents = format.Format{Name: "tfevents", Bytes: true}
+
 // Kinds of errors, for errors.Is.
 var (
-	ErrLengthChecksum  = errors.New("length checksum mismatch")
-	ErrPayloadChecksum = errors.New("payload checksum mismatch")
-	ErrTooLarge        = errors.New("record is larger than allowed")
-	ErrMessage         = errors.New("payload is not an event")
+	ErrLengthChecksum  = tfevents.Kind("length checksum mismatch")
+	ErrPayloadChecksum = tfevents.Kind("payload checksum mismatch")
+	ErrTooLarge        = tfevents.Kind("record is larger than allowed")
+	ErrMessage         = tfevents.Kind("payload is not an event")
 )
 
 // MaxRecord is the largest record that is read, in bytes.
@@ -28,33 +31,8 @@ const maxValues = 10_000
 // maxTags is how many tags are kept as one string each. A file has a few hundred; those beyond are read all the same.
 const maxTags = 10_000
 
-// Error says which record of a file cannot be read.
-type Error struct {
-	File   string // "" where the reader was given no name
-	Record int    // counted from 0
-	Offset int64  // byte where the record begins
-	Kind   error  // one of the Err values above
-	Text   string // what was found, with its values
-}
-
-// Error puts the parts into one line.
-func (e *Error) Error() string {
-	s := "tfevents: "
-	if e.File != "" {
-		s += printable.Line(e.File) + ": "
-	}
-	s += fmt.Sprintf("record %d: byte %d: %v", e.Record, e.Offset, e.Kind)
-	if e.Text != "" {
-		s += ": " + e.Text
-	}
-	return s + "; the file is damaged from here on: copy it again, what comes before is sound"
-}
-
-// Unwrap lets errors.Is see the kind.
-func (e *Error) Unwrap() error { return e.Kind }
-
-// BadInput tells that the file is at fault.
-func (e *Error) BadInput() bool { return true }
+// Error says which record of a file cannot be read: its Field is "record N", counted from 0, and its Offset where the record begins.
+type Error = format.Error
 
 // Record is a record as it stands in the file.
 type Record struct {
@@ -203,9 +181,12 @@ func (r *Reader) pause(err error) error {
 }
 
 // stop stops for good.
-func (r *Reader) stop(end End, kind error, text string) error {
+func (r *Reader) stop(end End, kind *format.Kind, text string) error {
 	r.end = end
-	r.err = &Error{File: r.Name, Record: r.record, Offset: r.offset, Kind: kind, Text: text}
+	r.err = &Error{
+		File: r.Name, Field: fmt.Sprintf("record %d", r.record), Offset: r.offset, Kind: kind, Text: text,
+		Fix: "the file is damaged from here on: copy it again, what comes before is sound",
+	}
 	return r.err
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/ballast-ml/ballast/format/safetensors"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -116,21 +117,21 @@ func (f *File) read(manifest io.Reader, size int64, open func(name string) (io.R
 		g := group{}
 		for _, path := range paths {
 			if !filepath.IsLocal(filepath.FromSlash(path)) {
-				return p.fail(ErrPath, "", "paths", cut(path), "paths must be relative and stay in the folder: do not trust the model")
+				return p.fail(ErrPath, "", "paths", printable.Quote(path), "paths must be relative and stay in the folder: do not trust the model")
 			}
 			if used[path] {
-				return p.fail(ErrDuplicate, "", "paths", cut(path), mendConvert)
+				return p.fail(ErrDuplicate, "", "paths", printable.Quote(path), fixConvert)
 			}
 			used[path] = true
 			source, size, err := open(path)
 			if err != nil {
-				kind, fix := ErrShard, mendDownload
+				kind, fix := ErrShard, fixDownload
 				if errors.Is(err, ErrLimit) {
 					kind = ErrLimit
 				} else if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
 					kind, fix = ErrPath, "it must be a file in the model's folder: do not trust the model"
 				}
-				return &Error{File: f.path, Field: "paths", Kind: kind, Text: cut(path), Err: err, Fix: fix}
+				return &Error{File: f.path, Field: "paths", Kind: kind, Text: printable.Quote(path), Err: err, Fix: fix}
 			}
 			f.paths = append(f.paths, filepath.Join(filepath.Dir(f.path), filepath.FromSlash(path)))
 			g.shards = append(g.shards, shard{source: source, at: g.size, size: size})
@@ -155,7 +156,7 @@ func (f *File) place(p *parser) error {
 			}
 		}
 		if size > g.size-w.at {
-			return p.fail(ErrSize, w.name, "shape", fmt.Sprintf("%s %v takes %d bytes from byte %d on, the shards of its group have %d", w.stored, w.shape, size, w.at, g.size), mendDownload)
+			return p.fail(ErrSize, w.name, "shape", fmt.Sprintf("%s %v takes %d bytes from byte %d on, the shards of its group have %d", w.stored, w.shape, size, w.at, g.size), fixDownload)
 		}
 		w.end = w.at + size
 		at[w.group] = w.end
@@ -164,7 +165,7 @@ func (f *File) place(p *parser) error {
 	}
 	for i, g := range f.groups {
 		if at[i] != g.size {
-			return p.fail(ErrSize, "", "weightsManifest", fmt.Sprintf("the weights of group %d take %d bytes, its shards have %d", i+1, at[i], g.size), mendDownload)
+			return p.fail(ErrSize, "", "weightsManifest", fmt.Sprintf("the weights of group %d take %d bytes, its shards have %d", i+1, at[i], g.size), fixDownload)
 		}
 	}
 	return nil
@@ -176,7 +177,7 @@ func (f *File) strings(g *group, w *weight) (int64, error) {
 	for range w.elements {
 		var length [4]byte
 		if at > g.size-4 {
-			return 0, &Error{File: f.path, Weight: w.name, Field: "shape", Kind: ErrSize, Text: "its texts reach beyond the shards", Fix: mendDownload}
+			return 0, &Error{File: f.path, Tensor: w.name, Field: "shape", Kind: ErrSize, Text: "its texts reach beyond the shards", Fix: fixDownload}
 		}
 		if err := f.fetch(w, g, length[:], at); err != nil {
 			return 0, err
@@ -231,7 +232,7 @@ func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
 		return f.missing(name)
 	}
 	if w.stored == "string" || w.stored == "complex64" {
-		return &Error{File: f.path, Weight: name, Field: "dtype", Kind: ErrDType, Text: w.stored + " has no values as float32", Fix: "read its bytes"}
+		return &Error{File: f.path, Tensor: name, Field: "dtype", Kind: ErrDType, Text: w.stored + " has no values as float32", Fix: "read its bytes"}
 	}
 	if err := f.inside(w, int64(at), int64(len(dst)), w.elements, "elements"); err != nil {
 		return err
@@ -245,7 +246,7 @@ func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
 			return err
 		}
 		if err := w.decode(dst[:n], raw[:n*size]); err != nil {
-			return &Error{File: f.path, Weight: name, Field: "dtype", Kind: ErrDType, Err: err}
+			return &Error{File: f.path, Tensor: name, Field: "dtype", Kind: ErrDType, Err: err}
 		}
 		at, dst = at+n, dst[n:]
 	}
@@ -287,7 +288,7 @@ func (f *File) ReadBytes(name string, at int64, dst []byte) error {
 
 func (f *File) inside(w *weight, at, n, have int64, what string) error {
 	if at < 0 || n > have || at > have-n {
-		return &Error{File: f.path, Weight: w.name, Kind: ErrRange, Text: fmt.Sprintf("%s %d to %d of %d", what, at, at+n, have)}
+		return &Error{File: f.path, Tensor: w.name, Kind: ErrRange, Text: fmt.Sprintf("%s %d to %d of %d", what, at, at+n, have)}
 	}
 	return nil
 }
@@ -305,12 +306,12 @@ func (f *File) fetch(w *weight, g *group, raw []byte, at int64) error {
 	})
 	for ; len(raw) > 0; i++ {
 		if i >= len(g.shards) || (!found && g.shards[i].at > at) {
-			return &Error{File: f.path, Weight: w.name, Kind: ErrShard, Text: fmt.Sprintf("byte %d of a group of %d", at, g.size), Fix: mendDownload}
+			return &Error{File: f.path, Tensor: w.name, Kind: ErrShard, Text: fmt.Sprintf("byte %d of a group of %d", at, g.size), Fix: fixDownload}
 		}
 		s := g.shards[i]
 		n := int(min(int64(len(raw)), s.at+s.size-at))
 		if got, err := s.source.ReadAt(raw[:n], at-s.at); got < n {
-			return &Error{File: f.path, Weight: w.name, Kind: ErrShard, Err: err, Fix: "the model was closed or has changed: open it again"}
+			return &Error{File: f.path, Tensor: w.name, Kind: ErrShard, Err: err, Fix: "the model was closed or has changed: open it again"}
 		}
 		raw, at = raw[n:], at+int64(n)
 	}
@@ -318,7 +319,7 @@ func (f *File) fetch(w *weight, g *group, raw []byte, at int64) error {
 }
 
 func (f *File) missing(name string) error {
-	return &Error{File: f.path, Weight: name, Kind: ErrNoTensor, Text: fmt.Sprintf("the model holds %d others", len(f.weights)), Fix: "see Names for what it holds"}
+	return &Error{File: f.path, Tensor: name, Kind: ErrNoTensor, Text: fmt.Sprintf("the model holds %d others", len(f.weights)), Fix: "see Names for what it holds"}
 }
 
 // Shards returns the paths of the files that hold the weights, in the order of the manifest.

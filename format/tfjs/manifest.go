@@ -10,6 +10,9 @@ import (
 	"math/bits"
 	"slices"
 	"strconv"
+
+	"github.com/ballast-ml/ballast/format"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // maxDims bounds the dimensions of a weight.
@@ -41,8 +44,8 @@ type parser struct {
 	groups  [][]string // paths
 }
 
-func (p *parser) fail(kind error, name, field, text, fix string) error {
-	return &Error{File: p.file.path, Weight: name, Field: field, Kind: kind, Text: text, Fix: fix}
+func (p *parser) fail(kind *format.Kind, name, field, text, fix string) error {
+	return &Error{File: p.file.path, Tensor: name, Field: field, Kind: kind, Text: text, Fix: fix}
 }
 
 // manifest reads model.json, or an array of groups alone.
@@ -65,7 +68,7 @@ func (p *parser) manifest(r io.Reader) error {
 		return p.fail(ErrManifest, "", "", "it is neither an object nor a list of groups", "name the model.json of a TensorFlow.js model")
 	}
 	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // json.Decoder returns io.EOF itself
-		return p.fail(ErrManifest, "", "", "text after its end", mendDownload)
+		return p.fail(ErrManifest, "", "", "text after its end", fixDownload)
 	}
 	return nil
 }
@@ -75,7 +78,7 @@ func (p *parser) json(field string, err error) error {
 	if typed := new(Error); errors.As(err, &typed) {
 		return err
 	}
-	return &Error{File: p.file.path, Field: field, Kind: ErrManifest, Err: err, Fix: mendDownload}
+	return &Error{File: p.file.path, Field: field, Kind: ErrManifest, Err: err, Fix: fixDownload}
 }
 
 func (p *parser) object(d *json.Decoder) error {
@@ -88,11 +91,11 @@ func (p *parser) object(d *json.Decoder) error {
 		}
 		key, _ := token.(string)
 		if keys[key] {
-			return p.fail(ErrDuplicate, "", cut(key), "", mendDownload)
+			return p.fail(ErrDuplicate, "", printable.Quote(key), "", fixDownload)
 		}
 		keys[key] = true
 		if len(keys) > 1000 {
-			return p.fail(ErrLimit, "", "", "more than 1000 keys", mendDownload)
+			return p.fail(ErrLimit, "", "", "more than 1000 keys", fixDownload)
 		}
 		if key == "weightsManifest" {
 			found = true
@@ -141,7 +144,7 @@ func (p *parser) open(d *json.Decoder, delim json.Delim, field string) error {
 		return p.json(field, err)
 	}
 	if token != delim {
-		return p.fail(ErrManifest, "", field, fmt.Sprintf("want %q, got %v", delim.String(), token), mendConvert)
+		return p.fail(ErrManifest, "", field, fmt.Sprintf("want %q, got %v", delim.String(), token), fixConvert)
 	}
 	return nil
 }
@@ -175,7 +178,7 @@ func (p *parser) group(d *json.Decoder) error {
 		}
 		key, _ := token.(string)
 		if had[key] && (key == "paths" || key == "weights") {
-			return p.fail(ErrDuplicate, "", cut(key), "", mendDownload)
+			return p.fail(ErrDuplicate, "", printable.Quote(key), "", fixDownload)
 		}
 		switch key {
 		case "paths":
@@ -190,7 +193,7 @@ func (p *parser) group(d *json.Decoder) error {
 				}
 				path, ok := token.(string)
 				if !ok {
-					return p.fail(ErrManifest, "", key, fmt.Sprintf("want text, got %v", token), mendConvert)
+					return p.fail(ErrManifest, "", key, fmt.Sprintf("want text, got %v", token), fixConvert)
 				}
 				paths = append(paths, path)
 				return p.charge(200 + int64(len(path)))
@@ -213,7 +216,7 @@ func (p *parser) group(d *json.Decoder) error {
 		return p.json(field, err)
 	}
 	if !had["paths"] || !had["weights"] {
-		return p.fail(ErrManifest, "", field, fmt.Sprintf("group %d lacks paths or weights", index+1), mendConvert)
+		return p.fail(ErrManifest, "", field, fmt.Sprintf("group %d lacks paths or weights", index+1), fixConvert)
 	}
 	p.groups = append(p.groups, paths)
 	return p.charge(100)
@@ -222,7 +225,7 @@ func (p *parser) group(d *json.Decoder) error {
 // charge counts bytes that stay allocated.
 func (p *parser) charge(n int64) error {
 	if p.budget -= n; p.budget < 0 {
-		return p.fail(ErrLimit, "", "weightsManifest", "it asks for more memory than a file of this size may", mendDownload)
+		return p.fail(ErrLimit, "", "weightsManifest", "it asks for more memory than a file of this size may", fixDownload)
 	}
 	return nil
 }
@@ -241,7 +244,7 @@ func members(raw json.RawMessage, each func(key string, value json.RawMessage) e
 		}
 		key, _ := token.(string)
 		if slices.Contains(seen, key) {
-			return fmt.Errorf("key %s occurs twice", cut(key))
+			return fmt.Errorf("key %s occurs twice", printable.Quote(key))
 		}
 		if seen = append(seen, key); len(seen) > 50 {
 			return errors.New("more than 50 keys")
@@ -279,26 +282,26 @@ func (p *parser) weight(d *json.Decoder, group int) error {
 		return nil
 	})
 	if err != nil {
-		return &Error{File: p.file.path, Weight: w.name, Field: "weights", Kind: ErrManifest, Err: err, Fix: mendConvert}
+		return &Error{File: p.file.path, Tensor: w.name, Field: "weights", Kind: ErrManifest, Err: err, Fix: fixConvert}
 	}
 	size, known := sizes[w.dtype]
 	switch {
 	case w.name == "" || !haveShape || w.dtype == "":
-		return p.fail(ErrManifest, w.name, "weights", "want name, shape and dtype, one is missing", mendConvert)
+		return p.fail(ErrManifest, w.name, "weights", "want name, shape and dtype, one is missing", fixConvert)
 	case p.seen[w.name]:
-		return p.fail(ErrDuplicate, w.name, "", "", mendConvert)
+		return p.fail(ErrDuplicate, w.name, "", "", fixConvert)
 	case !known:
-		return p.fail(ErrManifest, w.name, "dtype", "unknown type "+cut(w.dtype), mendConvert)
+		return p.fail(ErrManifest, w.name, "dtype", "unknown type "+printable.Quote(w.dtype), fixConvert)
 	case len(quantisation) > 0 && string(quantisation) != "null":
 		if err := w.readQuantisation(quantisation); err != nil {
-			return &Error{File: p.file.path, Weight: w.name, Field: "quantization", Kind: ErrManifest, Err: err, Fix: mendConvert}
+			return &Error{File: p.file.path, Tensor: w.name, Field: "quantization", Kind: ErrManifest, Err: err, Fix: fixConvert}
 		}
 		size = sizes[w.stored]
 	default:
 		w.stored = w.dtype
 	}
 	if high, low := bits.Mul64(uint64(w.elements), uint64(size)); high != 0 || low > math.MaxInt64 {
-		return p.fail(ErrManifest, w.name, "shape", fmt.Sprintf("%v has more than 2^63 bytes", w.shape), mendConvert)
+		return p.fail(ErrManifest, w.name, "shape", fmt.Sprintf("%v has more than 2^63 bytes", w.shape), fixConvert)
 	}
 	w.end = w.elements * size // the place comes later
 	p.seen[w.name] = true
@@ -358,7 +361,7 @@ func (w *weight) readQuantisation(raw json.RawMessage) error {
 	case w.stored == "float16" && w.dtype == "float32":
 		return nil
 	case w.stored != "uint8" && w.stored != "uint16":
-		return fmt.Errorf("type %s, want uint8 or uint16, or float16 for float32", cut(w.stored))
+		return fmt.Errorf("type %s, want uint8 or uint16, or float16 for float32", printable.Quote(w.stored))
 	case !haveScale || !haveMin:
 		return errors.New("want scale and min, one is missing")
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/format/pytorch"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/internal/zipread"
 )
@@ -89,7 +90,7 @@ func (f *npzFile) ReadBytes(name string, at int64, dst []byte) error {
 }
 
 func (f *npzFile) missing(name string) error {
-	return &npy.Error{File: f.path, Field: zipread.Cut(name), Offset: -1, Kind: npy.ErrRange, Text: fmt.Sprintf("no such array, the archive holds %d others", len(f.names))}
+	return &npy.Error{File: f.path, Field: printable.Quote(name), Offset: -1, Kind: npy.ErrRange, Text: fmt.Sprintf("no such array, the archive holds %d others", len(f.names))}
 }
 
 // npyFile is one NumPy array, as a tensor of the name "array".
@@ -141,7 +142,7 @@ func (f *npyFile) ReadBytes(name string, at int64, dst []byte) error {
 }
 
 func (f *npyFile) missing(name string) error {
-	return &npy.Error{File: f.path, Field: zipread.Cut(name), Offset: -1, Kind: npy.ErrRange, Text: "an .npy file holds one array", Fix: "ask for " + arrayName}
+	return &npy.Error{File: f.path, Field: printable.Quote(name), Offset: -1, Kind: npy.ErrRange, Text: "an .npy file holds one array", Fix: "ask for " + arrayName}
 }
 
 func arrayInfo(name string, a *npy.Array) (Info, bool) {

@@ -84,7 +84,7 @@ func (f *onnxFile) find(name string) (*onnx.Tensor, error) {
 	if t, ok := f.tensors[name]; ok {
 		return t, nil
 	}
-	return nil, &onnx.Error{File: f.Path(), Where: fmt.Sprintf("tensor %q", name), Kind: onnx.ErrNoTensor, Fix: "take a name that the file lists"}
+	return nil, &onnx.Error{File: f.Path(), Field: fmt.Sprintf("tensor %q", name), Kind: onnx.ErrNoTensor, Fix: "take a name that the file lists"}
 }
 
 func (f *onnxFile) ReadFloat32s(name string, at int, dst []float32) error {

@@ -22,8 +22,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/ballast-ml/ballast/format"
 	"github.com/ballast-ml/ballast/format/pytorch"
-	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
@@ -78,27 +78,14 @@ type File interface {
 	Close() error
 }
 
+// models names no format: it stands for files as a whole.
+var models = format.Format{Name: "weights"}
+
 // ErrKind is the error for a file of no kind that is known.
-var ErrKind = errors.New("no model file that is known")
+var ErrKind = models.Kind("no model file that is known")
 
-// Error says what is wrong with a file as a whole. Errors within a format are of that format's type.
-type Error struct {
-	File string
-	Kind error
-	Text string
-	Fix  string
-}
-
-// Error puts the parts into one line.
-func (e *Error) Error() string {
-	return fmt.Sprintf("weights: %s: %v: %s; %s", printable.Line(e.File), e.Kind, printable.Line(e.Text), e.Fix)
-}
-
-// Unwrap lets errors.Is see the kind.
-func (e *Error) Unwrap() error { return e.Kind }
-
-// BadInput tells whether the file is at fault, not the caller.
-func (e *Error) BadInput() bool { return true }
+// Error says what is wrong with a file, where, and what to do about it. It is the type of the errors within each format, too.
+type Error = format.Error
 
 // How many tensors and entries of metadata a file may have. An entry takes a few times its bytes in a file while a model is looked at,
 // so files of nothing but small entries are refused.

@@ -54,9 +54,9 @@ func (e *Error) Error() string {
 func (e *Error) BadInput() bool { return true }
 
 const (
-	mendKind = "name the tokenizer.json of a BERT-like model"
-	mendFile = "the file is damaged: get it again"
-	maxFile  = 64 << 20
+	fixKind = "name the tokenizer.json of a BERT-like model"
+	fixFile = "the file is damaged: get it again"
+	maxFile = 64 << 20
 )
 
 // The most values in a tokenizer.json of any size, and then one for so many bytes: a token and its number take 12 bytes or more, and
@@ -71,15 +71,6 @@ const maxLongest = 1000
 
 // maxTokens bounds the special tokens: there are a hundred or so. Each text is searched for each of them.
 const maxTokens = 10_000
-
-// cut shows text from a file, shortened to a length that fits a message.
-func cut(text string) string {
-	const most = 100
-	if len(text) <= most {
-		return fmt.Sprintf("%q", text)
-	}
-	return fmt.Sprintf("%q... (%d bytes)", strings.ToValidUTF8(text[:most], "?"), len(text))
-}
 
 // Tokenizer is a WordPiece tokenizer. Its methods may be called from several goroutines at once.
 type Tokenizer struct {
@@ -170,20 +161,20 @@ func Open(path string) (*Tokenizer, error) {
 // Parse reads the text of a tokenizer.json.
 func Parse(data []byte) (*Tokenizer, error) {
 	if len(data) > maxFile {
-		return nil, &Error{Text: fmt.Sprintf("%d bytes, at most %d are read", len(data), maxFile), Fix: mendKind}
+		return nil, &Error{Text: fmt.Sprintf("%d bytes, at most %d are read", len(data), maxFile), Fix: fixKind}
 	}
 	if err := untrusted.CheckJSON("tokenizer.json", data, max(fewValues, len(data)/bytesPerValue)); err != nil {
-		return nil, &Error{Text: err.Error(), Fix: mendFile}
+		return nil, &Error{Text: err.Error(), Fix: fixFile}
 	}
 	var f file
 	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, &Error{Text: untrusted.JSONError(err).Error(), Fix: mendFile}
+		return nil, &Error{Text: untrusted.JSONError(err).Error(), Fix: fixFile}
 	}
 	for _, kind := range []struct{ field, got, want string }{
 		{"model.type", f.Model.Type, "WordPiece"}, {"normalizer.type", f.Normalizer.Type, "BertNormalizer"}, {"pre_tokenizer.type", f.Pre.Type, "BertPreTokenizer"},
 	} {
 		if kind.got != kind.want {
-			return nil, &Error{Field: kind.field, Text: fmt.Sprintf("%s, only %q is read", cut(kind.got), kind.want), Fix: mendKind}
+			return nil, &Error{Field: kind.field, Text: fmt.Sprintf("%s, only %q is read", printable.Quote(kind.got), kind.want), Fix: fixKind}
 		}
 	}
 	t := &Tokenizer{vocabulary: f.Model.Vocabulary, prefix: "##", longest: 100}
@@ -210,28 +201,28 @@ func Parse(data []byte) (*Tokenizer, error) {
 // complete looks up the special tokens and checks the numbers.
 func (t *Tokenizer) complete(f *file) error {
 	if n := max(len(f.Added), len(f.Post.Single), len(f.Post.Tokens)); n > maxTokens {
-		return &Error{Text: fmt.Sprintf("%d special tokens, at most %d are read", n, maxTokens), Fix: mendKind}
+		return &Error{Text: fmt.Sprintf("%d special tokens, at most %d are read", n, maxTokens), Fix: fixKind}
 	}
 	most := 4 * (len(t.vocabulary) + len(f.Added) + 1) // numbers may have gaps, but not without end
 	if t.longest > maxLongest {
-		return &Error{Field: "model.max_input_chars_per_word", Text: fmt.Sprintf("%d, at most %d are read", t.longest, maxLongest), Fix: mendKind}
+		return &Error{Field: "model.max_input_chars_per_word", Text: fmt.Sprintf("%d, at most %d are read", t.longest, maxLongest), Fix: fixKind}
 	}
 	for word, id := range t.vocabulary {
 		t.widest = max(t.widest, len(word))
 		if id < 0 || id > most {
-			return &Error{Field: "model.vocab", Text: fmt.Sprintf("%s has number %d", cut(word), id), Fix: mendFile}
+			return &Error{Field: "model.vocab", Text: fmt.Sprintf("%s has number %d", printable.Quote(word), id), Fix: fixFile}
 		}
 	}
 	var ok bool
 	if t.unknown, ok = t.vocabulary[f.Model.Unknown]; !ok {
-		return &Error{Field: "model.unk_token", Text: fmt.Sprintf("%s is not in the vocabulary", cut(f.Model.Unknown)), Fix: mendFile}
+		return &Error{Field: "model.unk_token", Text: fmt.Sprintf("%s is not in the vocabulary", printable.Quote(f.Model.Unknown)), Fix: fixFile}
 	}
 	for i, a := range f.Added {
 		switch {
 		case a.Content == "" || a.ID < 0 || a.ID > most:
-			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%s has number %d", cut(a.Content), a.ID), Fix: mendFile}
+			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%s has number %d", printable.Quote(a.Content), a.ID), Fix: fixFile}
 		case a.Normalized || a.Single || a.Left || a.Right:
-			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%s is to be found in a way that is not known here", cut(a.Content)), Fix: mendKind}
+			return &Error{Field: fmt.Sprintf("added_tokens.%d", i), Text: fmt.Sprintf("%s is to be found in a way that is not known here", printable.Quote(a.Content)), Fix: fixKind}
 		}
 		t.special = append(t.special, special{a.Content, a.ID})
 	}
@@ -249,7 +240,7 @@ func (t *Tokenizer) complete(f *file) error {
 			var text string
 			var id int
 			if err := json.Unmarshal(end.pair, &[]any{&text, &id}); err != nil || id < 0 || id > most {
-				return &Error{Field: end.field, Text: fmt.Sprintf("it is %s, want a token and its number", cut(string(end.pair))), Fix: mendFile}
+				return &Error{Field: end.field, Text: fmt.Sprintf("it is %s, want a token and its number", printable.Quote(string(end.pair))), Fix: fixFile}
 			}
 			*end.to = []int{id}
 		}
@@ -257,7 +248,7 @@ func (t *Tokenizer) complete(f *file) error {
 	case "":
 		return nil
 	}
-	return &Error{Field: "post_processor.type", Text: fmt.Sprintf("%s, only TemplateProcessing and BertProcessing are read", cut(f.Post.Type)), Fix: mendKind}
+	return &Error{Field: "post_processor.type", Text: fmt.Sprintf("%s, only TemplateProcessing and BertProcessing are read", printable.Quote(f.Post.Type)), Fix: fixKind}
 }
 
 // template reads what stands before and after a single text.
@@ -271,7 +262,7 @@ func (t *Tokenizer) template(f *file) error {
 		case p.Special != nil:
 			token, ok := f.Post.Tokens[p.Special.ID]
 			if !ok {
-				return &Error{Field: field, Text: fmt.Sprintf("%s is not among special_tokens", cut(p.Special.ID)), Fix: mendFile}
+				return &Error{Field: field, Text: fmt.Sprintf("%s is not among special_tokens", printable.Quote(p.Special.ID)), Fix: fixFile}
 			}
 			if seen {
 				t.after = append(t.after, token.IDs...)
@@ -279,16 +270,16 @@ func (t *Tokenizer) template(f *file) error {
 				t.before = append(t.before, token.IDs...)
 			}
 		default:
-			return &Error{Field: field, Text: "want one sequence with special tokens around it", Fix: mendFile}
+			return &Error{Field: field, Text: "want one sequence with special tokens around it", Fix: fixFile}
 		}
 	}
 	for _, id := range slices.Concat(t.before, t.after) {
 		if id < 0 || id > 4*(len(t.vocabulary)+len(f.Added)+1) {
-			return &Error{Field: "post_processor.special_tokens", Text: fmt.Sprintf("number %d", id), Fix: mendFile}
+			return &Error{Field: "post_processor.special_tokens", Text: fmt.Sprintf("number %d", id), Fix: fixFile}
 		}
 	}
 	if !seen {
-		return &Error{Field: "post_processor.single", Text: "no sequence in it", Fix: mendFile}
+		return &Error{Field: "post_processor.single", Text: "no sequence in it", Fix: fixFile}
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ var levels = []level{
 	{"internal/...", 0},
 	{"fault", 0},
 	{"format/...", 0},
+	{"format", 0},
 	{"metric", 0},
 	{"report", 0},
 	{"engine/...", 1},

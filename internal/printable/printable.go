@@ -132,3 +132,22 @@ func incomplete(text []byte) int {
 	}
 	return 0
 }
+
+// longest is how many bytes of a name go into a message.
+const longest = 100
+
+// Quote is a name in quotation marks, as %q writes it, with its length where it is cut.
+func Quote(name string) string {
+	if len(name) <= longest {
+		return fmt.Sprintf("%q", name)
+	}
+	return fmt.Sprintf("%q... (%d bytes)", strings.ToValidUTF8(name[:longest], "?"), len(name))
+}
+
+// Short is a name as it may stand in a path, escaped as Line does and cut where it is long.
+func Short(name string) string {
+	if len(name) <= longest {
+		return Line(name)
+	}
+	return Line(strings.ToValidUTF8(name[:longest], "?")) + "..."
+}

@@ -43,7 +43,7 @@ type Error struct {
 func (e *Error) Error() string {
 	var parts []string
 	if e.Entry != "" {
-		parts = append(parts, Cut(e.Entry))
+		parts = append(parts, printable.Quote(e.Entry))
 	}
 	parts = append(parts, e.Kind.Error())
 	if e.Text != "" {
@@ -65,24 +65,6 @@ func (e *Error) Unwrap() []error {
 
 // BadInput reports that the file is at fault.
 func (e *Error) BadInput() bool { return true }
-
-// Cut quotes a name, at most 100 bytes of it.
-func Cut(name string) string {
-	const most = 100
-	if len(name) <= most {
-		return fmt.Sprintf("%q", name)
-	}
-	return fmt.Sprintf("%q... (%d bytes)", strings.ToValidUTF8(name[:most], "?"), len(name))
-}
-
-// Show is a name as it may stand in a path, escaped and cut where it is long.
-func Show(name string) string {
-	const most = 100
-	if len(name) > most {
-		return printable.Line(strings.ToValidUTF8(name[:most], "?")) + "..."
-	}
-	return printable.Line(name)
-}
 
 // How entries are packed.
 const (
@@ -452,7 +434,7 @@ func (a *Archive) apart(end int64) error {
 	for i, e := range byPlace {
 		next, what := end, "the list of entries"
 		if i+1 < len(byPlace) {
-			next, what = byPlace[i+1].header, Cut(byPlace[i+1].Name)
+			next, what = byPlace[i+1].header, printable.Quote(byPlace[i+1].Name)
 		}
 		if e.begin+e.Packed > next {
 			return &Error{Entry: e.Name, Kind: ErrForm, Text: "it shares bytes with " + what}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ballast-ml/ballast/internal/memory"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // state is what is known of an entry that is used.
@@ -228,7 +229,7 @@ func (a *Archive) open(e *Entry) error {
 
 // hold reads the entry into memory and lets others go. The state is locked.
 func (e *Entry) hold(s *state) ([]byte, error) {
-	if err := memory.Need("entry "+Cut(e.Name)+" as a whole, which is not read in its order,", e.Size); err != nil {
+	if err := memory.Need("entry "+printable.Quote(e.Name)+" as a whole, which is not read in its order,", e.Size); err != nil {
 		return nil, err
 	}
 	e.archive.makeRoom(e)

@@ -45,7 +45,7 @@ func goldenTensorFile(t golden.T, c *golden.Case) {
 		if !errors.As(err, &typed) {
 			t.Errorf("the error has no type: %v", err)
 		} else {
-			reference = typed.Reference()
+			reference = safetensors.Reference(typed)
 		}
 	}
 	c.GotJSON("expect", verdict)
