@@ -115,7 +115,7 @@ func (f *Forward) Close() { f.exec.Finalize() }
 
 // Declare creates in the store every variable the network needs and does not find there, with the first value of the
 // store's seed. It builds the graph of one example, behind the preprocessing, which has no variables, and runs nothing. A network that
-// takes more than the memory's limit is a *memory.Error before any variable is made.
+// takes more than the memory's limit is a *fault.Exhausted before any variable is made.
 func (b *Bundle) Declare(backend compute.Backend) error {
 	if len(b.Variables()) == 0 && !param.HasSource(b.Store) {
 		counted := model.NewStore()

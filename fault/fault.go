@@ -1,12 +1,23 @@
-// Package fault says what kind of failure an error is, so that the command can turn it into an exit code.
+// Package fault says what kind of failure an error is: a bad input, a wrong use, a claim that is not met, a resource that ran out. The
+// command turns the kinds into exit codes; a Go program matches them with errors.As, or asks IsInput and IsExhausted.
 //
-// An error of another package counts as bad input when it has a method BadInput() bool that returns true; format packages
-// define their own. It counts as a resource that ran out when it has a method Exhausted() bool that returns true, as those of
-// internal/memory have.
+//	kind       type                           what it has                  exit code
+//	usage      *Usage                         the text                     2
+//	input      *Input, *format.Error, others  file, place in it, fix       3
+//	claim      *Unmet                         what was not met             4
+//	resource   *Exhausted, others             the text                     5
+//
+// An error of another package counts as bad input when it has a method BadInput() bool that returns true, as those of the formats
+// have (format.Error); wrong input for a method is mostly an *Input. It counts as a resource that ran out when it has a method
+// Exhausted() bool that returns true. What the operating system says, such as fs.ErrNotExist, stays in the tree of an error.
+//
+// An error of several causes may be of several kinds. Ask for the resource first: what else went wrong may be its doing.
 package fault
 
 import (
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/ballast-ml/ballast/internal/printable"
 )
@@ -57,7 +68,7 @@ type Unmet struct{ What []string }
 
 func (e *Unmet) Error() string { return "not met: " + strings.Join(e.What, "; ") }
 
-// Exhausted is a resource that ran out: memory, disk, a limit on file sizes. The command exits with code 5.
+// Exhausted is a resource that ran out, or would: memory, disk, a limit on file sizes. The command exits with code 5.
 type Exhausted struct{ Err error }
 
 func (e *Exhausted) Error() string { return e.Err.Error() }
@@ -67,3 +78,45 @@ func (e *Exhausted) Unwrap() error { return e.Err }
 
 // Exhausted reports that this is one.
 func (e *Exhausted) Exhausted() bool { return true }
+
+// IsInput reports whether a file or another input is at fault: whether some error of err's tree has a method BadInput that returns true.
+// errors.As would end at the first error with the method, which may say false where one beside it says true.
+func IsInput(err error) bool {
+	return some(err, func(e error) bool {
+		bad, ok := e.(interface{ BadInput() bool })
+		return ok && bad.BadInput()
+	})
+}
+
+// ranOut is what the system says when a resource ran out.
+var ranOut = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE}
+
+// IsExhausted reports whether a resource ran out: whether some error of err's tree says so itself, by its method Exhausted, or is the
+// system's for a disk, quota, file size, memory or number of open files.
+func IsExhausted(err error) bool {
+	return some(err, func(e error) bool {
+		if out, ok := e.(interface{ Exhausted() bool }); ok && out.Exhausted() {
+			return true
+		}
+		number, ok := e.(syscall.Errno) //nolint:errorlint // some has unwrapped it
+		return ok && slices.Contains(ranOut, number)
+	})
+}
+
+// some reports whether an error of the whole tree, those joined and those wrapped, is of a kind.
+func some(err error, is func(error) bool) bool {
+	if err == nil {
+		return false
+	}
+	if is(err) {
+		return true
+	}
+
+	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+	case interface{ Unwrap() error }:
+		return some(e.Unwrap(), is)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(inner error) bool { return some(inner, is) })
+	}
+	return false
+}

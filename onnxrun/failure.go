@@ -8,7 +8,6 @@ import (
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/onnx"
-	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
@@ -69,7 +68,7 @@ func (g *Graph) failure(at *onnx.Node, err error) error {
 		where = at.String()
 	}
 	var stopped *stopped
-	var short *memory.Error
+	var short *fault.Exhausted
 	switch {
 	case errors.As(err, &stopped):
 		return stopped.err

@@ -20,8 +20,8 @@ import (
 
 // Run computes the outputs for inputs by name. Types and ranks must be those of the model.
 //
-// What is wrong with the model, or with the inputs for it, is bad input and names the node; a *memory.Error says that the values
-// the model holds at once exceed the memory limit. Loops are unrolled while the program is built, and refused beyond 2^18
+// What is wrong with the model, or with the inputs for it, is bad input and names the node; a *fault.Exhausted says that the
+// values the model holds at once exceed the memory limit. Loops are unrolled while the program is built, and refused beyond 2^18
 // rounds; so are programs of more than 2^16 nodes, and values that grow far beyond what inputs and weights give.
 func (g *Graph) Run(e compute.Backend, inputs map[string]*tensors.Tensor) (map[string]*tensors.Tensor, error) {
 	return g.RunContext(context.Background(), e, inputs)

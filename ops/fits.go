@@ -8,7 +8,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
-// Fits returns an error if what one operation of a graph gives is larger than the memory's limit (a *memory.Error) or than any array
+// Fits returns an error if what one operation of a graph gives is larger than the memory's limit (a *fault.Exhausted) or than any array
 // (an *untrusted.Error): the engines allocate without asking, and end the process where they cannot. It is for the end of a
 // function that builds a graph of sizes that a stranger chose.
 func Fits(g *graph.Graph) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -106,7 +105,7 @@ func codeOf(err error) int {
 		return exitUsage
 	case errors.As(err, &unmet):
 		return exitUnmet
-	case some(err, func(e error) bool { bad, ok := e.(interface{ BadInput() bool }); return ok && bad.BadInput() }):
+	case fault.IsInput(err):
 		return exitBadInput
 	case errors.Is(err, fs.ErrNotExist): // what was named is not there
 		return exitBadInput
@@ -114,46 +113,12 @@ func codeOf(err error) int {
 	return exitFailed
 }
 
-// some reports whether an error of the whole tree, those joined and those wrapped, is of a kind. errors.As ends at the first that has
-// the type, which may be another's that is not of the kind.
-func some(err error, is func(error) bool) bool {
-	if err == nil {
-		return false
-	}
-	if is(err) {
-		return true
-	}
-	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
-	case interface{ Unwrap() error }:
-		return some(e.Unwrap(), is)
-	case interface{ Unwrap() []error }:
-		for _, inner := range e.Unwrap() {
-			if some(inner, is) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // sameFault reports whether a verb returned the error that standard output has kept.
-func sameFault(err, outErr error) bool {
-	kept := errors.Unwrap(outErr)
-	return some(err, func(e error) bool { return e == kept }) //nolint:errorlint // the very same one
-}
+func sameFault(err, outErr error) bool { return errors.Is(err, errors.Unwrap(outErr)) }
 
-// ranOut is what the system says when a resource ran out.
-var ranOut = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE}
-
-// exhausted reports whether a resource ran out: what says so itself, and what the system says.
+// exhausted reports whether a resource ran out, also where XLA says so, in words alone: RESOURCE_EXHAUSTED.
 func exhausted(err error) bool {
-	return some(err, func(e error) bool {
-		if out, ok := e.(interface{ Exhausted() bool }); ok && out.Exhausted() {
-			return true
-		}
-		number, ok := e.(syscall.Errno) //nolint:errorlint // some has unwrapped it
-		return ok && slices.Contains(ranOut, number)
-	}) || strings.Contains(err.Error(), "PJRT error (code=8)") // RESOURCE_EXHAUSTED, which XLA says in words alone
+	return fault.IsExhausted(err) || strings.Contains(err.Error(), "PJRT error (code=8)")
 }
 
 // isCobraUsage reports the one kind of usage error that cobra builds itself and does not type.

@@ -147,7 +147,7 @@ func (a *Array) Fortran() bool { return a.fortran }
 
 // Float32s returns all values by rows (C order). float32 in C order and the machine's byte order is not copied where the file
 // is mapped: then the slice is a view, see Open. Other types are converted; bool is 0 or 1, float64 is rounded. Copies above the
-// memory limit are a *memory.Error: read such arrays in stretches.
+// memory limit are a *fault.Exhausted: read such arrays in stretches.
 func (a *Array) Float32s() ([]float32, error) { return all(a, Float32, a.ReadFloat32s) }
 
 // Float64s is Float32s for float64; integers beyond 2^53 are rounded.

@@ -14,7 +14,7 @@
 // compared when its values are read, and that of every entry by [Archive.Verify]; entries that share bytes are refused.
 //
 // Methods that return a whole array (Float32s and its kin) and arrays in Fortran order in a compressed entry take memory for all of it,
-// and are a *memory.Error above the limit of the process; ReadFloat32s and its kin take little.
+// and are a *fault.Exhausted above the limit of the process; ReadFloat32s and its kin take little.
 //
 // Nothing is allocated because of a number in a file. Errors are of type [*Error] and name the file, the field, the byte and
 // the fix; errors.Is tells the kind.

@@ -172,7 +172,7 @@ func (f *File) Info(name string) (info Info, ok bool) {
 	return Info{Name: name, DType: t.dtype, Shape: slices.Clone(t.shape), Elements: int(t.elements), Storage: t.storage.key}, true
 }
 
-// Float32s returns a tensor's values in row-major order, always a copy. One above the memory limit is a *memory.Error: read it in
+// Float32s returns a tensor's values in row-major order, always a copy. One above the memory limit is a *fault.Exhausted: read it in
 // stretches.
 func (f *File) Float32s(name string) ([]float32, error) {
 	info, ok := f.Info(name)

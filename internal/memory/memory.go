@@ -7,6 +7,8 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+
+	"github.com/ballast-ml/ballast/fault"
 )
 
 var (
@@ -41,10 +43,10 @@ func (e *Error) Error() string {
 // Exhausted reports that a resource, not the input's form, is what is missing. The command exits with code 5.
 func (e *Error) Exhausted() bool { return true }
 
-// Need returns an *Error if what would take more bytes than the limit. Call it before allocating.
+// Need returns a *fault.Exhausted, with an *Error as its cause, if what would take more bytes than the limit. Call it before allocating.
 func Need(what string, bytes int64) error {
 	if most := Limit(); bytes > most {
-		return &Error{What: what, Need: bytes, Limit: most}
+		return &fault.Exhausted{Err: &Error{What: what, Need: bytes, Limit: most}}
 	}
 	return nil
 }

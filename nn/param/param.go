@@ -103,7 +103,7 @@ type Counter struct {
 // what a network takes before anything is allocated.
 func Count(store *model.Store, c *Counter) { store.SetParam(counterKey, c) }
 
-// Fits returns a *memory.Error if the variables counted, with their drawing, are above the memory's limit.
+// Fits returns a *fault.Exhausted if the variables counted, with their drawing, are above the memory's limit.
 func (c *Counter) Fits() error {
 	return memory.Need("the network (its largest variable is "+c.Name+")", c.Bytes+8*c.Largest)
 }
@@ -235,7 +235,7 @@ func normal(deviation float64) Init {
 
 // Variable returns the variable of a name in a scope, creating it with a first value when the store has none. Statistics
 // are not trainable. Panics if the store has one of another shape, and, before anything is allocated, with an *untrusted.Error if no
-// array has the dimensions and a *memory.Error if the variables of the store together are above the memory's limit.
+// array has the dimensions and a *fault.Exhausted if the variables of the store together are above the memory's limit.
 func Variable(scope *model.Scope, name string, role Role, dtype dtypes.DType, init Init, dimensions ...int) *model.Variable {
 	path := model.JoinPath(scope.Scope(), name)
 	if _, ok := untrusted.Product(untrusted.MaxElements, dimensions...); !ok {
