@@ -14,7 +14,8 @@ import (
 )
 
 // Import makes a bundle of weights that another framework wrote, for a network that knows their names there. The manifest says all the
-// rest. A tensor that is missing, left over or of another shape is a *fault.Input that names file, tensor and fix.
+// rest. A tensor that is missing, left over or of another shape is a *fault.Input that names file, tensor and fix; a damaged file is a
+// *format.Error.
 func Import(path string, m Manifest) (b *Bundle, err error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("bundle: import %s: %w", path, err)

@@ -23,8 +23,9 @@ import (
 const maxManifest = 8 << 20
 
 // Open reads a bundle folder and checks it: the manifest strictly, and each tensor's name, shape and type against the
-// network. What is wrong with a file is a *fault.Input that names file, place and fix. A model file of another format is a
-// *ForeignError, which says what it is and what is missing for running it.
+// network. What is wrong with a file is bad input (fault.IsInput): a *fault.Input that names file, place and fix, or a *format.Error
+// where the file of weights is damaged. A model file of another format is a *ForeignError, which says what it is and what is missing
+// for running it.
 //
 // The folder may be from a stranger: files that are pipes or devices, or links out of the folder, are refused, and the memory taken
 // follows the sizes of the files, whatever sizes the manifest names. Nothing in it is run.

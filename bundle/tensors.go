@@ -56,7 +56,7 @@ func WriteTensors(path string, variables []*model.Variable) error {
 }
 
 // ReadTensors gives variables the values a safetensors file has under their paths. The file must hold these tensors and no
-// others, of the same shapes and types: anything else is a *fault.Input, and no variable has changed.
+// others, of the same shapes and types: anything else is a *fault.Input, a damaged file a *format.Error, and no variable has changed.
 func ReadTensors(path string, variables []*model.Variable) error {
 	file, err := safetensors.Open(path)
 	if err != nil {
