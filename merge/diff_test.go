@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge"
 )
 
@@ -15,13 +16,13 @@ func TestDiff(t *testing.T) {
 	for i := range long {
 		long[i] = float32(i % 7)
 	}
-	a := merge.Weights{
+	a := weights.Set{
 		{Name: "long", Shape: []int{40_000}, Values: long},
 		{Name: "moved", Shape: []int{2, 2}, Values: []float32{3, 0, 0, 4}},
 		{Name: "shape", Shape: []int{2}, Values: []float32{1, 2}},
 		{Name: "only a", Shape: []int{1}, Values: []float32{1}},
 	}
-	b := merge.Weights{
+	b := weights.Set{
 		{Name: "long", Shape: []int{40_000}, Values: slices.Clone(long)},
 		{Name: "moved", Shape: []int{2, 2}, Values: []float32{3, 0, 4, 0}},
 		{Name: "shape", Shape: []int{1, 2}, Values: []float32{1, 2}},

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -58,7 +59,7 @@ func NewPosition() Position {
 
 // PositionLoss is the probe's loss and its gradient in the weights, of their layout. step counts from 0; which part of the probe a
 // step sees is the caller's choice. The model should run as in use: no dropout. It keeps no reference to w.
-type PositionLoss func(step int, w Weights) (value float64, gradient Weights, err error)
+type PositionLoss func(step int, w weights.Set) (value float64, gradient weights.Set, err error)
 
 // PositionFit is what Position found.
 type PositionFit struct {
@@ -105,8 +106,8 @@ func (p Position) Validate() error {
 // Search is a search for a position: the base, the task vectors and their inner products.
 type Search struct {
 	position Position
-	base     Weights
-	tasks    []Weights // task vectors
+	base     weights.Set
+	tasks    []weights.Set // task vectors
 	names    []string
 	groups   []string      // "" or tensors
 	of       []int         // group of each tensor; -1 = kept as in the base
@@ -116,7 +117,7 @@ type Search struct {
 
 // NewSearch prepares a search. names, of the base and then of the models, are for messages and may be nil. It refuses fewer than two
 // models, tensors that differ in name or shape, values that are not finite, and a model that equals the base.
-func (p Position) NewSearch(base Weights, models []Weights, names []string) (*Search, error) {
+func (p Position) NewSearch(base weights.Set, models []weights.Set, names []string) (*Search, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
@@ -129,10 +130,10 @@ func (p Position) NewSearch(base Weights, models []Weights, names []string) (*Se
 			names = append(names, fmt.Sprintf("model %d", i))
 		}
 	}
-	if err := checkModels("position", append([]Weights{base}, models...), names); err != nil {
+	if err := weights.CheckSets("merge: position", append([]weights.Set{base}, models...), names); err != nil {
 		return nil, err
 	}
-	tasks := make([]Weights, len(models))
+	tasks := make([]weights.Set, len(models))
 	for i, m := range models {
 		tasks[i] = m.ZerosLike()
 		for t := range m {
@@ -145,7 +146,7 @@ func (p Position) NewSearch(base Weights, models []Weights, names []string) (*Se
 }
 
 // FromTaskVectors prepares a search from task vectors in place of models.
-func (p Position) FromTaskVectors(base Weights, tasks []Weights, names []string) (*Search, error) {
+func (p Position) FromTaskVectors(base weights.Set, tasks []weights.Set, names []string) (*Search, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
@@ -157,13 +158,13 @@ func (p Position) FromTaskVectors(base Weights, tasks []Weights, names []string)
 			names = append(names, fmt.Sprintf("task vector %d", i))
 		}
 	}
-	if err := checkModels("position", append([]Weights{base}, tasks...), append([]string{"the base"}, names...)); err != nil {
+	if err := weights.CheckSets("merge: position", append([]weights.Set{base}, tasks...), append([]string{"the base"}, names...)); err != nil {
 		return nil, err
 	}
 	return p.search(base, tasks, names)
 }
 
-func (p Position) search(base Weights, tasks []Weights, names []string) (*Search, error) {
+func (p Position) search(base weights.Set, tasks []weights.Set, names []string) (*Search, error) {
 	s := &Search{position: p, base: base, tasks: tasks, names: names}
 	for _, patterns := range [][]string{p.Keep, p.Tied} {
 		for _, pattern := range patterns {
@@ -202,7 +203,7 @@ func (p Position) search(base Weights, tasks []Weights, names []string) (*Search
 			for j := range i + 1 {
 				for t := range base {
 					if s.of[t] == g && s.counts[t] {
-						gram[i][j] += dotValues(tasks[i][t].Values, tasks[j][t].Values)
+						gram[i][j] += weights.Dot(tasks[i][t].Values, tasks[j][t].Values)
 					}
 				}
 				gram[j][i] = gram[i][j]
@@ -232,7 +233,7 @@ func (s *Search) folds(a []float64) ([]*positionFold, error) {
 	folds := make([]*positionFold, len(s.groups))
 	for g := range folds {
 		p := s.position
-		if p.PerTensor && slices.ContainsFunc(s.tasks, func(w Weights) bool { return s.still(w, g) }) {
+		if p.PerTensor && slices.ContainsFunc(s.tasks, func(w weights.Set) bool { return s.still(w, g) }) {
 			p.Fold = FoldLinear
 		}
 		var err error
@@ -244,9 +245,9 @@ func (s *Search) folds(a []float64) ([]*positionFold, error) {
 }
 
 // still reports whether a task vector is 0 in a group.
-func (s *Search) still(w Weights, group int) bool {
+func (s *Search) still(w weights.Set, group int) bool {
 	for t := range w {
-		if s.of[t] == group && dotValues(w[t].Values, w[t].Values) > 0 {
+		if s.of[t] == group && weights.Dot(w[t].Values, w[t].Values) > 0 {
 			return false
 		}
 	}
@@ -255,8 +256,8 @@ func (s *Search) still(w Weights, group int) bool {
 
 // Place is a point of a search.
 type Place struct {
-	Weights      Weights     // base + lambda run
-	Vector       Weights     // run
+	Weights      weights.Set // base + lambda run
+	Vector       weights.Set // run
 	Coefficients [][]float64 // lambda c, of each group
 	Angles       [][]float64
 }
@@ -299,7 +300,7 @@ func (s *Search) At(a []float64, lambda float64) (Place, error) {
 }
 
 // Gradient turns the gradient of the loss in the weights into that of the objective, loss + Mu lambda, in a and lambda.
-func (s *Search) Gradient(a []float64, lambda float64, gradient Weights) (slopeA []float64, slopeLambda float64, err error) {
+func (s *Search) Gradient(a []float64, lambda float64, gradient weights.Set) (slopeA []float64, slopeLambda float64, err error) {
 	folds, err := s.folds(a)
 	if err != nil {
 		return nil, 0, err
@@ -315,7 +316,7 @@ func (s *Search) Gradient(a []float64, lambda float64, gradient Weights) (slopeA
 				continue
 			}
 			for i := range along {
-				along[i] += dotValues(gradient[t].Values, s.tasks[i][t].Values)
+				along[i] += weights.Dot(gradient[t].Values, s.tasks[i][t].Values)
 			}
 		}
 		slope := make([]float64, len(a))
@@ -331,7 +332,7 @@ func (s *Search) Gradient(a []float64, lambda float64, gradient Weights) (slopeA
 }
 
 // Fit moves a and lambda, all 1 at first, against the loss, and returns where they end.
-func (s *Search) Fit(loss PositionLoss) (PositionFit, Weights, error) {
+func (s *Search) Fit(loss PositionLoss) (PositionFit, weights.Set, error) {
 	p := s.position
 	n := len(s.tasks)
 	x := make([]float64, n+1) // a before softplus, and lambda
@@ -408,7 +409,7 @@ type Probed struct {
 
 // Grid measures the loss of positions, each a weight a model, at one length, and returns them with
 // the best one first. Betas are the positions between two models.
-func (s *Search) Grid(positions [][]float64, lambda float64, loss func(w Weights) (float64, error)) ([]Probed, error) {
+func (s *Search) Grid(positions [][]float64, lambda float64, loss func(w weights.Set) (float64, error)) ([]Probed, error) {
 	if len(positions) == 0 {
 		return nil, &fault.Usage{Err: errors.New("merge: position: the grid is empty; give weights to try")}
 	}

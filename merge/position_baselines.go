@@ -8,35 +8,36 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/weights"
 )
 
-// Average is the plain merge of task vectors, or models: sum of w_i V_i / sum of w_i. nil weights are equal ones.
-func Average(tasks []Weights, weights []float64) (Weights, error) {
-	if err := checkModels("average", tasks, nil); err != nil {
+// Average is the plain merge of task vectors, or models: sum of s_i V_i / sum of s_i. nil shares are equal ones.
+func Average(tasks []weights.Set, shares []float64) (weights.Set, error) {
+	if err := weights.CheckSets("merge: average", tasks, nil); err != nil {
 		return nil, err
 	}
-	if weights == nil {
-		weights = make([]float64, len(tasks))
-		for i := range weights {
-			weights[i] = 1
+	if shares == nil {
+		shares = make([]float64, len(tasks))
+		for i := range shares {
+			shares[i] = 1
 		}
 	}
-	if len(weights) != len(tasks) {
-		return nil, &fault.Usage{Err: fmt.Errorf("merge: average: %d weights for %d models", len(weights), len(tasks))}
+	if len(shares) != len(tasks) {
+		return nil, &fault.Usage{Err: fmt.Errorf("merge: average: %d weights for %d models", len(shares), len(tasks))}
 	}
 	sum := 0.0
-	for _, w := range weights {
+	for _, w := range shares {
 		sum += w
 	}
 	if sum == 0 || math.IsNaN(sum) || math.IsInf(sum, 0) {
-		return nil, &fault.Usage{Err: fmt.Errorf("merge: average: the weights %v sum to %v", weights, sum)}
+		return nil, &fault.Usage{Err: fmt.Errorf("merge: average: the weights %v sum to %v", shares, sum)}
 	}
 	out := tasks[0].ZerosLike()
 	for t := range out {
 		for j := range out[t].Values {
 			v := 0.0
 			for i := range tasks {
-				v += weights[i] / sum * float64(tasks[i][t].Values[j])
+				v += shares[i] / sum * float64(tasks[i][t].Values[j])
 			}
 			out[t].Values[j] = float32(v)
 		}
@@ -51,8 +52,8 @@ func Average(tasks []Weights, weights []float64) (Weights, error) {
 // F_i, 0 or above, is the mean squared gradient of the loss on the i-th task, see Fisher; where the sum below is 0 the plain mean
 // is taken. nil lambda are equal ones.
 // Source: Matena, Raffel, "Merging models with Fisher-weighted averaging", arXiv 2111.09832.
-func FisherMerge(tasks, fisher []Weights, lambda []float64) (Weights, error) {
-	if err := checkModels("Fisher merge", append(append([]Weights{}, tasks...), fisher...), nil); err != nil {
+func FisherMerge(tasks, fisher []weights.Set, lambda []float64) (weights.Set, error) {
+	if err := weights.CheckSets("merge: Fisher merge", append(append([]weights.Set{}, tasks...), fisher...), nil); err != nil {
 		return nil, err
 	}
 	if lambda == nil {
@@ -92,12 +93,12 @@ func FisherMerge(tasks, fisher []Weights, lambda []float64) (Weights, error) {
 // one example.
 type Fisher struct {
 	sums  [][]float64
-	shape Weights
+	shape weights.Set
 	n     int
 }
 
 // Add takes one more gradient.
-func (f *Fisher) Add(gradient Weights) error {
+func (f *Fisher) Add(gradient weights.Set) error {
 	if f.sums == nil {
 		f.shape = gradient.ZerosLike()
 		f.sums = make([][]float64, len(gradient))
@@ -118,7 +119,7 @@ func (f *Fisher) Add(gradient Weights) error {
 }
 
 // Mean returns the mean so far.
-func (f *Fisher) Mean() (Weights, error) {
+func (f *Fisher) Mean() (weights.Set, error) {
 	if f.n == 0 {
 		return nil, errors.New("merge: Fisher: no gradient was added")
 	}

@@ -10,12 +10,13 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge"
 )
 
 // bowl is the loss (1/2) |w - target|^2.
-func bowl(target merge.Weights) merge.PositionLoss {
-	return func(_ int, w merge.Weights) (float64, merge.Weights, error) {
+func bowl(target weights.Set) merge.PositionLoss {
+	return func(_ int, w weights.Set) (float64, weights.Set, error) {
 		value, gradient := 0.0, w.Clone()
 		for t := range w {
 			for j, v := range w[t].Values {
@@ -30,7 +31,7 @@ func bowl(target merge.Weights) merge.PositionLoss {
 
 // wide is what lies behind a loss in float64: base + lambda sum of c_i V_i from coefficients, so that differences see no rounding of
 // float32 weights.
-func wideBowl(base merge.Weights, models []merge.Weights, target merge.Weights, coefficients [][]float64) float64 {
+func wideBowl(base weights.Set, models []weights.Set, target weights.Set, coefficients [][]float64) float64 {
 	value := 0.0
 	for t := range base {
 		row := coefficients[0]
@@ -60,7 +61,7 @@ func TestPositionGradients(t *testing.T) {
 		method.Mu = 0.03
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 3))
 		base := drawn(r, blank(), 1)
-		var models []merge.Weights
+		var models []weights.Set
 		for range n {
 			models = append(models, drawn(r, base, 1))
 		}
@@ -116,11 +117,11 @@ func TestPositionGradients(t *testing.T) {
 
 // TestSlerpOfUnitVectorsKeepsLength, and the middle of equal weights lies between.
 func TestSlerpOfUnitVectors(t *testing.T) {
-	vector := func(x, y float32) merge.Weights {
-		return merge.Weights{{Name: "v", Shape: []int{2}, Values: []float32{x, y}}}
+	vector := func(x, y float32) weights.Set {
+		return weights.Set{{Name: "v", Shape: []int{2}, Values: []float32{x, y}}}
 	}
 	method := merge.NewPosition()
-	search, err := method.FromTaskVectors(vector(0, 0), []merge.Weights{vector(1, 0), vector(0, 1)}, nil)
+	search, err := method.FromTaskVectors(vector(0, 0), []weights.Set{vector(1, 0), vector(0, 1)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestSlerpOfUnitVectors(t *testing.T) {
 		}
 	}
 	// Equal weights: with the mean the last of three has half, with the sum a third of the way is left to it.
-	three := []merge.Weights{vector(1, 0), vector(1, 0), vector(2, 0)} // parallel, so shares can be read off
+	three := []weights.Set{vector(1, 0), vector(1, 0), vector(2, 0)} // parallel, so shares can be read off
 	for accumulate, want := range map[string]float64{merge.AccumulateMean: 1.5, merge.AccumulateSum: 4.0 / 3} {
 		method.Accumulate = accumulate
 		search, err := method.FromTaskVectors(vector(0, 0), three, nil)
@@ -152,7 +153,7 @@ func TestSlerpOfUnitVectors(t *testing.T) {
 func TestPositionFit(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 5))
 	base := drawn(r, blank(), 1)
-	models := []merge.Weights{drawn(r, base, 1), drawn(r, base, 1)}
+	models := []weights.Set{drawn(r, base, 1), drawn(r, base, 1)}
 	for _, optimizer := range []string{"adam", "sgd"} {
 		method := merge.NewPosition()
 		method.Optimizer, method.Mu, method.Steps = optimizer, 0, 400
@@ -203,7 +204,7 @@ func TestPositionFit(t *testing.T) {
 func TestPositionKeepsAndTies(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 5))
 	base := drawn(r, blank(), 1)
-	models := []merge.Weights{drawn(r, base, 1), drawn(r, base, 1)}
+	models := []weights.Set{drawn(r, base, 1), drawn(r, base, 1)}
 	for _, m := range models { // the second kernel is a copy that would count twice
 		copy(m[2].Values, m[0].Values)
 	}
@@ -214,7 +215,7 @@ func TestPositionKeepsAndTies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alone, err := merge.NewPosition().NewSearch(base[:1], []merge.Weights{models[0][:1], models[1][:1]}, nil)
+	alone, err := merge.NewPosition().NewSearch(base[:1], []weights.Set{models[0][:1], models[1][:1]}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +230,7 @@ func TestPositionKeepsAndTies(t *testing.T) {
 	if got.Angles[0][0] != want.Angles[0][0] || got.Coefficients[0][0] != want.Coefficients[0][0] {
 		t.Errorf("angle %v, want %v", got.Angles, want.Angles)
 	}
-	if (merge.Weights{got.Weights[1]}).Checksum() != (merge.Weights{base[1]}).Checksum() {
+	if (weights.Set{got.Weights[1]}).Checksum() != (weights.Set{base[1]}).Checksum() {
 		t.Error("a kept tensor moved")
 	}
 	if got.Weights[2].Values[3] != got.Weights[0].Values[3] {
@@ -253,18 +254,18 @@ func TestPositionErrors(t *testing.T) {
 	}
 	names := []string{"base", "one", "two"}
 	method := merge.NewPosition()
-	if _, err := method.NewSearch(base, []merge.Weights{one}, nil); err == nil || !strings.Contains(err.Error(), "1 models; there is a position between 2 or more") {
+	if _, err := method.NewSearch(base, []weights.Set{one}, nil); err == nil || !strings.Contains(err.Error(), "1 models; there is a position between 2 or more") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := method.NewSearch(base, []merge.Weights{one, base}, names); err == nil || !strings.Contains(err.Error(), "two: it equals the base") {
+	if _, err := method.NewSearch(base, []weights.Set{one, base}, names); err == nil || !strings.Contains(err.Error(), "two: it equals the base") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := method.NewSearch(base, []merge.Weights{one, one[:2]}, names); err == nil || !strings.Contains(err.Error(), "two: b/kernel: the tensor is missing") {
+	if _, err := method.NewSearch(base, []weights.Set{one, one[:2]}, names); err == nil || !strings.Contains(err.Error(), "two: b/kernel: the tensor is missing") {
 		t.Errorf("got %v", err)
 	}
 	// Opposite up to the rounding of float32, which is far more than the default tells apart.
 	method.SinEpsilon = 1e-3
-	search, err := method.NewSearch(base, []merge.Weights{one, opposite}, names)
+	search, err := method.NewSearch(base, []weights.Set{one, opposite}, names)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +273,7 @@ func TestPositionErrors(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	method.AllowLinear = true
-	if search, err = method.NewSearch(base, []merge.Weights{one, opposite}, names); err != nil {
+	if search, err = method.NewSearch(base, []weights.Set{one, opposite}, names); err != nil {
 		t.Fatal(err)
 	}
 	place, err := search.At([]float64{1, 1}, 1)
@@ -286,10 +287,10 @@ func TestPositionErrors(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	fails := errors.New("no batch")
-	if _, _, err := search.Fit(func(int, merge.Weights) (float64, merge.Weights, error) { return 0, nil, fails }); !errors.Is(err, fails) {
+	if _, _, err := search.Fit(func(int, weights.Set) (float64, weights.Set, error) { return 0, nil, fails }); !errors.Is(err, fails) {
 		t.Errorf("got %v", err)
 	}
-	if _, _, err := search.Fit(func(_ int, w merge.Weights) (float64, merge.Weights, error) { return math.NaN(), w, nil }); err == nil || !strings.Contains(err.Error(), "loss of step 0 is NaN") {
+	if _, _, err := search.Fit(func(_ int, w weights.Set) (float64, weights.Set, error) { return math.NaN(), w, nil }); err == nil || !strings.Contains(err.Error(), "loss of step 0 is NaN") {
 		t.Errorf("got %v", err)
 	}
 	for _, change := range []func(*merge.Position){
@@ -307,7 +308,7 @@ func TestPositionErrors(t *testing.T) {
 func TestGrid(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 5))
 	base := drawn(r, blank(), 1)
-	search, err := merge.NewPosition().NewSearch(base, []merge.Weights{drawn(r, base, 1), drawn(r, base, 1)}, nil)
+	search, err := merge.NewPosition().NewSearch(base, []weights.Set{drawn(r, base, 1), drawn(r, base, 1)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +316,7 @@ func TestGrid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	probed, err := search.Grid(merge.Betas(0.1, 0.3, 0.5, 0.7, 0.9), 1, func(w merge.Weights) (float64, error) { return largest(w, goal.Weights), nil })
+	probed, err := search.Grid(merge.Betas(0.1, 0.3, 0.5, 0.7, 0.9), 1, func(w weights.Set) (float64, error) { return largest(w, goal.Weights), nil })
 	if err != nil || math.Abs(probed[0].A[1]-0.7) > 1e-12 || probed[0].Loss > 1e-6 || len(probed) != 5 {
 		t.Errorf("%v, %v", probed, err)
 	}
@@ -336,16 +337,16 @@ func TestBaselines(t *testing.T) {
 			ones[k].Values[j] = 2
 		}
 	}
-	same, err := merge.FisherMerge(models, []merge.Weights{ones, ones, ones}, nil)
+	same, err := merge.FisherMerge(models, []weights.Set{ones, ones, ones}, nil)
 	if err != nil || largest(same, equal) > 1e-6 {
 		t.Errorf("%v: equal Fisher weights give the mean", err)
 	}
 	zero := ones.ZerosLike()
-	plain, err := merge.FisherMerge(models, []merge.Weights{zero, zero, zero}, nil)
+	plain, err := merge.FisherMerge(models, []weights.Set{zero, zero, zero}, nil)
 	if err != nil || largest(plain, equal) > 1e-6 {
 		t.Errorf("%v: no Fisher weights give the mean", err)
 	}
-	first, err := merge.FisherMerge(models, []merge.Weights{ones, zero, zero}, nil)
+	first, err := merge.FisherMerge(models, []weights.Set{ones, zero, zero}, nil)
 	if err != nil || largest(first, models[0]) > 1e-6 {
 		t.Errorf("%v: one task alone cares", err)
 	}
@@ -371,9 +372,9 @@ func TestBaselines(t *testing.T) {
 		"2 weights for 3 models": func() error { _, err := merge.Average(models, []float64{1, 2}); return err },
 		"sum to 0":               func() error { _, err := merge.Average(models, []float64{1, -1, 0}); return err },
 		"there is no model":      func() error { _, err := merge.Average(nil, nil); return err },
-		"weights is -1":          func() error { _, err := merge.FisherMerge(models, []merge.Weights{zero, ones, ones}, nil); return err },
+		"weights is -1":          func() error { _, err := merge.FisherMerge(models, []weights.Set{zero, ones, ones}, nil); return err },
 		"factor 1 is -2": func() error {
-			_, err := merge.FisherMerge(models, []merge.Weights{ones, ones, ones}, []float64{1, -2, 1})
+			_, err := merge.FisherMerge(models, []weights.Set{ones, ones, ones}, []float64{1, -2, 1})
 			return err
 		},
 	} {
@@ -451,12 +452,12 @@ func TestRegMeanIsLeastSquares(t *testing.T) {
 }
 
 func ExamplePosition() {
-	vector := func(x, y float32) merge.Weights {
-		return merge.Weights{{Name: "w", Shape: []int{2}, Values: []float32{x, y}}}
+	vector := func(x, y float32) weights.Set {
+		return weights.Set{{Name: "w", Shape: []int{2}, Values: []float32{x, y}}}
 	}
 	method := merge.NewPosition()
 	method.Steps, method.Mu = 300, 0
-	search, err := method.NewSearch(vector(0, 0), []merge.Weights{vector(1, 0), vector(0, 1)}, nil)
+	search, err := method.NewSearch(vector(0, 0), []weights.Set{vector(1, 0), vector(0, 1)}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return

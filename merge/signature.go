@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -43,10 +43,10 @@ func NewRobustSignature() RobustSignature {
 type Signature struct {
 	ID        string            // of its content: the same values under the same names have the same one
 	Name      string            // for people, such as the corruption
-	Tensors   Weights           // what is added, times a scale
+	Tensors   weights.Set       // what is added, times a scale
 	Removed   []float64         // of each tensor, |projection on the clean direction| / |robust - pretrained|, [0, 1]
 	Norms     string            // how norms are treated
-	Replaced  Weights           // with NormsReplace, the robust model's norms
+	Replaced  weights.Set       // with NormsReplace, the robust model's norms
 	Quantizer string            // none, linear, tanh or log
 	Levels    int               // of the quantizer; 0 = none
 	Model     int               // values of the whole model, for comparing sizes; 0 = unknown
@@ -73,11 +73,11 @@ func (r RobustSignature) Validate() error {
 }
 
 // Extract computes the signature of a robust model.
-func (r RobustSignature) Extract(pretrained, clean, robust Weights) (Signature, error) {
+func (r RobustSignature) Extract(pretrained, clean, robust weights.Set) (Signature, error) {
 	if err := r.Validate(); err != nil {
 		return Signature{}, err
 	}
-	if err := checkModels("signature", []Weights{pretrained, clean, robust}, []string{"the pretrained model", "the clean model", "the robust model"}); err != nil {
+	if err := weights.CheckSets("merge: signature", []weights.Set{pretrained, clean, robust}, []string{"the pretrained model", "the clean model", "the robust model"}); err != nil {
 		return Signature{}, err
 	}
 	chosen, err := SelectLayers(r.Layers, pretrained)
@@ -86,18 +86,18 @@ func (r RobustSignature) Extract(pretrained, clean, robust Weights) (Signature, 
 	}
 	s := Signature{Norms: r.Norms, Quantizer: QuantizeNone, Model: pretrained.Size()}
 	for i, t := range pretrained {
-		if isNormTensor(t.Name) && r.Norms == NormsReplace {
-			s.Replaced = append(s.Replaced, Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Values: slices.Clone(robust[i].Values)})
+		if weights.IsNorm(t.Name) && r.Norms == NormsReplace {
+			s.Replaced = append(s.Replaced, weights.Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Values: slices.Clone(robust[i].Values)})
 			continue
 		}
-		if !slices.Contains(chosen, t.Name) || IsStatistic(t.Name) {
+		if !slices.Contains(chosen, t.Name) || weights.IsStatistic(t.Name) {
 			continue
 		}
 		values, removed, projected := orthogonalPart(t.Values, clean[i].Values, robust[i].Values)
 		if !projected {
 			s.Warnings = append(s.Warnings, fmt.Sprintf("%s: the clean model equals the pretrained one, so the difference of the robust model is taken as it is", t.Name))
 		}
-		s.Tensors, s.Removed = append(s.Tensors, Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Values: values}), append(s.Removed, removed)
+		s.Tensors, s.Removed = append(s.Tensors, weights.Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Values: values}), append(s.Removed, removed)
 	}
 	if len(s.Tensors) == 0 {
 		return Signature{}, &fault.Input{Field: "layers", Err: fmt.Errorf("%s selects no tensor that has a signature", r.Layers), Fix: "select kernels, not statistics alone"}
@@ -149,7 +149,7 @@ func (s Signature) contentID() string {
 func (s Signature) TensorNorms() []float64 {
 	norms := make([]float64, len(s.Tensors))
 	for i, t := range s.Tensors {
-		norms[i] = math.Sqrt(dotValues(t.Values, t.Values))
+		norms[i] = math.Sqrt(weights.Dot(t.Values, t.Values))
 	}
 	return norms
 }
@@ -168,7 +168,7 @@ func SignatureCosine(a, b Signature) (float64, error) {
 			return 0, &fault.Input{File: signatureName(b), Field: t.Name, Err: fmt.Errorf("the shape is %v, that of %s is %v", o.Shape, signatureName(a), t.Shape), Fix: "compare signatures of one architecture"}
 		}
 		shared++
-		ab, aa, bb = ab+dotValues(t.Values, o.Values), aa+dotValues(t.Values, t.Values), bb+dotValues(o.Values, o.Values)
+		ab, aa, bb = ab+weights.Dot(t.Values, o.Values), aa+weights.Dot(t.Values, t.Values), bb+weights.Dot(o.Values, o.Values)
 	}
 	if shared == 0 {
 		return 0, &fault.Input{File: signatureName(b), Err: fmt.Errorf("it has no tensor in common with %s", signatureName(a)), Fix: "compare signatures of the same layers"}
@@ -193,8 +193,8 @@ type LayerDifference struct {
 }
 
 // RelativeDifferences compares two models tensor by tensor: in deep networks what robustness changes is in the shallow layers.
-func RelativeDifferences(model, other Weights) ([]LayerDifference, error) {
-	if err := checkModels("differences", []Weights{model, other}, []string{"the model", "the other model"}); err != nil {
+func RelativeDifferences(model, other weights.Set) ([]LayerDifference, error) {
+	if err := weights.CheckSets("merge: differences", []weights.Set{model, other}, []string{"the model", "the other model"}); err != nil {
 		return nil, err
 	}
 	differences := make([]LayerDifference, len(model))
@@ -212,36 +212,4 @@ func RelativeDifferences(model, other Weights) ([]LayerDifference, error) {
 		differences[i] = LayerDifference{Name: t.Name, Relative: relative}
 	}
 	return differences, nil
-}
-
-// isNormTensor reports whether a name is that of a norm: a part of it is bn1, batch_norm, norm or the like, or it is the norm of a
-// downsampling branch, downsample.1, as residual networks of PyTorch have it.
-func isNormTensor(name string) bool {
-	parts := nameParts(name)
-	for i, part := range parts {
-		part = strings.ToLower(part)
-		if strings.Contains(part, "norm") || strings.HasPrefix(part, "bn") && strings.Trim(part[2:], "0123456789_") == "" {
-			return true
-		}
-		if part == "downsample" && i+2 < len(parts) && parts[i+1] == "1" {
-			return true
-		}
-	}
-	return IsStatistic(name)
-}
-
-// IsStatistic reports whether a name is that of a running statistic of a norm, as Ballast, PyTorch or TensorFlow name them.
-func IsStatistic(name string) bool {
-	parts := nameParts(name)
-	switch strings.ToLower(parts[len(parts)-1]) {
-	case "running_mean", "running_var", "moving_mean", "moving_variance", "num_batches_tracked":
-		return true
-	case "mean", "variance", "var":
-		return len(parts) > 1
-	}
-	return false
-}
-
-func nameParts(name string) []string {
-	return strings.FieldsFunc(name+" ", func(r rune) bool { return r == '.' || r == '/' || r == ' ' })
 }

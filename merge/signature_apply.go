@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/weights"
 )
 
 // Scaled is a signature and how much of it.
@@ -45,12 +46,12 @@ type ApplyOptions struct {
 	// Recalibrate estimates the statistics of norms again for the patched weights, with a pass over corrupted training data, and
 	// returns all weights. It is called for signatures with NormsRecalibrate on models that have statistics; nil leaves them as
 	// they are, with a warning.
-	Recalibrate func(patched Weights) (Weights, error)
+	Recalibrate func(patched weights.Set) (weights.Set, error)
 }
 
 // Patched is a model with signatures on it.
 type Patched struct {
-	Weights  Weights
+	Weights  weights.Set
 	Applied  []AppliedSignature // with those of ApplyOptions first
 	Warnings []string
 }
@@ -62,11 +63,11 @@ type Patched struct {
 //
 // It refuses a tensor that the target lacks or has with another shape, values that are not finite, and a signature that is on the
 // target already, or twice in the list, unless Force is set.
-func ApplySignatures(target Weights, signatures []Scaled, o ApplyOptions) (Patched, error) {
+func ApplySignatures(target weights.Set, signatures []Scaled, o ApplyOptions) (Patched, error) {
 	if len(signatures) == 0 {
 		return Patched{}, errors.New("merge: signature: there is none to apply; give at least one")
 	}
-	if err := errors.Join(target.checkShapes("the target"), target.Finite("the target")); err != nil {
+	if err := errors.Join(target.CheckShapes("the target"), target.Finite("the target")); err != nil {
 		return Patched{}, err
 	}
 	ids := map[string]bool{}
@@ -117,8 +118,8 @@ func ApplySignatures(target Weights, signatures []Scaled, o ApplyOptions) (Patch
 }
 
 // touched are the tensors of a model that a signature moves; it says which does not fit.
-func touched(target Weights, s Signature) (Weights, error) {
-	var own Weights
+func touched(target weights.Set, s Signature) (weights.Set, error) {
+	var own weights.Set
 	for _, t := range slices.Concat(s.Tensors, s.Replaced) {
 		o, ok := target.Find(t.Name)
 		if !ok {
@@ -133,7 +134,7 @@ func touched(target Weights, s Signature) (Weights, error) {
 }
 
 // treatNorms does to norms what the signatures say.
-func (p *Patched) treatNorms(target Weights, signatures []Scaled, mode string, total float64, o ApplyOptions) error {
+func (p *Patched) treatNorms(target weights.Set, signatures []Scaled, mode string, total float64, o ApplyOptions) error {
 	if mode == NormsReplace {
 		sums := map[string][]float64{}
 		for _, s := range signatures {
@@ -155,7 +156,7 @@ func (p *Patched) treatNorms(target Weights, signatures []Scaled, mode string, t
 	}
 	var statistics []string
 	for _, t := range target {
-		if IsStatistic(t.Name) {
+		if weights.IsStatistic(t.Name) {
 			statistics = append(statistics, t.Name)
 		}
 	}
@@ -175,7 +176,7 @@ func (p *Patched) treatNorms(target Weights, signatures []Scaled, mode string, t
 	}
 	share := min(max(total, 0), 1)
 	for i, t := range p.Weights {
-		if !IsStatistic(t.Name) {
+		if !weights.IsStatistic(t.Name) {
 			continue
 		}
 		for j, v := range t.Values {
@@ -196,7 +197,7 @@ func shortList(names []string) string {
 // RemoveSignature takes off what ApplySignatures put on, subtracting the same numbers. exact says whether the tensors are now, to the
 // bit, what they were before, by the checksum of the record; rounding may leave differences in the last bit, so keep the clean model
 // where that matters. Norms that were replaced, or whose statistics were estimated again, do not come back.
-func RemoveSignature(patched Weights, s Signature, applied []AppliedSignature) (clean Weights, left []AppliedSignature, exact bool, err error) {
+func RemoveSignature(patched weights.Set, s Signature, applied []AppliedSignature) (clean weights.Set, left []AppliedSignature, exact bool, err error) {
 	at := slices.IndexFunc(applied, func(a AppliedSignature) bool { return a.ID == s.ID })
 	if at < 0 {
 		return nil, applied, false, &fault.Usage{Err: fmt.Errorf("merge: %s is not on the model", signatureName(s))}

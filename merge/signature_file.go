@@ -12,6 +12,7 @@ import (
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/safetensors"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strict"
@@ -193,7 +194,7 @@ func ParseSignature(name string, data []byte) (Signature, error) {
 		if err != nil {
 			return bad(tensor, "%w", err)
 		}
-		s.Replaced = append(s.Replaced, Tensor{Name: tensor, Shape: info.Shape, Values: slices.Clone(values)})
+		s.Replaced = append(s.Replaced, weights.Tensor{Name: tensor, Shape: info.Shape, Values: slices.Clone(values)})
 	}
 	if err := errors.Join(s.Tensors.Finite(name), s.Replaced.Finite(name)); err != nil {
 		return Signature{}, err
@@ -204,7 +205,7 @@ func ParseSignature(name string, data []byte) (Signature, error) {
 	return s, nil
 }
 
-func readSignatureTensor(file *safetensors.File, h signatureHeader, e signatureEntry) (t Tensor, p packedTensor, err error) {
+func readSignatureTensor(file *safetensors.File, h signatureHeader, e signatureEntry) (t weights.Tensor, p packedTensor, err error) {
 	info, ok := file.Info(signaturePrefix + e.Name)
 	if !ok {
 		return t, p, errors.New("the header names it, the file has no such tensor")
@@ -213,7 +214,7 @@ func readSignatureTensor(file *safetensors.File, h signatureHeader, e signatureE
 	if !ok {
 		return t, p, fmt.Errorf("shape is %s", strict.Short(fmt.Sprint(e.Shape)))
 	}
-	t = Tensor{Name: e.Name, Shape: e.Shape}
+	t = weights.Tensor{Name: e.Name, Shape: e.Shape}
 	if h.Quantizer == QuantizeNone {
 		if info.DType != safetensors.F32 || !slices.Equal(info.Shape, e.Shape) {
 			return t, p, fmt.Errorf("it is %s %v, the header says F32 %v", info.DType, info.Shape, e.Shape)

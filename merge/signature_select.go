@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -19,7 +20,7 @@ import (
 //	A,B,...     names, or patterns in which * stands for any characters
 //
 // Selecting nothing, a name that does not exist, and more than there is are errors.
-func SelectLayers(text string, w Weights) ([]string, error) {
+func SelectLayers(text string, w weights.Set) ([]string, error) {
 	kind, number, counted := strings.Cut(text, ":")
 	if counted && (kind == "first" || kind == "blocks") {
 		n, err := strconv.Atoi(number)
@@ -87,11 +88,11 @@ func matches(pattern, name string) bool {
 }
 
 // convolutionUnits are the names of each convolution's tensors, or of each block's.
-func convolutionUnits(w Weights, blocks bool) [][]string {
+func convolutionUnits(w weights.Set, blocks bool) [][]string {
 	convolutions := map[string]bool{} // scopes
 	var order []string
 	for _, t := range w {
-		if len(t.Shape) < 3 || isNormTensor(t.Name) {
+		if len(t.Shape) < 3 || weights.IsNorm(t.Name) {
 			continue
 		}
 		scope := scopeOf(t.Name)

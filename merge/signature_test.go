@@ -16,18 +16,19 @@ import (
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/safetensors"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge"
 )
 
 // threeModels are a pretrained model, a clean and a robust one.
-func threeModels(seed uint64) (pretrained, clean, robust merge.Weights) {
+func threeModels(seed uint64) (pretrained, clean, robust weights.Set) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	pretrained = drawn(r, blank(), 1)
 	clean = drawn(r, pretrained, 0.3)
 	return pretrained, clean, drawn(r, clean, 0.2)
 }
 
-func extract(t testing.TB, layers string, seed uint64) (s merge.Signature, clean merge.Weights) {
+func extract(t testing.TB, layers string, seed uint64) (s merge.Signature, clean weights.Set) {
 	t.Helper()
 	pretrained, clean, robust := threeModels(seed)
 	s, err := merge.RobustSignature{Layers: layers, Norms: merge.NormsPatch}.Extract(pretrained, clean, robust)
@@ -125,8 +126,8 @@ func TestApplyAndRemove(t *testing.T) {
 
 // TestRemoveSaysWhetherItIsExact: with values whose sums are exact, the checksum agrees; changed in between, it does not.
 func TestRemoveSaysWhetherItIsExact(t *testing.T) {
-	tensor := func(v float32) merge.Weights {
-		return merge.Weights{{Name: "k", Shape: []int{2}, Values: []float32{v, 0}}}
+	tensor := func(v float32) weights.Set {
+		return weights.Set{{Name: "k", Shape: []int{2}, Values: []float32{v, 0}}}
 	}
 	robust := tensor(0)
 	robust[0].Values[1] = 0.5 // orthogonal to the clean direction
@@ -374,12 +375,12 @@ func TestQuantizeErrors(t *testing.T) {
 			t.Errorf("%s, %d: got %v", c.kind, c.levels, err)
 		}
 	}
-	even := merge.Signature{Tensors: merge.Weights{{Name: "k", Shape: []int{4}, Values: []float32{-2, 2, 2, -2}}}, Norms: merge.NormsPatch}
+	even := merge.Signature{Tensors: weights.Set{{Name: "k", Shape: []int{4}, Values: []float32{-2, 2, 2, -2}}}, Norms: merge.NormsPatch}
 	q, err := even.Quantize(merge.QuantizeLinear, 2)
 	if err != nil || !slices.Equal(q.Tensors[0].Values, even.Tensors[0].Values) {
 		t.Errorf("%v, %v: two levels hold -2 and 2", q.Tensors, err)
 	}
-	large := merge.Signature{Tensors: merge.Weights{{Name: "k", Shape: []int{2}, Values: []float32{-60, 50}}}}
+	large := merge.Signature{Tensors: weights.Set{{Name: "k", Shape: []int{2}, Values: []float32{-60, 50}}}}
 	if _, err := large.Quantize(merge.QuantizeTanh, 16); err == nil || !strings.Contains(err.Error(), "too large for the quantizer tanh; use linear") {
 		t.Errorf("got %v: tanh of 60 is 1", err)
 	}
@@ -387,7 +388,7 @@ func TestQuantizeErrors(t *testing.T) {
 	if _, err := large.Quantize(merge.QuantizeLinear, 16); err == nil || !strings.Contains(err.Error(), "value 0 is NaN") {
 		t.Errorf("got %v", err)
 	}
-	constant := merge.Signature{Tensors: merge.Weights{{Name: "k", Shape: []int{3}, Values: []float32{0.3, 0.3, 0.3}}}}
+	constant := merge.Signature{Tensors: weights.Set{{Name: "k", Shape: []int{3}, Values: []float32{0.3, 0.3, 0.3}}}}
 	for _, kind := range []string{merge.QuantizeLinear, merge.QuantizeLog} {
 		if q, err := constant.Quantize(kind, 8); err != nil || math.Abs(float64(q.Tensors[0].Values[1])-0.3) > 1e-7 {
 			t.Errorf("%s: %v, %v", kind, q.Tensors, err)
@@ -396,12 +397,12 @@ func TestQuantizeErrors(t *testing.T) {
 }
 
 // names makes weights of names and ranks: "a.weight:4".
-func named(specs ...string) merge.Weights {
-	var w merge.Weights
+func named(specs ...string) weights.Set {
+	var w weights.Set
 	for _, s := range specs {
 		name, rank, _ := strings.Cut(s, ":")
 		shape := slices.Repeat([]int{1}, int(rank[0]-'0'))
-		w = append(w, merge.Tensor{Name: name, Shape: shape, Values: []float32{1}})
+		w = append(w, weights.Tensor{Name: name, Shape: shape, Values: []float32{1}})
 	}
 	return w
 }
@@ -414,7 +415,7 @@ func TestSelectLayers(t *testing.T) {
 	ours := named("model/layer_1/kernel:4", "model/layer_1/norm/scale:1", "model/layer_2/kernel:4", "model/output/kernel:2")
 	for _, c := range []struct {
 		text string
-		in   merge.Weights
+		in   weights.Set
 		want string
 	}{
 		{"first:2", vgg, "features.0.weight features.0.bias features.2.weight features.2.bias"},
@@ -474,15 +475,15 @@ func TestExtractErrors(t *testing.T) {
 
 // TestNorms: replaced by the mean of the robust models, or statistics estimated again and mixed by the scale.
 func TestNorms(t *testing.T) {
-	model := func(kernel, scale, mean float32) merge.Weights {
-		return merge.Weights{
+	model := func(kernel, scale, mean float32) weights.Set {
+		return weights.Set{
 			{Name: "l/kernel", Shape: []int{1, 1, 1, 2}, Values: []float32{kernel, 1}},
 			{Name: "l/norm/scale", Shape: []int{1}, Values: []float32{scale}},
 			{Name: "l/norm/mean", Shape: []int{1}, Values: []float32{mean}},
 		}
 	}
 	clean := model(2, 1.5, 0.1)
-	sign := func(norms string, robust merge.Weights) merge.Signature {
+	sign := func(norms string, robust weights.Set) merge.Signature {
 		s, err := merge.RobustSignature{Layers: "blocks:1", Norms: norms}.Extract(model(1, 1, 0), clean, robust)
 		if err != nil {
 			t.Fatal(err)
@@ -503,7 +504,7 @@ func TestNorms(t *testing.T) {
 	}
 	again := sign(merge.NormsRecalibrate, model(3, 2, 0.5))
 	calls := 0
-	p, err = merge.ApplySignatures(clean, []merge.Scaled{{Signature: again, Scale: 0.25}}, merge.ApplyOptions{Recalibrate: func(w merge.Weights) (merge.Weights, error) {
+	p, err = merge.ApplySignatures(clean, []merge.Scaled{{Signature: again, Scale: 0.25}}, merge.ApplyOptions{Recalibrate: func(w weights.Set) (weights.Set, error) {
 		calls++
 		w[2].Values[0], w[0].Values[0] = 0.9, 77 // only statistics count
 		return w, nil
@@ -575,8 +576,8 @@ func FuzzParseSignature(f *testing.F) {
 }
 
 func ExampleRobustSignature() {
-	tensor := func(values ...float32) merge.Weights {
-		return merge.Weights{{Name: "conv.weight", Shape: []int{1, 1, 1, 2}, Values: values}}
+	tensor := func(values ...float32) weights.Set {
+		return weights.Set{{Name: "conv.weight", Shape: []int{1, 1, 1, 2}, Values: values}}
 	}
 	method := merge.NewRobustSignature()
 	method.Layers = "first:1"

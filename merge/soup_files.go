@@ -129,12 +129,12 @@ func combineFiles(paths []string, out string, mean *fileMean) (r FileSoup, err e
 
 // sameTensors says where a file's tensors differ from the first one's.
 func sameTensors(first, other weights.File) error {
-	layout := func(f weights.File) Weights {
-		var w Weights
+	layout := func(f weights.File) weights.Set {
+		var w weights.Set
 		for _, info := range f.Tensors() {
-			w = append(w, Tensor{Name: info.Name, Shape: info.Shape})
+			w = append(w, weights.Tensor{Name: info.Name, Shape: info.Shape})
 		}
-		slices.SortFunc(w, func(a, b Tensor) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(w, func(a, b weights.Tensor) int { return strings.Compare(a.Name, b.Name) })
 		return w
 	}
 	return layout(first).SameLayout(first.Path(), layout(other), other.Path())
@@ -237,8 +237,8 @@ func (m *fileMean) stretch(info weights.Info, at, n int) ([]float32, error) {
 			addScaled(out, float32(share), values)
 		}
 		like[i] = similarity{
-			dot: dotValues(scratch.first[:sample], values[:sample]), own: dotValues(values[:sample], values[:sample]),
-			first: dotValues(scratch.first[:sample], scratch.first[:sample]),
+			dot: weights.Dot(scratch.first[:sample], values[:sample]), own: weights.Dot(values[:sample], values[:sample]),
+			first: weights.Dot(scratch.first[:sample], scratch.first[:sample]),
 		}
 	}
 	if m.wide {

@@ -17,7 +17,7 @@ import (
 )
 
 // written writes a model with a counter, its kernel in a type.
-func written(t *testing.T, w merge.Weights, kernel string, counter int64) string {
+func written(t *testing.T, w weights.Set, kernel string, counter int64) string {
 	t.Helper()
 	list := []safetensors.Tensor{safetensors.FromInt64s("counter", nil, []int64{counter})}
 	for _, tensor := range w {
@@ -40,7 +40,7 @@ func written(t *testing.T, w merge.Weights, kernel string, counter int64) string
 
 func TestUniformFiles(t *testing.T) {
 	models := family(3, 3, 0.2)
-	large := merge.Tensor{Name: "large/kernel", Shape: []int{700, 400}, Values: make([]float32, 280_000)} // more than a stretch
+	large := weights.Tensor{Name: "large/kernel", Shape: []int{700, 400}, Values: make([]float32, 280_000)} // more than a stretch
 	for m := range models {
 		l := large
 		l.Values = slices.Clone(large.Values)

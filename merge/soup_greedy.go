@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/ballast-ml/ballast/format/weights"
 )
 
 // Score says how good weights are, such as their accuracy on held-out examples: not those trained on, and not the test set.
-type Score func(w Weights) (float64, error)
+type Score func(w weights.Set) (float64, error)
 
 // GreedySoup adds models to a soup as long as that does it no harm on held-out examples:
 //
@@ -40,14 +42,14 @@ type Trial struct {
 
 // GreedyResult is a greedy soup and how it came to be.
 type GreedyResult struct {
-	Weights     Weights   `json:"-"`
-	Models      []string  `json:"models"`
-	Scores      []float64 `json:"scores"`      // of each model by itself; the first one alone where the order is given and no scores are
-	Order       []int     `json:"order"`       // in which models were tried
-	Ingredients []int     `json:"ingredients"` // in the order they were added
-	Score       float64   `json:"score"`       // of the soup
-	Trials      []Trial   `json:"trials"`
-	Warnings    []string  `json:"warnings,omitempty"`
+	Weights     weights.Set `json:"-"`
+	Models      []string    `json:"models"`
+	Scores      []float64   `json:"scores"`      // of each model by itself; the first one alone where the order is given and no scores are
+	Order       []int       `json:"order"`       // in which models were tried
+	Ingredients []int       `json:"ingredients"` // in the order they were added
+	Score       float64     `json:"score"`       // of the soup
+	Trials      []Trial     `json:"trials"`
+	Warnings    []string    `json:"warnings,omitempty"`
 }
 
 // GreedyOptions are what a run of GreedySoup may be given.
@@ -123,7 +125,7 @@ func (g *greedyRun) keeps(candidate, soup float64) bool {
 	return candidate >= soup
 }
 
-func (g *greedyRun) load(i int) (Weights, error) {
+func (g *greedyRun) load(i int) (weights.Set, error) {
 	w, err := g.loader.load(i)
 	if err != nil {
 		return nil, err
@@ -131,7 +133,7 @@ func (g *greedyRun) load(i int) (Weights, error) {
 	return w, g.checkUnchanged(i, w)
 }
 
-func (g *greedyRun) evaluate(what string, w Weights) (float64, error) {
+func (g *greedyRun) evaluate(what string, w weights.Set) (float64, error) {
 	s, err := g.score(w)
 	if err != nil {
 		return 0, fmt.Errorf("merge: greedy soup: score of %s: %w", what, err)
@@ -257,7 +259,7 @@ func (g *greedyRun) try(k, i int) error {
 }
 
 // addToSoup turns theta into k/(k+1) soup + 1/(k+1) theta.
-func addToSoup(theta, soup Weights, k int) {
+func addToSoup(theta, soup weights.Set, k int) {
 	share := 1 / float64(k+1)
 	for t := range theta {
 		values, old := theta[t].Values, soup[t].Values

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
@@ -44,17 +45,17 @@ func NewLearnedSoup() LearnedSoup {
 // LossAt is a loss and its derivatives.
 type LossAt struct {
 	Value    float64
-	Gradient Weights // in the weights, of their layout
-	Beta     float64 // derivative in beta; not read where beta is not learned
+	Gradient weights.Set // in the weights, of their layout
+	Beta     float64     // derivative in beta; not read where beta is not learned
 }
 
 // SoupLoss is the loss of one batch for weights and a factor on the logits. step counts from 0 through all epochs; the batch is
 // the caller's to choose. It keeps no reference to w.
-type SoupLoss func(step int, w Weights, beta float64) (LossAt, error)
+type SoupLoss func(step int, w weights.Set, beta float64) (LossAt, error)
 
 // LearnedResult is a learned soup.
 type LearnedResult struct {
-	Weights Weights     `json:"-"`
+	Weights weights.Set `json:"-"`
 	Models  []string    `json:"models"`
 	Groups  []string    `json:"groups"` // name of each row: "all", or the layer or tensor
 	Alpha   [][]float64 `json:"alpha"`  // [groups][models], each row sums to 1
@@ -97,7 +98,7 @@ func (l LearnedSoup) Validate() error {
 }
 
 // groups returns the names of the rows and the row of each tensor.
-func (l LearnedSoup) groups(w Weights) (names []string, of []int) {
+func (l LearnedSoup) groups(w weights.Set) (names []string, of []int) {
 	rows := map[string]int{}
 	for _, t := range w {
 		name := "all"
@@ -142,8 +143,8 @@ func (l LearnedSoup) Alpha(raw [][]float64) [][]float64 {
 
 // Mix returns the weighted mean of the models for raw coefficients [groups][models]; groups are in the order in which the
 // tensors name them.
-func (l LearnedSoup) Mix(models []Weights, raw [][]float64) (Weights, error) {
-	if err := checkModels("learned soup", models, nil); err != nil {
+func (l LearnedSoup) Mix(models []weights.Set, raw [][]float64) (weights.Set, error) {
+	if err := weights.CheckSets("merge: learned soup", models, nil); err != nil {
 		return nil, err
 	}
 	if err := l.checkRaw(models, raw); err != nil {
@@ -155,7 +156,7 @@ func (l LearnedSoup) Mix(models []Weights, raw [][]float64) (Weights, error) {
 	return mixed, nil
 }
 
-func (l LearnedSoup) checkRaw(models []Weights, raw [][]float64) error {
+func (l LearnedSoup) checkRaw(models []weights.Set, raw [][]float64) error {
 	if err := l.Validate(); err != nil {
 		return err
 	}
@@ -171,7 +172,7 @@ func (l LearnedSoup) checkRaw(models []Weights, raw [][]float64) error {
 	return nil
 }
 
-func mixInto(mixed Weights, models []Weights, alpha [][]float64, of []int) {
+func mixInto(mixed weights.Set, models []weights.Set, alpha [][]float64, of []int) {
 	for t := range mixed {
 		row, out := alpha[of[t]], mixed[t].Values
 		for j := range out {
@@ -187,8 +188,8 @@ func mixInto(mixed Weights, models []Weights, alpha [][]float64, of []int) {
 // Gradient turns the gradient of a loss in the mixed weights into that in raw, [groups][models]:
 //
 //	d/dalpha_m = <G, theta_m> over the group's tensors      d/dr_m = alpha_m (d/dalpha_m - sum over k of alpha_k d/dalpha_k)
-func (l LearnedSoup) Gradient(models []Weights, raw [][]float64, gradient Weights) ([][]float64, error) {
-	if err := checkModels("learned soup", append(models[:len(models):len(models)], gradient), nil); err != nil {
+func (l LearnedSoup) Gradient(models []weights.Set, raw [][]float64, gradient weights.Set) ([][]float64, error) {
+	if err := weights.CheckSets("merge: learned soup", append(models[:len(models):len(models)], gradient), nil); err != nil {
 		return nil, err
 	}
 	if err := l.checkRaw(models, raw); err != nil {
@@ -198,14 +199,14 @@ func (l LearnedSoup) Gradient(models []Weights, raw [][]float64, gradient Weight
 	return rawGradient(models, l.Alpha(raw), of, gradient), nil
 }
 
-func rawGradient(models []Weights, alpha [][]float64, of []int, gradient Weights) [][]float64 {
+func rawGradient(models []weights.Set, alpha [][]float64, of []int, gradient weights.Set) [][]float64 {
 	out := make([][]float64, len(alpha))
 	for g := range out {
 		out[g] = make([]float64, len(models))
 	}
 	for t := range gradient {
 		for m := range models {
-			out[of[t]][m] += dotValues(gradient[t].Values, models[m][t].Values)
+			out[of[t]][m] += weights.Dot(gradient[t].Values, models[m][t].Values)
 		}
 	}
 	for g, row := range out {
@@ -221,19 +222,19 @@ func rawGradient(models []Weights, alpha [][]float64, of []int, gradient Weights
 }
 
 // Fit learns the soup: Epochs passes over so many batches. names may be nil.
-func (l LearnedSoup) Fit(models []Weights, names []string, loss SoupLoss, batches int) (LearnedResult, error) {
+func (l LearnedSoup) Fit(models []weights.Set, names []string, loss SoupLoss, batches int) (LearnedResult, error) {
 	if err := l.Validate(); err != nil {
 		return LearnedResult{}, err
 	}
 	if batches < 1 || loss == nil {
 		return LearnedResult{}, fmt.Errorf("merge: learned soup: a loss and at least 1 batch are needed, got %d batches", batches)
 	}
-	if err := checkModels("learned soup", models, names); err != nil {
+	if err := weights.CheckSets("merge: learned soup", models, names); err != nil {
 		return LearnedResult{}, err
 	}
 	var r LearnedResult
 	for m := range models {
-		r.Models = append(r.Models, modelName(names, m))
+		r.Models = append(r.Models, weights.NameOf(names, m))
 	}
 	rows, of := l.groups(models[0])
 	r.Groups, r.Beta = rows, l.Beta
@@ -278,7 +279,7 @@ func (l LearnedSoup) Fit(models []Weights, names []string, loss SoupLoss, batche
 }
 
 // checkLossAt refuses a loss that is no number and a gradient that does not fit the weights.
-func checkLossAt(who string, step int, value float64, w, gradient Weights) error {
+func checkLossAt(who string, step int, value float64, w, gradient weights.Set) error {
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		return fmt.Errorf("merge: %s: the loss of step %d is %v; lower the learning rate", who, step, value)
 	}

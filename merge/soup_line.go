@@ -3,6 +3,8 @@ package merge
 import (
 	"fmt"
 	"math"
+
+	"github.com/ballast-ml/ballast/format/weights"
 )
 
 // LinePoint is the score at one point of the line between two models.
@@ -13,7 +15,7 @@ type LinePoint struct {
 
 // Line scores (1-t) a + t b for each t: the choice of WiSE-FT, where a is a pretrained model and b one fine-tuned from it.
 // Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903.
-func Line(a, b Weights, ts []float64, score Score) ([]LinePoint, error) {
+func Line(a, b weights.Set, ts []float64, score Score) ([]LinePoint, error) {
 	points := make([]LinePoint, 0, len(ts))
 	for _, t := range ts {
 		w, err := Interpolate(a, b, t)
@@ -53,7 +55,7 @@ func (b BarrierCurve) Warning() string {
 
 // Barrier scores points evenly spaced along the line between two models, both ends included; higher scores are better. points
 // is at least 3; an odd number has the middle among them.
-func Barrier(a, b Weights, score Score, points int) (BarrierCurve, error) {
+func Barrier(a, b weights.Set, score Score, points int) (BarrierCurve, error) {
 	if points < 3 {
 		return BarrierCurve{}, fmt.Errorf("merge: barrier: %d points; use at least 3, the ends and the middle", points)
 	}
@@ -74,4 +76,22 @@ func Barrier(a, b Weights, score Score, points int) (BarrierCurve, error) {
 	}
 	c.Drop = math.Min(first, last) - line[points/2].Score
 	return c, nil
+}
+
+// Interpolate returns (1-t) a + t b: the line between two models, WiSE-FT's where a is a pretrained model and b one fine-tuned
+// from it (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903). t may lie outside [0, 1].
+func Interpolate(a, b weights.Set, t float64) (weights.Set, error) {
+	if math.IsNaN(t) || math.IsInf(t, 0) {
+		return nil, fmt.Errorf("merge: interpolate: t is %v; 0 is the first model, 1 the second", t)
+	}
+	if err := weights.CheckSets("merge: interpolate", []weights.Set{a, b}, []string{"the first model", "the second model"}); err != nil {
+		return nil, err
+	}
+	out := a.ZerosLike()
+	for i := range out {
+		for j := range out[i].Values {
+			out[i].Values[j] = float32((1-t)*float64(a[i].Values[j]) + t*float64(b[i].Values[j]))
+		}
+	}
+	return out, nil
 }

@@ -3,49 +3,51 @@ package merge
 import (
 	"fmt"
 	"math"
+
+	"github.com/ballast-ml/ballast/format/weights"
 )
 
 // SoupModels are models that can be loaded one after the other, so that few need to be in memory.
 type SoupModels interface {
 	Len() int
-	Name(i int) string              // for messages and traces
-	Load(i int) (Weights, error)    // weights that the caller may change
-	Release(i int, weights Weights) // the caller needs them no more; may do nothing
+	Name(i int) string                  // for messages and traces
+	Load(i int) (weights.Set, error)    // weights that the caller may change
+	Release(i int, weights weights.Set) // the caller needs them no more; may do nothing
 }
 
 // InMemory are models that are in memory already. names may be nil.
-func InMemory(models []Weights, names []string) SoupModels { return inMemory{models, names} }
+func InMemory(models []weights.Set, names []string) SoupModels { return inMemory{models, names} }
 
 type inMemory struct {
-	models []Weights
+	models []weights.Set
 	names  []string
 }
 
-func (m inMemory) Len() int                    { return len(m.models) }
-func (m inMemory) Name(i int) string           { return modelName(m.names, i) }
-func (m inMemory) Load(i int) (Weights, error) { return m.models[i].Clone(), nil }
-func (m inMemory) Release(int, Weights)        {}
+func (m inMemory) Len() int                        { return len(m.models) }
+func (m inMemory) Name(i int) string               { return weights.NameOf(m.names, i) }
+func (m inMemory) Load(i int) (weights.Set, error) { return m.models[i].Clone(), nil }
+func (m inMemory) Release(int, weights.Set)        {}
 
 // soupLoader loads models and checks each against the first one loaded.
 type soupLoader struct {
 	models    SoupModels
 	who       string
-	reference Weights // names and shapes alone
+	reference weights.Set // names and shapes alone
 	refName   string
 }
 
-func (l *soupLoader) load(i int) (Weights, error) {
+func (l *soupLoader) load(i int) (weights.Set, error) {
 	w, err := l.models.Load(i)
 	if err != nil {
 		return nil, fmt.Errorf("merge: %s: %s: %w", l.who, l.models.Name(i), err)
 	}
-	if err := w.checkShapes(l.models.Name(i)); err != nil {
+	if err := w.CheckShapes(l.models.Name(i)); err != nil {
 		return nil, err
 	}
 	if l.reference == nil {
 		l.refName = l.models.Name(i)
 		for _, t := range w {
-			l.reference = append(l.reference, Tensor{Name: t.Name, Shape: t.Shape})
+			l.reference = append(l.reference, weights.Tensor{Name: t.Name, Shape: t.Shape})
 		}
 	} else if err := l.sameLayout(w, l.models.Name(i)); err != nil {
 		return nil, err
@@ -54,10 +56,10 @@ func (l *soupLoader) load(i int) (Weights, error) {
 }
 
 // sameLayout compares names and shapes with those of the first model, whose values are gone.
-func (l *soupLoader) sameLayout(w Weights, name string) error {
-	bare := make(Weights, len(w))
+func (l *soupLoader) sameLayout(w weights.Set, name string) error {
+	bare := make(weights.Set, len(w))
 	for i, t := range w {
-		bare[i] = Tensor{Name: t.Name, Shape: t.Shape}
+		bare[i] = weights.Tensor{Name: t.Name, Shape: t.Shape}
 	}
 	return l.reference.SameLayout(l.refName, bare, name)
 }
@@ -66,7 +68,7 @@ func (l *soupLoader) sameLayout(w Weights, name string) error {
 // orthogonal, and their mean is no model.
 const farApart = 0.5
 
-func soupWarning(soup, model Weights, name string) string {
+func soupWarning(soup, model weights.Set, name string) string {
 	na, nb := soup.Norm(), model.Norm()
 	if na == 0 || nb == 0 {
 		return ""

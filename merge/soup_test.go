@@ -14,11 +14,12 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge"
 )
 
 // drawn is a model of two tensors around a centre.
-func drawn(r *rand.Rand, centre merge.Weights, spread float64) merge.Weights {
+func drawn(r *rand.Rand, centre weights.Set, spread float64) weights.Set {
 	w := centre.Clone()
 	for t := range w {
 		for j := range w[t].Values {
@@ -28,8 +29,8 @@ func drawn(r *rand.Rand, centre merge.Weights, spread float64) merge.Weights {
 	return w
 }
 
-func blank() merge.Weights {
-	return merge.Weights{
+func blank() weights.Set {
+	return weights.Set{
 		{Name: "a/kernel", Shape: []int{3, 4}, Values: make([]float32, 12)},
 		{Name: "a/bias", Shape: []int{4}, Values: make([]float32, 4)},
 		{Name: "b/kernel", Shape: []int{4, 2}, Values: make([]float32, 8)},
@@ -37,17 +38,17 @@ func blank() merge.Weights {
 }
 
 // family is n models around one centre.
-func family(seed uint64, n int, spread float64) []merge.Weights {
+func family(seed uint64, n int, spread float64) []weights.Set {
 	r := rand.New(rand.NewPCG(seed, 1))
 	centre := drawn(r, blank(), 1)
-	models := make([]merge.Weights, n)
+	models := make([]weights.Set, n)
 	for i := range models {
 		models[i] = drawn(r, centre, spread)
 	}
 	return models
 }
 
-func flat(w merge.Weights) []float32 {
+func flat(w weights.Set) []float32 {
 	var all []float32
 	for _, t := range w {
 		all = append(all, t.Values...)
@@ -55,7 +56,7 @@ func flat(w merge.Weights) []float32 {
 	return all
 }
 
-func largest(a, b merge.Weights) float64 {
+func largest(a, b weights.Set) float64 {
 	most := 0.0
 	x, y := flat(a), flat(b)
 	for i := range x {
@@ -65,7 +66,7 @@ func largest(a, b merge.Weights) float64 {
 }
 
 // toZero is the score of being near zero; the best of a family is that of least norm, and means score better than their parts.
-func toZero(w merge.Weights) (float64, error) { return -w.Norm(), nil }
+func toZero(w weights.Set) (float64, error) { return -w.Norm(), nil }
 
 func TestUniformIsTheMean(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 7, 101, 150} {
@@ -126,7 +127,7 @@ func TestGreedyProperties(t *testing.T) {
 			MaxIngredients: rapid.IntRange(0, 3).Draw(t, "most"),
 		}
 		// Coarse scores, so that there are ties.
-		score := func(w merge.Weights) (float64, error) {
+		score := func(w weights.Set) (float64, error) {
 			s := math.Round(3 * float64(w[0].Values[0]))
 			if method.LowerIsBetter {
 				s = -s
@@ -164,7 +165,7 @@ func TestGreedyProperties(t *testing.T) {
 				t.Fatalf("order %v, want %v", r.Order, want)
 			}
 		}
-		var parts []merge.Weights
+		var parts []weights.Set
 		for _, i := range r.Ingredients {
 			parts = append(parts, models[i])
 		}
@@ -194,7 +195,7 @@ func TestGreedyProperties(t *testing.T) {
 func TestGreedyTakesSuppliedScores(t *testing.T) {
 	models := family(5, 3, 0.2)
 	calls := 0
-	r, err := merge.NewGreedySoup().Run(merge.InMemory(models, nil), func(merge.Weights) (float64, error) {
+	r, err := merge.NewGreedySoup().Run(merge.InMemory(models, nil), func(weights.Set) (float64, error) {
 		calls++
 		return 0.5, nil
 	}, merge.GreedyOptions{Scores: []float64{0.1, 0.6, 0.3}})
@@ -218,7 +219,7 @@ func TestGreedyResumes(t *testing.T) {
 	for at := range total {
 		trace := filepath.Join(t.TempDir(), "trace.json")
 		calls := 0
-		failing := func(w merge.Weights) (float64, error) {
+		failing := func(w weights.Set) (float64, error) {
 			if calls == at {
 				return 0, stop
 			}
@@ -229,7 +230,7 @@ func TestGreedyResumes(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		again := 0
-		got, err := merge.NewGreedySoup().Run(merge.InMemory(models, nil), func(w merge.Weights) (float64, error) {
+		got, err := merge.NewGreedySoup().Run(merge.InMemory(models, nil), func(w weights.Set) (float64, error) {
 			again++
 			return toZero(w)
 		}, merge.GreedyOptions{Trace: trace})
@@ -260,7 +261,7 @@ func TestTraceOfSomethingElse(t *testing.T) {
 			return err
 		},
 		"other weights": func() error {
-			_, err := merge.NewGreedySoup().Run(merge.InMemory([]merge.Weights{other[0], other[0], other[0]}, nil), toZero, merge.GreedyOptions{Trace: trace})
+			_, err := merge.NewGreedySoup().Run(merge.InMemory([]weights.Set{other[0], other[0], other[0]}, nil), toZero, merge.GreedyOptions{Trace: trace})
 			return err
 		},
 		"other scores": func() error {
@@ -294,7 +295,7 @@ func TestSoupErrors(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		second merge.Weights
+		second weights.Set
 		want   []string
 	}{
 		{"shape", shape, []string{"second: b/kernel", "[2 4]", "first", "[4 2]"}},
@@ -303,10 +304,10 @@ func TestSoupErrors(t *testing.T) {
 		{"parallel", parallel, []string{"second: module.a/kernel", "take the prefix module. off"}},
 		{"nan", nan, []string{"second: a/bias", "value 3 is NaN"}},
 	} {
-		in := merge.InMemory([]merge.Weights{models[0], c.second}, []string{"first", "second"})
+		in := merge.InMemory([]weights.Set{models[0], c.second}, []string{"first", "second"})
 		_, uniform := merge.NewUniformSoup().Run(in)
 		_, greedy := merge.NewGreedySoup().Run(in, toZero, merge.GreedyOptions{})
-		_, learned := merge.NewLearnedSoup().Fit([]merge.Weights{models[0], c.second}, []string{"first", "second"}, quadratic(models[0]), 1)
+		_, learned := merge.NewLearnedSoup().Fit([]weights.Set{models[0], c.second}, []string{"first", "second"}, quadratic(models[0]), 1)
 		for _, err := range []error{uniform, greedy, learned} {
 			var bad *fault.Input
 			if !errors.As(err, &bad) {
@@ -330,7 +331,7 @@ func TestSoupErrors(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	nanScore := func(merge.Weights) (float64, error) { return math.NaN(), nil }
+	nanScore := func(weights.Set) (float64, error) { return math.NaN(), nil }
 	if _, err := merge.NewGreedySoup().Run(merge.InMemory(models, []string{"first", "second"}), nanScore, merge.GreedyOptions{}); err == nil || !strings.Contains(err.Error(), "score of first is NaN") {
 		t.Errorf("got %v", err)
 	}
@@ -347,15 +348,15 @@ func TestSoupErrors(t *testing.T) {
 func TestWarningOfAnotherStart(t *testing.T) {
 	one := family(1, 2, 0.05)
 	stranger := family(99, 1, 0.05)[0]
-	r, err := merge.NewUniformSoup().Run(merge.InMemory([]merge.Weights{one[0], one[1], stranger}, []string{"x", "y", "z"}))
+	r, err := merge.NewUniformSoup().Run(merge.InMemory([]weights.Set{one[0], one[1], stranger}, []string{"x", "y", "z"}))
 	if err != nil || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "z points another way") {
 		t.Errorf("%v, %v", r.Warnings, err)
 	}
 }
 
 // quadratic is the loss (1/2) |w - target|^2 scaled by beta.
-func quadratic(target merge.Weights) merge.SoupLoss {
-	return func(_ int, w merge.Weights, beta float64) (merge.LossAt, error) {
+func quadratic(target weights.Set) merge.SoupLoss {
+	return func(_ int, w weights.Set, beta float64) (merge.LossAt, error) {
 		at := merge.LossAt{Gradient: w.Clone()}
 		for t := range w {
 			for j, v := range w[t].Values {
@@ -457,7 +458,7 @@ func TestBarrier(t *testing.T) {
 	a := blank()
 	b := blank()
 	a[0].Values[0], b[0].Values[0] = -1, 1
-	valley := func(w merge.Weights) (float64, error) { // 0.9 at both ends, 0.4 in the middle
+	valley := func(w weights.Set) (float64, error) { // 0.9 at both ends, 0.4 in the middle
 		return 0.4 + 0.5*math.Abs(float64(w[0].Values[0])), nil
 	}
 	c, err := merge.Barrier(a, b, valley, 5)
@@ -467,7 +468,7 @@ func TestBarrier(t *testing.T) {
 	if math.Abs(c.Height-0.5) > 1e-6 || c.At != 0.5 || math.Abs(c.Drop-0.5) > 1e-6 || !strings.Contains(c.Warning(), "different basins") {
 		t.Errorf("%+v: %s", c, c.Warning())
 	}
-	flat, err := merge.Barrier(a, b, func(merge.Weights) (float64, error) { return 0.7, nil }, 3)
+	flat, err := merge.Barrier(a, b, func(weights.Set) (float64, error) { return 0.7, nil }, 3)
 	if err != nil || flat.Height != 0 || flat.Warning() != "" {
 		t.Errorf("%+v, %v", flat, err)
 	}
@@ -506,13 +507,13 @@ func TestSoupVersusEnsembleOfLinearModels(t *testing.T) {
 }
 
 func ExampleGreedySoup() {
-	models := merge.InMemory([]merge.Weights{
+	models := merge.InMemory([]weights.Set{
 		{{Name: "w", Shape: []int{2}, Values: []float32{1, 0}}},
 		{{Name: "w", Shape: []int{2}, Values: []float32{0.5, 0.6}}},
 		{{Name: "w", Shape: []int{2}, Values: []float32{9, 9}}},
 	}, []string{"a", "b", "c"})
 	// The score is a measurement on held-out examples; here it is being near (1, 0.5).
-	score := func(w merge.Weights) (float64, error) {
+	score := func(w weights.Set) (float64, error) {
 		x, y := float64(w[0].Values[0])-1, float64(w[0].Values[1])-0.5
 		return -x*x - y*y, nil
 	}

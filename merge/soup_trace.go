@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -83,7 +84,7 @@ func (g *greedyRun) saveTrace() error {
 }
 
 // checkUnchanged compares a model with what it was when the trace began.
-func (g *greedyRun) checkUnchanged(i int, w Weights) error {
+func (g *greedyRun) checkUnchanged(i int, w weights.Set) error {
 	if g.o.Trace == "" {
 		return nil
 	}

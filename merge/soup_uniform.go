@@ -3,6 +3,8 @@ package merge
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ballast-ml/ballast/format/weights"
 )
 
 // UniformSoup is the mean of the weights of several models fine-tuned from one start:
@@ -25,13 +27,13 @@ func NewUniformSoup() UniformSoup { return UniformSoup{WideAbove: 100} }
 
 // UniformResult is a soup of all models.
 type UniformResult struct {
-	Weights  Weights  `json:"-"`
-	Models   []string `json:"models"`
-	Warnings []string `json:"warnings,omitempty"` // of models that seem not to share their first weights
+	Weights  weights.Set `json:"-"`
+	Models   []string    `json:"models"`
+	Warnings []string    `json:"warnings,omitempty"` // of models that seem not to share their first weights
 }
 
 // Merge returns the soup of models in memory.
-func (u UniformSoup) Merge(models []Weights) (Weights, error) {
+func (u UniformSoup) Merge(models []weights.Set) (weights.Set, error) {
 	r, err := u.Run(InMemory(models, nil))
 	return r.Weights, err
 }

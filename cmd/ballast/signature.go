@@ -45,32 +45,32 @@ clean data has not, both from one pretrained model. It is a small file that is a
 
 // loadWeights reads the floating tensors of a bundle, in the order of its network, or of any model file, in the natural order of their
 // names (layer_2 before layer_10).
-func loadWeights(path string) (merge.Weights, error) {
+func loadWeights(path string) (weights.Set, error) {
 	if isBundle(path) {
 		b, err := bundle.Open(path)
 		if err != nil {
 			return nil, err
 		}
 		defer b.Store.Finalize()
-		return tuned.Weights(b)
+		return b.Weights()
 	}
 	f, err := weights.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	var w merge.Weights
+	var w weights.Set
 	for _, info := range f.Tensors() {
 		if isCounter(info) {
 			continue
 		}
-		t := merge.Tensor{Name: info.Name, Shape: info.Shape, Values: make([]float32, info.Elements)}
+		t := weights.Tensor{Name: info.Name, Shape: info.Shape, Values: make([]float32, info.Elements)}
 		if err := f.ReadFloat32s(info.Name, 0, t.Values); err != nil {
 			return nil, err
 		}
 		w = append(w, t)
 	}
-	slices.SortFunc(w, func(x, y merge.Tensor) int { return naturally(x.Name, y.Name) })
+	slices.SortFunc(w, func(x, y weights.Tensor) int { return naturally(x.Name, y.Name) })
 	return w, nil
 }
 
@@ -152,7 +152,7 @@ separated by commas, with * for any characters. --levels is the number of values
 			return err
 		}
 		defer func() { _ = release() }() // the lock ends with the process at the latest
-		var all [3]merge.Weights
+		var all [3]weights.Set
 		for i, path := range []string{pre, clean, robust} {
 			var err error
 			if all[i], err = loadWeights(path); err != nil {
@@ -459,7 +459,7 @@ func (a *app) recalibrator(ctx context.Context, o *merge.ApplyOptions, model, na
 	if err != nil {
 		return nil, err
 	}
-	o.Recalibrate = func(w merge.Weights) (merge.Weights, error) {
+	o.Recalibrate = func(w weights.Set) (weights.Set, error) {
 		return tuned.Recalibrate(ctx, b, e, w, ds, min(64, ds.Len()), 0)
 	}
 	return e.Close, nil
@@ -474,7 +474,7 @@ func claimLike(path, out string, overwrite bool) func() (func() error, error) {
 }
 
 // saveLike writes weights as a model of the kind that the path holds: a bundle, or a safetensors file with the other tensors as they were.
-func saveLike(path, out string, w merge.Weights, applied []merge.AppliedSignature) error {
+func saveLike(path, out string, w weights.Set, applied []merge.AppliedSignature) error {
 	if applied == nil {
 		applied = []merge.AppliedSignature{}
 	}
@@ -487,7 +487,7 @@ func saveLike(path, out string, w merge.Weights, applied []merge.AppliedSignatur
 		if err != nil {
 			return err
 		}
-		if err := tuned.Set(b, w); err != nil {
+		if err := b.SetWeights(w); err != nil {
 			return err
 		}
 		b.Manifest.Metrics = nil // they were measured without

@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/tuned"
@@ -198,7 +199,7 @@ func (a *app) soup(ctx context.Context, f soupFlags, models []string) (soupResul
 			return r, err
 		}
 	}
-	if err := tuned.Set(first, soup); err != nil {
+	if err := first.SetWeights(soup); err != nil {
 		return r, err
 	}
 	if held.Len() > 0 {
@@ -303,7 +304,7 @@ func recipeSplit(b *bundle.Bundle) (fraction float64, seed uint64) {
 }
 
 // cook makes the soup's weights.
-func (a *app) cook(ctx context.Context, r *soupResult, f soupFlags, first *bundle.Bundle, e *engine.Engine, held tuned.Examples) (merge.Weights, error) {
+func (a *app) cook(ctx context.Context, r *soupResult, f soupFlags, first *bundle.Bundle, e *engine.Engine, held tuned.Examples) (weights.Set, error) {
 	models := tuned.Bundles(r.Models)
 	switch f.method {
 	case "uniform":
@@ -318,7 +319,7 @@ func (a *app) cook(ctx context.Context, r *soupResult, f soupFlags, first *bundl
 		defer scorer.Close()
 		show, done := a.counter("soup")
 		defer done()
-		g, err := f.greedy.Run(models, func(w merge.Weights) (float64, error) {
+		g, err := f.greedy.Run(models, func(w weights.Set) (float64, error) {
 			if err := ctx.Err(); err != nil {
 				return 0, context.Cause(ctx)
 			}
@@ -333,7 +334,7 @@ func (a *app) cook(ctx context.Context, r *soupResult, f soupFlags, first *bundl
 		r.Warnings, r.Scores, r.Greedy = append(r.Warnings, g.Warnings...), g.Scores, &g
 		return g.Weights, nil
 	}
-	var all []merge.Weights
+	var all []weights.Set
 	for i := range models.Len() {
 		w, err := models.Load(i)
 		if err != nil {
@@ -349,7 +350,7 @@ func (a *app) cook(ctx context.Context, r *soupResult, f soupFlags, first *bundl
 	lossOf, batches := objective.SoupLoss(held, f.batch, a.seed)
 	show, done := a.counter("soup")
 	defer done()
-	l, err := f.learned.Fit(all, r.Models, func(step int, w merge.Weights, beta float64) (merge.LossAt, error) {
+	l, err := f.learned.Fit(all, r.Models, func(step int, w weights.Set, beta float64) (merge.LossAt, error) {
 		if err := ctx.Err(); err != nil {
 			return merge.LossAt{}, context.Cause(ctx)
 		}

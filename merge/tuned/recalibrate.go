@@ -11,7 +11,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -20,7 +20,7 @@ import (
 // batches alike (a cumulative average), as they are in training. It returns all weights, of which the statistics alone are new.
 // batch is the size of a batch, at least 2; most bounds their number, 0 = all whole batches of the data set. A network whose norm
 // is not batch normalisation is an error.
-func Recalibrate(ctx context.Context, b *bundle.Bundle, e *engine.Engine, w merge.Weights, ds data.Dataset, batch, most int) (merge.Weights, error) {
+func Recalibrate(ctx context.Context, b *bundle.Bundle, e *engine.Engine, w weights.Set, ds data.Dataset, batch, most int) (weights.Set, error) {
 	foldable, ok := b.Manifest.Network.Network.(zoo.Foldable)
 	if !ok {
 		return nil, fmt.Errorf("tuned: network %s has no batch normalisation whose statistics can be estimated again", zoo.Name(b.Manifest.Network.Network))
@@ -39,7 +39,7 @@ func Recalibrate(ctx context.Context, b *bundle.Bundle, e *engine.Engine, w merg
 	if err := watching.Declare(e.Backend); err != nil {
 		return nil, err
 	}
-	if err := Set(watching, w); err != nil {
+	if err := watching.SetWeights(w); err != nil {
 		return nil, err
 	}
 	exec, err := model.NewExec(e.Backend, watching.Store, func(scope *model.Scope, x *graph.Node) *graph.Node {
@@ -57,7 +57,7 @@ func Recalibrate(ctx context.Context, b *bundle.Bundle, e *engine.Engine, w merg
 		if _, err := exec.Call(tensors.FromFlatDataAndDimensions(part.X, shape...)); err != nil {
 			return fmt.Errorf("tuned: %w", err)
 		}
-		now, err := Weights(watching)
+		now, err := watching.Weights()
 		if err != nil {
 			return err
 		}
@@ -77,7 +77,7 @@ func Recalibrate(ctx context.Context, b *bundle.Bundle, e *engine.Engine, w merg
 	}
 	out := w.Clone()
 	for i, t := range out {
-		if !merge.IsStatistic(t.Name) {
+		if !weights.IsStatistic(t.Name) {
 			continue
 		}
 		for j := range t.Values {

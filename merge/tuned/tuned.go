@@ -9,7 +9,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -18,104 +17,27 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/nn/loss"
 )
-
-// floats are the variables that merging moves: those of float32. Others, such as counters, stay as they are.
-func floats(b *bundle.Bundle) []*model.Variable {
-	var list []*model.Variable
-	for _, v := range b.Variables() {
-		if v.DType() == dtypes.Float32 {
-			list = append(list, v)
-		}
-	}
-	return list
-}
-
-func nameOf(v *model.Variable) string { return strings.TrimPrefix(v.Path(), "/") }
-
-// Weights returns a copy of the float32 variables of a model under the names that its file has, in the order of the network.
-func Weights(b *bundle.Bundle) (merge.Weights, error) {
-	var w merge.Weights
-	for _, v := range floats(b) {
-		value, err := v.Value()
-		if err != nil {
-			return nil, fmt.Errorf("tuned: %s: %w", v.Path(), err)
-		}
-		flat, err := tensors.CopyFlatData[float32](value)
-		if err != nil {
-			return nil, fmt.Errorf("tuned: %s: %w", v.Path(), err)
-		}
-		w = append(w, merge.Tensor{Name: nameOf(v), Shape: append([]int{}, v.Shape().Dimensions...), Values: flat})
-	}
-	return w, nil
-}
-
-// Set gives a model's variables other values. The weights must have the layout that Weights returns.
-func Set(b *bundle.Bundle, w merge.Weights) error {
-	variables := floats(b)
-	own := make(merge.Weights, len(variables))
-	for i, v := range variables {
-		own[i] = merge.Tensor{Name: nameOf(v), Shape: v.Shape().Dimensions}
-	}
-	bare := make(merge.Weights, len(w))
-	for i, t := range w {
-		bare[i] = merge.Tensor{Name: t.Name, Shape: t.Shape}
-	}
-	if err := own.SameLayout("the model", bare, "the weights"); err != nil {
-		return err
-	}
-	for i, v := range variables {
-		if err := v.SetValue(tensors.FromFlatDataAndDimensions(w[i].Values, w[i].Shape...)); err != nil {
-			return fmt.Errorf("tuned: %s: %w", v.Path(), err)
-		}
-	}
-	return nil
-}
-
-// Clone returns a model with variables of its own.
-func Clone(b *bundle.Bundle, e *engine.Engine) (*bundle.Bundle, error) {
-	c := &bundle.Bundle{Manifest: b.Manifest, Store: model.NewStore()}
-	if err := c.Declare(e.Backend); err != nil {
-		return nil, err
-	}
-	for _, v := range b.Variables() {
-		value, err := v.Value()
-		if err != nil {
-			return nil, fmt.Errorf("tuned: %s: %w", v.Path(), err)
-		}
-		local, err := value.LocalClone()
-		if err != nil {
-			return nil, fmt.Errorf("tuned: %s: %w", v.Path(), err)
-		}
-		to := c.Store.GetVariable(v.Path())
-		if to == nil {
-			return nil, fmt.Errorf("tuned: %s: the network does not declare it", v.Path())
-		}
-		if err := to.SetValue(local); err != nil {
-			return nil, fmt.Errorf("tuned: %s: %w", v.Path(), err)
-		}
-	}
-	return c, nil
-}
 
 // Bundles are models in folders, of one network, which are loaded one at a time.
 func Bundles(paths []string) merge.SoupModels { return bundles(paths) }
 
 type bundles []string
 
-func (b bundles) Len() int                   { return len(b) }
-func (b bundles) Name(i int) string          { return b[i] }
-func (b bundles) Release(int, merge.Weights) {}
+func (b bundles) Len() int                 { return len(b) }
+func (b bundles) Name(i int) string        { return b[i] }
+func (b bundles) Release(int, weights.Set) {}
 
-func (b bundles) Load(i int) (merge.Weights, error) {
+func (b bundles) Load(i int) (weights.Set, error) {
 	opened, err := bundle.Open(b[i])
 	if err != nil {
 		return nil, err
 	}
 	defer opened.Store.Finalize()
-	return Weights(opened)
+	return opened.Weights()
 }
 
 // Examples are examples in memory.
@@ -180,7 +102,7 @@ func NewScorer(b *bundle.Bundle, e *engine.Engine, examples Examples) (*Scorer, 
 func (s *Scorer) Close() { s.forward.Close() }
 
 // Accuracy is the share of right answers, [0, 1]; a merge.Score.
-func (s *Scorer) Accuracy(w merge.Weights) (float64, error) {
+func (s *Scorer) Accuracy(w weights.Set) (float64, error) {
 	logits, err := s.Logits(w)
 	if err != nil {
 		return 0, err
@@ -189,8 +111,8 @@ func (s *Scorer) Accuracy(w merge.Weights) (float64, error) {
 }
 
 // Logits are the outputs for all examples, [examples, classes].
-func (s *Scorer) Logits(w merge.Weights) ([]float64, error) {
-	if err := Set(s.b, w); err != nil {
+func (s *Scorer) Logits(w weights.Set) ([]float64, error) {
+	if err := s.b.SetWeights(w); err != nil {
 		return nil, err
 	}
 	flat, err := s.forward.Logits(s.examples.X, s.examples.Len())
@@ -231,7 +153,7 @@ type Objective struct {
 // NewObjective builds a loss, a scalar, of inputs and of beta, a scalar that multiplies the logits. Its gradient is taken in the
 // float32 variables; in running statistics it is 0.
 func NewObjective(b *bundle.Bundle, e *engine.Engine, build func(scope *model.Scope, beta *graph.Node, inputs []*graph.Node) *graph.Node) (*Objective, error) {
-	o := &Objective{b: b, variables: floats(b)}
+	o := &Objective{b: b, variables: b.Floats()}
 	var err error
 	o.exec, err = model.NewExec(e.Backend, b.Store, func(scope *model.Scope, all []*graph.Node) []*graph.Node {
 		beta := all[0]
@@ -268,8 +190,8 @@ func Batch(b *bundle.Bundle, x Examples) []*tensors.Tensor {
 func (o *Objective) Close() { o.exec.Finalize() }
 
 // At puts weights into the model and returns the loss and its gradient there.
-func (o *Objective) At(w merge.Weights, beta float64, inputs ...*tensors.Tensor) (merge.LossAt, error) {
-	if err := Set(o.b, w); err != nil {
+func (o *Objective) At(w weights.Set, beta float64, inputs ...*tensors.Tensor) (merge.LossAt, error) {
+	if err := o.b.SetWeights(w); err != nil {
 		return merge.LossAt{}, err
 	}
 	args := []any{float32(beta)}
@@ -289,7 +211,7 @@ func (o *Objective) At(w merge.Weights, beta float64, inputs ...*tensors.Tensor)
 	}
 	at.Value, at.Beta = float64(flat[0][0]), float64(flat[1][0])
 	for i, v := range o.variables {
-		at.Gradient = append(at.Gradient, merge.Tensor{Name: nameOf(v), Shape: append([]int{}, v.Shape().Dimensions...), Values: flat[i+2]})
+		at.Gradient = append(at.Gradient, weights.Tensor{Name: strings.TrimPrefix(v.Path(), "/"), Shape: append([]int{}, v.Shape().Dimensions...), Values: flat[i+2]})
 	}
 	return at, nil
 }
@@ -299,7 +221,7 @@ func (o *Objective) At(w merge.Weights, beta float64, inputs ...*tensors.Tensor)
 func (o *Objective) SoupLoss(x Examples, batch int, seed uint64) (lossOf merge.SoupLoss, batches int) {
 	batch = max(1, min(batch, x.Len()))
 	batches = (x.Len() + batch - 1) / batch
-	return func(step int, w merge.Weights, beta float64) (merge.LossAt, error) {
+	return func(step int, w weights.Set, beta float64) (merge.LossAt, error) {
 		order := data.Order(x.Len(), seed, step/batches)
 		from := step % batches * batch
 		return o.At(w, beta, Batch(o.b, x.At(order[from:min(from+batch, x.Len())]))...)

@@ -13,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/norm"
@@ -41,45 +42,6 @@ func optdigits(t *testing.T) data.Dataset {
 	return ds
 }
 
-func TestWeightsComeAndGo(t *testing.T) {
-	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
-		a, b := digits(t, e, 1, norm.NewBatch()), digits(t, e, 2, norm.NewBatch())
-		wa, err := tuned.Weights(a)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wb, err := tuned.Weights(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if wa.Checksum() == wb.Checksum() || wa[0].Name != "model/layer_1/kernel" {
-			t.Fatalf("%v", wa.Names())
-		}
-		c, err := tuned.Clone(b, e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := tuned.Set(b, wa); err != nil {
-			t.Fatal(err)
-		}
-		again, err := tuned.Weights(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		copied, err := tuned.Weights(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again.Checksum() != wa.Checksum() || copied.Checksum() != wb.Checksum() {
-			t.Error("weights differ after Set, or the clone moved with its model")
-		}
-		wa[1].Shape = []int{6}
-		if err := tuned.Set(b, wa); err == nil || !strings.Contains(err.Error(), "[6]") {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
 // TestGradient holds the gradient against differences of the loss.
 func TestGradient(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
@@ -93,7 +55,7 @@ func TestGradient(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer objective.Close()
-		w, err := tuned.Weights(b)
+		w, err := b.Weights()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +106,7 @@ func TestScoreAndSoup(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer scorer.Close()
-		w, err := tuned.Weights(b)
+		w, err := b.Weights()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +124,7 @@ func TestScoreAndSoup(t *testing.T) {
 		}
 		defer objective.Close()
 		other := digits(t, e, 4, norm.Identity{})
-		v, err := tuned.Weights(other)
+		v, err := other.Weights()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +134,7 @@ func TestScoreAndSoup(t *testing.T) {
 			t.Errorf("%d batches of 128, want 3", batches)
 		}
 		lossOf, batches := objective.SoupLoss(x, 300, 1)
-		fit, err := method.Fit([]merge.Weights{w, v}, nil, lossOf, batches)
+		fit, err := method.Fit([]weights.Set{w, v}, nil, lossOf, batches)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +148,7 @@ func TestScoreAndSoup(t *testing.T) {
 func TestRecalibrate(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		b := digits(t, e, 3, norm.NewBatch())
-		w, err := tuned.Weights(b)
+		w, err := b.Weights()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +187,7 @@ func TestRecalibrate(t *testing.T) {
 			}
 		}
 		for i, t2 := range got {
-			if !merge.IsStatistic(t2.Name) && (merge.Weights{t2}).Checksum() != (merge.Weights{w[i]}).Checksum() {
+			if !weights.IsStatistic(t2.Name) && (weights.Set{t2}).Checksum() != (weights.Set{w[i]}).Checksum() {
 				t.Errorf("%s changed", t2.Name)
 			}
 		}

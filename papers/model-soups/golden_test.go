@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/golden"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/papers/paper/mergetest"
@@ -23,8 +24,8 @@ func kinds() []golden.Kind {
 }
 
 // stackedModels cuts tensors that hold one model after the other along their first axis.
-func stackedModels(c *golden.Case, order []string) []merge.Weights {
-	var models []merge.Weights
+func stackedModels(c *golden.Case, order []string) []weights.Set {
+	var models []weights.Set
 	for _, name := range order {
 		all := c.Tensor("weights." + name)
 		n := all.Shape[0]
@@ -33,7 +34,7 @@ func stackedModels(c *golden.Case, order []string) []merge.Weights {
 			if m >= len(models) {
 				models = append(models, nil)
 			}
-			models[m] = append(models[m], merge.Tensor{Name: name, Shape: all.Shape[1:], Values: mergetest.Narrowed(all.Data[m*size : (m+1)*size])})
+			models[m] = append(models[m], weights.Tensor{Name: name, Shape: all.Shape[1:], Values: mergetest.Narrowed(all.Data[m*size : (m+1)*size])})
 		}
 	}
 	return models
@@ -57,7 +58,7 @@ func denseNames(layers int) (names []string) {
 }
 
 // denseNet is the network of the cases; acts are the inputs of its layers.
-func denseNet(w merge.Weights, x golden.Tensor) (logits []float64, acts [][]float64, classes int) {
+func denseNet(w weights.Set, x golden.Tensor) (logits []float64, acts [][]float64, classes int) {
 	return denseNet64(func(name string) ([]float64, []int) {
 		t, _ := w.Find(name)
 		return mergetest.Widened(t.Values), t.Shape
@@ -83,7 +84,7 @@ func denseNet64(get func(name string) ([]float64, []int), layers int, x golden.T
 }
 
 // denseGradient is the gradient in the weights of a loss whose gradient in the logits is slope.
-func denseGradient(w merge.Weights, acts [][]float64, slope []float64) merge.Weights {
+func denseGradient(w weights.Set, acts [][]float64, slope []float64) weights.Set {
 	g := w.ZerosLike()
 	for i := len(acts) - 1; i >= 0; i-- {
 		kernel, _ := w.Find(fmt.Sprintf("W%d", i+1))
@@ -128,7 +129,7 @@ func rowsOf(c *golden.Case, name string, values []float64, classes int) {
 	}
 }
 
-func gotWeights(c *golden.Case, prefix string, w merge.Weights) {
+func gotWeights(c *golden.Case, prefix string, w weights.Set) {
 	for _, t := range w {
 		c.Got(prefix+t.Name, t.Shape, mergetest.Widened(t.Values))
 	}
@@ -168,7 +169,7 @@ func goldenSoups(t golden.T, c *golden.Case) {
 	if len(models) != p.Models {
 		t.Fatalf("%d models, want %d", len(models), p.Models)
 	}
-	score := func(w merge.Weights) (float64, error) {
+	score := func(w weights.Set) (float64, error) {
 		logits, _, classes := denseNet(w, x)
 		return accuracyOf(logits, classes, labels), nil
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/linear"
@@ -125,7 +126,7 @@ func (s soupSweep) network(at paper.Place, seed uint64) (*paper.MergeNet, error)
 	return paper.NewMergeNet(at, zoo.MLP{Hidden: s.Hidden, Classes: 10, Norm: norm.Choice{Layer: norm.Identity{}}, Activation: linear.ReLU}, []int{8, 8, 1}, seed)
 }
 
-func (s soupSweep) base(ctx context.Context, n *paper.MergeNet, p soupParts, r *rand.Rand) (merge.Weights, error) {
+func (s soupSweep) base(ctx context.Context, n *paper.MergeNet, p soupParts, r *rand.Rand) (weights.Set, error) {
 	return n.Classify(ctx, nil, paper.PlainAdamW(s.LR, 0.01), p.pretrain, s.Base, 32, 0, r)
 }
 
@@ -145,7 +146,7 @@ func (s soupSweep) sweep(ctx context.Context, at paper.Place) (map[string]float6
 		return nil, err
 	}
 	between := func(span []float64) float64 { return math.Pow(10, span[0]+(span[1]-span[0])*r.Float64()) }
-	var models []merge.Weights
+	var models []weights.Set
 	for range s.Models {
 		lr, decay := between(s.LogLR), between(s.LogDecay)
 		batch, noise := s.Batches[r.IntN(len(s.Batches))], s.Noise[r.IntN(len(s.Noise))]
@@ -171,7 +172,7 @@ func (s soupSweep) sweep(ctx context.Context, at paper.Place) (map[string]float6
 	best := models[greedy.Order[0]]
 	metrics := map[string]float64{"ingredients": float64(len(greedy.Ingredients))}
 	for part, scorer := range scorers {
-		for name, w := range map[string]merge.Weights{"best": best, "greedy": greedy.Weights, "uniform": uniform} {
+		for name, w := range map[string]weights.Set{"best": best, "greedy": greedy.Weights, "uniform": uniform} {
 			if metrics[name+"_"+part], err = scorer.Accuracy(w); err != nil {
 				return nil, err
 			}
@@ -201,7 +202,7 @@ func (s soupSweep) barrier(ctx context.Context, at paper.Place) (map[string]floa
 	if err != nil {
 		return nil, err
 	}
-	var ends []merge.Weights // two of one base, then one of another
+	var ends []weights.Set // two of one base, then one of another
 	var n *paper.MergeNet
 	for i, lrs := range [][]float64{s.Gentle, s.Gentle[:1]} {
 		other, err := s.network(at, at.Seed+uint64(i)*1000)
@@ -228,7 +229,7 @@ func (s soupSweep) barrier(ctx context.Context, at paper.Place) (map[string]floa
 	}
 	defer done()
 	metrics := map[string]float64{}
-	for name, pair := range map[string][2]merge.Weights{"siblings": {ends[0], ends[1]}, "strangers": {ends[0], ends[2]}} {
+	for name, pair := range map[string][2]weights.Set{"siblings": {ends[0], ends[1]}, "strangers": {ends[0], ends[2]}} {
 		curve, err := merge.Barrier(pair[0], pair[1], scorers["test"].Accuracy, 3)
 		if err != nil {
 			return nil, err

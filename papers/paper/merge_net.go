@@ -10,7 +10,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/optim"
@@ -48,14 +48,14 @@ func (n *MergeNet) CrossEntropyStep(scope *model.Scope, inputs []*graph.Node) *g
 
 // Train moves a copy of the weights start, nil for those that the network has, by updates updates on what inputs gives for each, and
 // returns where they end. The optimizer starts anew.
-func (n *MergeNet) Train(ctx context.Context, start merge.Weights, o optim.Optimizer, updates int, objective Step, inputs func(update int) []*tensors.Tensor) (merge.Weights, error) {
-	own, err := tuned.Clone(n.Bundle, n.At.Engine)
+func (n *MergeNet) Train(ctx context.Context, start weights.Set, o optim.Optimizer, updates int, objective Step, inputs func(update int) []*tensors.Tensor) (weights.Set, error) {
+	own, err := n.Bundle.Clone(n.At.Engine.Backend)
 	if err != nil {
 		return nil, err
 	}
 	defer own.Store.Finalize()
 	if start != nil {
-		if err := tuned.Set(own, start); err != nil {
+		if err := own.SetWeights(start); err != nil {
 			return nil, err
 		}
 	}
@@ -83,11 +83,11 @@ func (n *MergeNet) Train(ctx context.Context, start merge.Weights, o optim.Optim
 			return nil, err
 		}
 	}
-	return tuned.Weights(own)
+	return own.Weights()
 }
 
 // Classify trains on examples for some epochs, in a new order in each, with noise of a standard deviation on every pixel.
-func (n *MergeNet) Classify(ctx context.Context, start merge.Weights, o optim.Optimizer, x tuned.Examples, epochs, batch int, noise float64, r *rand.Rand) (merge.Weights, error) {
+func (n *MergeNet) Classify(ctx context.Context, start weights.Set, o optim.Optimizer, x tuned.Examples, epochs, batch int, noise float64, r *rand.Rand) (weights.Set, error) {
 	perEpoch := (x.Len() + batch - 1) / batch
 	var order []int32
 	return n.Train(ctx, start, o, epochs*perEpoch, n.CrossEntropyStep, func(update int) []*tensors.Tensor {

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/linear"
@@ -115,7 +116,7 @@ func (s signatureRun) run(ctx context.Context, at paper.Place) (map[string]float
 	if err != nil {
 		return nil, err
 	}
-	finetune := func(x tuned.Examples) (merge.Weights, error) {
+	finetune := func(x tuned.Examples) (weights.Set, error) {
 		return n.Classify(ctx, pretrained, s.Optimizer.Optimizer, x, s.Epochs, s.Batch, 0, r)
 	}
 	rest := learn.Slice(s.Pretrain, s.Pretrain+s.Finetune)
@@ -153,13 +154,13 @@ func (s signatureRun) run(ctx context.Context, at paper.Place) (map[string]float
 }
 
 // patch measures one corruption.
-func (s signatureRun) patch(n *paper.MergeNet, kind string, pretrained, clean, robust merge.Weights, convolutions, whole merge.RobustSignature, spoiled, test tuned.Examples, metrics map[string]float64, signatures map[string]merge.Signature) error {
+func (s signatureRun) patch(n *paper.MergeNet, kind string, pretrained, clean, robust weights.Set, convolutions, whole merge.RobustSignature, spoiled, test tuned.Examples, metrics map[string]float64, signatures map[string]merge.Signature) error {
 	scorers, done, err := n.Scorers(map[string]tuned.Examples{"spoiled": spoiled, "test": test})
 	if err != nil {
 		return err
 	}
 	defer done()
-	score := func(metric, part string, w merge.Weights) error {
+	score := func(metric, part string, w weights.Set) error {
 		var err error
 		metrics[kind+"_"+metric], err = scorers[part].Accuracy(w)
 		return err

@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/golden"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/papers/paper/mergetest"
@@ -30,8 +31,8 @@ func stacked(t golden.Tensor) []golden.Tensor {
 	return parts
 }
 
-func stackedWeights(t golden.Tensor) []merge.Weights {
-	var all []merge.Weights
+func stackedWeights(t golden.Tensor) []weights.Set {
+	var all []weights.Set
 	for _, part := range stacked(t) {
 		all = append(all, mergetest.One(part))
 	}
@@ -69,7 +70,7 @@ func goldenChain(t golden.T, c *golden.Case) {
 	loss, slope := linearInfoNCE(mergetest.Widened(place.Weights[0].Values), shape[0], shape[1], c.Tensor("inputs.query_x").Data, c.Tensor("inputs.positive_x").Data, p.Temperature)
 	c.Scalar("contrastive_loss", loss)
 	c.Scalar("objective", loss+p.Mu*p.Lambda)
-	slopeA, slopeLambda, err := search.Gradient(a, p.Lambda, merge.Weights{{Name: "kernel", Shape: shape, Values: mergetest.Narrowed(slope)}})
+	slopeA, slopeLambda, err := search.Gradient(a, p.Lambda, weights.Set{{Name: "kernel", Shape: shape, Values: mergetest.Narrowed(slope)}})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -178,7 +179,7 @@ func goldenParallel(t golden.T, c *golden.Case) {
 	c.Params(&p)
 	method := merge.NewPosition()
 	method.SinEpsilon = p.SinEpsilon
-	vectors := []merge.Weights{mergetest.One(c.Tensor("inputs.v_i")), mergetest.One(c.Tensor("inputs.v_j"))}
+	vectors := []weights.Set{mergetest.One(c.Tensor("inputs.v_i")), mergetest.One(c.Tensor("inputs.v_j"))}
 	search, err := method.FromTaskVectors(vectors[0].ZerosLike(), vectors, nil)
 	if err != nil {
 		t.Fatalf("%v", err)

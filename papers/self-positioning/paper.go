@@ -14,6 +14,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/linear"
@@ -153,7 +154,7 @@ func (p positionRun) run(ctx context.Context, at paper.Place) (map[string]float6
 	}
 	defer n.Close()
 	adam := paper.PlainAdamW(p.LR, 0)
-	learn := func(start merge.Weights, steps int, x tuned.Examples, task func(i int32) string, sigma float64) (merge.Weights, error) {
+	learn := func(start weights.Set, steps int, x tuned.Examples, task func(i int32) string, sigma float64) (weights.Set, error) {
 		return n.Train(ctx, start, adam, steps, p.contrastive(n), func(int) []*tensors.Tensor {
 			var pair [2][]float32
 			for _, i := range paper.Shuffled(x.Len(), r)[:p.Batch] {
@@ -196,18 +197,18 @@ func (p positionRun) run(ctx context.Context, at paper.Place) (map[string]float6
 	}
 	defer objective.Close()
 	probe := append(pairTensors(p.taskPair(probeA, "a", p.Noise, r)), pairTensors(p.taskPair(probeB, "b", p.Noise, r))...)
-	lossOf := func(w merge.Weights) (float64, error) {
+	lossOf := func(w weights.Set) (float64, error) {
 		at, err := objective.At(w, 1, probe...)
 		return at.Value, err
 	}
 
 	method := merge.NewPosition()
 	method.Mu, method.Steps, method.LR = p.Position.Mu, p.Position.Steps, p.Position.LR
-	search, err := method.NewSearch(base, []merge.Weights{onlyA, onlyB}, nil)
+	search, err := method.NewSearch(base, []weights.Set{onlyA, onlyB}, nil)
 	if err != nil {
 		return nil, err
 	}
-	fit, found, err := search.Fit(func(_ int, w merge.Weights) (float64, merge.Weights, error) {
+	fit, found, err := search.Fit(func(_ int, w weights.Set) (float64, weights.Set, error) {
 		at, err := objective.At(w, 1, probe...)
 		return at.Value, at.Gradient, err
 	})
@@ -218,19 +219,19 @@ func (p positionRun) run(ctx context.Context, at paper.Place) (map[string]float6
 	if err != nil {
 		return nil, err
 	}
-	average, err := merge.Average([]merge.Weights{onlyA, onlyB}, nil) // base + (V_A + V_B) / 2
+	average, err := merge.Average([]weights.Set{onlyA, onlyB}, nil) // base + (V_A + V_B) / 2
 	if err != nil {
 		return nil, err
 	}
 	metrics := map[string]float64{"grid_loss": grid[0].Loss, "beta": fit.A[1] / (fit.A[0] + fit.A[1]), "lambda": fit.Lambda, "angle": fit.Angles[0][0]}
-	for name, w := range map[string]merge.Weights{"position": found, "average": average} {
+	for name, w := range map[string]weights.Set{"position": found, "average": average} {
 		if metrics[name+"_loss"], err = lossOf(w); err != nil {
 			return nil, err
 		}
 	}
 	metrics["grid_margin"], metrics["average_margin"] = metrics["grid_loss"]-metrics["position_loss"], metrics["average_loss"]-metrics["position_loss"]
 	questions := map[string][2][]float32{"a": p.taskPair(held, "a", p.Noise, r), "b": p.taskPair(held, "b", p.Noise, r)}
-	for name, w := range map[string]merge.Weights{"position": found, "average": average, "only_a": onlyA, "only_b": onlyB, "joint": joint} {
+	for name, w := range map[string]weights.Set{"position": found, "average": average, "only_a": onlyA, "only_b": onlyB, "joint": joint} {
 		for task, pair := range questions {
 			if metrics[name+"_"+task], err = firstHit(n, w, pair); err != nil {
 				return nil, err
@@ -242,7 +243,7 @@ func (p positionRun) run(ctx context.Context, at paper.Place) (map[string]float6
 }
 
 // firstHit is R@1: the share of queries whose nearest document, by the cosine of embeddings, is their own.
-func firstHit(n *paper.MergeNet, w merge.Weights, pair [2][]float32) (float64, error) {
+func firstHit(n *paper.MergeNet, w weights.Set, pair [2][]float32) (float64, error) {
 	count := len(pair[0]) / 64
 	var embedded [2][]float64
 	for i, x := range pair {

@@ -4,6 +4,7 @@ package mergetest
 import (
 	"math"
 
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/golden"
 	"github.com/ballast-ml/ballast/merge"
 )
@@ -38,8 +39,8 @@ type Sparse struct {
 }
 
 // One is a model of one tensor.
-func One(t golden.Tensor) merge.Weights {
-	return merge.Weights{{Name: "kernel", Shape: t.Shape, Values: Narrowed(t.Data)}}
+func One(t golden.Tensor) weights.Set {
+	return weights.Set{{Name: "kernel", Shape: t.Shape, Values: Narrowed(t.Data)}}
 }
 
 // Narrowed is values in float32.

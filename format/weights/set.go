@@ -1,4 +1,4 @@
-package merge
+package weights
 
 import (
 	"crypto/sha256"
@@ -21,12 +21,12 @@ type Tensor struct {
 	Values []float32 // row-major
 }
 
-// Weights are the tensors of a model in memory, in the order of the model. Soups, signatures and positions are searched for
-// on these, with a score or a loss that takes them; none of them knows what network they belong to.
-type Weights []Tensor
+// Set is the tensors of a model in memory, in the order of the model. Methods that act on weights alone take it: soups, signatures and
+// positions are searched for on sets, with a score or a loss that takes one, and none of them knows what network they belong to.
+type Set []Tensor
 
 // Find returns the tensor of that name.
-func (w Weights) Find(name string) (Tensor, bool) {
+func (w Set) Find(name string) (Tensor, bool) {
 	i := slices.IndexFunc(w, func(t Tensor) bool { return t.Name == name })
 	if i < 0 {
 		return Tensor{}, false
@@ -35,7 +35,7 @@ func (w Weights) Find(name string) (Tensor, bool) {
 }
 
 // Names returns the names, in order.
-func (w Weights) Names() []string {
+func (w Set) Names() []string {
 	names := make([]string, len(w))
 	for i, t := range w {
 		names[i] = t.Name
@@ -44,7 +44,7 @@ func (w Weights) Names() []string {
 }
 
 // Size returns the number of values of all tensors.
-func (w Weights) Size() int {
+func (w Set) Size() int {
 	n := 0
 	for _, t := range w {
 		n += len(t.Values)
@@ -53,8 +53,8 @@ func (w Weights) Size() int {
 }
 
 // Clone returns a copy that shares no values.
-func (w Weights) Clone() Weights {
-	c := make(Weights, len(w))
+func (w Set) Clone() Set {
+	c := make(Set, len(w))
 	for i, t := range w {
 		c[i] = Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Values: slices.Clone(t.Values)}
 	}
@@ -62,8 +62,8 @@ func (w Weights) Clone() Weights {
 }
 
 // ZerosLike returns weights of the same names and shapes with all values 0.
-func (w Weights) ZerosLike() Weights {
-	c := make(Weights, len(w))
+func (w Set) ZerosLike() Set {
+	c := make(Set, len(w))
 	for i, t := range w {
 		c[i] = Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Values: make([]float32, len(t.Values))}
 	}
@@ -71,19 +71,19 @@ func (w Weights) ZerosLike() Weights {
 }
 
 // Dot returns the inner product of all values, summed in float64. Both must have the same layout.
-func (w Weights) Dot(other Weights) float64 {
+func (w Set) Dot(other Set) float64 {
 	sum := 0.0
 	for i, t := range w {
-		sum += dotValues(t.Values, other[i].Values)
+		sum += Dot(t.Values, other[i].Values)
 	}
 	return sum
 }
 
 // Norm returns the L2 norm of all values.
-func (w Weights) Norm() float64 { return math.Sqrt(w.Dot(w)) }
+func (w Set) Norm() float64 { return math.Sqrt(w.Dot(w)) }
 
 // Checksum is the SHA-256 over names, shapes and values.
-func (w Weights) Checksum() string {
+func (w Set) Checksum() string {
 	h := sha256.New()
 	var buffer []byte
 	for _, t := range w {
@@ -107,7 +107,7 @@ func (w Weights) Checksum() string {
 
 // SameLayout says where the tensors of model other (called otherName) differ from those of w (called name) in name, order or
 // shape: a *fault.Input, nil if nowhere. Methods that combine weights demand the same layout.
-func (w Weights) SameLayout(name string, other Weights, otherName string) error {
+func (w Set) SameLayout(name string, other Set, otherName string) error {
 	names := w.Names()
 	for _, t := range other {
 		if !slices.Contains(names, t.Name) {
@@ -142,7 +142,7 @@ func (w Weights) SameLayout(name string, other Weights, otherName string) error 
 }
 
 // Finite says which value of the model called name is NaN or infinite: a *fault.Input, nil if none is.
-func (w Weights) Finite(name string) error {
+func (w Set) Finite(name string) error {
 	for _, t := range w {
 		for i, v := range t.Values {
 			if v-v != 0 {
@@ -153,8 +153,8 @@ func (w Weights) Finite(name string) error {
 	return nil
 }
 
-// checkShapes says which tensor's values do not fit its shape.
-func (w Weights) checkShapes(name string) error {
+// CheckShapes says which tensor's values do not fit its shape: a *fault.Input, nil if all fit. name is that of the model.
+func (w Set) CheckShapes(name string) error {
 	for _, t := range w {
 		n := 1
 		for _, d := range t.Shape {
@@ -167,35 +167,38 @@ func (w Weights) checkShapes(name string) error {
 	return nil
 }
 
-// checkModels checks that models have one layout and finite values. names may be nil.
-func checkModels(who string, models []Weights, names []string) error {
+// CheckSets checks that there is a model, and that all have one layout and finite values. who begins the error of no model; names may be
+// nil, see NameOf.
+func CheckSets(who string, models []Set, names []string) error {
 	if len(models) == 0 {
-		return errors.New("merge: " + who + ": there is no model; give at least one")
+		return errors.New(who + ": there is no model; give at least one")
 	}
 	for i, m := range models {
-		if err := m.checkShapes(modelName(names, i)); err != nil {
+		if err := m.CheckShapes(NameOf(names, i)); err != nil {
 			return err
 		}
 		if i > 0 {
-			if err := models[0].SameLayout(modelName(names, 0), m, modelName(names, i)); err != nil {
+			if err := models[0].SameLayout(NameOf(names, 0), m, NameOf(names, i)); err != nil {
 				return err
 			}
 		}
-		if err := m.Finite(modelName(names, i)); err != nil {
+		if err := m.Finite(NameOf(names, i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func modelName(names []string, i int) string {
+// NameOf returns the name of model i for messages, "model 2" where names has none.
+func NameOf(names []string, i int) string {
 	if i < len(names) {
 		return names[i]
 	}
 	return fmt.Sprintf("model %d", i)
 }
 
-func dotValues(a, b []float32) float64 {
+// Dot returns the inner product of two slices, summed in float64; the longer one is cut.
+func Dot(a, b []float32) float64 {
 	var s0, s1, s2, s3 float64
 	n := min(len(a), len(b))
 	i := 0
@@ -209,22 +212,4 @@ func dotValues(a, b []float32) float64 {
 		s0 += float64(a[i]) * float64(b[i])
 	}
 	return s0 + s1 + s2 + s3
-}
-
-// Interpolate returns (1-t) a + t b: the line between two models, WiSE-FT's where a is a pretrained model and b one fine-tuned
-// from it (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903). t may lie outside [0, 1].
-func Interpolate(a, b Weights, t float64) (Weights, error) {
-	if math.IsNaN(t) || math.IsInf(t, 0) {
-		return nil, fmt.Errorf("merge: interpolate: t is %v; 0 is the first model, 1 the second", t)
-	}
-	if err := checkModels("interpolate", []Weights{a, b}, []string{"the first model", "the second model"}); err != nil {
-		return nil, err
-	}
-	out := a.ZerosLike()
-	for i := range out {
-		for j := range out[i].Values {
-			out[i].Values[j] = float32((1-t)*float64(a[i].Values[j]) + t*float64(b[i].Values[j]))
-		}
-	}
-	return out, nil
 }
