@@ -12,7 +12,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/checkpoint"
 )
 
 // mergeFloor is what every merge stands beside: reading the models and writing one as durably, without looking at a value.
@@ -43,16 +43,16 @@ func mergeCase(env *Env, method string) (Case, error) {
 	if err != nil {
 		return Case{}, err
 	}
-	r := merge.Recipe{Method: method, BaseModel: merge.Ref(paths[0]), Parameters: merge.Parameters{"weight": merge.Number(0.5), "density": merge.Number(0.5), "t": merge.Number(0.5)}}
+	r := checkpoint.Recipe{Method: method, BaseModel: checkpoint.Ref(paths[0]), Parameters: checkpoint.Parameters{"weight": checkpoint.Number(0.5), "density": checkpoint.Number(0.5), "t": checkpoint.Number(0.5)}}
 	for _, p := range paths {
-		r.Models = append(r.Models, merge.Source{Model: merge.Ref(p)})
+		r.Models = append(r.Models, checkpoint.Source{Model: checkpoint.Ref(p)})
 	}
 	if method == "slerp" {
 		r.Models = r.Models[:2]
 	}
 	out := filepath.Join(env.Dir, "merged-"+method)
 	run := func() error {
-		p, err := merge.NewPlan(r, merge.Options{Out: out, Overwrite: true, Memory: 256 << 20, Seed: 1})
+		p, err := checkpoint.NewPlan(r, checkpoint.Options{Out: out, Overwrite: true, Memory: 256 << 20, Seed: 1})
 		if err != nil {
 			return err
 		}

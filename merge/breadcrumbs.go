@@ -70,7 +70,8 @@ type breadcrumbs struct {
 	r *ranking
 }
 
-func (m *breadcrumbs) Passes() int { return m.r.passes() }
+func (m *breadcrumbs) Passes() int    { return m.r.passes() }
+func (m *breadcrumbs) Scratch() int64 { return rankingScratch }
 
 func (m *breadcrumbs) Scan(pass int, b Block) {
 	b.deltas()

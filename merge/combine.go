@@ -3,6 +3,8 @@ package merge
 import (
 	"math"
 	"sync"
+
+	"github.com/ballast-ml/ballast/internal/vector"
 )
 
 // combine is sum c_i x_i, without those whose coefficient is 0, so that one model alone keeps its bits. The conversions forbid the fused
@@ -16,10 +18,10 @@ func combine(dst []float32, c []float64, x [][]float32) {
 			copy(dst, v)
 			first = false
 		case first:
-			scaleTo(dst, k, v)
+			vector.ScaleTo(dst, k, v)
 			first = false
 		default:
-			addScaled(dst, k, v)
+			vector.AddScaled(dst, k, v)
 		}
 	}
 	if first {
@@ -28,7 +30,7 @@ func combine(dst []float32, c []float64, x [][]float32) {
 }
 
 // subtract makes x the difference x - base.
-func subtract(x, base []float32) { addScaledTo(x, x, -1, base) }
+func subtract(x, base []float32) { vector.AddScaledTo(x, x, -1, base) }
 
 // deltas makes all models of a block differences from its base.
 func (b Block) deltas() {
@@ -152,7 +154,7 @@ func (s *spherical) Merge(dst []float32, b Block) {
 	}
 	combine(dst, s.coefficients, b.Models)
 	if s.deltas {
-		addScaled(dst, 1, b.Base)
+		vector.AddScaled(dst, 1, b.Base)
 	}
 }
 

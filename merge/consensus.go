@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/internal/vector"
 )
 
 // consensus merges differences from a base that are already sparse: the last step of task arithmetic, TIES, DARE, DELLA and Breadcrumbs.
@@ -44,11 +45,11 @@ func (c consensus) merge(dst []float32, b Block) {
 		}
 	} else {
 		for i, x := range b.Models {
-			scaleTo(x, float32(c.weight[i]), x)
+			vector.ScaleTo(x, float32(c.weight[i]), x)
 		}
 		elect(dst, b.Models, c.weight, c.normalize)
 	}
-	addScaledTo(dst, b.Base, scale, dst)
+	vector.AddScaledTo(dst, b.Base, scale, dst)
 }
 
 // How differences that survive a random drop are scaled.

@@ -1,5 +1,7 @@
 package merge
 
+import "github.com/ballast-ml/ballast/internal/vector"
+
 // DARE drops differences from a base at random and scales the rest, then adds them as task arithmetic does, or by elected signs as TIES does
 // (Elect):
 //
@@ -83,7 +85,7 @@ func (d *dare) Merge(dst []float32, b Block) {
 	for i, x := range b.Models {
 		d.keep(i, b.At, x)
 		if k := float32(d.scale[i]); k != 1 {
-			scaleTo(x, k, x)
+			vector.ScaleTo(x, k, x)
 		}
 	}
 	d.c.merge(dst, b)

@@ -2,6 +2,8 @@ package merge
 
 import (
 	"math"
+
+	"github.com/ballast-ml/ballast/internal/vector"
 )
 
 // DELLA drops differences from a base at random, small ones more often than large ones, then goes on as DARE does. Within a row (the last axis; a
@@ -135,7 +137,7 @@ func (m *della) Merge(dst []float32, b Block) {
 	for i, x := range b.Models {
 		m.drop(i, b.At, x)
 		if k := float32(m.scale[i]); k != 1 {
-			scaleTo(x, k, x)
+			vector.ScaleTo(x, k, x)
 		}
 	}
 	m.c.merge(dst, b)

@@ -1,10 +1,15 @@
-// Package merge makes one model of several: by weighted means and their kin on whole checkpoints ([Plan]), by soups and signatures on models
-// in memory ([Weights]).
+// Package merge makes one tensor of several: weighted means and their kin, a file for each method.
 //
-// A [Method] is a plain struct; [Values] applies one to a tensor in memory. A [Recipe] names models, a method and its parameters;
-// [NewPlan] checks it against the models and [Plan.Execute] carries it out tensor by tensor within a memory cap, on all cores, to the
-// same bytes whatever the memory, the cores or the size of shards. A merge that was stopped goes on at its last finished tensor. [Verify]
-// compares the output with the manifest beside it.
+// A [Method] is a plain struct; [Values] applies one to a tensor in memory, [Methods] lists them by the names that recipes use. A method
+// starts a [Merger] for each tensor, which sees the values block by block, so that tensors need not fit into memory.
+//
+// What is done with methods, and what else is done to several models, has packages of its own:
+//
+//   - merge/checkpoint merges model files and folders, of any size, by a recipe
+//   - merge/soup averages models that were fine-tuned from one start, all of them or those that help
+//   - merge/signature moves robustness from one model to another
+//   - merge/position searches for the best place between models of several tasks
+//   - merge/tuned gives these what they ask of trained models: scores, losses, statistics of norms
 //
 // Sums are in float32, whole-tensor statistics in float64; the result is rounded once, to the nearest. docs/merge.md lists the methods.
 package merge

@@ -5,23 +5,6 @@ import "math"
 // The loops below are what merging spends its time in. kernel_simd.go has them with vector instructions, of equal bits: products and sums
 // are rounded one by one in both. A test compares the two.
 
-func scaleToPlain(dst []float32, k float32, x []float32) {
-	x = x[:len(dst)]
-	for i := range dst {
-		dst[i] = k * x[i]
-	}
-}
-
-// addScaledToPlain is dst = y + k x.
-func addScaledToPlain(dst, y []float32, k float32, x []float32) {
-	x, y = x[:len(dst)], y[:len(dst)]
-	for i := range dst {
-		dst[i] = y[i] + float32(k*x[i])
-	}
-}
-
-func addScaled(dst []float32, k float32, x []float32) { addScaledTo(dst, dst, k, x) }
-
 // dotPlain sums products in 8 lanes of float64, then the lanes in pairs.
 func dotPlain(a, b []float32) float64 {
 	var s [8]float64

@@ -2,11 +2,9 @@
 
 package merge
 
-func scaleTo(dst []float32, k float32, x []float32)        { scaleToPlain(dst, k, x) }
-func addScaledTo(dst, y []float32, k float32, x []float32) { addScaledToPlain(dst, y, k, x) }
-func dot(a, b []float32) float64                           { return dotPlain(a, b) }
-func clearBelow(x []float32, bits uint32)                  { clearBelowPlain(x, bits) }
-func countEqual(x []float32, bits uint32) int              { return countEqualPlain(x, bits) }
+func dot(a, b []float32) float64              { return dotPlain(a, b) }
+func clearBelow(x []float32, bits uint32)     { clearBelowPlain(x, bits) }
+func countEqual(x []float32, bits uint32) int { return countEqualPlain(x, bits) }
 
 func elect(dst []float32, x [][]float32, weight []float64, normalize bool) {
 	w := make([]float32, len(weight))

@@ -16,32 +16,6 @@ func load(x []float32, i int) archsimd.Float32x8 {
 
 func store(v archsimd.Float32x8, x []float32, i int) { v.Store((*[8]float32)(x[i : i+8])) }
 
-func scaleTo(dst []float32, k float32, x []float32) {
-	n := 0
-	if hasAVX2 {
-		n = len(dst) &^ 7
-		c := archsimd.BroadcastFloat32x8(k)
-		for i := 0; i < n; i += 8 {
-			store(load(x, i).Mul(c), dst, i)
-		}
-		archsimd.ClearAVXUpperBits()
-	}
-	scaleToPlain(dst[n:], k, x[n:])
-}
-
-func addScaledTo(dst, y []float32, k float32, x []float32) {
-	n := 0
-	if hasAVX2 {
-		n = len(dst) &^ 7
-		c := archsimd.BroadcastFloat32x8(k)
-		for i := 0; i < n; i += 8 {
-			store(load(y, i).Add(load(x, i).Mul(c)), dst, i)
-		}
-		archsimd.ClearAVXUpperBits()
-	}
-	addScaledToPlain(dst[n:], y[n:], k, x[n:])
-}
-
 func dot(a, b []float32) float64 {
 	if !hasAVX2 || len(a)%8 != 0 {
 		return dotPlain(a, b)

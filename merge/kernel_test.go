@@ -29,12 +29,6 @@ func TestKernels(t *testing.T) {
 	for n := range 70 {
 		x, y := draw(n), draw(n)
 		a, b := make([]float32, n), make([]float32, n)
-		scaleTo(a, 0.3, x)
-		scaleToPlain(b, 0.3, x)
-		same("scaleTo", n, a, b)
-		addScaledTo(a, y, 0.7, x)
-		addScaledToPlain(b, y, 0.7, x)
-		same("addScaledTo", n, a, b)
 		if p, q := dot(x, y), dotPlain(x, y); p != q {
 			t.Errorf("dot of %d values is %v and %v", n, p, q)
 		}

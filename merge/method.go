@@ -3,6 +3,7 @@ package merge
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -73,6 +74,12 @@ type Merger interface {
 	Notes() []string
 }
 
+// Scratcher is a Merger whose calls take more memory than the blocks and a small factor of them.
+type Scratcher interface {
+	// Scratch is the bytes that one goroutine needs for each model, and for the base.
+	Scratch() int64
+}
+
 // Block is a stretch of a tensor in all models.
 type Block struct {
 	Index  int // number of the block
@@ -85,8 +92,8 @@ type Block struct {
 // multiple of the blocks that quantised formats store.
 const BlockElements = 1 << 15
 
-// blockLength is how many elements a block of a tensor has.
-func blockLength(t Target, wholeRows bool) int {
+// BlockLength is the number of elements in a block of the tensor. The last block may be shorter.
+func (t Target) BlockLength(wholeRows bool) int {
 	if !wholeRows || t.Row() == 0 {
 		return BlockElements
 	}
@@ -109,7 +116,7 @@ func Values(m Method, t Target, base []float32, models [][]float32) ([]float32, 
 	if err != nil {
 		return nil, err
 	}
-	length := blockLength(t, merger.WholeRows())
+	length := t.BlockLength(merger.WholeRows())
 	block := func(i int) Block {
 		from, to := i*length, min((i+1)*length, n)
 		b := Block{Index: i, At: from}
@@ -158,8 +165,16 @@ type Choice struct {
 	New    func() Method `json:"-"` // with the defaults
 }
 
-// Parameters are the names of what recipes can set.
-func (c Choice) Parameters() []string { return parameterNames(c.New()) }
+// Parameters returns the names of what recipes can set: the json tags of the method's fields.
+func (c Choice) Parameters() (names []string) {
+	t := reflect.TypeOf(c.New())
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag.Get("json"); tag != "-" {
+			names = append(names, tag)
+		}
+	}
+	return names
+}
 
 // Has tells whether a method has a parameter.
 func (c Choice) Has(name string) bool { return slices.Contains(c.Parameters(), name) }

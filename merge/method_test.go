@@ -157,3 +157,17 @@ func TestMethodErrors(t *testing.T) {
 		}
 	}
 }
+
+// A density of 1, the default, keeps all: with it DELLA is task arithmetic.
+func TestDELLAKeepsAll(t *testing.T) {
+	target, base, models := merge.Target{Name: "w", Shape: []int{2, 2}}, []float32{1, 2, 3, 4}, [][]float32{{2, 1, 0, 4}, {0, 3, 3, 5}}
+	della, task := merge.NewDELLA(), merge.NewTaskArithmetic()
+	della.Weight, della.Density, della.Epsilon = []float64{0.5, 0.25}, []float64{1, 1}, []float64{0.15, 0.15}
+	task.Weight = della.Weight
+	for _, rescale := range []merge.Rescale{merge.RescaleNone, merge.RescaleL1, merge.RescaleInverseDensity} {
+		della.Rescale = rescale
+		if got, want := must(t, della, target, base, models), must(t, task, target, base, models); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", rescale, got, want)
+		}
+	}
+}

@@ -1,6 +1,10 @@
 package merge
 
-import "math"
+import (
+	"math"
+
+	"github.com/ballast-ml/ballast/internal/vector"
+)
 
 // ModelStock lies between a base and the mean of N models fine-tuned from it, the nearer to the mean the more the fine-tuned models agree:
 //
@@ -112,7 +116,7 @@ func (m modelStockRows) Merge(dst []float32, b Block) {
 		base := b.Base[at : at+m.row]
 		for i := range deltas {
 			rows[i] = b.Models[i][at : at+m.row]
-			addScaledTo(deltas[i], rows[i], -1, base)
+			vector.AddScaledTo(deltas[i], rows[i], -1, base)
 		}
 		clear(upper)
 		gram(upper, deltas)

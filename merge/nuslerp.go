@@ -1,6 +1,10 @@
 package merge
 
-import "math"
+import (
+	"math"
+
+	"github.com/ballast-ml/ballast/internal/vector"
+)
 
 // NuSLERP is SLERP with weights: t = w1/(w0+w1), 0.5 where the sum is below 1e-6. With a base it acts on differences from it, and adds it. With
 // Flatten the tensor is one vector, else each row is one with its own angle: the last axis is summed over, or the first with RowWise (the
@@ -70,7 +74,7 @@ func (n nuslerpRows) Merge(dst []float32, b Block) {
 		combine(dst[at:at+n.row], []float64{c0, c1}, [][]float32{x, y})
 	}
 	if n.deltas {
-		addScaled(dst, 1, b.Base)
+		vector.AddScaled(dst, 1, b.Base)
 	}
 }
 
@@ -118,6 +122,6 @@ func (n *nuslerpColumns) Merge(dst []float32, b Block) {
 		dst[i] = float32(n.c[0][k]*b.Models[0][i]) + float32(n.c[1][k]*b.Models[1][i])
 	}
 	if n.deltas {
-		addScaled(dst, 1, b.Base)
+		vector.AddScaled(dst, 1, b.Base)
 	}
 }

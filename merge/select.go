@@ -31,6 +31,9 @@ type question struct {
 // histogram counts halves of magnitudes; two, by turns, so that runs of equal ones do not wait for each other.
 type histogram [2][1 << 15]uint32
 
+// rankingScratch is the bytes of histograms that a goroutine needs for each model: a ranking has at most two questions about it.
+const rankingScratch = 2 * (2 << 15) * 4
+
 // histograms are empty ones.
 var histograms = sync.Pool{New: func() any { return new(histogram) }}
 

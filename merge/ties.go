@@ -1,6 +1,10 @@
 package merge
 
-import "math"
+import (
+	"math"
+
+	"github.com/ballast-ml/ballast/internal/vector"
+)
 
 // TIES trims the differences from a base to the largest, elects a sign for each element, and merges what has it. For each tensor by itself:
 //
@@ -51,7 +55,8 @@ type ties struct {
 	r *ranking
 }
 
-func (m *ties) Passes() int { return m.r.passes() }
+func (m *ties) Passes() int    { return m.r.passes() }
+func (m *ties) Scratch() int64 { return rankingScratch }
 
 func (m *ties) Scan(pass int, b Block) {
 	b.deltas()
@@ -91,7 +96,7 @@ func (m TIES) Masks(t Target, base []float32, models [][]float32) (kept, agree [
 	sum := make([]float32, len(base))
 	for i, x := range block.Models {
 		merger.r.questions[i].keep(x, merger.r.n, 0)
-		addScaled(sum, float32(m.Weight[i]), x)
+		vector.AddScaled(sum, float32(m.Weight[i]), x)
 	}
 	for i, x := range block.Models {
 		k, a := make([]bool, len(x)), make([]bool, len(x))
@@ -137,7 +142,7 @@ func ResearchTIES(base []float32, models [][]float32, k float64) (delta []float3
 			n = d
 		}
 		kept = append(kept, n)
-		addScaled(sum, 1, x)
+		vector.AddScaled(sum, 1, x)
 	}
 	majority := 0
 	for _, v := range sum {

@@ -64,7 +64,7 @@ func (b pickle) entry(name, key string, n int64) pickle {
 }
 
 // checkpoint packs a pickle and storages as torch.save does; bad names an entry whose checksum is wrong.
-func checkpoint(p []byte, bad string, storages map[string][]byte) []byte {
+func pytorchFile(p []byte, bad string, storages map[string][]byte) []byte {
 	entries := []rawEntry{{name: "archive/data.pkl", data: p}, {name: "archive/byteorder", data: []byte("little")}}
 	for _, key := range slices.Sorted(maps.Keys(storages)) {
 		entries = append(entries, rawEntry{name: "archive/data/" + key, data: storages[key]})
@@ -106,7 +106,7 @@ func pickleChecksums() []hostile {
 	var list []hostile
 	for _, bad := range []string{"data.pkl", "byteorder", "data/0", "data/1"} {
 		name, want := strings.ReplaceAll(bad, "/", "-"), "archive/"+bad+".*data are damaged"
-		good, damaged := checkpoint(model, "", storages), checkpoint(model, bad, storages)
+		good, damaged := pytorchFile(model, "", storages), pytorchFile(model, bad, storages)
 		list = append(list,
 			hostile{kind: "checksum", name: "pth-inspect-" + name, files: file("m.pth", damaged), run: inspectPTH, want: want},
 			hostile{kind: "checksum", name: "pth-convert-check-" + name, files: file("m.pth", damaged), run: convertPTH, want: want, writes: true})
@@ -123,7 +123,7 @@ func pickleChecksums() []hostile {
 			hostile{kind: "checksum", name: "pth-soup-" + name, files: both, run: []string{"soup", "a.pth", "m.pth", "--method", "uniform", "--out", "soup"}, want: want, writes: true})
 	}
 	unsummed := func() []byte { // as torch.save writes it after set_crc32_options(False)
-		b := checkpoint(newPickle().op('}').entry("w", "0", 4).op('.'), "", map[string][]byte{"0": four})
+		b := pytorchFile(newPickle().op('}').entry("w", "0", 4).op('.'), "", map[string][]byte{"0": four})
 		for at := 0; at+46 < len(b); at++ {
 			switch string(b[at : at+4]) {
 			case "PK\x03\x04":
@@ -137,7 +137,7 @@ func pickleChecksums() []hostile {
 	return append(list,
 		hostile{kind: "checksum", name: "pth-without-any", exit: []int{0}, files: arrayMade("m.pth", unsummed), run: inspectPTH},
 		hostile{kind: "checksum", name: "pth-transposed", want: "archive/data/0.*data are damaged", run: []string{"convert", "m.pth", "--to", "npz", "--out", "o.npz"}, files: file("m.pth",
-			checkpoint(newPickle().op('}').text("w").tensor("0", 4, 0, []int64{2, 2}, []int64{1, 2}).op('s', '.'), "data/0", map[string][]byte{"0": four}))},
+			pytorchFile(newPickle().op('}').text("w").tensor("0", 4, 0, []int64{2, 2}, []int64{1, 2}).op('s', '.'), "data/0", map[string][]byte{"0": four}))},
 	)
 }
 
@@ -151,7 +151,7 @@ func pickleAmplification() []hostile {
 			for i := range n {
 				p = p.text(fmt.Sprint(i)).op('h', 1)
 			}
-			return checkpoint(p.op('u', '.'), "", four)
+			return pytorchFile(p.op('u', '.'), "", four)
 		}
 	}
 	apart := func() []byte { // the same, each view built anew
@@ -159,18 +159,18 @@ func pickleAmplification() []hostile {
 		for i := range 1000 {
 			p = p.text(fmt.Sprint(i)).tensor("0", 4, 0, []int64{mega}, []int64{0}).op('s')
 		}
-		return checkpoint(p.op('.'), "", four)
+		return pytorchFile(p.op('.'), "", four)
 	}
 	tied := func() []byte { // layers that share their weights are right
 		p := newPickle().op('}').text("layer.0").tensor("0", 4, 0, []int64{4}, []int64{1}).op('q', 1, 's')
 		for i := range 48 {
 			p = p.text(fmt.Sprintf("layer.%d", i+1)).op('h', 1, 's')
 		}
-		return checkpoint(p.op('.'), "", four)
+		return pytorchFile(p.op('.'), "", four)
 	}
 	unit := func(start, middle, end pickle, n int) func(dir string) error {
 		return arrayMade("m.pth", func() []byte {
-			return checkpoint(append(append(slices.Concat(newPickle(), start), bytes.Repeat(middle, n)...), end...), "", nil)
+			return pytorchFile(append(append(slices.Concat(newPickle(), start), bytes.Repeat(middle, n)...), end...), "", nil)
 		})
 	}
 	laughs := newPickle().op('}', 'q', 0).text("x").int(1).op('s')
@@ -190,10 +190,10 @@ func pickleAmplification() []hostile {
 		{name: "views-apart", files: arrayMade("m.pth", apart), run: inspectPTH, want: "views of the same storage"},
 		{name: "views-few-convert", files: arrayMade("m.pth", views(12)), run: convertPTH, exit: []int{0}, writes: true},
 		{name: "tied", files: arrayMade("m.pth", tied), run: convertPTH, exit: []int{0}, writes: true},
-		{name: "one-view", files: file("m.pth", checkpoint(newPickle().tensor("0", 4, 0, []int64{1 << 30}, []int64{0}).op('.'), "", four)), run: inspectPTH, want: "more than once"},
-		{name: "laughs", files: file("m.pth", checkpoint(laughs.op('.'), "", nil)), run: inspectPTH, want: "more memory"},
-		{name: "laughs-of-lists", files: file("m.pth", checkpoint(lists.op('.'), "", nil)), run: inspectPTH, want: "more memory|16"},
-		{name: "cycle", files: file("m.pth", checkpoint(newPickle().op('}', 'q', 0).text("a").op('h', 0, 's', '.'), "", nil)), run: inspectPTH, want: "nested more than 64 deep"},
+		{name: "one-view", files: file("m.pth", pytorchFile(newPickle().tensor("0", 4, 0, []int64{1 << 30}, []int64{0}).op('.'), "", four)), run: inspectPTH, want: "more than once"},
+		{name: "laughs", files: file("m.pth", pytorchFile(laughs.op('.'), "", nil)), run: inspectPTH, want: "more memory"},
+		{name: "laughs-of-lists", files: file("m.pth", pytorchFile(lists.op('.'), "", nil)), run: inspectPTH, want: "more memory|16"},
+		{name: "cycle", files: file("m.pth", pytorchFile(newPickle().op('}', 'q', 0).text("a").op('h', 0, 's', '.'), "", nil)), run: inspectPTH, want: "nested more than 64 deep"},
 		{name: "lists-in-lists", files: unit(nil, pickle{']'}, append(bytes.Repeat([]byte{'a'}, 99999), '.'), 100000), run: inspectPTH, want: "nested|more memory"},
 		{name: "dictionaries-in-dictionaries", files: unit(nil, pickle{'}', 'K', 1}, append(bytes.Repeat([]byte{'s'}, 50000), '.'), 50000), run: inspectPTH},
 		{name: "tuples-in-tuples", files: unit(pickle{')'}, pickle{0x85}, pickle{'.'}, 300000), run: inspectPTH, want: "nested|more memory"},
@@ -204,7 +204,7 @@ func pickleAmplification() []hostile {
 			for i := range 500000 {
 				p = append(binary.LittleEndian.AppendUint32(append(p, 'J'), uint32(i)), 'N', 's')
 			}
-			return checkpoint(p.op('.'), "", nil)
+			return pytorchFile(p.op('.'), "", nil)
 		})},
 		{name: "many-marks", files: unit(nil, pickle{'('}, pickle{'.'}, 4*mega), run: inspectPTH, want: "more memory"},
 		{name: "many-memories", files: unit(pickle{'N'}, pickle{0x94}, pickle{'.'}, 4*mega), run: inspectPTH, want: "more memory|tensors"},
@@ -213,7 +213,7 @@ func pickleAmplification() []hostile {
 			for i := range mega {
 				p = binary.LittleEndian.AppendUint32(append(p, 'r'), uint32(1<<31+i))
 			}
-			return checkpoint(p.op('.'), "", nil)
+			return pytorchFile(p.op('.'), "", nil)
 		})},
 		{name: "many-again", files: unit(pickle{'}'}, pickle{'2'}, pickle{'.'}, 4*mega), run: inspectPTH, want: "more memory"},
 		{name: "many-devices", files: unit(newPickle().name("torch", "device").op('q', 1).text(strings.Repeat("c", 90)).op(0x85, 'q', 2, '('), pickle{'h', 1, 'h', 2, 'R'}, pickle{'l', '.'}, mega), run: inspectPTH, want: "more memory"},
@@ -236,13 +236,13 @@ func pickleAmplification() []hostile {
 				p = p.op('u', 'q', byte(i), '0')
 				below = pickle{'h', byte(i)}
 			}
-			return checkpoint(append(p, 'h', 59, '.'), "", nil)
+			return pytorchFile(append(p, 'h', 59, '.'), "", nil)
 		})},
 		{name: "transposed", exit: []int{0}, writes: true, run: convertPTH, files: arrayMade("m.pth", func() []byte {
-			return checkpoint(transposed(8192, 1024), "", map[string][]byte{"0": make([]byte, 32<<20)})
+			return pytorchFile(transposed(8192, 1024), "", map[string][]byte{"0": make([]byte, 32<<20)})
 		})},
 		{name: "transposed-narrow", exit: []int{0}, writes: true, run: convertPTH, files: arrayMade("m.pth", func() []byte {
-			return checkpoint(transposed(2, 4<<20), "", map[string][]byte{"0": make([]byte, 32<<20)})
+			return pytorchFile(transposed(2, 4<<20), "", map[string][]byte{"0": make([]byte, 32<<20)})
 		})},
 		{name: "old-transposed", exit: []int{0}, writes: true, run: convertPTH, files: arrayMade("m.pth", func() []byte {
 			return oldCheckpoint(transposed(8192, 1024), []string{"0"}, [][]byte{make([]byte, 32<<20)})
@@ -253,7 +253,7 @@ func pickleAmplification() []hostile {
 				key := fmt.Sprint(i)
 				p, storages[key] = p.entry("layer."+key, key, 4), make([]byte, 16)
 			}
-			return checkpoint(p.op('.'), "", storages)
+			return pytorchFile(p.op('.'), "", storages)
 		})},
 		{name: "old-many-tensors", exit: []int{0}, run: inspectPTH, files: arrayMade("m.pth", func() []byte {
 			p, keys, storages := newPickle().op('}'), []string(nil), [][]byte(nil)
@@ -280,9 +280,9 @@ func pickleAmplification() []hostile {
 func pickleSizes() []hostile {
 	four := map[string][]byte{"0": make([]byte, 16)}
 	shown := func(offset int64, shape, strides []int64) func(dir string) error {
-		return file("m.pth", checkpoint(newPickle().op('}').text("w").tensor("0", 4, offset, shape, strides).op('s', '.'), "", four))
+		return file("m.pth", pytorchFile(newPickle().op('}').text("w").tensor("0", 4, offset, shape, strides).op('s', '.'), "", four))
 	}
-	one := func(p pickle) func(dir string) error { return file("m.pth", checkpoint(p, "", four)) }
+	one := func(p pickle) func(dir string) error { return file("m.pth", pytorchFile(p, "", four)) }
 	said := func(elements int64) func(dir string) error {
 		return one(newPickle().op('}').entry("w", "0", elements).op('.'))
 	}
@@ -316,7 +316,7 @@ func pickleSizes() []hostile {
 		})},
 		{name: "old-key-twice", want: "storage \"0\"", files: file("m.pth", oldCheckpoint(newPickle().op('}').entry("w", "0", 4).op('.'), []string{"0", "0"}, [][]byte{make([]byte, 16), make([]byte, 16)}))},
 		{name: "query-weight-of-no-rows", exit: []int{0, 3}, writes: true, run: []string{"convert", "m.pth", "--to", "gguf", "--out", "o.gguf", "--check"}, files: file("m.pth",
-			checkpoint(newPickle().op('}').text("model.layers.0.self_attn.q_proj.weight").tensor("0", 4, 0, []int64{0, 4}, []int64{4, 1}).op('s', '.'), "", four))},
+			pytorchFile(newPickle().op('}').text("model.layers.0.self_attn.q_proj.weight").tensor("0", 4, 0, []int64{0, 4}, []int64{4, 1}).op('s', '.'), "", four))},
 	}
 	for i := range list {
 		list[i].kind, list[i].name = "overflow", "pth-"+list[i].name
@@ -330,9 +330,9 @@ func pickleSizes() []hostile {
 func pickleForms() []hostile {
 	const escape = "\x1b]0;title\x07\u202e"
 	four := map[string][]byte{"0": make([]byte, 16)}
-	one := func(p pickle) func(dir string) error { return file("m.pth", checkpoint(p.op('.'), "", four)) }
+	one := func(p pickle) func(dir string) error { return file("m.pth", pytorchFile(p.op('.'), "", four)) }
 	long := strings.Repeat("n", 1<<20)
-	whole := checkpoint(newPickle().op('}').entry("w", "0", 4).op('.'), "", four)
+	whole := pytorchFile(newPickle().op('}').entry("w", "0", 4).op('.'), "", four)
 	old := oldCheckpoint(newPickle().op('}').entry("w", "0", 4).op('.'), []string{"0"}, [][]byte{make([]byte, 16)})
 	list := []hostile{
 		{name: "calls-a-program", files: one(newPickle().name("os", "system").text("echo broken in").op(0x85, 'R')), want: "os.system"},
@@ -352,7 +352,7 @@ func pickleForms() []hostile {
 		{name: "extension", files: one(newPickle().op(0x82, 1)), want: "copyreg"},
 		{name: "unknown-opcode", files: one(newPickle().op(0xff)), want: "opcode 0xff"},
 		{name: "empty-stack", files: one(newPickle().op('0')), want: "empty stack"},
-		{name: "no-end", files: file("m.pth", checkpoint(newPickle().op('}'), "", four)), want: "before its end mark"},
+		{name: "no-end", files: file("m.pth", pytorchFile(newPickle().op('}'), "", four)), want: "before its end mark"},
 		{name: "byte-order", files: file("m.pth", rawZip(rawEntry{name: "a/data.pkl", data: newPickle().op('}', '.')}, rawEntry{name: "a/byteorder", data: []byte(escape)})), want: "want little or big"},
 		{name: "packed", files: file("m.pth", rawZip(rawEntry{name: "a/data.pkl", data: newPickle().op('}', '.'), method: 8})), want: "compressed"},
 		{name: "own-name", files: file("m.pth", rawZip(rawEntry{name: "a/data.pkl", data: newPickle().op('}', '.'), ownName: "a/data.pkx"})), want: "another name"},
@@ -382,8 +382,8 @@ func pickleForms() []hostile {
 
 func pickleShards() []hostile {
 	const index = "pytorch_model.bin.index.json"
-	shard := checkpoint(newPickle().op('}').entry("w", "0", 4).op('.'), "", map[string][]byte{"0": make([]byte, 16)})
-	damaged := checkpoint(newPickle().op('}').entry("w", "0", 4).op('.'), "data/0", map[string][]byte{"0": make([]byte, 16)})
+	shard := pytorchFile(newPickle().op('}').entry("w", "0", 4).op('.'), "", map[string][]byte{"0": make([]byte, 16)})
+	damaged := pytorchFile(newPickle().op('}').entry("w", "0", 4).op('.'), "data/0", map[string][]byte{"0": make([]byte, 16)})
 	beside := func(text string) func(dir string) error {
 		return arrayFiles(map[string][]byte{"m/" + index: []byte(text), "m/a.bin": shard, "secret.bin": shard})
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/checkpoint"
 )
 
 // mergeFlags are the flags of "ballast merge".
@@ -100,7 +101,7 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	o := merge.Options{
+	o := checkpoint.Options{
 		Out: f.out, RecipeDir: dir, Memory: memory, ShardSize: shard, DType: f.dtype, Threads: f.threads, Seed: a.seed, Overwrite: f.overwrite,
 		AllowMissing: f.missing, Saturate: f.saturate, Versions: bundle.Versions(),
 	}
@@ -114,13 +115,13 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 				return err
 			}
 			defer func() { _ = release() }() // the lock ends with the process at the latest
-			if err := merge.CheckManifest(f.out); err != nil {
+			if err := checkpoint.CheckManifest(f.out); err != nil {
 				return err
 			}
 		}
 	}
 	restore := collectEarly()
-	plan, err := merge.NewPlan(recipe, o)
+	plan, err := checkpoint.NewPlan(recipe, o)
 	restore()
 	if err != nil {
 		return err
@@ -166,7 +167,7 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 }
 
 // encode makes the GGUF file of a merge in the folder stage and moves it into place, after its manifest.
-func (f mergeFlags) encode(ctx context.Context, m merge.Manifest, stage string) (merge.Manifest, error) {
+func (f mergeFlags) encode(ctx context.Context, m checkpoint.Manifest, stage string) (checkpoint.Manifest, error) {
 	encoded := filepath.Join(stage, "model.gguf")
 	name := strings.TrimSuffix(filepath.Base(f.out), ".gguf")
 	if _, err := convert.Format(ctx, filepath.Join(stage, "merged"), encoded, convert.Options{To: convert.ToGGUF, Type: f.quantize, Name: name}); err != nil {
@@ -183,17 +184,17 @@ func (f mergeFlags) encode(ctx context.Context, m merge.Manifest, stage string) 
 }
 
 // recipe reads the recipe, or makes one of the short form.
-func (f mergeFlags) recipe(args []string) (r merge.Recipe, dir string, err error) {
+func (f mergeFlags) recipe(args []string) (r checkpoint.Recipe, dir string, err error) {
 	defer collectEarly()()
 	if f.method == "" {
 		if len(args) != 1 {
 			return r, "", &fault.Usage{Err: fmt.Errorf("%d arguments; give one recipe, or models and a --method", len(args))}
 		}
-		text, err := untrusted.ReadFile(args[0], merge.MaxRecipe)
+		text, err := untrusted.ReadFile(args[0], checkpoint.MaxRecipe)
 		if err != nil {
 			return r, "", &fault.Input{File: args[0], Err: err, Fix: "name a recipe, or models and a --method"}
 		}
-		r, err = merge.ParseRecipe(args[0], text)
+		r, err = checkpoint.ParseRecipe(args[0], text)
 		return r, filepath.Dir(args[0]), err
 	}
 	choice, err := merge.FindMethod(f.method)
@@ -203,16 +204,16 @@ func (f mergeFlags) recipe(args []string) (r merge.Recipe, dir string, err error
 	if f.weights != nil && len(f.weights) != len(args) {
 		return r, "", &fault.Usage{Err: fmt.Errorf("--weight: %d weights for %d models; give each model one", len(f.weights), len(args))}
 	}
-	r = merge.Recipe{Method: f.method, BaseModel: merge.Ref(f.base), Parameters: merge.Parameters{}}
+	r = checkpoint.Recipe{Method: f.method, BaseModel: checkpoint.Ref(f.base), Parameters: checkpoint.Parameters{}}
 	for _, name := range choice.Parameters() {
 		if name == "t" {
-			r.Parameters["t"] = merge.Number(f.t)
+			r.Parameters["t"] = checkpoint.Number(f.t)
 		}
 	}
 	for i, path := range args {
-		s := merge.Source{Model: merge.Ref(path), Parameters: merge.Parameters{"weight": merge.Number(1)}}
+		s := checkpoint.Source{Model: checkpoint.Ref(path), Parameters: checkpoint.Parameters{"weight": checkpoint.Number(1)}}
 		if f.weights != nil {
-			s.Parameters["weight"] = merge.Number(f.weights[i])
+			s.Parameters["weight"] = checkpoint.Number(f.weights[i])
 		}
 		if !choice.Has("weight") {
 			if f.weights != nil {
@@ -241,13 +242,13 @@ func byteSize(flag, text string) (int64, error) {
 }
 
 // mergeProgress shows bytes and time left once two seconds have passed.
-func (a *app) mergeProgress(began time.Time) func(merge.Progress) {
+func (a *app) mergeProgress(began time.Time) func(checkpoint.Progress) {
 	if a.quiet {
 		return nil
 	}
 	terminal, isTerminal := a.terminal()
 	last := began
-	return func(p merge.Progress) {
+	return func(p checkpoint.Progress) {
 		now := time.Now()
 		every := lineEvery
 		if isTerminal {
@@ -274,15 +275,15 @@ func (a *app) mergeProgress(began time.Time) func(merge.Progress) {
 }
 
 // mergeDryRun prints the plan and what the disk has left.
-func (a *app) mergeDryRun(plan *merge.Plan, gguf bool) error {
+func (a *app) mergeDryRun(plan *checkpoint.Plan, gguf bool) error {
 	estimate, err := plan.Estimate()
 	if err != nil {
 		return err
 	}
 	if a.json {
 		return a.printJSON(struct {
-			*merge.Plan
-			merge.Estimate
+			*checkpoint.Plan
+			checkpoint.Estimate
 		}{plan, estimate})
 	}
 	if err := plan.Describe(a.out); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/internal/printable"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/checkpoint"
 )
 
 func newMergeDiff(a *app) *cobra.Command {
@@ -22,7 +22,7 @@ the mean of |x - y|, and the cosine of the flattened tensors. Tensors that one o
 		Args: usageArgs(cobra.ExactArgs(2)),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := merge.Diff(cmd.Context(), args[0], args[1])
+		d, err := checkpoint.Diff(cmd.Context(), args[0], args[1])
 		if err != nil {
 			return err
 		}
@@ -31,7 +31,7 @@ the mean of |x - y|, and the cosine of the flattened tensors. Tensors that one o
 		}
 		fmt.Fprintf(a.out, "%d of %d tensors are the same\n", d.Equal, len(d.Tensors))
 		list := slices.Clone(d.Tensors)
-		slices.SortStableFunc(list, func(x, y merge.TensorDiff) int {
+		slices.SortStableFunc(list, func(x, y checkpoint.TensorDiff) int {
 			switch {
 			case x.Cosine < y.Cosine:
 				return -1

@@ -23,7 +23,7 @@ import (
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/signature"
 	"github.com/ballast-ml/ballast/merge/tuned"
 )
 
@@ -112,7 +112,7 @@ func digits(s string) int {
 }
 
 func newSignatureExtract(a *app) *cobra.Command {
-	method := merge.NewRobustSignature()
+	method := signature.NewRobust()
 	var pre, clean, robust, out, name, quantizer string
 	var levels int
 	var overwrite bool
@@ -135,7 +135,7 @@ separated by commas, with * for any characters. --levels is the number of values
 	flags.StringVar(&robust, "robust", "", "the model fine-tuned on corrupted data")
 	flags.StringVar(&method.Layers, "layers", method.Layers, "what to patch: first:N, blocks:N, all, or names")
 	flags.StringVar(&method.Norms, "norms", method.Norms, "what becomes of norms: recalibrate, patch or replace")
-	flags.StringVar(&quantizer, "quantizer", merge.QuantizeLinear, "with --levels: linear, tanh or log")
+	flags.StringVar(&quantizer, "quantizer", signature.QuantizeLinear, "with --levels: linear, tanh or log")
 	flags.IntVar(&levels, "levels", 0, "levels of the stored values (0 = float32)")
 	flags.StringVar(&name, "name", "", "what to call it, such as the corruption (default: the name of --out)")
 	flags.StringVar(&out, "out", "", "the signature file to write")
@@ -196,9 +196,9 @@ func newSignatureInspect(a *app) *cobra.Command {
 		Example: "  ballast signature inspect noise.sig\n  ballast signature inspect noise.sig contrast.sig --json",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			var list []merge.Signature
+			var list []signature.Signature
 			for _, path := range args {
-				s, err := merge.LoadSignature(path)
+				s, err := signature.Load(path)
 				if err != nil {
 					return err
 				}
@@ -209,7 +209,7 @@ func newSignatureInspect(a *app) *cobra.Command {
 			}
 			var cosines []float64
 			for _, s := range list {
-				c, err := merge.SignatureCosine(list[0], s)
+				c, err := signature.Cosine(list[0], s)
 				if err != nil {
 					return err
 				}
@@ -255,7 +255,7 @@ type signatureTensorView struct {
 	Removed float64 `json:"fraction_removed"` // of the robust model's difference, by the projection
 }
 
-func viewOf(s merge.Signature) signatureView {
+func viewOf(s signature.Signature) signatureView {
 	v := signatureView{ID: s.ID, Name: s.Name, Norms: s.Norms, Quantizer: s.Quantizer, Levels: s.Levels, Bytes: s.PackedSize(), Warnings: s.Warnings}
 	if s.Model > 0 {
 		v.Share = float64(v.Bytes) / (4 * float64(s.Model))
@@ -267,13 +267,13 @@ func viewOf(s merge.Signature) signatureView {
 	return v
 }
 
-func (a *app) printSignature(s merge.Signature) error {
+func (a *app) printSignature(s signature.Signature) error {
 	v := viewOf(s)
 	if a.json {
 		return a.printJSON(v)
 	}
 	how := "float32"
-	if v.Quantizer != merge.QuantizeNone {
+	if v.Quantizer != signature.QuantizeNone {
 		how = fmt.Sprintf("%d levels, %s", v.Levels, v.Quantizer)
 	}
 	fmt.Fprintf(a.out, "signature %s (%s): %d tensors, %s, %d bytes", v.ID, v.Name, len(v.Tensors), how, v.Bytes)
@@ -296,7 +296,7 @@ const appliedKey = "ballast.signatures"
 const derivedMark = "signature: applied "
 
 // applied is what was put on a model before.
-func appliedTo(path string) ([]merge.AppliedSignature, error) {
+func appliedTo(path string) ([]signature.Applied, error) {
 	text := ""
 	if isBundle(path) {
 		b, err := bundle.Open(path)
@@ -320,7 +320,7 @@ func appliedTo(path string) ([]merge.AppliedSignature, error) {
 	if text == "" {
 		return nil, nil
 	}
-	var list []merge.AppliedSignature
+	var list []signature.Applied
 	if err := json.Unmarshal([]byte(text), &list); err != nil {
 		return nil, &fault.Input{File: path, Field: appliedKey, Err: err, Fix: "use the clean model"}
 	}
@@ -367,7 +367,7 @@ What was put on is noted in the model, so that no signature gets on twice. Stati
 		if err != nil {
 			return err
 		}
-		o := merge.ApplyOptions{Force: force}
+		o := signature.ApplyOptions{Force: force}
 		if o.Applied, err = appliedTo(args[0]); err != nil {
 			return err
 		}
@@ -378,7 +378,7 @@ What was put on is noted in the model, so that no signature gets on twice. Stati
 			}
 			defer done()
 		}
-		p, err := merge.ApplySignatures(target, scaled, o)
+		p, err := signature.Apply(target, scaled, o)
 		if err != nil {
 			return err
 		}
@@ -401,9 +401,9 @@ What was put on is noted in the model, so that no signature gets on twice. Stati
 }
 
 // scaledSignatures reads FILE or FILE=SCALE arguments.
-func scaledSignatures(args []string, total float64) ([]merge.Scaled, error) {
-	var list []merge.Scaled
-	var bare []merge.Signature
+func scaledSignatures(args []string, total float64) ([]signature.Scaled, error) {
+	var list []signature.Scaled
+	var bare []signature.Signature
 	for _, arg := range args {
 		path, scale := arg, 1.0
 		if i := strings.LastIndex(arg, "="); i >= 0 {
@@ -416,20 +416,20 @@ func scaledSignatures(args []string, total float64) ([]merge.Scaled, error) {
 			}
 			path, scale = arg[:i], v
 		}
-		s, err := merge.LoadSignature(path)
+		s, err := signature.Load(path)
 		if err != nil {
 			return nil, err
 		}
-		list, bare = append(list, merge.Scaled{Signature: s, Scale: scale}), append(bare, s)
+		list, bare = append(list, signature.Scaled{Signature: s, Scale: scale}), append(bare, s)
 	}
 	if total != 0 {
-		return merge.EqualShares(total, bare...), nil
+		return signature.EqualShares(total, bare...), nil
 	}
 	return list, nil
 }
 
 // recalibrator lets statistics of norms be estimated again on corrupted data.
-func (a *app) recalibrator(ctx context.Context, o *merge.ApplyOptions, model, name string, shifts []string) (done func(), err error) {
+func (a *app) recalibrator(ctx context.Context, o *signature.ApplyOptions, model, name string, shifts []string) (done func(), err error) {
 	if !isBundle(model) {
 		return nil, &fault.Usage{Err: errors.New(`signature apply: --data needs a model that "ballast train" has written`)}
 	}
@@ -474,9 +474,9 @@ func claimLike(path, out string, overwrite bool) func() (func() error, error) {
 }
 
 // saveLike writes weights as a model of the kind that the path holds: a bundle, or a safetensors file with the other tensors as they were.
-func saveLike(path, out string, w weights.Set, applied []merge.AppliedSignature) error {
+func saveLike(path, out string, w weights.Set, applied []signature.Applied) error {
 	if applied == nil {
-		applied = []merge.AppliedSignature{}
+		applied = []signature.Applied{}
 	}
 	record, err := json.Marshal(applied)
 	if err != nil {
@@ -556,7 +556,7 @@ last one, so keep the clean model where that matters.`,
 			return err
 		}
 		defer func() { _ = release() }()
-		s, err := merge.LoadSignature(args[1])
+		s, err := signature.Load(args[1])
 		if err != nil {
 			return err
 		}
@@ -568,7 +568,7 @@ last one, so keep the clean model where that matters.`,
 		if err != nil {
 			return err
 		}
-		clean, left, exact, err := merge.RemoveSignature(w, s, applied)
+		clean, left, exact, err := signature.Remove(w, s, applied)
 		if err != nil {
 			return err
 		}

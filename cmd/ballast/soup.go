@@ -18,7 +18,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/strict"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/soup"
 	"github.com/ballast-ml/ballast/merge/tuned"
 )
 
@@ -33,27 +33,27 @@ type soupFlags struct {
 	scores                   []float64
 	batch                    int
 
-	greedy  merge.GreedySoup
-	learned merge.LearnedSoup
+	greedy  soup.Greedy
+	learned soup.Learned
 }
 
 // soupResult is what "ballast soup" prints.
 type soupResult struct {
-	Method      string               `json:"method"`
-	Out         string               `json:"out"`
-	Models      []string             `json:"models"`
-	Examples    int                  `json:"examples,omitempty"` // held out, that scores are measured on
-	Scores      []float64            `json:"scores,omitempty"`   // of each model
-	Score       *float64             `json:"score,omitempty"`    // of the soup
-	Ingredients []string             `json:"ingredients,omitempty"`
-	Greedy      *merge.GreedyResult  `json:"greedy,omitempty"`
-	Learned     *merge.LearnedResult `json:"learned,omitempty"`
-	Files       *merge.FileSoup      `json:"files,omitempty"`
-	Warnings    []string             `json:"warnings,omitempty"`
+	Method      string              `json:"method"`
+	Out         string              `json:"out"`
+	Models      []string            `json:"models"`
+	Examples    int                 `json:"examples,omitempty"` // held out, that scores are measured on
+	Scores      []float64           `json:"scores,omitempty"`   // of each model
+	Score       *float64            `json:"score,omitempty"`    // of the soup
+	Ingredients []string            `json:"ingredients,omitempty"`
+	Greedy      *soup.GreedyResult  `json:"greedy,omitempty"`
+	Learned     *soup.LearnedResult `json:"learned,omitempty"`
+	Files       *soup.FileResult    `json:"files,omitempty"`
+	Warnings    []string            `json:"warnings,omitempty"`
 }
 
 func newSoup(a *app) *cobra.Command {
-	f := soupFlags{greedy: merge.NewGreedySoup(), learned: merge.NewLearnedSoup()}
+	f := soupFlags{greedy: soup.NewGreedy(), learned: soup.NewLearned()}
 	cmd := &cobra.Command{
 		Use:   "soup MODEL... --out FOLDER",
 		Short: "Average the models of a sweep into one",
@@ -166,7 +166,7 @@ func isBundle(path string) bool {
 func (a *app) soup(ctx context.Context, f soupFlags, models []string) (soupResult, error) {
 	if f.ofFiles(models) {
 		show, done := a.bytesCounter("soup")
-		files, err := merge.NewUniformSoup().Files(ctx, models, f.out, show)
+		files, err := soup.NewUniform().Files(ctx, models, f.out, show)
 		done()
 		return soupResult{Method: f.method, Out: f.out, Models: models, Files: &files, Warnings: files.Warnings}, err
 	}
@@ -308,7 +308,7 @@ func (a *app) cook(ctx context.Context, r *soupResult, f soupFlags, first *bundl
 	models := tuned.Bundles(r.Models)
 	switch f.method {
 	case "uniform":
-		u, err := merge.NewUniformSoup().Run(models)
+		u, err := soup.NewUniform().Run(models)
 		r.Warnings = append(r.Warnings, u.Warnings...)
 		return u.Weights, err
 	case "greedy":
@@ -324,7 +324,7 @@ func (a *app) cook(ctx context.Context, r *soupResult, f soupFlags, first *bundl
 				return 0, context.Cause(ctx)
 			}
 			return scorer.Accuracy(w)
-		}, merge.GreedyOptions{Scores: f.scores, Trace: f.trace, Progress: show})
+		}, soup.GreedyOptions{Scores: f.scores, Trace: f.trace, Progress: show})
 		if err != nil {
 			return nil, err
 		}
@@ -350,9 +350,9 @@ func (a *app) cook(ctx context.Context, r *soupResult, f soupFlags, first *bundl
 	lossOf, batches := objective.SoupLoss(held, f.batch, a.seed)
 	show, done := a.counter("soup")
 	defer done()
-	l, err := f.learned.Fit(all, r.Models, func(step int, w weights.Set, beta float64) (merge.LossAt, error) {
+	l, err := f.learned.Fit(all, r.Models, func(step int, w weights.Set, beta float64) (soup.LossAt, error) {
 		if err := ctx.Err(); err != nil {
-			return merge.LossAt{}, context.Cause(ctx)
+			return soup.LossAt{}, context.Cause(ctx)
 		}
 		if show != nil {
 			show(step, f.learned.Epochs*batches)

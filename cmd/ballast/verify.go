@@ -9,7 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/checkpoint"
 )
 
 func newVerify(a *app) *cobra.Command {
@@ -31,12 +31,12 @@ must lie in the current folder, or in the one that --inputs-in names, since a ma
 		if inputs && folder == "" {
 			folder = "."
 		}
-		return a.verifyMerged(cmd, args[0], folder, func(list []merge.Verification, m merge.Manifest) error {
+		return a.verifyMerged(cmd, args[0], folder, func(list []checkpoint.Verification, m checkpoint.Manifest) error {
 			if a.json {
 				return a.printJSON(struct {
-					Recipe json.RawMessage      `json:"recipe"`
-					Method string               `json:"method"`
-					Files  []merge.Verification `json:"files"`
+					Recipe json.RawMessage           `json:"recipe"`
+					Method string                    `json:"method"`
+					Files  []checkpoint.Verification `json:"files"`
 				}{m.Recipe, m.Method, list})
 			}
 			for _, v := range list {
@@ -51,8 +51,8 @@ must lie in the current folder, or in the one that --inputs-in names, since a ma
 }
 
 // verifyMerged compares, shows what was found, and fails where something differs.
-func (a *app) verifyMerged(cmd *cobra.Command, path, inputs string, show func([]merge.Verification, merge.Manifest) error) error {
-	m, list, err := merge.Verify(cmd.Context(), path, inputs)
+func (a *app) verifyMerged(cmd *cobra.Command, path, inputs string, show func([]checkpoint.Verification, checkpoint.Manifest) error) error {
+	m, list, err := checkpoint.Verify(cmd.Context(), path, inputs)
 	if err != nil {
 		return err
 	}

@@ -33,3 +33,23 @@ func IsStatistic(name string) bool {
 func nameParts(name string) []string {
 	return strings.FieldsFunc(name+" ", func(r rune) bool { return r == '.' || r == '/' || r == ' ' })
 }
+
+// Matches reports whether a name fits a pattern; * stands for any characters, slashes and dots too.
+func Matches(pattern, name string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == name
+	}
+	rest, ok := strings.CutPrefix(name, parts[0])
+	if !ok {
+		return false
+	}
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(rest, part)
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+len(part):]
+	}
+	return strings.HasSuffix(rest, parts[len(parts)-1])
+}

@@ -78,6 +78,8 @@ func TestPlantedImportsAreCaught(t *testing.T) {
 		{"util", full("metric"), "util has no level"},
 		{"metric", full("github.com/gomlx/gomlx/core/graph"), "metric reaches GoMLX"},
 		{"format/npy", full("internal/durable"), "format/npy reaches GoMLX"},
+		{"merge/soup", full("internal/durable"), "merge/soup reaches GoMLX"},
+		{"merge/soup", full("merge/signature"), "merge/soup imports merge/signature of its own level 5"},
 		{"train", full("github.com/gomlx/compute/gobackend"), "only package engine opens engines"},
 	} {
 		imports := map[string][]string{Module + "/" + c.pkg: c.imports, Module + "/internal/durable": full("github.com/gomlx/compute")}
@@ -86,7 +88,7 @@ func TestPlantedImportsAreCaught(t *testing.T) {
 			t.Errorf("%s imports %v: got %q, want %q", c.pkg, c.imports, wrong, c.want)
 		}
 	}
-	right := map[string][]string{Module + "/train": full("zoo", "bundle", "internal/strict"), Module + "/data/corrupt": full("data")}
+	right := map[string][]string{Module + "/train": full("zoo", "bundle", "internal/strict"), Module + "/data/corrupt": full("data"), Module + "/merge/tuned": full("merge/soup", "github.com/gomlx/gomlx/core/graph")}
 	if wrong := Check(right); len(wrong) > 0 {
 		t.Errorf("got %q for what is right", wrong)
 	}

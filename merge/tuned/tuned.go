@@ -1,5 +1,5 @@
-// Package tuned gives package merge what it asks of trained models: their weights, a score on held-out examples, a loss with its
-// gradient, and new statistics for norms. Package merge itself knows no network and no engine.
+// Package tuned gives merge/soup, merge/signature and merge/position what they ask of trained models: a score on held-out examples, a loss
+// with its gradient, and new statistics for norms. These packages themselves know no network and no engine.
 package tuned
 
 import (
@@ -18,12 +18,12 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/soup"
 	"github.com/ballast-ml/ballast/nn/loss"
 )
 
 // Bundles are models in folders, of one network, which are loaded one at a time.
-func Bundles(paths []string) merge.SoupModels { return bundles(paths) }
+func Bundles(paths []string) soup.Models { return bundles(paths) }
 
 type bundles []string
 
@@ -101,7 +101,7 @@ func NewScorer(b *bundle.Bundle, e *engine.Engine, examples Examples) (*Scorer, 
 // Close frees the compiled model.
 func (s *Scorer) Close() { s.forward.Close() }
 
-// Accuracy is the share of right answers, [0, 1]; a merge.Score.
+// Accuracy is the share of right answers, [0, 1]; a soup.Score.
 func (s *Scorer) Accuracy(w weights.Set) (float64, error) {
 	logits, err := s.Logits(w)
 	if err != nil {
@@ -190,9 +190,9 @@ func Batch(b *bundle.Bundle, x Examples) []*tensors.Tensor {
 func (o *Objective) Close() { o.exec.Finalize() }
 
 // At puts weights into the model and returns the loss and its gradient there.
-func (o *Objective) At(w weights.Set, beta float64, inputs ...*tensors.Tensor) (merge.LossAt, error) {
+func (o *Objective) At(w weights.Set, beta float64, inputs ...*tensors.Tensor) (soup.LossAt, error) {
 	if err := o.b.SetWeights(w); err != nil {
-		return merge.LossAt{}, err
+		return soup.LossAt{}, err
 	}
 	args := []any{float32(beta)}
 	for _, t := range inputs {
@@ -200,13 +200,13 @@ func (o *Objective) At(w weights.Set, beta float64, inputs ...*tensors.Tensor) (
 	}
 	out, err := o.exec.Call(args...)
 	if err != nil {
-		return merge.LossAt{}, fmt.Errorf("tuned: %w", err)
+		return soup.LossAt{}, fmt.Errorf("tuned: %w", err)
 	}
-	at := merge.LossAt{}
+	at := soup.LossAt{}
 	flat := make([][]float32, len(out))
 	for i, t := range out {
 		if flat[i], err = tensors.CopyFlatData[float32](t); err != nil {
-			return merge.LossAt{}, fmt.Errorf("tuned: %w", err)
+			return soup.LossAt{}, fmt.Errorf("tuned: %w", err)
 		}
 	}
 	at.Value, at.Beta = float64(flat[0][0]), float64(flat[1][0])
@@ -218,10 +218,10 @@ func (o *Objective) At(w weights.Set, beta float64, inputs ...*tensors.Tensor) (
 
 // SoupLoss is the loss of a learned soup: batches of the examples, in an order that the seed gives, anew in every epoch. The last
 // batch of an epoch is smaller where they do not divide the examples.
-func (o *Objective) SoupLoss(x Examples, batch int, seed uint64) (lossOf merge.SoupLoss, batches int) {
+func (o *Objective) SoupLoss(x Examples, batch int, seed uint64) (lossOf soup.Loss, batches int) {
 	batch = max(1, min(batch, x.Len()))
 	batches = (x.Len() + batch - 1) / batch
-	return func(step int, w weights.Set, beta float64) (merge.LossAt, error) {
+	return func(step int, w weights.Set, beta float64) (soup.LossAt, error) {
 		order := data.Order(x.Len(), seed, step/batches)
 		from := step % batches * batch
 		return o.At(w, beta, Batch(o.b, x.At(order[from:min(from+batch, x.Len())]))...)

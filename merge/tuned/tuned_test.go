@@ -14,7 +14,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/soup"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
@@ -128,7 +128,7 @@ func TestScoreAndSoup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		method := merge.NewLearnedSoup()
+		method := soup.NewLearned()
 		method.Epochs = 12
 		if _, batches := objective.SoupLoss(x, 128, 1); batches != 3 {
 			t.Errorf("%d batches of 128, want 3", batches)

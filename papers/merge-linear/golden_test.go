@@ -6,6 +6,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/golden"
 	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/checkpoint"
 	"github.com/ballast-ml/ballast/papers/paper/mergetest"
 )
 
@@ -22,14 +23,14 @@ func kinds() []golden.Kind {
 
 func goldenLayerGradients(_ golden.T, c *golden.Case) {
 	c.Params(&struct{}{})
-	lists := map[float64]merge.Gradient{}
+	lists := map[float64]checkpoint.Gradient{}
 	of, layers, layer := c.Tensor("inputs.list_id"), c.Tensor("inputs.num_layers"), c.Tensor("inputs.layer")
 	out := make([]float64, len(of.Data))
 	for i, id := range of.Data {
 		if lists[id] == nil {
-			lists[id] = merge.Gradient(c.Tensor("inputs.list" + strconv.Itoa(int(id))).Data)
+			lists[id] = checkpoint.Gradient(c.Tensor("inputs.list" + strconv.Itoa(int(id))).Data)
 		}
-		out[i] = lists[id].At(merge.LayerPosition(int(layer.Data[i]), int(layers.Data[i])))
+		out[i] = lists[id].At(checkpoint.LayerPosition(int(layer.Data[i]), int(layers.Data[i])))
 	}
 	c.Got("value", of.Shape, out)
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/golden"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/soup"
 	"github.com/ballast-ml/ballast/papers/paper/mergetest"
 )
 
@@ -174,9 +174,9 @@ func goldenSoups(t golden.T, c *golden.Case) {
 		return accuracyOf(logits, classes, labels), nil
 	}
 	for suffix, strict := range map[string]bool{"strict": true, "ge": false} {
-		method := merge.NewGreedySoup()
+		method := soup.NewGreedy()
 		method.Strict = strict
-		r, err := method.Run(merge.InMemory(models, nil), score, merge.GreedyOptions{})
+		r, err := method.Run(soup.InMemory(models, nil), score, soup.GreedyOptions{})
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
@@ -191,7 +191,7 @@ func goldenSoups(t golden.T, c *golden.Case) {
 		c.Got("individual_acc", []int{len(r.Scores)}, r.Scores)
 		c.Got("order", []int{len(r.Order)}, floats(r.Order))
 	}
-	uniform, err := merge.NewUniformSoup().Merge(models)
+	uniform, err := soup.NewUniform().Merge(models)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -204,13 +204,13 @@ func goldenSoups(t golden.T, c *golden.Case) {
 		logits, _, classes := denseNet(m, x)
 		outputs, probabilities = append(outputs, logits), append(probabilities, mergetest.Softmax(logits, classes))
 	}
-	mean, err := merge.Ensemble(outputs)
+	mean, err := soup.Ensemble(outputs)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	c.Scalar("ensemble_acc", accuracyOf(mean, classes, labels))
 	rowsOf(c, "ensemble_logits", mean, classes)
-	if mean, err = merge.Ensemble(probabilities); err != nil {
+	if mean, err = soup.Ensemble(probabilities); err != nil {
 		t.Fatalf("%v", err)
 	}
 	rowsOf(c, "prob_ensemble", mean, classes)
@@ -226,10 +226,10 @@ func goldenLearnedSoup(t golden.T, c *golden.Case) {
 	c.Params(&p)
 	x, labels := c.Tensor("inputs.x"), labelsOf(c.Tensor("inputs.y"))
 	models := stackedModels(c, p.Order)
-	method := merge.NewLearnedSoup()
+	method := soup.NewLearned()
 	method.Beta = p.Beta
 	if p.PerLayer == 0 {
-		method.Share = merge.ShareAll
+		method.Share = soup.ShareAll
 	}
 	flat := c.Tensor("inputs.alpha_raw").Data
 	raw := slices.Collect(slices.Chunk(flat, p.Models))
@@ -270,7 +270,7 @@ func goldenLearnedSoup(t golden.T, c *golden.Case) {
 }
 
 func goldenSoupGap(t golden.T, c *golden.Case) {
-	method := merge.NewSoupVersusEnsemble()
+	method := soup.NewVersusEnsemble()
 	method.Step = 0.01 // in float64 there is no rounding to stay clear of
 	c.Params(&method)
 	x, labels := c.Tensor("inputs.x"), labelsOf(c.Tensor("inputs.y"))

@@ -11,7 +11,7 @@ import (
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/soup"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
@@ -34,7 +34,7 @@ var Paper = paper.Paper{
 	Year:    2022,
 	ArXiv:   "2203.05482",
 	Summary: "average the weights of the models of a sweep: much of an ensemble's accuracy and robustness at the cost of one model",
-	Symbols: []string{"merge.UniformSoup", "merge.GreedySoup", "merge.LearnedSoup", "merge.Ensemble", "merge.SoupVersusEnsemble", "merge.Barrier", "merge.Line"},
+	Symbols: []string{"merge/soup.Uniform", "merge/soup.Greedy", "merge/soup.Learned", "merge/soup.Ensemble", "merge/soup.VersusEnsemble", "merge/soup.Barrier", "merge/soup.Line"},
 	Recipe:  recipe,
 	Claims: []paper.Claim{
 		{
@@ -161,11 +161,11 @@ func (s soupSweep) sweep(ctx context.Context, at paper.Place) (map[string]float6
 		return nil, err
 	}
 	defer done()
-	greedy, err := merge.NewGreedySoup().Run(merge.InMemory(models, nil), scorers["val"].Accuracy, merge.GreedyOptions{})
+	greedy, err := soup.NewGreedy().Run(soup.InMemory(models, nil), scorers["val"].Accuracy, soup.GreedyOptions{})
 	if err != nil {
 		return nil, err
 	}
-	uniform, err := merge.NewUniformSoup().Merge(models)
+	uniform, err := soup.NewUniform().Merge(models)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +185,7 @@ func (s soupSweep) sweep(ctx context.Context, at paper.Place) (map[string]float6
 			}
 			outputs = append(outputs, logits)
 		}
-		mean, err := merge.Ensemble(outputs)
+		mean, err := soup.Ensemble(outputs)
 		if err != nil {
 			return nil, err
 		}
@@ -230,7 +230,7 @@ func (s soupSweep) barrier(ctx context.Context, at paper.Place) (map[string]floa
 	defer done()
 	metrics := map[string]float64{}
 	for name, pair := range map[string][2]weights.Set{"siblings": {ends[0], ends[1]}, "strangers": {ends[0], ends[2]}} {
-		curve, err := merge.Barrier(pair[0], pair[1], scorers["test"].Accuracy, 3)
+		curve, err := soup.Barrier(pair[0], pair[1], scorers["test"].Accuracy, 3)
 		if err != nil {
 			return nil, err
 		}

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/ballast-ml/ballast/internal/golden"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/signature"
 	"github.com/ballast-ml/ballast/papers/paper/mergetest"
 )
 
@@ -27,10 +27,10 @@ func goldenSignatures(t golden.T, c *golden.Case) {
 		Quantizer *string   `json:"quantizer"`
 	}{}
 	c.Params(&p)
-	method := merge.NewRobustSignature()
+	method := signature.NewRobust()
 	method.Layers = "all"
 	pretrained, clean := mergetest.One(c.Tensor("inputs.pretrained")), mergetest.One(c.Tensor("inputs.clean"))
-	var signatures []merge.Signature
+	var signatures []signature.Signature
 	var removed []float64
 	for i := 1; c.Has(fmt.Sprintf("inputs.robust%d", i)); i++ {
 		s, err := method.Extract(pretrained, clean, mergetest.One(c.Tensor(fmt.Sprintf("inputs.robust%d", i))))
@@ -44,28 +44,28 @@ func goldenSignatures(t golden.T, c *golden.Case) {
 		t.Fatalf("%d robust tensors, %d alphas", len(signatures), len(p.Alphas))
 	}
 	c.Got("fraction_removed", []int{len(removed)}, removed)
-	cosine, err := merge.SignatureCosine(signatures[0], signatures[len(signatures)-1])
+	cosine, err := signature.Cosine(signatures[0], signatures[len(signatures)-1])
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	c.Scalar("cosine_between", cosine)
 	if p.Levels != nil {
-		kind := merge.QuantizeLinear
+		kind := signature.QuantizeLinear
 		if p.Quantizer != nil {
 			kind = *p.Quantizer
 		}
-		if signatures, err = merge.QuantizeSignatures(kind, *p.Levels, signatures...); err != nil {
+		if signatures, err = signature.Quantize(kind, *p.Levels, signatures...); err != nil {
 			t.Fatalf("%v", err)
 		}
 		for i, s := range signatures {
 			c.Got(fmt.Sprintf("quantized%d", i+1), s.Tensors[0].Shape, mergetest.Widened(s.Tensors[0].Values))
 		}
 	}
-	var scaled []merge.Scaled
+	var scaled []signature.Scaled
 	for i, s := range signatures {
-		scaled = append(scaled, merge.Scaled{Signature: s, Scale: p.Alphas[i]})
+		scaled = append(scaled, signature.Scaled{Signature: s, Scale: p.Alphas[i]})
 	}
-	patched, err := merge.ApplySignatures(clean, scaled, merge.ApplyOptions{Force: true}) // small tensors may share a signature
+	patched, err := signature.Apply(clean, scaled, signature.ApplyOptions{Force: true}) // small tensors may share a signature
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/signature"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
@@ -37,7 +37,7 @@ var Paper = paper.Paper{
 	Year:    2023,
 	ArXiv:   "2302.12480",
 	Summary: "small patches, one a corruption, that are added to a clean model's weights, scaled, combined and taken off again",
-	Symbols: []string{"merge.RobustSignature", "merge.ApplySignatures", "merge.RemoveSignature", "merge.QuantizeSignatures", "merge.SignatureCosine", "merge.LoadSignature"},
+	Symbols: []string{"merge/signature.Robust", "merge/signature.Apply", "merge/signature.Remove", "merge/signature.Quantize", "merge/signature.Cosine", "merge/signature.Load"},
 	Recipe:  recipe,
 	Claims: []paper.Claim{{
 		Name: "patching",
@@ -128,10 +128,10 @@ func (s signatureRun) run(ctx context.Context, at paper.Place) (map[string]float
 		"noise": func(x tuned.Examples) tuned.Examples { paper.AddNoise(x.X, s.Noise, r); return x }, "contrast": s.fade, "blur": s.smear,
 	}
 	metrics := map[string]float64{}
-	signatures := map[string]merge.Signature{}
-	convolutions := merge.NewRobustSignature()
+	signatures := map[string]signature.Signature{}
+	convolutions := signature.NewRobust()
 	convolutions.Layers = fmt.Sprintf("first:%d", len(s.Filters))
-	whole := merge.NewRobustSignature()
+	whole := signature.NewRobust()
 	whole.Layers = "all"
 	kinds := []string{"noise", "contrast", "blur"}
 	for _, kind := range kinds {
@@ -145,7 +145,7 @@ func (s signatureRun) run(ctx context.Context, at paper.Place) (map[string]float
 	}
 	for i, a := range kinds {
 		for _, b := range kinds[:i] {
-			if metrics["cosine_"+b+"_"+a], err = merge.SignatureCosine(signatures[a], signatures[b]); err != nil {
+			if metrics["cosine_"+b+"_"+a], err = signature.Cosine(signatures[a], signatures[b]); err != nil {
 				return nil, err
 			}
 		}
@@ -154,7 +154,7 @@ func (s signatureRun) run(ctx context.Context, at paper.Place) (map[string]float
 }
 
 // patch measures one corruption.
-func (s signatureRun) patch(n *paper.MergeNet, kind string, pretrained, clean, robust weights.Set, convolutions, whole merge.RobustSignature, spoiled, test tuned.Examples, metrics map[string]float64, signatures map[string]merge.Signature) error {
+func (s signatureRun) patch(n *paper.MergeNet, kind string, pretrained, clean, robust weights.Set, convolutions, whole signature.Robust, spoiled, test tuned.Examples, metrics map[string]float64, signatures map[string]signature.Signature) error {
 	scorers, done, err := n.Scorers(map[string]tuned.Examples{"spoiled": spoiled, "test": test})
 	if err != nil {
 		return err
@@ -165,8 +165,8 @@ func (s signatureRun) patch(n *paper.MergeNet, kind string, pretrained, clean, r
 		metrics[kind+"_"+metric], err = scorers[part].Accuracy(w)
 		return err
 	}
-	patched := func(sig merge.Signature, scale float64) (merge.Patched, error) {
-		return merge.ApplySignatures(clean, []merge.Scaled{{Signature: sig, Scale: scale}}, merge.ApplyOptions{})
+	patched := func(sig signature.Signature, scale float64) (signature.Patched, error) {
+		return signature.Apply(clean, []signature.Scaled{{Signature: sig, Scale: scale}}, signature.ApplyOptions{})
 	}
 	if err := score("clean", "spoiled", clean); err != nil {
 		return err
@@ -197,7 +197,7 @@ func (s signatureRun) patch(n *paper.MergeNet, kind string, pretrained, clean, r
 			}
 		}
 	}
-	small, err := sig.Quantize(merge.QuantizeLinear, s.Levels)
+	small, err := sig.Quantize(signature.QuantizeLinear, s.Levels)
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (s signatureRun) patch(n *paper.MergeNet, kind string, pretrained, clean, r
 	if err := score("all", "spoiled", p.Weights); err != nil {
 		return err
 	}
-	back, _, _, err := merge.RemoveSignature(p.Weights, all, p.Applied)
+	back, _, _, err := signature.Remove(p.Weights, all, p.Applied)
 	if err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func (s signatureRun) patch(n *paper.MergeNet, kind string, pretrained, clean, r
 			metrics["removed_difference"] = math.Max(metrics["removed_difference"], math.Abs(float64(v)-float64(clean[t].Values[j])))
 		}
 	}
-	differences, err := merge.RelativeDifferences(clean, robust)
+	differences, err := signature.RelativeDifferences(clean, robust)
 	if err != nil {
 		return err
 	}

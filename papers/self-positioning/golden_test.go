@@ -6,7 +6,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/golden"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/position"
 	"github.com/ballast-ml/ballast/papers/paper/mergetest"
 )
 
@@ -48,7 +48,7 @@ func goldenChain(t golden.T, c *golden.Case) {
 		Temperature float64 `json:"temperature"`
 	}{}
 	c.Params(&p)
-	method := merge.NewPosition()
+	method := position.New()
 	method.Accumulate, method.Mu = p.Accumulate, p.Mu
 	tasks := stackedWeights(c.Tensor("inputs.task_vectors"))
 	if len(tasks) != p.Tasks {
@@ -144,12 +144,12 @@ func goldenBaselines(t golden.T, c *golden.Case) {
 	}{}
 	c.Params(&p)
 	tasks := stackedWeights(c.Tensor("inputs.task_vectors"))
-	average, err := merge.Average(tasks, c.Tensor("inputs.average_weights").Data)
+	average, err := position.Average(tasks, c.Tensor("inputs.average_weights").Data)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	c.Got("average", average[0].Shape, mergetest.Widened(average[0].Values))
-	fisher, err := merge.FisherMerge(tasks, stackedWeights(c.Tensor("inputs.fisher")), c.Tensor("inputs.fisher_lambda").Data)
+	fisher, err := position.FisherMerge(tasks, stackedWeights(c.Tensor("inputs.fisher")), c.Tensor("inputs.fisher_lambda").Data)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -158,12 +158,12 @@ func goldenBaselines(t golden.T, c *golden.Case) {
 	for _, x := range stacked(c.Tensor("inputs.regmean_inputs")) {
 		inputs = append(inputs, x.Data)
 	}
-	var kernels []merge.Kernel
+	var kernels []position.Kernel
 	for _, k := range stacked(c.Tensor("inputs.regmean_weights")) {
-		kernels = append(kernels, merge.Kernel{In: k.Shape[0], Out: k.Shape[1], Values: k.Data})
+		kernels = append(kernels, position.Kernel{In: k.Shape[0], Out: k.Shape[1], Values: k.Data})
 	}
 	for name, factor := range map[string]float64{"regmean": p.OffDiagonal, "regmean_plain": 1} {
-		merged, err := merge.RegMean{OffDiagonal: factor}.Merge(inputs, kernels)
+		merged, err := position.RegMean{OffDiagonal: factor}.Merge(inputs, kernels)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
@@ -177,14 +177,14 @@ func goldenParallel(t golden.T, c *golden.Case) {
 		SinEpsilon float64 `json:"sin_epsilon"`
 	}{}
 	c.Params(&p)
-	method := merge.NewPosition()
+	method := position.New()
 	method.SinEpsilon = p.SinEpsilon
 	vectors := []weights.Set{mergetest.One(c.Tensor("inputs.v_i")), mergetest.One(c.Tensor("inputs.v_j"))}
 	search, err := method.FromTaskVectors(vectors[0].ZerosLike(), vectors, nil)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	place, err := search.At(merge.Betas(p.Beta)[0], 1)
+	place, err := search.At(position.Betas(p.Beta)[0], 1)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/merge"
+	"github.com/ballast-ml/ballast/merge/position"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/loss"
@@ -39,7 +39,7 @@ var Paper = paper.Paper{
 	Year:    2024,
 	ArXiv:   "2410.15035",
 	Summary: "learn on a small probe set where to stand between models fine-tuned from one base, by gradient descent on a few scalars",
-	Symbols: []string{"merge.Position", "merge.Search", "merge.Average", "merge.FisherMerge", "merge.RegMean"},
+	Symbols: []string{"merge/position.Position", "merge/position.Search", "merge/position.Average", "merge/position.FisherMerge", "merge/position.RegMean"},
 	Recipe:  recipe,
 	Claims: []paper.Claim{{
 		Name:      "two-tasks",
@@ -202,7 +202,7 @@ func (p positionRun) run(ctx context.Context, at paper.Place) (map[string]float6
 		return at.Value, err
 	}
 
-	method := merge.NewPosition()
+	method := position.New()
 	method.Mu, method.Steps, method.LR = p.Position.Mu, p.Position.Steps, p.Position.LR
 	search, err := method.NewSearch(base, []weights.Set{onlyA, onlyB}, nil)
 	if err != nil {
@@ -215,11 +215,11 @@ func (p positionRun) run(ctx context.Context, at paper.Place) (map[string]float6
 	if err != nil {
 		return nil, err
 	}
-	grid, err := search.Grid(merge.Betas(p.Betas...), 1, lossOf)
+	grid, err := search.Grid(position.Betas(p.Betas...), 1, lossOf)
 	if err != nil {
 		return nil, err
 	}
-	average, err := merge.Average([]weights.Set{onlyA, onlyB}, nil) // base + (V_A + V_B) / 2
+	average, err := position.Average([]weights.Set{onlyA, onlyB}, nil) // base + (V_A + V_B) / 2
 	if err != nil {
 		return nil, err
 	}
