@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/gomlx/gomlx/ml/model"
 
@@ -21,6 +22,12 @@ import (
 
 // maxManifest is the most bytes of ballast.json that are read: with 20,000 labels it has 1 MB.
 const maxManifest = 8 << 20
+
+// Is reports whether a path is the folder of a bundle: it holds a manifest, whether or not that can be read.
+func Is(path string) bool {
+	_, err := os.Stat(filepath.Join(path, ManifestFile))
+	return err == nil
+}
 
 // Open reads a bundle folder and checks it: the manifest strictly, and each tensor's name, shape and type against the
 // network. What is wrong with a file is bad input (fault.IsInput): a *fault.Input that names file, place and fix, or a *format.Error
