@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
@@ -16,7 +15,6 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/convert"
 	"github.com/ballast-ml/ballast/fault"
-	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/checkpoint"
@@ -91,24 +89,13 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	memory := int64(defaultMergeMemory)
-	if a.memory != "" {
-		if memory, err = byteSize("--memory", a.memory); err != nil {
-			return err
-		}
-	}
-	shard, err := byteSize("--shard-size", f.shard)
+	o, err := f.options(a, dir)
 	if err != nil {
 		return err
 	}
-	o := checkpoint.Options{
-		Out: f.out, RecipeDir: dir, Memory: memory, ShardSize: shard, DType: f.dtype, Threads: f.threads, Seed: a.seed, Overwrite: f.overwrite,
-		AllowMissing: f.missing, Saturate: f.saturate, Versions: bundle.Versions(),
-	}
-	gguf, stage := strings.HasSuffix(f.out, ".gguf"), durable.Beside(f.out, durable.StageSuffix)
+	gguf := strings.HasSuffix(f.out, ".gguf")
 	if gguf { // merged beside it first
-		o.Out = filepath.Join(stage, "merged")
-		o.Overwrite = true
+		o.Out, o.Overwrite = checkpoint.Stage(f.out), true
 		if !f.dryRun {
 			release, err := claimFile(f.out, f.overwrite)()
 			if err != nil {
@@ -120,6 +107,7 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 			}
 		}
 	}
+
 	restore := collectEarly()
 	plan, err := checkpoint.NewPlan(recipe, o)
 	restore()
@@ -130,31 +118,61 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	if f.dryRun {
 		return a.mergeDryRun(plan, gguf)
 	}
-	for _, n := range plan.Notes {
-		a.remark("note: %s", n)
-	}
-	debug.SetMemoryLimit(plan.Memory)
 	began := time.Now()
-	result, err := plan.Execute(cmd.Context(), a.mergeProgress(began))
+	result, err := a.executeMerge(cmd.Context(), plan, began)
 	if err != nil {
 		return err
 	}
-	for _, n := range result.Notes[len(plan.Notes):] {
-		a.remark("note: %s", n)
-	}
-	if result.Saturated > 0 {
-		a.remark("note: %d values were too large for the type of the output and became its largest", result.Saturated)
-	}
+
 	if f.verify {
 		if err := a.verifyMerged(cmd, o.Out, "", nil); err != nil {
 			return err
 		}
 	}
 	if gguf {
-		if result.Manifest, err = f.encode(cmd.Context(), result.Manifest, stage); err != nil {
+		if result.Manifest, err = f.encode(cmd.Context(), result.Manifest); err != nil {
 			return err
 		}
 	}
+	return a.printMerged(f.out, result, began)
+}
+
+// options are those of the flags. dir is the folder of the recipe.
+func (f mergeFlags) options(a *app, dir string) (o checkpoint.Options, err error) {
+	memory := int64(defaultMergeMemory)
+	if a.memory != "" {
+		if memory, err = byteSize("--memory", a.memory); err != nil {
+			return o, err
+		}
+	}
+	shard, err := byteSize("--shard-size", f.shard)
+	return checkpoint.Options{
+		Out: f.out, RecipeDir: dir, Memory: memory, ShardSize: shard, DType: f.dtype, Threads: f.threads, Seed: a.seed, Overwrite: f.overwrite,
+		AllowMissing: f.missing, Saturate: f.saturate, Versions: bundle.Versions(),
+	}, err
+}
+
+// executeMerge merges, and tells what there is to note before and after.
+func (a *app) executeMerge(ctx context.Context, plan *checkpoint.Plan, began time.Time) (*checkpoint.Result, error) {
+	for _, n := range plan.Notes {
+		a.remark("note: %s", n)
+	}
+	debug.SetMemoryLimit(plan.Memory)
+	result, err := plan.Execute(ctx, a.mergeProgress(began))
+	if err != nil {
+		return nil, err
+	}
+
+	for _, n := range result.Notes[len(plan.Notes):] {
+		a.remark("note: %s", n)
+	}
+	if result.Saturated > 0 {
+		a.remark("note: %d values were too large for the type of the output and became its largest", result.Saturated)
+	}
+	return result, nil
+}
+
+func (a *app) printMerged(out string, result *checkpoint.Result, began time.Time) error {
 	if a.json {
 		return a.printJSON(result)
 	}
@@ -162,25 +180,17 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	if result.Resumed > 0 {
 		resumed = fmt.Sprintf(", %d of them by an earlier run", result.Resumed)
 	}
-	_, err = fmt.Fprintf(a.out, "%s: %d tensors%s by %s in %s\n", f.out, result.Tensors, resumed, result.Method, time.Since(began).Round(time.Millisecond))
+	_, err := fmt.Fprintf(a.out, "%s: %d tensors%s by %s in %s\n", out, result.Tensors, resumed, result.Method, time.Since(began).Round(time.Millisecond))
 	return err
 }
 
-// encode makes the GGUF file of a merge in the folder stage and moves it into place, after its manifest.
-func (f mergeFlags) encode(ctx context.Context, m checkpoint.Manifest, stage string) (checkpoint.Manifest, error) {
-	encoded := filepath.Join(stage, "model.gguf")
+// encode makes the GGUF file of a merge.
+func (f mergeFlags) encode(ctx context.Context, m checkpoint.Manifest) (checkpoint.Manifest, error) {
 	name := strings.TrimSuffix(filepath.Base(f.out), ".gguf")
-	if _, err := convert.Format(ctx, filepath.Join(stage, "merged"), encoded, convert.Options{To: convert.ToGGUF, Type: f.quantize, Name: name}); err != nil {
-		return m, err
-	}
-	m, err := m.Encoded(ctx, encoded, f.out, strings.TrimSpace("gguf "+f.quantize))
-	if err != nil {
-		return m, err
-	}
-	if err := os.Rename(encoded, f.out); err != nil {
-		return m, err
-	}
-	return m, errors.Join(durable.SyncDir(filepath.Dir(f.out)), os.RemoveAll(stage))
+	return checkpoint.Encode(ctx, m, f.out, strings.TrimSpace("gguf "+f.quantize), func(ctx context.Context, merged, encoded string) error {
+		_, err := convert.Format(ctx, merged, encoded, convert.Options{To: convert.ToGGUF, Type: f.quantize, Name: name})
+		return err
+	})
 }
 
 // recipe reads the recipe, or makes one of the short form.

@@ -2,12 +2,10 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/merge/checkpoint"
 )
@@ -61,10 +59,5 @@ func (a *app) verifyMerged(cmd *cobra.Command, path, inputs string, show func([]
 			return err
 		}
 	}
-	for _, v := range list {
-		if !v.OK() {
-			return &fault.Input{File: path, Field: v.File, Err: errors.New(v.Status), Fix: "the file is damaged or was changed: merge again"}
-		}
-	}
-	return nil
+	return checkpoint.Damaged(path, list)
 }
