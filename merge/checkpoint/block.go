@@ -21,6 +21,12 @@ type source struct {
 	at      []int64 // of each reader in the cache
 }
 
+// blocks is the number of blocks of the tensor.
+func (s *source) blocks() int { return (s.n + s.length - 1) / s.length }
+
+// bounds are the elements [from, to) of block k.
+func (s *source) bounds(k int) (from, to int) { return k * s.length, min((k+1)*s.length, s.n) }
+
 func (e *execution) source(t *planned, merger merge.Merger, n, length int) *source {
 	s := &source{t: t, base: -1, length: length, n: n}
 	add := func(r *reader) int {
@@ -76,7 +82,7 @@ func (e *execution) newWorker() *worker {
 
 // load reads a block of all models. The first time its values are checked.
 func (w *worker) load(s *source, k int, first bool) (merge.Block, error) {
-	from, to := k*s.length, min((k+1)*s.length, s.n)
+	from, to := s.bounds(k)
 	for i, r := range s.readers {
 		dst := w.values[i][:to-from]
 		if s.cached {
@@ -98,7 +104,7 @@ func (w *worker) load(s *source, k int, first bool) (merge.Block, error) {
 }
 
 func (w *worker) arrange(s *source, k int) merge.Block {
-	from, to := k*s.length, min((k+1)*s.length, s.n)
+	from, to := s.bounds(k)
 	w.block.Index, w.block.At, w.block.Base, w.block.Models = k, from, nil, w.block.Models[:0]
 	if s.base >= 0 {
 		w.block.Base = w.values[s.base][:to-from]

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,10 +13,8 @@ import (
 	"syscall"
 
 	"github.com/ballast-ml/ballast/fault"
-	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
-	"github.com/ballast-ml/ballast/merge"
 )
 
 // Progress is how far a merge is, in bytes of the output.
@@ -194,47 +191,17 @@ type result struct {
 }
 
 func (e *execution) run() error {
-	done, err := e.journal.open(e.p.fingerprint(), e.there)
-	if err != nil {
+	if err := e.open(); err != nil {
 		return err
 	}
 	defer e.journal.close()
-	if done == 0 { // nothing of what another plan left counts
-		if err := errors.Join(os.RemoveAll(e.work), os.MkdirAll(e.work, 0o755)); err != nil {
-			return fmt.Errorf("merge: %w", err)
-		}
-	}
-	if err := durable.RemoveTemporaries(e.work); err != nil {
-		return err
-	}
-	e.done, e.safe, e.resumed = done, done, done
-	for _, f := range e.p.Files {
-		e.total += f.Bytes - int64(len(f.header))
-	}
-	for _, t := range e.p.tensors[:done] {
-		e.resumedAt += t.bytes
-	}
-	b := e.p.budget
-	e.results = make(chan result, b.slots)
-	e.slots = make(chan []byte, b.slots)
-	for range b.slots {
-		e.slots <- make([]byte, b.block*b.widest)
-	}
-	e.cache = make([]byte, b.cache)
-	e.paces = map[*Input]*pace{}
-	for _, in := range e.p.Inputs {
-		e.paces[in] = newPace()
-	}
-	for _, t := range e.p.tensors[:done] {
-		for _, r := range t.all() {
-			e.paces[r.in].merged += r.info.Bytes
-		}
-	}
+	e.makeBuffers()
+
 	var background, workers sync.WaitGroup
 	background.Go(e.hashInputs)
 	background.Go(func() { e.fail(e.write()) })
 	jobs := make(chan func(w *worker))
-	for range b.workers {
+	for range e.p.budget.workers {
 		workers.Go(func() {
 			w := e.newWorker()
 			for job := range jobs {
@@ -243,6 +210,7 @@ func (e *execution) run() error {
 		})
 	}
 	e.fail(e.dispatch(jobs))
+
 	for _, p := range e.paces {
 		p.end()
 	}
@@ -256,6 +224,57 @@ func (e *execution) run() error {
 	return context.Cause(e.ctx)
 }
 
+// open takes up the journal, and what an earlier run of the same plan has finished.
+func (e *execution) open() error {
+	done, err := e.journal.open(e.p.fingerprint(), e.there)
+	if err != nil {
+		return err
+	}
+	if done == 0 { // nothing of what another plan left counts
+		err = errors.Join(os.RemoveAll(e.work), os.MkdirAll(e.work, 0o755))
+		if err != nil {
+			err = fmt.Errorf("merge: %w", err)
+		}
+	}
+	if err == nil {
+		err = durable.RemoveTemporaries(e.work)
+	}
+	if err != nil {
+		e.journal.close()
+		return err
+	}
+
+	e.done, e.safe, e.resumed = done, done, done
+	for _, f := range e.p.Files {
+		e.total += f.Bytes - int64(len(f.header))
+	}
+	for _, t := range e.p.tensors[:done] {
+		e.resumedAt += t.bytes
+	}
+	return nil
+}
+
+// makeBuffers makes what the budget has dealt out to all workers together, and the paces of the models.
+func (e *execution) makeBuffers() {
+	b := e.p.budget
+	e.results = make(chan result, b.slots)
+	e.slots = make(chan []byte, b.slots)
+	for range b.slots {
+		e.slots <- make([]byte, b.block*b.widest)
+	}
+	e.cache = make([]byte, b.cache)
+
+	e.paces = map[*Input]*pace{}
+	for _, in := range e.p.Inputs {
+		e.paces[in] = newPace()
+	}
+	for _, t := range e.p.tensors[:e.done] {
+		for _, r := range t.all() {
+			e.paces[r.in].merged += r.info.Bytes
+		}
+	}
+}
+
 // there tells whether the files hold the first tensors.
 func (e *execution) there(tensors int) bool {
 	for _, t := range e.p.tensors[:min(tensors, len(e.p.tensors))] {
@@ -264,175 +283,4 @@ func (e *execution) there(tensors int) bool {
 		}
 	}
 	return tensors <= len(e.p.tensors)
-}
-
-// dispatch hands out the work in the order of the output.
-func (e *execution) dispatch(jobs chan<- func(*worker)) error {
-	number := 0
-	send := func(job func(*worker)) error {
-		select {
-		case jobs <- job:
-			return nil
-		case <-e.ctx.Done():
-			return context.Cause(e.ctx)
-		}
-	}
-	emit := func(i, length int, last bool, wait *sync.WaitGroup, work func(w *worker, dst []byte) error) error {
-		var slot []byte
-		select {
-		case slot = <-e.slots:
-		case <-e.ctx.Done():
-			return context.Cause(e.ctx)
-		}
-		r := result{number: number, tensor: i, last: last, data: slot[:length]}
-		number++
-		wait.Add(1)
-		err := send(func(w *worker) {
-			defer wait.Done()
-			if err := work(w, r.data); err != nil {
-				e.fail(err)
-				return
-			}
-			e.results <- r // has room for all slots
-		})
-		if err != nil {
-			wait.Done()
-		}
-		return err
-	}
-	for i := e.done; i < len(e.p.tensors); i++ {
-		t := e.p.tensors[i]
-		var merging sync.WaitGroup
-		if t.whole || t.bytes == 0 {
-			step := int64(merge.BlockElements * 4)
-			for at := int64(0); at < max(1, t.bytes); at += step {
-				n := min(step, t.bytes-at)
-				for _, r := range t.all() {
-					e.paces[r.in].merge(n)
-				}
-				if err := emit(i, int(n), at+n == t.bytes, &merging, func(_ *worker, dst []byte) error { return t.copyBytes(dst, at) }); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		merger, err := t.method.Start(t.target)
-		if err != nil {
-			return err
-		}
-		n := t.target.Elements()
-		length := t.target.BlockLength(merger.WholeRows())
-		blocks := (n + length - 1) / length
-		src := e.source(t, merger, n, length)
-		for pass := range merger.Passes() {
-			var scanning sync.WaitGroup
-			for k := range blocks {
-				if pass == 0 {
-					e.keepPace(src, k)
-				}
-				scanning.Add(1)
-				err := send(func(w *worker) {
-					defer scanning.Done()
-					b, err := w.load(src, k, pass == 0)
-					if err != nil {
-						e.fail(err)
-						b = w.empty(src, k) // others wait for this block's turn
-					}
-					merger.Scan(pass, b)
-				})
-				if err != nil {
-					scanning.Done()
-					scanning.Wait()
-					return err
-				}
-			}
-			scanning.Wait()
-			if err := e.ctx.Err(); err != nil {
-				return context.Cause(e.ctx)
-			}
-			if err := merger.Scanned(pass); err != nil {
-				return err
-			}
-		}
-		for _, note := range merger.Notes() {
-			e.mu.Lock()
-			e.notes = append(e.notes, fmt.Sprintf("tensor %s: %s", t.name, note))
-			e.mu.Unlock()
-		}
-		width := t.width()
-		for k := range blocks {
-			if merger.Passes() == 0 {
-				e.keepPace(src, k)
-			}
-			from, to := k*length, min((k+1)*length, n)
-			err := emit(i, (to-from)*width, k == blocks-1, &merging, func(w *worker, dst []byte) error {
-				b, err := w.load(src, k, merger.Passes() == 0)
-				if err != nil {
-					return err
-				}
-				out := w.out[:to-from]
-				merger.Merge(out, b)
-				return e.round(t, dst, out)
-			})
-			if err != nil {
-				merging.Wait()
-				return err
-			}
-		}
-		if src.cached {
-			merging.Wait() // the next tensor takes the cache
-		}
-	}
-	return nil
-}
-
-// round checks merged values and writes them in the type of the output.
-func (e *execution) round(t *planned, dst []byte, out []float32) error {
-	if !weights.AllFinite(out) {
-		n := 0
-		for _, v := range out {
-			if v-v != 0 {
-				n++
-			}
-		}
-		return &fault.Input{Field: t.name, Err: fmt.Errorf("%d merged values of a block are infinite or NaN in float32", n), Fix: "make weights, lambda or the parameters that scale smaller"}
-	}
-	overflowed, err := weights.Round(dst, t.typ, out)
-	if err != nil || overflowed == 0 {
-		return err
-	}
-	if !e.p.options.Saturate {
-		return &fault.Input{Field: t.name, Err: fmt.Errorf("%d merged values of a block are too large for %s", overflowed, t.typ), Fix: "use bfloat16 or float32, or let them saturate"}
-	}
-	e.saturated.Add(int64(overflowed))
-	largest := float32(65504)
-	if t.typ == "BF16" {
-		largest = math.Float32frombits(0x7f7f0000)
-	}
-	for i, v := range out {
-		out[i] = min(largest, max(-largest, v))
-	}
-	_, err = weights.Round(dst, t.typ, out)
-	return err
-}
-
-// copyBytes copies a tensor that cannot be merged; it must be the same in all models.
-func (t *planned) copyBytes(dst []byte, at int64) error {
-	other := make([]byte, len(dst))
-	for i, r := range t.all() {
-		into := dst
-		if i > 0 {
-			into = other
-		}
-		if err := r.in.file.ReadBytes(r.info.Name, at, into); err != nil {
-			return err
-		}
-		if i > 0 && string(other) != string(dst) {
-			return &fault.Input{
-				File: r.in.Path, Field: t.name, Err: fmt.Errorf("it differs from that of %s, and tensors of type %s are not merged", t.all()[0].in.Path, r.info.Type),
-				Fix: "merge models that have it in common, or convert it to floats",
-			}
-		}
-	}
-	return nil
 }

@@ -22,6 +22,12 @@ import (
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
+// ManifestFile is the name of a merge's manifest in the folder of its output.
+const ManifestFile = "ballast-merge.json"
+
+// RecipeFile is the name of the resolved recipe in the folder of the output.
+const RecipeFile = "ballast-merge-recipe.json"
+
 // Manifest says what a merged model was made of and what its files must be. Two runs of one merge write the same.
 type Manifest struct {
 	SchemaVersion int               `json:"schema_version"`

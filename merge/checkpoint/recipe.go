@@ -178,12 +178,32 @@ var ignored = []string{"int8_mask"}
 
 // validate checks what needs no model.
 func (r *Recipe) validate() error {
+	if err := r.validateForm(); err != nil {
+		return err
+	}
+
+	f := faults{}
+	f.parameters("parameters", r.Parameters)
+	f.sources("models", r.Models, false)
+	f.slices("slices", r.Slices)
+	for name, m := range r.Modules {
+		at := "modules." + strict.Short(name)
+		f.parameters(at+".parameters", m.Parameters)
+		f.sources(at+".models", m.Models, false)
+		f.slices(at+".slices", m.Slices)
+	}
+	return f.join()
+}
+
+// validateForm checks that the recipe says one thing: a method, models in one of three ways, one tokenizer, types.
+func (r *Recipe) validateForm() error {
 	if r.Method == "" {
 		return errors.New("merge_method: it is missing; name a method, such as linear")
 	}
 	if _, err := merge.FindMethod(r.Method); err != nil {
 		return err
 	}
+
 	given := 0
 	for _, n := range []int{len(r.Models), len(r.Slices), len(r.Modules)} {
 		if n > 0 {
@@ -201,6 +221,7 @@ func (r *Recipe) validate() error {
 			return fmt.Errorf("modules.%s: give exactly one of models and slices", name)
 		}
 	}
+
 	if r.TokenizerSource != "" && r.Tokenizer != nil {
 		return errors.New("tokenizer_source: tokenizer is given too; keep one of the two")
 	}
@@ -212,63 +233,72 @@ func (r *Recipe) validate() error {
 			return err
 		}
 	}
-	const most = 8 // faults told in full
-	var errs []error
-	more := 0
-	add := func(err error) {
-		if len(errs) < most {
-			errs = append(errs, err)
-		} else {
-			more++
+	return nil
+}
+
+// mostFaults is how many faults of a recipe are named; others are counted.
+const mostFaults = 8
+
+// faults are what is wrong with the parts of a recipe.
+type faults struct {
+	errs []error
+	more int
+}
+
+func (f *faults) add(format string, args ...any) {
+	if len(f.errs) < mostFaults {
+		f.errs = append(f.errs, fmt.Errorf(format, args...))
+	} else {
+		f.more++
+	}
+}
+
+func (f *faults) join() error {
+	if f.more > 0 {
+		return errors.Join(append(f.errs, fmt.Errorf("and %d more faults", f.more))...)
+	}
+	return errors.Join(f.errs...)
+}
+
+func (f *faults) parameters(where string, p Parameters) {
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		if err := knownParameter(name); err != nil {
+			f.add("%s.%w", where, err)
 		}
 	}
-	check := func(where string, p Parameters) {
-		for _, name := range slices.Sorted(maps.Keys(p)) {
-			if err := knownParameter(name); err != nil {
-				add(fmt.Errorf("%s.%w", where, err))
+}
+
+// sources checks models, or with ranged layers of models.
+func (f *faults) sources(where string, list []Source, ranged bool) {
+	for i, s := range list {
+		at := fmt.Sprintf("%s[%d]", where, i)
+		f.parameters(at+".parameters", s.Parameters)
+		if s.Model == "" {
+			f.add("%s.model: it is missing; name a file or a folder", at)
+		}
+		if ranged && (len(s.LayerRange) != 2 || s.LayerRange[0] < 0 || s.LayerRange[1] <= s.LayerRange[0]) {
+			f.add("%s.layer_range: it is %v; give [first, end) with first below end", at, s.LayerRange)
+		}
+	}
+}
+
+func (f *faults) slices(where string, list []Slice) {
+	for i, s := range list {
+		at := fmt.Sprintf("%s[%d]", where, i)
+		f.parameters(at+".parameters", s.Parameters)
+		f.sources(at+".sources", s.Sources, true)
+		if len(s.Sources) == 0 {
+			f.add("%s.sources: it is empty; give a model", at)
+			continue
+		}
+		first := s.Sources[0].LayerRange
+		for j, source := range s.Sources {
+			own := source.LayerRange
+			if len(own) == 2 && len(first) == 2 && own[1]-own[0] != first[1]-first[0] {
+				f.add("%s.sources[%d].layer_range: %v has another number of layers than %v; sources of a slice have equally many", at, j, own, first)
 			}
 		}
 	}
-	checkSources := func(where string, list []Source, ranged bool) {
-		for i, s := range list {
-			at := fmt.Sprintf("%s[%d]", where, i)
-			check(at+".parameters", s.Parameters)
-			if s.Model == "" {
-				add(fmt.Errorf("%s.model: it is missing; name a file or a folder", at))
-			}
-			if ranged && (len(s.LayerRange) != 2 || s.LayerRange[0] < 0 || s.LayerRange[1] <= s.LayerRange[0]) {
-				add(fmt.Errorf("%s.layer_range: it is %v; give [first, end) with first below end", at, s.LayerRange))
-			}
-		}
-	}
-	check("parameters", r.Parameters)
-	checkSources("models", r.Models, false)
-	checkSlices := func(where string, list []Slice) {
-		for i, s := range list {
-			at := fmt.Sprintf("%s[%d]", where, i)
-			check(at+".parameters", s.Parameters)
-			checkSources(at+".sources", s.Sources, true)
-			if len(s.Sources) == 0 {
-				add(fmt.Errorf("%s.sources: it is empty; give a model", at))
-			}
-			for j, source := range s.Sources {
-				if len(source.LayerRange) == 2 && len(s.Sources[0].LayerRange) == 2 && source.LayerRange[1]-source.LayerRange[0] != s.Sources[0].LayerRange[1]-s.Sources[0].LayerRange[0] {
-					add(fmt.Errorf("%s.sources[%d].layer_range: %v has another number of layers than %v; sources of a slice have equally many",
-						at, j, source.LayerRange, s.Sources[0].LayerRange))
-				}
-			}
-		}
-	}
-	checkSlices("slices", r.Slices)
-	for name, m := range r.Modules {
-		check("modules."+strict.Short(name)+".parameters", m.Parameters)
-		checkSources("modules."+strict.Short(name)+".models", m.Models, false)
-		checkSlices("modules."+strict.Short(name)+".slices", m.Slices)
-	}
-	if more > 0 {
-		errs = append(errs, fmt.Errorf("and %d more faults", more))
-	}
-	return errors.Join(errs...)
 }
 
 // knownParameter refuses names that no method has.

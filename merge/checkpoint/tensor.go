@@ -1,0 +1,268 @@
+package checkpoint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/merge"
+)
+
+// planned is a tensor of the output.
+type planned struct {
+	name   string
+	shape  []int
+	typ    string
+	file   int
+	at     int64 // in the file
+	bytes  int64
+	target merge.Target
+	method merge.Method
+	base   *reader
+	models []*reader
+	whole  bool // bytes are copied: the type is none that can be merged
+}
+
+// planModels plans all tensors of whole models.
+func (p *Plan) planModels(l layout) (wrong []error) {
+	reference := l.reference()
+	layers := reference.Layers
+	names := slices.Clone(reference.names)
+	known := map[string]bool{}
+	for _, n := range names {
+		known[n] = true
+	}
+	for _, in := range l.inputs {
+		for _, n := range in.names {
+			if !known[n] {
+				known[n] = true
+				names = append(names, n)
+			}
+		}
+	}
+	for _, name := range names {
+		position := 0.0
+		if layer, ok := layerOf(name); ok {
+			position = LayerPosition(layer, layers)
+		}
+		wrong = appendError(wrong, p.planTensor(l, name, func(int) string { return name }, position))
+	}
+	return wrong
+}
+
+// planSlices plans stacked layers.
+func (p *Plan) planSlices(parts []layout) (wrong []error) {
+	first := parts[0].inputs[0]
+	same := func(name string) func(int) string { return func(int) string { return name } }
+	for _, name := range first.names {
+		if _, ok := layerOf(name); !ok && beforeLayers(name) {
+			wrong = appendError(wrong, p.planTensor(parts[0], name, same(name), 0))
+		}
+	}
+	for _, l := range parts {
+		from := l.sources[0].LayerRange
+		for i := range from[1] - from[0] {
+			for _, name := range l.inputs[0].names {
+				layer, ok := layerOf(name)
+				if !ok || layer != from[0]+i {
+					continue
+				}
+				in := func(source int) string { return withLayer(name, l.sources[source].LayerRange[0]+i) }
+				wrong = appendError(wrong, p.planTensor(l, withLayer(name, p.layers), in, LayerPosition(i, from[1]-from[0])))
+			}
+			p.layers++
+		}
+	}
+	last := parts[len(parts)-1]
+	for _, name := range last.inputs[0].names {
+		if _, ok := layerOf(name); !ok && !beforeLayers(name) {
+			wrong = appendError(wrong, p.planTensor(last, name, same(name), 0))
+		}
+	}
+	return wrong
+}
+
+func appendError(list []error, err error) []error {
+	if err != nil {
+		list = append(list, err)
+	}
+	return list
+}
+
+// optional tells whether a tensor is a buffer that models may lack.
+func optional(name string) bool { return strings.HasSuffix(name, "rotary_emb.inv_freq") }
+
+// planTensor plans one tensor of the output. inputName is its name in each source.
+func (p *Plan) planTensor(l layout, name string, inputName func(source int) string, position float64) error {
+	t := &planned{name: name}
+	readers, missing, aliased := l.find(inputName)
+	if aliased == len(l.inputs) { // only because another slice has it
+		return nil
+	}
+	if _, alias, ok := l.reference().find(name); ok && alias {
+		p.untied = true
+	}
+	if len(missing) > 0 {
+		if p.options.AllowMissing == Intersection || optional(name) {
+			return nil
+		}
+		if p.options.AllowMissing != Union {
+			return l.missingError(name, readers)
+		}
+	}
+
+	choice, models := p.assign(t, l, readers, len(missing) > 0)
+	reference := t.reference()
+	if err := p.fit(t, reference); err != nil {
+		return err
+	}
+	t.typ = p.typeOf(reference.info.Type)
+	if t.whole = !isFloat(elementType(reference.info.Type)); !t.whole {
+		if err := p.configure(t, l, choice, models, position); err != nil {
+			return &fault.Input{Field: "parameters", Err: err}
+		}
+	}
+	p.tensors = append(p.tensors, t)
+	return nil
+}
+
+// find looks a tensor up in each source. readers is nil where it is missing; aliased is how many have only one it is tied to.
+func (l layout) find(inputName func(source int) string) (readers []*reader, missing []*Input, aliased int) {
+	readers = make([]*reader, len(l.sources))
+	for i, in := range l.inputs {
+		info, alias, ok := in.find(inputName(i))
+		if alias {
+			aliased++
+		}
+		if !ok {
+			missing = append(missing, in)
+			continue
+		}
+		readers[i] = newReader(in, info)
+	}
+	return readers, missing, aliased
+}
+
+// missingError says which models lack a tensor, and which have it.
+func (l layout) missingError(name string, readers []*reader) error {
+	var missing, has []*Input
+	for i, in := range l.inputs {
+		if readers[i] == nil {
+			missing = append(missing, in)
+		} else {
+			has = append(has, in)
+		}
+	}
+	return &fault.Input{
+		File: missing[0].Path, Field: name, Err: fmt.Errorf("the tensor is missing in %s; %s has it", modelList(missing), modelList(has)),
+		Fix: "merge models of one architecture, or allow missing tensors: union or intersection",
+	}
+}
+
+// assign gives a tensor its base and models, and returns the method that merges it, and the places of the models among the sources.
+func (p *Plan) assign(t *planned, l layout, readers []*reader, missing bool) (merge.Choice, []int) {
+	models := slices.DeleteFunc(slices.Clone(l.models), func(i int) bool { return readers[i] == nil })
+	choice := p.Method
+	if l.base >= 0 && !choice.First {
+		t.base = readers[l.base]
+	}
+
+	// With union, what lacks the base or all others, or one of two, is the mean of the tensors that are there.
+	if missing && (len(models) == 0 || t.base == nil && choice.Base == merge.NeedsBase || choice.Models > 0 && len(models) != choice.Models) {
+		if len(models) == 0 {
+			models = []int{l.base}
+		}
+		t.base = nil
+		choice = merge.Choice{Name: "linear", New: func() merge.Method { return merge.NewLinear() }}
+	}
+	for _, i := range models {
+		t.models = append(t.models, readers[i])
+		t.target.Which = append(t.target.Which, i)
+	}
+	return choice, models
+}
+
+// reference is the reader whose shape and type the others must have.
+func (t *planned) reference() *reader { return t.all()[0] }
+
+// fit checks types and shapes, and gives the tensor its own shape. Tensors with a row for each token may have different numbers of rows.
+func (p *Plan) fit(t *planned, reference *reader) error {
+	t.shape = reference.info.Shape
+	for _, r := range t.all() {
+		if isFloat(elementType(r.info.Type)) != isFloat(elementType(reference.info.Type)) {
+			return &fault.Input{
+				File: r.in.Path, Field: t.name, Err: fmt.Errorf("the type is %s, in %s it is %s", r.info.Type, reference.in.Path, reference.info.Type),
+				Fix: "convert one of the models",
+			}
+		}
+	}
+	if p.vocab != nil && isVocabulary(t.name) {
+		return p.vocab.apply(t)
+	}
+
+	for _, r := range t.all() {
+		shape := r.info.Shape
+		if slices.Equal(shape, t.shape) {
+			continue
+		}
+		if isVocabulary(t.name) && len(shape) == len(t.shape) && len(t.shape) > 0 && slices.Equal(shape[1:], t.shape[1:]) {
+			t.shape = append([]int{min(t.shape[0], shape[0])}, t.shape[1:]...)
+			p.note("tensor %s has a row for each token, and the models have different numbers of them: the first %d rows are merged; give tokenizer_source to match tokens", t.name, t.shape[0])
+			continue
+		}
+		return &fault.Input{
+			File: r.in.Path, Field: t.name, Err: fmt.Errorf("the shape is %v, in %s it is %v", shape, reference.in.Path, reference.info.Shape),
+			Fix: "merge models of one architecture",
+		}
+	}
+	return nil
+}
+
+// configure gives a tensor its method, with the parameters that the recipe has for it, and tries it.
+func (p *Plan) configure(t *planned, l layout, choice merge.Choice, models []int, position float64) (err error) {
+	t.target.Name, t.target.Shape, t.target.Seed = t.name, t.shape, p.Seed
+	t.target.Models, t.target.Base = len(t.models), t.base != nil
+	if t.method, err = l.scope.configure(choice, models, t.name, position); err != nil {
+		return err
+	}
+	_, err = t.method.Start(t.target)
+	return err
+}
+
+// all is the readers, the base first.
+func (t *planned) all() []*reader {
+	if t.base == nil {
+		return t.models
+	}
+	return append([]*reader{t.base}, t.models...)
+}
+
+func modelList(list []*Input) string {
+	var names []string
+	for _, in := range list {
+		names = append(names, in.Model)
+	}
+	return strings.Join(names, ", ")
+}
+
+// typeOf is the type of an output tensor.
+func (p *Plan) typeOf(input string) string {
+	t := elementType(input)
+	if !isFloat(t) {
+		return t
+	}
+	for _, word := range []string{p.options.DType, p.Recipe.OutDType, p.Recipe.DType} {
+		if chosen, err := outputType(word); err == nil && chosen != "" {
+			return chosen
+		}
+	}
+	if t == "Q" {
+		return "F16"
+	}
+	return t
+}
+
+// width is the bytes of an element of the output, 0 where tensors are copied.
+func (t *planned) width() int { return weights.Width(t.typ) }
