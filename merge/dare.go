@@ -61,6 +61,7 @@ func (d DARE) Start(t Target) (Merger, error) {
 			m.rescale = RescaleNone
 		}
 	}
+
 	if m.rescale == RescaleInverseDensity {
 		for i, v := range d.Density {
 			m.scale[i] = 1 / v

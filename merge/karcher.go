@@ -45,6 +45,7 @@ func (k Karcher) solve(g [][]float64) (out []float64, note string, err error) {
 			count++
 		}
 	}
+
 	out = make([]float64, n)
 	if count == 0 {
 		return out, "", nil
@@ -56,9 +57,11 @@ func (k Karcher) solve(g [][]float64) (out []float64, note string, err error) {
 		}
 		return out, "the directions cancel out; the models are averaged", nil
 	}
+
 	for i := range mean {
 		mean[i] /= length
 	}
+
 	for range k.MaxIter {
 		step := make([]float64, n)
 		for i := range g {
@@ -90,6 +93,7 @@ func (k Karcher) solve(g [][]float64) (out []float64, note string, err error) {
 			mean[i] /= length
 		}
 	}
+
 	for i := range out {
 		out[i] = size * mean[i]
 	}

@@ -112,6 +112,7 @@ func Values(m Method, t Target, base []float32, models [][]float32) ([]float32, 
 			return nil, fmt.Errorf("merge: tensor %s: model %d has %d values for shape %v", t.Name, i, len(model), t.Shape)
 		}
 	}
+
 	merger, err := m.Start(t)
 	if err != nil {
 		return nil, err
@@ -128,6 +129,7 @@ func Values(m Method, t Target, base []float32, models [][]float32) ([]float32, 
 		}
 		return b
 	}
+
 	blocks := (n + length - 1) / length
 	for pass := range merger.Passes() {
 		for i := range blocks {
@@ -137,6 +139,7 @@ func Values(m Method, t Target, base []float32, models [][]float32) ([]float32, 
 			return nil, err
 		}
 	}
+
 	out := make([]float32, n)
 	for i := range blocks {
 		merger.Merge(out[i*length:min((i+1)*length, n)], block(i))

@@ -39,6 +39,7 @@ func (m MultiSLERP) Start(t Target) (Merger, error) {
 			w[i] /= sum
 		}
 	}
+
 	if len(w) == 1 {
 		return linear{c: []float64{1}}, nil
 	}

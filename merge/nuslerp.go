@@ -42,6 +42,7 @@ func (n NuSLERP) Start(t Target) (Merger, error) {
 		}
 		return math.Sin((1-between)*angle) / sine, math.Sin(between*angle) / sine
 	}
+
 	switch {
 	case n.Flatten || len(t.Shape) < 2:
 		return &spherical{grams: newGrams(2), deltas: t.Base, solve: func(g [][]float64) ([]float64, string, error) {

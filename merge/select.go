@@ -182,6 +182,7 @@ func (r *ranking) scanned(pass int) {
 			}
 		}
 	}
+
 	for _, list := range r.all {
 		for _, h := range list {
 			*h = histogram{}
@@ -190,6 +191,7 @@ func (r *ranking) scanned(pass int) {
 			}
 		}
 	}
+
 	if pass == 1 {
 		r.all, r.free = nil, nil
 	}

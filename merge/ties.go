@@ -88,16 +88,19 @@ func (m TIES) Masks(t Target, base []float32, models [][]float32) (kept, agree [
 	for _, x := range models {
 		block.Models = append(block.Models, append([]float32(nil), x...))
 	}
+
 	block.deltas()
 	for pass := range merger.Passes() {
 		merger.r.scan(pass, block)
 		merger.r.scanned(pass)
 	}
+
 	sum := make([]float32, len(base))
 	for i, x := range block.Models {
 		merger.r.questions[i].keep(x, merger.r.n, 0)
 		vector.AddScaled(sum, float32(m.Weight[i]), x)
 	}
+
 	for i, x := range block.Models {
 		k, a := make([]bool, len(x)), make([]bool, len(x))
 		for j, v := range x {
@@ -122,11 +125,13 @@ func ResearchTIES(base []float32, models [][]float32, k float64) (delta []float3
 		block.Models = append(block.Models, append([]float32(nil), x...))
 		r.ask(i, min(d, int(k*float64(d))+1))
 	}
+
 	block.deltas()
 	for pass := range r.passes() {
 		r.scan(pass, block)
 		r.scanned(pass)
 	}
+
 	sum := make([]float32, d)
 	for i, x := range block.Models {
 		n := 0
@@ -144,6 +149,7 @@ func ResearchTIES(base []float32, models [][]float32, k float64) (delta []float3
 		kept = append(kept, n)
 		vector.AddScaled(sum, 1, x)
 	}
+
 	majority := 0
 	for _, v := range sum {
 		switch {
@@ -153,6 +159,7 @@ func ResearchTIES(base []float32, models [][]float32, k float64) (delta []float3
 			majority--
 		}
 	}
+
 	delta = make([]float32, d)
 	for i := range delta {
 		positive := sum[i] > 0 || sum[i] == 0 && majority > 0

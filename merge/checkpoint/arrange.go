@@ -39,10 +39,12 @@ func (p *Plan) arrange() error {
 		shards[len(shards)-1] = append(shards[len(shards)-1], t)
 		inShard += t.bytes
 	}
+
 	byName := map[string]*planned{}
 	for _, t := range p.tensors {
 		byName[t.name] = t
 	}
+
 	p.tensors = p.tensors[:0]
 	for i, shard := range shards {
 		var list []safetensors.Tensor
@@ -73,6 +75,7 @@ func (p *Plan) arrange() error {
 		p.Files = append(p.Files, Output{Name: name, Bytes: at, header: header})
 		p.Write += at
 	}
+
 	p.Tensors = len(p.tensors)
 	for _, t := range p.tensors {
 		for _, r := range t.all() {

@@ -33,12 +33,14 @@ func (e *execution) source(t *planned, merger merge.Merger, n, length int) *sour
 		s.readers = append(s.readers, r)
 		return len(s.readers) - 1
 	}
+
 	if t.base != nil {
 		s.base = add(t.base)
 	}
 	for _, r := range t.models {
 		s.models = append(s.models, add(r))
 	}
+
 	if merger.Passes() == 0 {
 		return s
 	}
@@ -49,6 +51,7 @@ func (e *execution) source(t *planned, merger merge.Merger, n, length int) *sour
 		s.cached = s.cached && r.plain != "" && r.rows == nil
 		total += int64(n) * int64(r.width)
 	}
+
 	s.cached = s.cached && total <= int64(len(e.cache))
 	s.cache = e.cache
 	return s

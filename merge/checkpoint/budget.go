@@ -51,25 +51,30 @@ func (p *Plan) plan() error {
 			largest = max(largest, bytes)
 		}
 	}
+
 	worker := func() int64 {
 		n := int64(b.block) * 4 * int64(2*b.readers+3) // decoded values, their bytes, the result, and room for what methods need
 		return n + int64(b.readers)*scratch
 	}
+
 	slot := int64(b.block) * int64(b.widest)
 	b.slots = 4 * b.workers
 	need := func() int64 {
 		return programMemory + int64(b.workers)*worker() + int64(b.slots)*slot + int64(len(p.Inputs)+1)*copyBuffer
 	}
+
 	for need() > p.options.Memory && b.workers > 1 {
 		b.workers--
 		b.slots = 2 * b.workers
 	}
+
 	if need() > p.options.Memory {
 		return &fault.Input{
 			Field: "memory", Err: fmt.Errorf("%d bytes are allowed; %s of %d models with rows of up to %d values needs %d", p.options.Memory, p.Method.Name, b.readers, b.block, need()),
 			Fix: "allow as much",
 		}
 	}
+
 	if passes > 0 {
 		b.cache = min(largest, p.options.Memory-need())
 	}

@@ -19,20 +19,24 @@ func (p *Plan) Describe(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "  %s: %s, %d tensors, %s%s\n", in.Model, in.Kind, in.Tensors, size(in.Bytes), role)
 	}
+
 	types := map[string]int{}
 	for _, t := range p.tensors {
 		types[t.typ]++
 	}
+
 	var list []string
 	for _, t := range slices.Sorted(maps.Keys(types)) {
 		list = append(list, fmt.Sprintf("%d %s", types[t], t))
 	}
+
 	fmt.Fprintf(&b, "tensors: %s, in %d files, %d bytes\n", strings.Join(list, ", "), len(p.Files), p.Write)
 	fmt.Fprintf(&b, "memory:  %d bytes (%s)\n", p.Memory, size(p.Memory))
 	fmt.Fprintf(&b, "disk:    %d bytes (%s)\n", p.Write, size(p.Write))
 	for _, n := range p.Notes {
 		fmt.Fprintf(&b, "note: %s\n", n)
 	}
+
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -57,6 +57,7 @@ func Diff(ctx context.Context, first, second string) (ModelDiff, error) {
 			d.Second = append(d.Second, info.Name)
 		}
 	}
+
 	for _, x := range a.file.Tensors() {
 		y, ok := b.file.Info(x.Name)
 		switch {
@@ -103,6 +104,7 @@ func diffTensor(ctx context.Context, a, b *Input, x, y weights.Info) (TensorDiff
 			xx, xy, yy = xx+p*p, xy+p*q, yy+q*q
 		}
 	}
+
 	t.Mean /= float64(max(x.Elements, 1))
 	if t.Largest > 0 {
 		t.Cosine = 0

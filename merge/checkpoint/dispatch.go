@@ -151,6 +151,7 @@ func (d *dispatcher) scan(merger merge.Merger, src *source, pass int) error {
 			return err
 		}
 	}
+
 	scanning.Wait()
 	if d.ctx.Err() != nil {
 		return context.Cause(d.ctx)
@@ -177,6 +178,7 @@ func (e *execution) round(t *planned, dst []byte, out []float32) error {
 		}
 		return &fault.Input{Field: t.name, Err: fmt.Errorf("%d merged values of a block are infinite or NaN in float32", n), Fix: "make weights, lambda or the parameters that scale smaller"}
 	}
+
 	overflowed, err := weights.Round(dst, t.typ, out)
 	if err != nil || overflowed == 0 {
 		return err
@@ -192,6 +194,7 @@ func (e *execution) round(t *planned, dst []byte, out []float32) error {
 	for i, v := range out {
 		out[i] = min(largest, max(-largest, v))
 	}
+
 	_, err = weights.Round(dst, t.typ, out)
 	return err
 }

@@ -21,6 +21,7 @@ func (p *Plan) Estimate() (Estimate, error) {
 	for !exists(parent) {
 		parent = filepath.Dir(parent)
 	}
+
 	e := Estimate{Free: freeBytes(parent)}
 	f, err := os.CreateTemp(parent, ".ballast-trial.tmp-*")
 	if err != nil {
@@ -44,6 +45,7 @@ func (p *Plan) Estimate() (Estimate, error) {
 	for _, in := range p.Inputs {
 		size += in.Bytes
 	}
+
 	merging := 1e-9 * float64(1+p.Method.Passes) * float64(p.Read) / float64(p.options.Threads)
 	e.Seconds = max(writing*float64(p.Write), (hashing*float64(size+p.Write))/float64(min(2, p.options.Threads))) + merging
 	return e, nil

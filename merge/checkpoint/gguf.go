@@ -15,6 +15,7 @@ func (p *Plan) oneStyle(models []Source, cut []Slice) error {
 	for _, s := range cut {
 		sources = append(sources, s.Sources...)
 	}
+
 	if p.Recipe.BaseModel != "" && (p.Method.Base != merge.NoBase || p.Method.First) {
 		sources = append(sources, Source{Model: p.Recipe.BaseModel})
 	}
@@ -27,6 +28,7 @@ func (p *Plan) oneStyle(models []Source, cut []Slice) error {
 		guess := hf.Guess(in.names)
 		mixed = mixed || guess.Name == "llama" && guess.Style == "transformers"
 	}
+
 	if !mixed {
 		return nil
 	}

@@ -34,6 +34,7 @@ func (j *journal) open(fingerprint string, there func(tensors int) bool) (done i
 			done, kept = n, kept+line
 		}
 	}
+
 	if !there(done) {
 		done, kept = 0, fingerprint+"\n"
 	}

@@ -64,6 +64,7 @@ func (e *execution) finish() (*Result, error) {
 			return nil, &fault.Input{File: in.Path, Err: errors.New("it has changed while it was merged"), Fix: "merge again"}
 		}
 	}
+
 	recipe, err := json.Marshal(p.Recipe)
 	if err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ func (e *execution) finish() (*Result, error) {
 	for i, f := range p.Files {
 		m.Outputs = append(m.Outputs, OutputFile{File: f.Name, Bytes: f.Bytes, SHA256: e.sums[i]})
 	}
+
 	if !p.single() {
 		others, err := p.companions(e.work)
 		if err != nil {
@@ -88,6 +90,7 @@ func (e *execution) finish() (*Result, error) {
 			m.Outputs = append(m.Outputs, OutputFile{File: name, Bytes: size, SHA256: sum})
 		}
 	}
+
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return nil, err
@@ -142,6 +145,7 @@ func (p *Plan) companions(work string) (names []string, err error) {
 		names = append(names, name)
 		return writeWhole(filepath.Join(work, name), text)
 	}
+
 	if len(p.Files) > 1 {
 		total, index := int64(0), map[string]string{}
 		for _, t := range p.tensors {
@@ -156,6 +160,7 @@ func (p *Plan) companions(work string) (names []string, err error) {
 			return nil, err
 		}
 	}
+
 	recipe, err := json.MarshalIndent(p.resolved(), "", "  ")
 	if err != nil {
 		return nil, err
@@ -228,6 +233,7 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 			}
 		}
 	}
+
 	if p.layers > 0 {
 		for _, key := range []string{"num_hidden_layers", "n_layer", "num_layers", "n_layers"} {
 			if _, ok := config[key]; ok {
@@ -235,6 +241,7 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 			}
 		}
 	}
+
 	if _, ok := config["tie_word_embeddings"]; p.untied && (ok || config["model_type"] != nil) {
 		config["tie_word_embeddings"] = false
 	}

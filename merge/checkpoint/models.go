@@ -47,6 +47,7 @@ func openInput(ref Ref, recipeDir string) (*Input, error) {
 		}
 		return nil, &fault.Input{Field: "model", Err: fmt.Errorf("%s: there is no such file or folder", printable.Line(path)), Fix: fix}
 	}
+
 	f, err := weights.Open(path)
 	if err != nil {
 		return nil, err

@@ -37,6 +37,7 @@ func (e *execution) write() error {
 			e.slots <- r.data[:cap(r.data)]
 		}
 	}
+
 	if e.ctx.Err() != nil {
 		return errors.Join(out.sync(), context.Cause(e.ctx))
 	}
@@ -77,6 +78,7 @@ func (o *outputWriter) resume() error {
 			}
 		}
 	}
+
 	o.e.written.Store(o.e.resumedAt)
 	if o.index < 0 {
 		return o.open(0)
@@ -139,6 +141,7 @@ func (o *outputWriter) block(r result) error {
 			}
 		}
 	}
+
 	if o.e.progress != nil {
 		o.e.progress(Progress{Done: o.e.written.Load(), Total: o.e.total, Resumed: o.e.resumedAt, Tensor: t.name})
 	}

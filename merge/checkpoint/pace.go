@@ -62,6 +62,7 @@ func (e *execution) hashInputs() {
 			e.inputs = append(e.inputs, InputFile{Model: in.Model, File: path})
 		}
 	}
+
 	rest := e.inputs
 	for _, in := range e.p.Inputs {
 		files, pace := rest[:len(in.files)], e.paces[in]
@@ -80,6 +81,7 @@ func (e *execution) hashInputs() {
 			}
 		})
 	}
+
 	wait.Wait()
 }
 

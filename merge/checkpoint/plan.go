@@ -158,6 +158,7 @@ func (p *Plan) build() error {
 	for _, m := range p.Recipe.Modules {
 		models, cut, module = m.Models, m.Slices, m.Parameters
 	}
+
 	outer := []Parameters{module, p.Recipe.Parameters}
 	if err := p.oneStyle(models, cut); err != nil {
 		return err
@@ -170,6 +171,7 @@ func (p *Plan) build() error {
 		}
 		parts = append(parts, l)
 	}
+
 	for _, s := range cut {
 		l, err := p.layout(s.Sources, append([]Parameters{s.Parameters}, outer...))
 		if err != nil {
@@ -177,6 +179,7 @@ func (p *Plan) build() error {
 		}
 		parts = append(parts, l)
 	}
+
 	p.unused(parts)
 	if err := p.refuseInputAsOutput(); err != nil {
 		return err
@@ -235,6 +238,7 @@ func (p *Plan) layout(sources []Source, outer []Parameters) (layout, error) {
 	} else if base != "" && !slices.ContainsFunc(l.sources, func(s Source) bool { return s.Model == base }) {
 		p.note("base_model %s is not among the models, and %s takes no base: it is not used", base, c.Name)
 	}
+
 	for i, s := range l.sources {
 		in, err := p.input(s.Model)
 		if err != nil {
@@ -252,6 +256,7 @@ func (p *Plan) layout(sources []Source, outer []Parameters) (layout, error) {
 			l.models = append([]int{i}, l.models...)
 		}
 	}
+
 	if c.First && l.base > 0 { // the base first, then the others
 		slices.SortStableFunc(l.models, func(a, b int) int {
 			return cmp.Compare(map[bool]int{true: 0, false: 1}[a == l.base], map[bool]int{true: 0, false: 1}[b == l.base])
@@ -264,6 +269,7 @@ func (p *Plan) layout(sources []Source, outer []Parameters) (layout, error) {
 		}
 		return l, &fault.Input{Field: "models", Err: fmt.Errorf("%s merges %d%s, the recipe gives %d: %v", c.Name, c.Models, beside, len(l.models), refs(l))}
 	}
+
 	if c.Base == merge.NeedsBase && len(l.models) == 0 {
 		return l, &fault.Input{Field: "models", Err: errors.New("the base is the only model"), Fix: "give at least one model that was fine-tuned from it"}
 	}

@@ -61,6 +61,7 @@ func (p *Plan) planSlices(parts []layout) (wrong []error) {
 			wrong = appendError(wrong, p.planTensor(parts[0], name, same(name), 0))
 		}
 	}
+
 	for _, l := range parts {
 		from := l.sources[0].LayerRange
 		for i := range from[1] - from[0] {
@@ -75,6 +76,7 @@ func (p *Plan) planSlices(parts []layout) (wrong []error) {
 			p.layers++
 		}
 	}
+
 	last := parts[len(parts)-1]
 	for _, name := range last.inputs[0].names {
 		if _, ok := layerOf(name); !ok && !beforeLayers(name) {

@@ -165,6 +165,7 @@ func compare(ctx context.Context, path string, bytes int64, sum string, buffer [
 	case err != nil:
 		return "", fmt.Errorf("merge: %w", err)
 	}
+
 	stat, err := f.Stat()
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", fmt.Errorf("merge: %w", err)
@@ -175,6 +176,7 @@ func compare(ctx context.Context, path string, bytes int64, sum string, buffer [
 		}
 		return fmt.Sprintf("%d bytes, want %d", stat.Size(), bytes), nil
 	}
+
 	got, size, err := hashFile(ctx, path, buffer, nil)
 	switch {
 	case err != nil:

@@ -34,6 +34,7 @@ func (p *Plan) planVocabulary(l layout) error {
 			source = "union"
 		}
 	}
+
 	if source == "" {
 		return nil
 	}
@@ -45,6 +46,7 @@ func (p *Plan) planVocabulary(l layout) error {
 			return err
 		}
 	}
+
 	v := &vocabulary{of: map[*Input][]int{}, base: reference, tokenizer: reference.dir()}
 	chosen := maps.Clone(tokens[reference])
 	switch source {
@@ -73,6 +75,7 @@ func (p *Plan) planVocabulary(l layout) error {
 		}
 		chosen, v.tokenizer = tokens[in], in.dir()
 	}
+
 	if pad < 0 || pad > maxPad {
 		return &fault.Input{Field: "tokenizer.pad_to_multiple_of", Err: fmt.Errorf("it is %d, at most %d is possible", pad, maxPad), Fix: "use 64 or 128"}
 	}
@@ -92,6 +95,7 @@ func (p *Plan) planVocabulary(l layout) error {
 		}
 		v.of[in] = rows
 	}
+
 	p.vocab = v
 	return nil
 }
@@ -155,6 +159,7 @@ func readTokens(dir string) (map[string]int, error) {
 	for _, t := range file.Added {
 		tokens[t.Content] = t.ID
 	}
+
 	most := 4*len(tokens) + fewTokens // rows may have gaps, but not without end
 	for token, row := range tokens {
 		if row < 0 || row >= most {
@@ -254,6 +259,7 @@ func (m *rowMap) fill(dst []float32, row, column int, raw []byte) error {
 		}
 		owners = append(owners, peer)
 	}
+
 	clear(dst)
 	if len(owners) == 0 {
 		if row < m.have && !slices.Contains(m.rows, row) { // padding of the model
@@ -261,6 +267,7 @@ func (m *rowMap) fill(dst []float32, row, column int, raw []byte) error {
 		}
 		return nil
 	}
+
 	one := make([]float32, len(dst))
 	for _, o := range owners {
 		if err := o.plain.read(one, o.at(row)*m.columns+column, raw); err != nil {
@@ -268,6 +275,7 @@ func (m *rowMap) fill(dst []float32, row, column int, raw []byte) error {
 		}
 		vector.AddScaled(dst, 1, one)
 	}
+
 	vector.ScaleTo(dst, 1/float32(len(owners)), dst)
 	return nil
 }
@@ -296,6 +304,7 @@ func (v *vocabulary) withTokens(text []byte) ([]byte, error) {
 		}
 		added = append(added, entry)
 	}
+
 	var err error
 	if file["added_tokens"], err = json.Marshal(added); err != nil {
 		return nil, err

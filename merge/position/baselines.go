@@ -22,6 +22,7 @@ func Average(tasks []weights.Set, shares []float64) (weights.Set, error) {
 			shares[i] = 1
 		}
 	}
+
 	if len(shares) != len(tasks) {
 		return nil, &fault.Usage{Err: fmt.Errorf("merge: average: %d weights for %d models", len(shares), len(tasks))}
 	}
@@ -29,6 +30,7 @@ func Average(tasks []weights.Set, shares []float64) (weights.Set, error) {
 	for _, w := range shares {
 		sum += w
 	}
+
 	if sum == 0 || math.IsNaN(sum) || math.IsInf(sum, 0) {
 		return nil, &fault.Usage{Err: fmt.Errorf("merge: average: the weights %v sum to %v", shares, sum)}
 	}
@@ -69,6 +71,7 @@ func FisherMerge(tasks, fisher []weights.Set, lambda []float64) (weights.Set, er
 			return nil, &fault.Usage{Err: fmt.Errorf("merge: Fisher merge: factor %d is %v; it must be 0 or above", i, l)}
 		}
 	}
+
 	out := tasks[0].ZerosLike()
 	for t := range out {
 		for j := range out[t].Values {
@@ -185,6 +188,7 @@ func (r RegMean) Merge(inputs [][]float64, kernels []Kernel) (Kernel, error) {
 		product.Mul(own, mat.NewDense(in, out, k.Values))
 		right.Add(right, &product)
 	}
+
 	var factor mat.Cholesky
 	if !factor.Factorize(gram) {
 		return Kernel{}, &fault.Input{Err: errors.New("merge: RegMean: the inputs do not span the layer, so many kernels fit equally well"), Fix: fmt.Sprintf("give more than %d different inputs, or lower off_diagonal", in)}

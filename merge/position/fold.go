@@ -44,6 +44,7 @@ func (p Position) fold(where string, gram [][]float64, a []float64) (*fold, erro
 		}
 		return f, nil
 	}
+
 	f.c[0] = 1
 	for k := 1; k < n; k++ {
 		s, err := f.step(k)
@@ -72,6 +73,7 @@ func (f *fold) step(k int) (foldStep, error) {
 	for _, v := range f.a[:k] {
 		s.weight += v
 	}
+
 	if f.position.Accumulate == AccumulateMean {
 		s.weight /= float64(k)
 	}
@@ -87,6 +89,7 @@ func (f *fold) step(k int) (foldStep, error) {
 			square += c * d * f.gram[i][j]
 		}
 	}
+
 	s.norm = math.Sqrt(max(square, 0))
 	own := math.Sqrt(f.gram[k][k])
 	if s.norm == 0 || own == 0 {
@@ -102,6 +105,7 @@ func (f *fold) step(k int) (foldStep, error) {
 		s.linear, s.p, s.q = true, 1-s.beta, s.beta
 		return s, nil
 	}
+
 	s.p, s.q = math.Sin((1-s.beta)*s.angle)/sine, math.Sin(s.beta*s.angle)/sine
 	return s, nil
 }
@@ -121,6 +125,7 @@ func (f *fold) backward(slope []float64) []float64 {
 		}
 		return out
 	}
+
 	g := append([]float64{}, slope...)
 	for k := n - 1; k > 0; k-- {
 		s := f.steps[k-1]

@@ -86,6 +86,7 @@ func (p Position) Validate() error {
 		}
 		errs = append(errs, fmt.Errorf("merge: position: %s is %q; %s", field, value, text))
 	}
+
 	word("fold", p.Fold, FoldSlerp, FoldLinear)
 	word("accumulate", p.Accumulate, AccumulateMean, AccumulateSum)
 	word("optimizer", p.Optimizer, "adam", "sgd")
@@ -98,6 +99,7 @@ func (p Position) Validate() error {
 			errs = append(errs, fmt.Errorf("merge: position: %s is %v; it must be above 0%s", f.name, f.value, map[bool]string{true: " or 0"}[f.zero]))
 		}
 	}
+
 	if p.Steps < 0 {
 		errs = append(errs, fmt.Errorf("merge: position: steps is %d; use 0 for the first position alone", p.Steps))
 	}
@@ -174,6 +176,7 @@ func (p Position) search(base weights.Set, tasks []weights.Set, names []string) 
 			}
 		}
 	}
+
 	for _, t := range base {
 		fits := func(pattern string) bool { return weights.Matches(pattern, t.Name) }
 		if slices.ContainsFunc(p.Keep, fits) {
@@ -191,6 +194,7 @@ func (p Position) search(base weights.Set, tasks []weights.Set, names []string) 
 		}
 		s.of, s.counts = append(s.of, at), append(s.counts, p.PerTensor || !slices.ContainsFunc(p.Tied, fits))
 	}
+
 	if len(s.groups) == 0 {
 		return nil, &fault.Input{Field: "keep", Err: errors.New("no tensor is left to merge"), Fix: "keep fewer"}
 	}
@@ -212,6 +216,7 @@ func (p Position) search(base weights.Set, tasks []weights.Set, names []string) 
 		}
 		s.gram = append(s.gram, gram)
 	}
+
 	if p.Fold == FoldSlerp {
 		for i := range n {
 			sum := 0.0
@@ -285,6 +290,7 @@ func (s *Search) At(a []float64, lambda float64) (Place, error) {
 			out[j] = float32(float64(out[j]) + lambda*sum)
 		}
 	}
+
 	for _, f := range folds {
 		row := make([]float64, len(f.c))
 		for i, c := range f.c {
@@ -341,6 +347,7 @@ func (s *Search) Fit(loss Loss) (Fit, weights.Set, error) {
 		x[i] = math.Log(math.E - 1)
 	}
 	x[n] = 1
+
 	adam := descent.Adam{Rate: p.LR, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8}
 	var fit Fit
 	for step := range p.Steps {
@@ -374,6 +381,7 @@ func (s *Search) Fit(loss Loss) (Fit, weights.Set, error) {
 		}
 		x[n] = max(x[n], 0)
 	}
+
 	fit.A, fit.Lambda = softplus(x[:n]), x[n]
 	place, err := s.At(fit.A, fit.Lambda)
 	if err != nil {
@@ -429,6 +437,7 @@ func (s *Search) Grid(positions [][]float64, lambda float64, loss func(w weights
 		}
 		probed = append(probed, Probed{A: slices.Clone(a), Loss: value})
 	}
+
 	slices.SortStableFunc(probed, func(x, y Probed) int {
 		switch {
 		case x.Loss < y.Loss:

@@ -74,6 +74,7 @@ func Apply(target weights.Set, signatures []Scaled, o ApplyOptions) (Patched, er
 	for _, a := range o.Applied {
 		ids[a.ID] = true
 	}
+
 	p := Patched{Weights: target.Clone(), Applied: slices.Clone(o.Applied)}
 	sums := map[string][]float64{}
 	total, mode := 0.0, signatures[0].Signature.Norms
@@ -106,6 +107,7 @@ func Apply(target weights.Set, signatures []Scaled, o ApplyOptions) (Patched, er
 		}
 		p.Applied = append(p.Applied, Applied{ID: s.Signature.ID, Name: s.Signature.Name, Scale: s.Scale, Before: before.Checksum()})
 	}
+
 	for i := range p.Weights {
 		for j, d := range sums[p.Weights[i].Name] {
 			p.Weights[i].Values[j] = float32(float64(p.Weights[i].Values[j]) + d)
@@ -154,12 +156,14 @@ func (p *Patched) treatNorms(target weights.Set, signatures []Scaled, mode strin
 		}
 		return nil
 	}
+
 	var statistics []string
 	for _, t := range target {
 		if weights.IsStatistic(t.Name) {
 			statistics = append(statistics, t.Name)
 		}
 	}
+
 	if len(statistics) == 0 || mode == NormsPatch {
 		return nil
 	}

@@ -73,10 +73,12 @@ func (s Signature) WriteTo(w io.Writer) (int64, error) {
 		}
 		h.Tensors = append(h.Tensors, e)
 	}
+
 	for _, t := range s.Replaced {
 		h.Replaced = append(h.Replaced, t.Name)
 		list = append(list, safetensors.FromFloat32s(replacedPrefix+t.Name, t.Shape, t.Values))
 	}
+
 	text, err := json.Marshal(h)
 	if err != nil {
 		return 0, fmt.Errorf("merge: signature: %w", err)
@@ -140,6 +142,7 @@ func Parse(name string, data []byte) (Signature, error) {
 	bad := func(field, format string, args ...any) (Signature, error) {
 		return Signature{}, &fault.Input{File: name, Field: field, Err: fmt.Errorf(format, args...), Fix: "extract the signature again"}
 	}
+
 	text, ok := file.Metadata()[signatureKey]
 	if !ok {
 		return Signature{}, &fault.Input{File: name, Err: errors.New("this safetensors file is no signature"), Fix: `write one with "ballast signature extract"`}
@@ -174,6 +177,7 @@ func Parse(name string, data []byte) (Signature, error) {
 			return Signature{}, err
 		}
 	}
+
 	s := Signature{Name: h.Name, Norms: h.Norms, Quantizer: h.Quantizer, Levels: h.Levels, Model: h.Model, Metadata: maps.Clone(h.Metadata)}
 	for _, e := range h.Tensors {
 		t, p, err := readTensor(file, h, e)
@@ -185,6 +189,7 @@ func Parse(name string, data []byte) (Signature, error) {
 			s.packed = append(s.packed, p)
 		}
 	}
+
 	for _, tensor := range h.Replaced {
 		info, ok := file.Info(replacedPrefix + tensor)
 		if !ok || info.DType != safetensors.F32 {
@@ -223,6 +228,7 @@ func readTensor(file *safetensors.File, h fileHeader, e fileEntry) (t weights.Te
 		t.Values = slices.Clone(values)
 		return t, p, err
 	}
+
 	p = packedTensor{low: e.Low, high: e.High, zeros: e.Zeros}
 	_, codes := quantizerSteps(h.Quantizer, h.Levels, p.zeros)
 	width := codeBits(codes)

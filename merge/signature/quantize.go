@@ -50,6 +50,7 @@ func Quantize(kind string, levels int, signatures ...Signature) ([]Signature, er
 		}
 		return nil, &fault.Usage{Err: fmt.Errorf("merge: signature: no quantizer %q; %s", kind, text)}
 	}
+
 	if len(signatures) == 0 {
 		return nil, errors.New("merge: signature: there is none to quantize")
 	}
@@ -64,6 +65,7 @@ func Quantize(kind string, levels int, signatures ...Signature) ([]Signature, er
 		out[i] = s
 		out[i].Tensors, out[i].packed = s.Tensors.Clone(), nil
 	}
+
 	if kind == QuantizeNone {
 		return out, nil
 	}
@@ -104,6 +106,7 @@ func Quantize(kind string, levels int, signatures ...Signature) ([]Signature, er
 			out[i].packed = append(out[i].packed, q)
 		}
 	}
+
 	for i := range out {
 		out[i].Quantizer, out[i].Levels = kind, levels
 		out[i].ID = out[i].contentID()

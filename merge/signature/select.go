@@ -41,6 +41,7 @@ func SelectLayers(text string, w weights.Set) ([]string, error) {
 		}
 		return names, nil
 	}
+
 	if text == "all" {
 		return w.Names(), nil
 	}
@@ -63,6 +64,7 @@ func SelectLayers(text string, w weights.Set) ([]string, error) {
 			return nil, &fault.Input{Field: "layers", Err: fmt.Errorf("no tensor is called %q", pattern), Fix: fix}
 		}
 	}
+
 	slices.SortFunc(names, func(a, b string) int { return slices.Index(w.Names(), a) - slices.Index(w.Names(), b) })
 	return names, nil
 }
@@ -84,6 +86,7 @@ func convolutionUnits(w weights.Set, blocks bool) [][]string {
 			order = append(order, scope)
 		}
 	}
+
 	units := make([][]string, len(order))
 	for _, t := range w {
 		for i, scope := range order {

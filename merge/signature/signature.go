@@ -99,6 +99,7 @@ func (r Robust) Extract(pretrained, clean, robust weights.Set) (Signature, error
 		}
 		s.Tensors, s.Removed = append(s.Tensors, weights.Tensor{Name: t.Name, Shape: slices.Clone(t.Shape), Values: values}), append(s.Removed, removed)
 	}
+
 	if len(s.Tensors) == 0 {
 		return Signature{}, &fault.Input{Field: "layers", Err: fmt.Errorf("%s selects no tensor that has a signature", r.Layers), Fix: "select kernels, not statistics alone"}
 	}

@@ -64,6 +64,7 @@ func (s VersusEnsemble) Measure(logits func(a float64) ([]float64, error), label
 	case !(s.Step > 0 && s.Step < 1):
 		return Gap{}, fmt.Errorf("merge: soup versus ensemble: step is %v; it must be in (0, 1)", s.Step)
 	}
+
 	var at [5][]float64
 	var losses [5]float64
 	for i := range at {
@@ -75,6 +76,7 @@ func (s VersusEnsemble) Measure(logits func(a float64) ([]float64, error), label
 			return Gap{}, err
 		}
 	}
+
 	f0, err := logits(0)
 	if err != nil {
 		return Gap{}, err
@@ -90,6 +92,7 @@ func (s VersusEnsemble) Measure(logits func(a float64) ([]float64, error), label
 	for i := range ensemble {
 		ensemble[i] = (1-s.Alpha)*f0[i] + s.Alpha*f1[i]
 	}
+
 	g := Gap{Soup: losses[2]}
 	if g.Ensemble, err = crossEntropy(ensemble, labels, classes, s.Beta); err != nil {
 		return Gap{}, err
@@ -106,6 +109,7 @@ func (s VersusEnsemble) Measure(logits func(a float64) ([]float64, error), label
 		}
 		g.Variance += s.Beta * s.Beta * (square - mean*mean) / float64(len(labels))
 	}
+
 	g.Approx = s.Alpha * (1 - s.Alpha) / 2 * (g.Variance - g.Second)
 	g.Gap = g.Soup - g.Ensemble
 	return g, nil

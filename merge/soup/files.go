@@ -69,6 +69,7 @@ func combineFiles(paths []string, out string, mean *fileMean) (r FileResult, err
 			}
 		}
 	}
+
 	mean.files, mean.like = files, make([]similarity, len(files))
 	var list []safetensors.Tensor
 	for _, info := range files[0].Tensors() {
@@ -87,6 +88,7 @@ func combineFiles(paths []string, out string, mean *fileMean) (r FileResult, err
 			return &stretchReader{mean: mean, info: info, to: to, copied: copied, width: width}, nil
 		}})
 	}
+
 	metadata := map[string]string{"format": "pt"}
 	if files[0].Kind() == weights.Safetensors {
 		metadata = files[0].Metadata()
@@ -144,6 +146,7 @@ func fileType(f weights.File, info weights.Info) (to safetensors.DType, copied b
 	case weights.Width(info.Type) > 0:
 		return own, false, nil
 	}
+
 	types := map[string]safetensors.DType{"float16": safetensors.F16, "bfloat16": safetensors.BF16, "float64": safetensors.F64}
 	if to, ok := types[name]; ok {
 		return to, false, nil
@@ -224,6 +227,7 @@ func (m *fileMean) stretch(info weights.Info, at, n int) ([]float32, error) {
 			first: weights.Dot(scratch.first[:sample], scratch.first[:sample]),
 		}
 	}
+
 	if m.wide {
 		for j, v := range sums {
 			out[j] = float32(v)
@@ -234,6 +238,7 @@ func (m *fileMean) stretch(info weights.Info, at, n int) ([]float32, error) {
 	for i, s := range like {
 		m.like[i].dot, m.like[i].own, m.like[i].first = m.like[i].dot+s.dot, m.like[i].own+s.own, m.like[i].first+s.first
 	}
+
 	m.done += int64(n)
 	if m.progress != nil {
 		m.progress(m.done, m.total)
@@ -280,6 +285,7 @@ func (s *stretchReader) Read(p []byte) (int, error) {
 		}
 		s.rest = next.data
 	}
+
 	n := copy(p, s.rest)
 	s.rest = s.rest[n:]
 	return n, nil

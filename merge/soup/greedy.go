@@ -73,11 +73,13 @@ func (g Greedy) Run(models Models, score Score, o GreedyOptions) (GreedyResult, 
 	case score == nil:
 		return GreedyResult{}, errors.New("merge: greedy soup: score is missing; candidates must be scored")
 	}
+
 	for i, s := range o.Scores {
 		if math.IsNaN(s) {
 			return GreedyResult{}, fmt.Errorf("merge: greedy soup: the score of %s is NaN; leave the model out", models.Name(i))
 		}
 	}
+
 	run := greedyRun{Greedy: g, models: models, score: score, o: o, loader: loader{models: models, who: "greedy soup"}}
 	for i := range n {
 		run.r.Models = append(run.r.Models, models.Name(i))
@@ -173,6 +175,7 @@ func (g *greedyRun) cook() error {
 	for i := range n {
 		g.r.Order[i] = i
 	}
+
 	scored := n
 	if g.GivenOrder && g.o.Scores == nil {
 		scored = 1
@@ -184,6 +187,7 @@ func (g *greedyRun) cook() error {
 		}
 		g.r.Scores = append(g.r.Scores, s)
 	}
+
 	if !g.GivenOrder {
 		slices.SortStableFunc(g.r.Order, func(a, b int) int {
 			switch x, y := g.r.Scores[a], g.r.Scores[b]; {
@@ -195,6 +199,7 @@ func (g *greedyRun) cook() error {
 			return 1
 		})
 	}
+
 	first := g.r.Order[0]
 	soup, err := g.load(first)
 	if err != nil {
@@ -221,6 +226,7 @@ func (g *greedyRun) try(k, i int) error {
 			return g.traceError("trial %d is of model %d, now it is the turn of %d", k, known.Model, i)
 		}
 	}
+
 	if known != nil && !g.keeps(known.Score, g.r.Score) { // nothing to load
 		g.progress()
 		g.r.Trials = append(g.r.Trials, Trial{Model: i, Score: known.Score})

@@ -75,6 +75,7 @@ func (l Learned) Validate() error {
 		}
 		errs = append(errs, fmt.Errorf("merge: learned soup: share is %q; %s", l.Share, text))
 	}
+
 	for _, f := range []struct {
 		name       string
 		value, low float64
@@ -84,6 +85,7 @@ func (l Learned) Validate() error {
 			errs = append(errs, fmt.Errorf("merge: learned soup: %s is %v; it must be above 0%s", f.name, f.value, map[bool]string{false: " or 0"}[f.open]))
 		}
 	}
+
 	for _, f := range []struct {
 		name  string
 		value float64
@@ -92,6 +94,7 @@ func (l Learned) Validate() error {
 			errs = append(errs, fmt.Errorf("merge: learned soup: %s is %v; it must be in [0, 1)", f.name, f.value))
 		}
 	}
+
 	if l.Epochs < 0 {
 		errs = append(errs, fmt.Errorf("merge: learned soup: epochs is %d; use 0 for the first mix alone", l.Epochs))
 	}
@@ -237,6 +240,7 @@ func (l Learned) Fit(models []weights.Set, names []string, loss Loss, batches in
 	for m := range models {
 		r.Models = append(r.Models, weights.NameOf(names, m))
 	}
+
 	rows, of := l.groups(models[0])
 	r.Groups, r.Beta = rows, l.Beta
 	for range rows {
@@ -246,6 +250,7 @@ func (l Learned) Fit(models []weights.Set, names []string, loss Loss, batches in
 		}
 		r.Raw = append(r.Raw, row)
 	}
+
 	adam := descent.Adam{Rate: l.LR, Decay: l.WeightDecay, Beta1: l.Beta1, Beta2: l.Beta2, Epsilon: l.Epsilon}
 	temperature := adam
 	temperature.Decay = 0 // a decay of beta would pull the logits together
@@ -274,6 +279,7 @@ func (l Learned) Fit(models []weights.Set, names []string, loss Loss, batches in
 			r.Beta = math.Exp(log[0])
 		}
 	}
+
 	r.Alpha = l.Alpha(r.Raw)
 	mixInto(r.Weights, models, r.Alpha, of)
 	return r, nil

@@ -64,6 +64,7 @@ func (g *greedyRun) openTrace() error {
 	case len(old.Checksums) != n || len(old.Scores) != n || len(old.Trials) > n-1:
 		return g.traceError("it has %d checksums, %d scores and %d trials for %d models", len(old.Checksums), len(old.Scores), len(old.Trials), n)
 	}
+
 	g.trace = old
 	return nil
 }

@@ -93,6 +93,7 @@ func (u Uniform) Run(models Models) (UniformResult, error) {
 			models.Release(i, w)
 		}
 	}
+
 	for t := range wide {
 		for j, v := range wide[t] {
 			r.Weights[t].Values[j] = float32(v / float64(n))

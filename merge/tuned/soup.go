@@ -77,6 +77,7 @@ func (s Soup) Validate() error {
 		}
 		return &fault.Usage{Err: fmt.Errorf("soup: no method %q; %s", s.Method, text)}
 	}
+
 	switch {
 	case len(s.Models) == 0:
 		return &fault.Usage{Err: errors.New("soup: there is no model; give at least one")}
