@@ -21,6 +21,7 @@ var levels = []level{
 	{"internal/gradcheck", 1}, // compares gradients, so it needs an engine
 	{"internal/...", 0},
 	{"fault", 0},
+	{"format", 0},
 	{"format/...", 0},
 	{"metric", 0},
 	{"report", 0},
