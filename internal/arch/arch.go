@@ -53,6 +53,7 @@ var levels = []level{
 
 // sideways are the imports within one level, each named.
 var sideways = map[string][]string{
+	"nn/loss/losstest":         {"nn/loss"},
 	"report":                   {"metric", "internal/durable"},
 	"internal/choice":          {"internal/strict"},
 	"internal/golden":          {"internal/strict"},

@@ -26,6 +26,7 @@
 package loss
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -120,7 +121,9 @@ func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("loss", All
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
 func (c *Choice) UnmarshalJSON(data []byte) (err error) {
-	c.Loss, err = choice.Decode("loss", All(), data)
+	if c.Loss, err = choice.Decode("loss", All(), data); err != nil && among(AllSets(), data) {
+		return fmt.Errorf("no loss %q; it is a loss of a whole batch, and stands where those do", nameIn(data))
+	}
 	return err
 }
 
@@ -155,12 +158,28 @@ func (c SetChoice) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
 func (c *SetChoice) UnmarshalJSON(data []byte) (err error) {
-	c.Set, err = choice.Decode("batch loss", AllSets(), data)
+	if c.Set, err = choice.Decode("batch loss", AllSets(), data); err != nil && among(All(), data) {
+		return fmt.Errorf("no batch loss %q; it gives a value for each example, and stands where such losses do", nameIn(data))
+	}
 	return err
 }
 
 // SetName returns the name a Set has in AllSets, or its Go type.
 func SetName(s Set) string { return choice.NameOf(AllSets(), s) }
+
+// among reports whether the name that data chooses is one of kinds.
+func among[T any](kinds []choice.Kind[T], data []byte) bool {
+	return slices.ContainsFunc(kinds, func(k choice.Kind[T]) bool { return k.Name == nameIn(data) })
+}
+
+// nameIn is the name that data chooses, a string or an object with it.
+func nameIn(data []byte) string {
+	var named struct{ Name string }
+	if json.Unmarshal(data, &named.Name) != nil && json.Unmarshal(data, &named) != nil {
+		return ""
+	}
+	return named.Name
+}
 
 // Mean is the weighted mean over the batch, (1/batch) sum of w_n loss_n; weights [batch] may be nil (all 1) and carry no
 // gradient. It divides by the batch and not by the sum of the weights, so that a weight scales its example's gradient
