@@ -9,6 +9,7 @@ import (
 	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -118,9 +119,11 @@ func dense(scope *model.Scope, x *Node, out int, kernel, bias param.Init) *Node 
 	d := x.Shape().Dimensions
 	in := d[len(d)-1]
 	value := func(name string, role param.Role, init param.Init, dims ...int) *Node {
-		return param.Variable(scope, name, role, x.DType(), init, dims...).NodeValue(x.Graph())
+		return pass.Weight(param.Variable(scope, name, role, x.DType(), init, dims...), x.Graph())
 	}
-	y := MatMul(Reshape(x, x.Shape().Size()/max(in, 1), in), value("kernel", param.Kernel, kernel, in, out))
+	x = pass.See(scope, pass.Input, x)
+	weights := pass.See(scope, pass.Kernel, value("kernel", param.Kernel, kernel, in, out))
+	y := MatMul(Reshape(x, x.Shape().Size()/max(in, 1), in), weights)
 	y = Add(y, Reshape(value("bias", param.Affine, bias, out), 1, out))
 	return Reshape(y, append(append([]int{}, d[:len(d)-1]...), out)...)
 }
@@ -136,7 +139,7 @@ func (b Batch) norm(scope *model.Scope, x *Node) *Node {
 	dim := x.Shape().Dimensions[x.Rank()-1]
 	value := func(name string, first float64) *Node {
 		v := param.Variable(scope, name, param.Affine, x.DType(), param.Constant(first), dim)
-		return Reshape(v.NodeValue(x.Graph()), 1, 1, dim)
+		return Reshape(pass.Weight(v, x.Graph()), 1, 1, dim)
 	}
 	y, _, _ := ops.Normalize(x, value("scale", 1), value("offset", 0), []int{-1}, b.Epsilon)
 	return y

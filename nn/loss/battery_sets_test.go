@@ -81,7 +81,7 @@ func lifted(s, y []float64) float64 {
 }
 
 func binomial(s, y []float64) float64 {
-	p := loss.NewPairs("binomial")
+	p := loss.NewPairs("binomial_deviance")
 	up, un := sums(s, y, func(s float64) float64 { return math.Log(1 + math.Exp(-p.Beta*(s-p.Margin))) },
 		func(s float64) float64 { return math.Log(1 + math.Exp(p.Gamma*(s-p.Negative))) })
 	return up + un

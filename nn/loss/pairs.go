@@ -16,18 +16,18 @@ import (
 //
 //	loss of a = tau( up( sum over others of y p(s) ) + un( sum over others of (1-y) q(s) ) )      and the mean over the anchors
 //
-//	Form               tau         up               un                p(s)                       q(s)
-//	contrastive        x           x                x                 -s                         max(s - Negative, 0)
-//	lifted             max(x, 0)   log x            log x             exp(-s)                    exp(s - Negative)
-//	binomial           x           x                x                 log(1+exp(-Beta(s - m)))   log(1+exp(Gamma(s - Negative)))
-//	multi_similarity   x           log(1+x)/Beta    log(1+x)/Gamma    exp(-Beta(s - m))          exp(Gamma(s - Negative))
+//	Form                tau         up              un               p(s)                       q(s)
+//	contrastive         x           x               x                -s                         max(s - Negative, 0)
+//	lifted_structure    max(x, 0)   log x           log x            exp(-s)                    exp(s - Negative)
+//	binomial_deviance   x           x               x                log(1+exp(-Beta(s - m)))   log(1+exp(Gamma(s - Negative)))
+//	multi_similarity    x           log(1+x)/Beta   log(1+x)/Gamma   exp(-Beta(s - m))          exp(Gamma(s - Negative))
 //
-// m is Margin. An anchor that has no pair on one side of lifted has no loss. With Negative = -Margin, multi_similarity with proxies as
-// anchors is the sum in ProxyAnchor. Sources: Venkataramanan et al., "It Takes Two to Tango: Mixup for Deep Metric Learning", arXiv
+// m is Margin. An anchor that has no pair on one side of lifted_structure has no loss. With Negative = -Margin, multi_similarity with
+// proxies as anchors is the sum in ProxyAnchor. Sources: Venkataramanan et al., "It Takes Two to Tango: Mixup for Deep Metric Learning", arXiv
 // 2106.04990; Wang et al., "Multi-Similarity Loss", arXiv 1904.06627; Song et al., "Deep Metric Learning via Lifted Structured Feature
-// Embedding", arXiv 1511.06452; Yi et al., "Deep Metric Learning for Person Re-Identification", arXiv 1407.4979 (binomial).
+// Embedding", arXiv 1511.06452; Yi et al., "Deep Metric Learning for Person Re-Identification", arXiv 1407.4979 (deviance).
 type Pairs struct {
-	Form     string  `json:"kind"`  // contrastive, lifted, binomial, multi_similarity
+	Form     string  `json:"kind"`  // contrastive, lifted_structure, binomial_deviance, multi_similarity
 	Beta     float64 `json:"beta"`  // above 0, where the form has it
 	Gamma    float64 `json:"gamma"` // above 0, where the form has it
 	Margin   float64 `json:"m"`     // of pairs of one class, where the form has it
@@ -37,12 +37,13 @@ type Pairs struct {
 var _ Set = Pairs{}
 
 // pairForms are the forms of Pairs.
-var pairForms = []string{"contrastive", "lifted", "binomial", "multi_similarity"}
+var pairForms = []string{"contrastive", "lifted_structure", "binomial_deviance", "multi_similarity"}
 
-// NewPairs returns a form with its usual numbers: contrastive and lifted 0.5, binomial 2, 40 and 0.5, multi_similarity 18, 75 and 0.77.
+// NewPairs returns a form with its usual numbers: contrastive and lifted_structure 0.5; binomial_deviance 2, 40 and 0.5; multi_similarity
+// 18, 75 and 0.77.
 func NewPairs(form string) Pairs {
 	switch form {
-	case "binomial":
+	case "binomial_deviance":
 		return Pairs{Form: form, Beta: 2, Gamma: 40, Margin: 0.5, Negative: 0.5}
 	case "multi_similarity":
 		return Pairs{Form: form, Beta: 18, Gamma: 75, Margin: 0.77, Negative: 0.77}
@@ -79,12 +80,12 @@ func (p Pairs) Each(sim, share, valid *Node) *Node {
 	switch p.Form {
 	case "contrastive":
 		return ReduceSum(Add(Mul(up, Neg(sim)), Mul(un, Where(GreaterThan(minus, zero), minus, zero))), -1)
-	case "lifted":
+	case "lifted_structure":
 		near, hasNear := logSum(Neg(sim), up, false)
 		far, hasFar := logSum(minus, un, false)
 		x := Add(near, far)
 		return Where(LogicalAnd(LogicalAnd(hasNear, hasFar), GreaterThan(x, ZerosLike(x))), x, ZerosLike(x))
-	case "binomial":
+	case "binomial_deviance":
 		return ReduceSum(Add(Mul(up, ops.Softplus(MulScalar(plus, -p.Beta))), Mul(un, ops.Softplus(MulScalar(minus, p.Gamma)))), -1)
 	}
 	near, _ := logSum(MulScalar(plus, -p.Beta), up, true)
@@ -94,9 +95,9 @@ func (p Pairs) Each(sim, share, valid *Node) *Node {
 
 func (p Pairs) check() {
 	if !slices.Contains(pairForms, p.Form) {
-		Panicf("loss.Pairs: form %q; use contrastive, lifted, binomial or multi_similarity", p.Form)
+		Panicf("loss.Pairs: form %q; use contrastive, lifted_structure, binomial_deviance or multi_similarity", p.Form)
 	}
-	scaled := p.Form == "binomial" || p.Form == "multi_similarity"
+	scaled := p.Form == "binomial_deviance" || p.Form == "multi_similarity"
 	for _, v := range []float64{p.Beta, p.Gamma, p.Margin, p.Negative} {
 		if math.IsNaN(v) || math.IsInf(v, 0) || scaled && !(p.Beta > 0 && p.Gamma > 0) {
 			Panicf("loss.Pairs: beta is %v, gamma %v, margins %v and %v; use finite numbers, beta and gamma above 0", p.Beta, p.Gamma, p.Margin, p.Negative)

@@ -8,6 +8,7 @@ import (
 	. "github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/pass"
 )
 
 // ProxyAnchor learns a vector for each class, the proxy, and pulls the embeddings of a class to it and pushes others away, by their
@@ -48,7 +49,7 @@ func (p ProxyAnchor) Apply(s *model.Scope, in In) *Node {
 	classes, d := len(in.Counts), u.Shape().Dimensions[1]
 
 	proxies := param.Variable(s, "proxies", param.Kernel, tableType(u), param.HeNormal(classes), classes, d)
-	sim := dots(Unit(ConvertDType(proxies.NodeValue(u.Graph()), u.DType())), u)
+	sim := dots(Unit(ConvertDType(pass.Weight(proxies, u.Graph()), u.DType())), u)
 	return p.of(sim, in.members("ProxyAnchor", n, classes, u), in.Mask)
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/support/exceptions"
 
-	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/gradcheck"
 	"github.com/ballast-ml/ballast/nn/loss"
 )
@@ -220,9 +219,6 @@ func (s subject) padding(t *testing.T, kind string) {
 func (s subject) types(t *testing.T, kind string) {
 	b := s.draw(4, kind, batchSize)
 	for dtype, tolerance := range map[dtypes.DType]float64{dtypes.Float32: 1e-4, dtypes.BFloat16: 0.15} {
-		if s.e.Kind != engine.KindGo && dtype != dtypes.BFloat16 {
-			continue
-		}
 		store := model.NewStore()
 		exec, err := model.NewExec(s.e.Backend, store, func(scope *model.Scope, x []*graph.Node) *graph.Node {
 			in, _, _ := s.in(b, x, dtype, false)
