@@ -41,3 +41,12 @@ func Create(store *model.Store, path string, value *tensors.Tensor) {
 		panic(err)
 	}
 }
+
+// Integers is a golden tensor of whole numbers as the engine takes it, in int32.
+func Integers(g golden.Tensor) *tensors.Tensor {
+	flat := make([]int32, len(g.Data))
+	for i, v := range g.Data {
+		flat[i] = int32(v)
+	}
+	return tensors.FromFlatDataAndDimensions(flat, g.Shape...)
+}
