@@ -98,7 +98,8 @@ func (b Batch) attend(scope *model.Scope, x, mask *Node, random ops.Random) (y, 
 	// One kernel [dim, 3 dim] in the official code, whose first values depend on its shape.
 	together := param.Uniform(-math.Sqrt(6/float64(4*dim)), math.Sqrt(6/float64(4*dim)))
 	heads := func(name string) *Node { // [tokens, heads, n, size]
-		return TransposeAllAxes(Reshape(dense(scope.In("%s", name), x, dim, together, zero), tokens, n, b.Heads, size), 0, 2, 1, 3)
+		y := dense(scope.In("%s", name), x, dim, together, zero)
+		return TransposeAllAxes(Reshape(y, tokens, n, b.Heads, size), 0, 2, 1, 3)
 	}
 	q, k, v := heads("query"), heads("key"), heads("value")
 
@@ -155,8 +156,10 @@ func (b Batch) drop(x *Node, random ops.Random) *Node {
 }
 
 func (b Batch) check(x, mask *Node) {
-	if !(b.Heads >= 1 && (b.Width > 0 || b.Width == -1) && b.Dropout >= 0 && b.Dropout < 1 && b.Epsilon > 0) || math.IsInf(b.Epsilon, 0) {
-		Panicf("attention.Batch: heads %d, ff_dim %d, dropout %v, ln_eps %v; use heads and width from 1, or -1 for the width of the features, dropout from 0 to below 1, an epsilon above 0", b.Heads, b.Width, b.Dropout, b.Epsilon)
+	if !(b.Heads >= 1 && (b.Width > 0 || b.Width == -1) && b.Dropout >= 0 && b.Dropout < 1 && b.Epsilon > 0) ||
+		math.IsInf(b.Epsilon, 0) {
+		Panicf("attention.Batch: heads %d, ff_dim %d, dropout %v, ln_eps %v; use heads and width from 1, or -1 for the "+
+			"width of the features, dropout from 0 to below 1, an epsilon above 0", b.Heads, b.Width, b.Dropout, b.Epsilon)
 	}
 	if !x.DType().IsFloat() || x.Rank() != 2 && x.Rank() != 3 {
 		Panicf("attention.Batch: x is %s; want features [batch, dim], or [batch, tokens, dim]", x.Shape())

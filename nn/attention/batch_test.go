@@ -125,7 +125,9 @@ func TestBatchRefuses(t *testing.T) {
 			"want features [batch, dim]": func(s *model.Scope, x *Node, r ops.Random) *Node {
 				return still(2).Apply(s, Reshape(x, 3, 1, 2, 3), nil, r)
 			},
-			"which are not two of one size": func(s *model.Scope, x *Node, r ops.Random) *Node { return still(2).Again(s, x, nil, r) },
+			"which are not two of one size": func(s *model.Scope, x *Node, r ops.Random) *Node {
+				return still(2).Again(s, x, nil, r)
+			},
 			"heads 0, ff_dim 0, dropout 0": func(s *model.Scope, x *Node, r ops.Random) *Node {
 				return attention.Batch{}.Apply(s, x, nil, r)
 			},

@@ -33,7 +33,8 @@ func (b BalancedSoftmax) Apply(_ *model.Scope, in In) *Node {
 // each class.
 func (BalancedSoftmax) Of(targets, logits *Node, counts []int) *Node {
 	if len(counts) != logits.Shape().Dimensions[1] {
-		Panicf("loss.BalancedSoftmax: counts of %d classes for logits %s; want how many examples each class has", len(counts), logits.Shape())
+		Panicf("loss.BalancedSoftmax: counts of %d classes for logits %s; want how many examples each class has",
+			len(counts), logits.Shape())
 	}
 	prior := make([]float64, len(counts))
 	for k, n := range counts {

@@ -73,7 +73,8 @@ func multiSimilarity(s, y []float64) float64 {
 }
 
 func lifted(s, y []float64) float64 {
-	up, un := sums(s, y, func(s float64) float64 { return math.Exp(-s) }, func(s float64) float64 { return math.Exp(s - 0.5) })
+	up, un := sums(s, y, func(s float64) float64 { return math.Exp(-s) },
+		func(s float64) float64 { return math.Exp(s - 0.5) })
 	if up == 0 || un == 0 {
 		return 0
 	}

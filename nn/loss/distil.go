@@ -34,19 +34,20 @@ func (KD) Wants() []Targets { return []Targets{Labels} }
 // Apply returns the loss of each example [n]; it needs In.Teacher. Panics where Parts does.
 func (k KD) Apply(s *model.Scope, in In) *Node {
 	weight, divergence, entropy := k.Parts(s, in)
-	t2 := k.Temperature * k.Temperature
-	return in.hidden(Add(Mul(weight, MulScalar(divergence, t2)), Mul(OneMinus(weight), entropy)))
+	return in.hidden(Add(Mul(weight, divergence), Mul(OneMinus(weight), entropy)))
 }
 
-// Parts returns, for each example [n], the weight of the teacher, the divergence without T^2, and the cross-entropy. Panics if an
+// Parts returns, for each example [n], the weight of the teacher, T^2 times the divergence, and the cross-entropy. Panics if an
 // option is outside its range or the teacher's logits are not of the network's shape.
 func (k KD) Parts(_ *model.Scope, in In) (weight, divergence, entropy *Node) {
 	if !(k.Temperature > 0) || math.IsInf(k.Temperature, 0) || !(k.Weight >= 0 && k.Weight <= 1) {
-		Panicf("loss.KD: temperature is %v, weight %v; use a temperature above 0 and a weight from 0 to 1", k.Temperature, k.Weight)
+		Panicf("loss.KD: temperature is %v, weight %v; use a temperature above 0 and a weight from 0 to 1", k.Temperature,
+			k.Weight)
 	}
 	logits, targets := in.classes("KD")
 	if in.Teacher == nil || !in.Teacher.Shape().EqualDimensions(logits.Shape()) {
-		Panicf("loss.KD: the teacher gave %s for logits %s; want logits of the same shape", shapeOf(in.Teacher), logits.Shape())
+		Panicf("loss.KD: the teacher gave %s for logits %s; want logits of the same shape", shapeOf(in.Teacher),
+			logits.Shape())
 	}
 	logits = ops.Widen(logits)
 	teacher := ConvertDType(StopGradient(in.Teacher), logits.DType())
@@ -56,6 +57,7 @@ func (k KD) Parts(_ *model.Scope, in In) (weight, divergence, entropy *Node) {
 	soft := ops.MaskedLogSoftmax(DivScalar(teacher, k.Temperature), nil, -1)
 	p := Exp(soft)
 	divergence = Sub(ops.SoftmaxCrossEntropy(DivScalar(logits, k.Temperature), p), entropyOf(p, soft))
+	divergence = MulScalar(divergence, k.Temperature*k.Temperature)
 
 	entropy = ops.SoftmaxCrossEntropy(logits, targets)
 	weight = MulScalar(OnesLike(entropy), k.Weight)

@@ -85,7 +85,8 @@ func (e ELR) limited(logits *Node) *Node {
 
 func (e ELR) check() {
 	if !(e.Beta >= 0 && e.Beta < 1) || !(e.Lambda >= 0) || math.IsInf(e.Lambda, 0) || !(e.Clamp > 0 && e.Clamp < 0.5) {
-		Panicf("loss.ELR: beta is %v, lambda %v, clamp %v; use beta from 0 to below 1, lambda from 0, clamp above 0 and below 0.5", e.Beta, e.Lambda, e.Clamp)
+		Panicf("loss.ELR: beta is %v, lambda %v, clamp %v; use beta from 0 to below 1, lambda from 0, clamp above 0 and "+
+			"below 0.5", e.Beta, e.Lambda, e.Clamp)
 	}
 }
 
@@ -93,7 +94,8 @@ func (e ELR) check() {
 // beyond the labels, as the table's last one; an example that training never saw, whose row is zero, is none.
 func Suspects(averages []float32, classes int, labels []int32) ([]int, error) {
 	if classes < 1 || len(averages) < len(labels)*classes {
-		return nil, fmt.Errorf("loss: %d numbers for %d labels of %d classes; want a row of each example", len(averages), len(labels), classes)
+		return nil, fmt.Errorf("loss: %d numbers for %d labels of %d classes; want a row of each example", len(averages),
+			len(labels), classes)
 	}
 	var suspects []int
 	for i, label := range labels {
@@ -111,7 +113,7 @@ func Suspects(averages []float32, classes int, labels []int32) ([]int, error) {
 }
 
 // ELRPlus is ELR with two networks, mixup and averaged weights: each network's memory q is what the average of the other says of the
-// examples before they are mixed, and is mixed as they are:
+// examples before they are mixed, and is mixed as they are, by weights max(l, 1-l) with l from Beta(1, 1) in the paper:
 //
 //	q <- Beta q + (1 - Beta) softmax(other)      qm = q mixed
 //	loss = cross-entropy(out, mixed shares) + Ramp(update) Lambda log(1 - <qm, pc>)
@@ -125,11 +127,10 @@ type ELRPlus struct {
 	Decay     float64 `json:"ema_alpha"`       // of the averaged weights, [0, 1); 0.997
 	DecayRamp int     `json:"ema_step"`        // updates until Decay is reached, where RampDecay is set; 40000
 	RampDecay bool    `json:"ema_update"`      // whether the decay rises along Ramp's curve; else it is min(1 - 1/(step+1), Decay); false
-	Alpha     float64 `json:"mixup_alpha"`     // mixing weights are max(l, 1-l), l from Beta(Alpha, Alpha); 1
 }
 
 // NewELRPlus returns the numbers of the paper for CIFAR-10 with symmetric noise.
-func NewELRPlus() ELRPlus { return ELRPlus{ELR: NewELR(), Decay: 0.997, DecayRamp: 40000, Alpha: 1} }
+func NewELRPlus() ELRPlus { return ELRPlus{ELR: NewELR(), Decay: 0.997, DecayRamp: 40000} }
 
 // Parts moves the memory and returns the cross-entropy [n], log(1 - <qm, pc>) [n] without ramp and Lambda, and qm. in.Out are the
 // logits of the mixed examples, in.Targets their shares; other are logits [n, classes] for the unmixed ones, constants; mix mixes

@@ -93,7 +93,8 @@ func Accepts(name string, wants []Targets, have Targets) error {
 	for i, w := range wants {
 		kinds[i] = string(w)
 	}
-	return &fault.Usage{Err: fmt.Errorf("loss %s compares with %s, the data has %s; choose another loss or other data", name, strings.Join(kinds, " or "), have)}
+	return &fault.Usage{Err: fmt.Errorf("loss %s compares with %s, the data has %s; choose another loss or other data",
+		name, strings.Join(kinds, " or "), have)}
 }
 
 // Kind is a Loss that can be chosen by name.
@@ -159,7 +160,8 @@ func (c SetChoice) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
 func (c *SetChoice) UnmarshalJSON(data []byte) (err error) {
 	if c.Set, err = choice.Decode("batch loss", AllSets(), data); err != nil && among(All(), data) {
-		return fmt.Errorf("no batch loss %q; it gives a value for each example, and stands where such losses do", nameIn(data))
+		return fmt.Errorf("no batch loss %q; it gives a value for each example, and stands where such losses do",
+			nameIn(data))
 	}
 	return err
 }
@@ -214,12 +216,14 @@ func (in In) classes(who string) (logits, targets *Node) {
 	n, k := in.Out.Shape().Dimensions[0], in.Out.Shape().Dimensions[1]
 	if t := in.Targets; t != nil {
 		if !t.DType().IsFloat() || t.Rank() != 2 || t.Shape().Dimensions[0] != n || t.Shape().Dimensions[1] != k {
-			Panicf("loss.%s: targets are %s for logits %s; want the share of each class, of the logits' shape", who, t.Shape(), in.Out.Shape())
+			Panicf("loss.%s: targets are %s for logits %s; want the share of each class, of the logits' shape", who, t.Shape(),
+				in.Out.Shape())
 		}
 		return in.Out, StopGradient(t)
 	}
 	if l := in.Labels; l == nil || !l.DType().IsInt() || l.Rank() != 1 || l.Shape().Dimensions[0] != n {
-		Panicf("loss.%s: labels are %s for logits %s; want integers [batch], or shares of classes as targets", who, shapeOf(l), in.Out.Shape())
+		Panicf("loss.%s: labels are %s for logits %s; want integers [batch], or shares of classes as targets", who,
+			shapeOf(l), in.Out.Shape())
 	}
 	return in.Out, in.Labels
 }

@@ -69,7 +69,8 @@ func (p Pairs) Apply(_ *model.Scope, in In) *Node {
 func (p Pairs) Each(sim, share, valid *Node) *Node {
 	p.check()
 	if !sim.Shape().Equal(share.Shape()) || sim.Rank() != 2 || !valid.Shape().EqualDimensions(sim.Shape()) {
-		Panicf("loss.Pairs: similarities are %s, shares %s, which are valid %s; want all [anchors, others]", sim.Shape(), share.Shape(), valid.Shape())
+		Panicf("loss.Pairs: similarities are %s, shares %s, which are valid %s; want all [anchors, others]", sim.Shape(),
+			share.Shape(), valid.Shape())
 	}
 	share = StopGradient(share)
 	sim = Where(valid, sim, ZerosLike(sim))
@@ -86,7 +87,8 @@ func (p Pairs) Each(sim, share, valid *Node) *Node {
 		x := Add(near, far)
 		return Where(LogicalAnd(LogicalAnd(hasNear, hasFar), GreaterThan(x, ZerosLike(x))), x, ZerosLike(x))
 	case "binomial_deviance":
-		return ReduceSum(Add(Mul(up, ops.Softplus(MulScalar(plus, -p.Beta))), Mul(un, ops.Softplus(MulScalar(minus, p.Gamma)))), -1)
+		return ReduceSum(Add(Mul(up, ops.Softplus(MulScalar(plus, -p.Beta))),
+			Mul(un, ops.Softplus(MulScalar(minus, p.Gamma)))), -1)
 	}
 	near, _ := logSum(MulScalar(plus, -p.Beta), up, true)
 	far, _ := logSum(MulScalar(minus, p.Gamma), un, true)
@@ -100,10 +102,12 @@ func (p Pairs) check() {
 	scaled := p.Form == "binomial_deviance" || p.Form == "multi_similarity"
 	for _, v := range []float64{p.Beta, p.Gamma, p.Margin, p.Negative} {
 		if math.IsNaN(v) || math.IsInf(v, 0) || scaled && !(p.Beta > 0 && p.Gamma > 0) {
-			Panicf("loss.Pairs: beta is %v, gamma %v, margins %v and %v; use finite numbers, beta and gamma above 0", p.Beta, p.Gamma, p.Margin, p.Negative)
+			Panicf("loss.Pairs: beta is %v, gamma %v, margins %v and %v; use finite numbers, beta and gamma above 0", p.Beta,
+				p.Gamma, p.Margin, p.Negative)
 		}
 	}
 	if !scaled && (p.Beta != 0 || p.Gamma != 0 || p.Margin != 0) {
-		Panicf("loss.Pairs: beta is %v, gamma %v, m %v, which form %s has no place for; leave them 0", p.Beta, p.Gamma, p.Margin, p.Form)
+		Panicf("loss.Pairs: beta is %v, gamma %v, m %v, which form %s has no place for; leave them 0", p.Beta, p.Gamma,
+			p.Margin, p.Form)
 	}
 }

@@ -43,7 +43,8 @@ func (p ProxyAnchor) Apply(s *model.Scope, in In) *Node {
 	}
 	n := in.views("ProxyAnchor", 1)
 	if len(in.Features) != 1 || len(in.Counts) == 0 {
-		Panicf("loss.ProxyAnchor: %d views, counts of %d classes; want the embeddings of one, and how many examples each class has", len(in.Features), len(in.Counts))
+		Panicf("loss.ProxyAnchor: %d views, counts of %d classes; want the embeddings of one, and how many examples each "+
+			"class has", len(in.Features), len(in.Counts))
 	}
 	u := Unit(in.Features[0])
 	classes, d := len(in.Counts), u.Shape().Dimensions[1]
@@ -70,7 +71,8 @@ func (p ProxyAnchor) of(sim, share, mask *Node) *Node {
 func (in In) members(who string, n, classes int, like *Node) *Node {
 	if t := in.Targets; t != nil {
 		if !t.DType().IsFloat() || t.Rank() != 2 || t.Shape().Dimensions[0] != n || t.Shape().Dimensions[1] != classes {
-			Panicf("loss.%s: targets are %s for %d embeddings and %d classes; want the share of each class", who, t.Shape(), n, classes)
+			Panicf("loss.%s: targets are %s for %d embeddings and %d classes; want the share of each class", who, t.Shape(), n,
+				classes)
 		}
 		return Transpose(ConvertDType(StopGradient(t), like.DType()), 0, 1)
 	}

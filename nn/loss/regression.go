@@ -42,7 +42,8 @@ func (L1) Apply(_ *model.Scope, in In) *Node {
 // Panics for the loss named who if their shapes differ.
 func (in In) values(who string) (out, targets *Node) {
 	if in.Out == nil || in.Targets == nil || in.Out.Rank() < 1 || !in.Out.Shape().EqualDimensions(in.Targets.Shape()) {
-		Panicf("loss.%s: targets are %s for %s; want one for each value, of the same shape", who, shapeOf(in.Targets), shapeOf(in.Out))
+		Panicf("loss.%s: targets are %s for %s; want one for each value, of the same shape", who, shapeOf(in.Targets),
+			shapeOf(in.Out))
 	}
 	out = ops.Widen(in.Out)
 	return out, ConvertDType(StopGradient(in.Targets), out.DType())

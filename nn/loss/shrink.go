@@ -99,7 +99,8 @@ func (s Shrink) Certain(strong *Node, plan ShrinkPlan) *Node {
 // auxiliary are logits [n, classes] of a head of its own.
 func (s Shrink) Shrunk(auxiliary *Node, plan ShrinkPlan) *Node {
 	if !auxiliary.Shape().EqualDimensions(plan.Kept.Shape()) {
-		Panicf("loss.Shrink: auxiliary logits are %s for a plan of %s; want the same shape", auxiliary.Shape(), plan.Kept.Shape())
+		Panicf("loss.Shrink: auxiliary logits are %s for a plan of %s; want the same shape", auxiliary.Shape(),
+			plan.Kept.Shape())
 	}
 	y := Neg(ops.GatherOneHot(ops.MaskedLogSoftmax(ops.Widen(auxiliary), plan.Kept, -1), plan.Top))
 	return Where(GreaterThan(plan.First, ZerosLike(plan.First)), y, ZerosLike(y))
@@ -145,7 +146,8 @@ func (a Alignment) Apply(s *model.Scope, p, mask *Node) *Node {
 	case a.Kind == "ema" && a.Decay >= 0 && a.Decay < 1:
 		return aligned(p, a.running(s, batchMean(p, mask)))
 	}
-	Panicf("loss.Alignment: kind %q, length %d, decay %v; use none, queue with a length above 0, or ema with a decay from 0 to below 1", a.Kind, a.Length, a.Decay)
+	Panicf("loss.Alignment: kind %q, length %d, decay %v; use none, queue with a length above 0, or ema with a decay "+
+		"from 0 to below 1", a.Kind, a.Length, a.Decay)
 	return nil
 }
 
@@ -165,7 +167,8 @@ func (a Alignment) queue(s *model.Scope, mean *Node) *Node {
 
 // running moves the running mean and returns it.
 func (a Alignment) running(s *model.Scope, mean *Node) *Node {
-	v := param.Variable(s, "means", param.Statistic, tableType(mean), param.Constant(-1), mean.Shape().Dimensions[0]) // below 0: none yet
+	none := param.Constant(-1) // below 0: none yet
+	v := param.Variable(s, "means", param.Statistic, tableType(mean), none, mean.Shape().Dimensions[0])
 	last := v.NodeValue(mean.Graph())
 	mean = ConvertDType(mean, v.DType())
 
@@ -190,6 +193,7 @@ func batchMean(p, mask *Node) *Node {
 func aligned(p, mean *Node) *Node {
 	mean = ConvertDType(mean, p.DType())
 	never := Equal(mean, ZerosLike(mean))
-	q := Mul(p, Reshape(Where(never, ZerosLike(mean), Reciprocal(Where(never, OnesLike(mean), mean))), 1, mean.Shape().Dimensions[0]))
+	factor := Where(never, ZerosLike(mean), Reciprocal(Where(never, OnesLike(mean), mean)))
+	q := Mul(p, ExpandAxes(factor, 0))
 	return Div(q, ReduceAndKeep(q, ReduceSum, -1))
 }

@@ -73,14 +73,16 @@ func TestShrinkPlanAgainstTheLoop(t *testing.T) {
 					plan := s.Plan(p, raw, nil)
 					return []*Node{plan.First, plan.Kept, plan.Weight, plan.Top, plan.Certain}
 				})
-				out := exec.MustCall(tensors.FromFlatDataAndDimensions(p.Data, n, k), tensors.FromFlatDataAndDimensions(raw.Data, n, k))
+				out := exec.MustCall(tensors.FromFlatDataAndDimensions(p.Data, n, k),
+					tensors.FromFlatDataAndDimensions(raw.Data, n, k))
 				first, kept := tensors.MustCopyFlatData[int32](out[0]), tensors.MustCopyFlatData[bool](out[1])
 				weight, certain := tensors.MustCopyFlatData[float64](out[2]), tensors.MustCopyFlatData[bool](out[4])
 				for i := range n {
 					c, want, w := plan(p.Data[i*k:(i+1)*k], raw.Data[i*k:(i+1)*k], threshold)
 					got := kept[i*k : (i+1)*k]
 					if int(first[i]) != c || weight[i] != w || want != nil && !slices.Equal(got, want) || certain[i] != (want == nil) {
-						t.Errorf("%d classes, threshold %v, example %d: c %d, kept %v, weight %v, certain %v; want %d, %v, %v", k, threshold, i, first[i], got, weight[i], certain[i], c, want, w)
+						t.Errorf("%d classes, threshold %v, example %d: c %d, kept %v, weight %v, certain %v; want %d, %v, %v", k,
+							threshold, i, first[i], got, weight[i], certain[i], c, want, w)
 					}
 				}
 			}
@@ -106,7 +108,8 @@ func TestShrinkLosses(t *testing.T) {
 			p := Softmax(in[0])
 			mask := Const(in[0].Graph(), []bool{false, false, false, false, false, false})
 			plan := s.Plan(p, p, mask)
-			all := Add(Add(s.Certain(in[1], plan), s.Shrunk(in[1], plan)), Add(plan.Weight, ConvertDType(plan.Certain, dtypes.Float64)))
+			all := Add(Add(s.Certain(in[1], plan), s.Shrunk(in[1], plan)),
+				Add(plan.Weight, ConvertDType(plan.Certain, dtypes.Float64)))
 			return Add(all, ReduceSum(Gradient(ReduceAllSum(s.Certain(in[1], s.Plan(p, p, nil))), in[0])[0], -1))
 		}
 		got, _ := gradcheck.Eval(t, e, zero, weak, logits)
@@ -119,7 +122,9 @@ func TestShrinkRefuses(t *testing.T) {
 		x := gradcheck.Normal(1, 2, 3)
 		for want, f := range map[string]func(x *Node) *Node{
 			"threshold is 0; use a number above 0": func(x *Node) *Node { return loss.Shrink{}.Plan(x, x, nil).Weight },
-			"want both [batch, classes]":           func(x *Node) *Node { return loss.NewShrink().Plan(x, Reshape(x, 6), nil).Weight },
+			"want both [batch, classes]": func(x *Node) *Node {
+				return loss.NewShrink().Plan(x, Reshape(x, 6), nil).Weight
+			},
 			"want the same shape": func(x *Node) *Node {
 				return loss.NewShrink().Shrunk(Reshape(x, 3, 2), loss.NewShrink().Plan(x, x, nil))
 			},
@@ -205,10 +210,12 @@ func TestShrinkRises(t *testing.T) {
 		out := exec.MustCall(tensors.FromFlatDataAndDimensions(p.Data, n, k))
 		last, shrunk := make([]int32, n), 0
 		for i := 0; i < len(out); i += 3 {
-			now, unsure, weighted := tensors.MustCopyFlatData[int32](out[i]), tensors.MustCopyFlatData[bool](out[i+1]), tensors.MustCopyFlatData[bool](out[i+2])
+			now := tensors.MustCopyFlatData[int32](out[i])
+			unsure, weighted := tensors.MustCopyFlatData[bool](out[i+1]), tensors.MustCopyFlatData[bool](out[i+2])
 			for j := range now {
 				if now[j] < last[j] || unsure[j] {
-					t.Errorf("threshold %d keeps rank %d of example %d, a lower one %d; not sure: %v", i/3, now[j], j, last[j], unsure[j])
+					t.Errorf("threshold %d keeps rank %d of example %d, a lower one %d; not sure: %v", i/3, now[j], j, last[j],
+						unsure[j])
 				}
 				if weighted[j] {
 					shrunk++

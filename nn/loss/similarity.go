@@ -55,7 +55,8 @@ type paired struct{ sim, share, valid, anchor *Node }
 func (in In) pairs(who string) paired {
 	in.unweighted(who)
 	if len(in.Features) == 0 || len(in.Features) > 2 || (len(in.Features) == 2) != (in.Targets != nil) {
-		Panicf("loss.%s: %d features; want the embeddings of the batch, or with them those of mixed examples and the shares of their classes as targets", who, len(in.Features))
+		Panicf("loss.%s: %d features; want the embeddings of the batch, or with them those of mixed examples and the "+
+			"shares of their classes as targets", who, len(in.Features))
 	}
 	u := Unit(in.Features[0])
 	n := u.Shape().Dimensions[0]
@@ -75,7 +76,8 @@ func (in In) pairs(who string) paired {
 	m := v.Shape().Dimensions[0]
 	shares := in.Targets
 	if shares.Rank() != 2 || shares.Shape().Dimensions[0] != m || !shares.DType().IsFloat() {
-		Panicf("loss.%s: targets are %s for mixed embeddings %s; want the shares of their classes", who, shares.Shape(), v.Shape())
+		Panicf("loss.%s: targets are %s for mixed embeddings %s; want the shares of their classes", who, shares.Shape(),
+			v.Shape())
 	}
 	member := OneHot(in.Labels, shares.Shape().Dimensions[1], v.DType())
 	share := dots(member, ConvertDType(StopGradient(shares), v.DType()))

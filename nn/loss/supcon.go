@@ -73,7 +73,8 @@ func (in In) views(who string, least int) int {
 	}
 	for _, f := range in.Features {
 		if f.Rank() != 2 || !f.Shape().Equal(in.Features[0].Shape()) {
-			Panicf("loss.%s: views are %s and %s; want embeddings [batch, d], all of one shape", who, in.Features[0].Shape(), f.Shape())
+			Panicf("loss.%s: views are %s and %s; want embeddings [batch, d], all of one shape", who, in.Features[0].Shape(),
+				f.Shape())
 		}
 	}
 	return in.Features[0].Shape().Dimensions[0]

@@ -57,7 +57,8 @@ func Distinct(name string, index []int32) error {
 	seen := make(map[int32]bool, len(index))
 	for _, i := range index {
 		if i >= 0 && seen[i] {
-			return &fault.Usage{Err: fmt.Errorf("loss %s keeps a row for each example, and example %d is twice in one batch; use a sampler that draws none twice", name, i)}
+			return &fault.Usage{Err: fmt.Errorf("loss %s keeps a row for each example, and example %d is twice in one batch; "+
+				"use a sampler that draws none twice", name, i)}
 		}
 		seen[i] = true
 	}
@@ -105,7 +106,8 @@ func (r Rows) Set(index, values *Node) {
 
 func checkIndex(what string, index *Node) {
 	if index == nil || index.Rank() != 1 || index.DType() != dtypes.Int32 {
-		Panicf("loss.Rows.%s: the index is %s; want the place of each example in the training set, int32 [batch]", what, shapeOf(index))
+		Panicf("loss.Rows.%s: the index is %s; want the place of each example in the training set, int32 [batch]", what,
+			shapeOf(index))
 	}
 }
 
@@ -129,13 +131,15 @@ func poisoned(rows, which *Node) *Node {
 		wide[i] = 1
 	}
 	wide[0] = dims[0]
-	return Where(BroadcastToDims(Reshape(which, wide...), dims...), FillScalar(rows.Graph(), rows.Shape(), math.NaN()), rows)
+	nan := FillScalar(rows.Graph(), rows.Shape(), math.NaN())
+	return Where(BroadcastToDims(Reshape(which, wide...), dims...), nan, rows)
 }
 
 // need returns In.Index, and how many examples there are. Panics for the loss named who without them.
 func (in In) need(who string) (index *Node, examples int) {
 	if in.Index == nil || in.Examples < 1 {
-		Panicf("loss.%s: the index is %s of %d examples; it keeps a row for each example, so it needs the place of each one in the training set", who, shapeOf(in.Index), in.Examples)
+		Panicf("loss.%s: the index is %s of %d examples; it keeps a row for each example, so it needs the place of each "+
+			"one in the training set", who, shapeOf(in.Index), in.Examples)
 	}
 	return in.Index, in.Examples
 }

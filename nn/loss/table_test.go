@@ -67,7 +67,10 @@ func TestTable(t *testing.T) {
 			}
 		}
 
-		for want, index := range map[string]any{"want the place of each example": []float32{1}, "loss.Rows.At": [][]int32{{1}}} {
+		for want, index := range map[string]any{
+			"want the place of each example": []float32{1},
+			"loss.Rows.At":                   [][]int32{{1}},
+		} {
 			f := func(in []*Node) *Node {
 				g := in[0].Graph()
 				return loss.Table(model.NewStore().RootScope(), "rows", dtypes.Float64, 2, param.Constant(0)).At(Const(g, index))
@@ -84,13 +87,15 @@ func TestMemory(t *testing.T) {
 	if got := loss.TableBytes(loss.NewELR(), 999, 10); got != 40000 {
 		t.Errorf("the table of 999 examples and 10 classes takes %d bytes, want 40000", got)
 	}
-	if got := loss.TableBytes(loss.CrossEntropy{}, 999, 10); got != 0 || loss.NeedsIndex(loss.CrossEntropy{}) || !loss.NeedsIndex(loss.NewELR()) {
+	if got := loss.TableBytes(loss.CrossEntropy{}, 999, 10); got != 0 || loss.NeedsIndex(loss.CrossEntropy{}) ||
+		!loss.NeedsIndex(loss.NewELR()) {
 		t.Errorf("cross-entropy takes %d bytes; it keeps nothing", got)
 	}
 	memory.SetLimit(100000)
 	defer memory.SetLimit(0)
 	err := loss.Fits("elr", loss.NewELR(), 999, 10)
-	want := "the memory of loss elr, a row for each of 999 examples, needs 120.0 kB of memory, the limit is 100.0 kB; raise it with --memory on a machine that has more"
+	want := "the memory of loss elr, a row for each of 999 examples, needs 120.0 kB of memory, the limit is 100.0 kB; " +
+		"raise it with --memory on a machine that has more"
 	var short *memory.Error
 	if err == nil || err.Error() != want || !errors.As(err, &short) {
 		t.Errorf("got %v, want %s", err, want)
@@ -108,7 +113,8 @@ func TestDistinct(t *testing.T) {
 		t.Error(err)
 	}
 	err := loss.Distinct("elr", []int32{4, 2, 4})
-	want := "loss elr keeps a row for each example, and example 4 is twice in one batch; use a sampler that draws none twice"
+	want := "loss elr keeps a row for each example, and example 4 is twice in one batch; " +
+		"use a sampler that draws none twice"
 	var usage *fault.Usage
 	if err == nil || err.Error() != want || !errors.As(err, &usage) {
 		t.Errorf("got %v, want %s", err, want)
@@ -116,6 +122,7 @@ func TestDistinct(t *testing.T) {
 }
 
 func TestAccepts(t *testing.T) {
+	const fix = "; choose another loss or other data"
 	for _, c := range []struct {
 		l    loss.Loss
 		have loss.Targets
@@ -123,9 +130,9 @@ func TestAccepts(t *testing.T) {
 	}{
 		{loss.MSE{}, loss.Values, ""},
 		{loss.BCE{}, loss.Values, ""},
-		{loss.NewDice(), loss.Labels, "loss dice compares with masks, the data has labels; choose another loss or other data"},
-		{loss.BCE{}, loss.Labels, "loss bce compares with masks or values, the data has labels; choose another loss or other data"},
-		{loss.CrossEntropy{}, loss.Values, "loss cross-entropy compares with labels, the data has values; choose another loss or other data"},
+		{loss.NewDice(), loss.Labels, "loss dice compares with masks, the data has labels" + fix},
+		{loss.BCE{}, loss.Labels, "loss bce compares with masks or values, the data has labels" + fix},
+		{loss.CrossEntropy{}, loss.Values, "loss cross-entropy compares with labels, the data has values" + fix},
 	} {
 		err := loss.Accepts(loss.Name(c.l), c.l.Wants(), c.have)
 		var usage *fault.Usage

@@ -48,7 +48,8 @@ func (t TCM) Parts(in In) TCMParts {
 	cosine := func(v float64) bool { return v >= -1 && v <= 1 }
 	weight := func(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }
 	if !cosine(t.Positive) || !cosine(t.Negative) || !weight(t.WeightPositive) || !weight(t.WeightNegative) {
-		Panicf("loss.TCM: margins are %v and %v, weights %v and %v; use margins from -1 to 1 and weights from 0", t.Positive, t.Negative, t.WeightPositive, t.WeightNegative)
+		Panicf("loss.TCM: margins are %v and %v, weights %v and %v; use margins from -1 to 1 and weights from 0", t.Positive,
+			t.Negative, t.WeightPositive, t.WeightNegative)
 	}
 	x := in.pairs("TCM")
 	if len(in.Features) != 1 {
@@ -62,5 +63,6 @@ func (t TCM) Parts(in In) TCMParts {
 		return LogicalAnd(LogicalAnd(x.valid, kind), GreaterOrEqual(gap, ZerosLike(gap)))
 	}
 	positives, negatives := violated(same, far), violated(LogicalNot(same), near)
-	return TCMParts{meanWhere(far, positives), meanWhere(near, negatives), count(positives, dtypes.Float32), count(negatives, dtypes.Float32)}
+	return TCMParts{meanWhere(far, positives), meanWhere(near, negatives), count(positives, dtypes.Float32),
+		count(negatives, dtypes.Float32)}
 }

@@ -61,8 +61,8 @@ func oneNetwork(e *engine.Engine, c *golden.Case) {
 		return []*graph.Node{loss.Mean(entropy, nil), loss.Mean(pull, nil), total, graph.Gradient(total, logits)[0]}
 	})
 	for step := 0; c.Has(at("inputs.logits", step)); step++ {
-		out := exec.MustCall(papertest.Tensor(c.Tensor(at("inputs.logits", step))), papertest.Integers(c.Tensor(at("inputs.labels", step))),
-			papertest.Integers(c.Tensor(at("inputs.index", step))))
+		integers := func(name string) *tensors.Tensor { return papertest.Integers(c.Tensor(at("inputs."+name, step))) }
+		out := exec.MustCall(papertest.Tensor(c.Tensor(at("inputs.logits", step))), integers("labels"), integers("index"))
 		for i, name := range []string{"ce", "reg", "loss", "grad_logits"} {
 			papertest.Got(c, at(name, step), out[i])
 		}
@@ -84,7 +84,8 @@ func twoNetworks(e *engine.Engine, c *golden.Case) {
 			there := graph.Gather(rows, graph.ExpandAxes(perm, -1))
 			return graph.Add(graph.Mul(rows, weight), graph.Mul(there, graph.OneMinus(weight)))
 		}
-		entropy, pull, mixed := p.Parts(scope, loss.In{Out: logits, Targets: targets, Index: index, Examples: p.Examples}, other, mix)
+		batch := loss.In{Out: logits, Targets: targets, Index: index, Examples: p.Examples}
+		entropy, pull, mixed := p.Parts(scope, batch, other, mix)
 		total := loss.Mean(graph.Add(entropy, graph.Mul(graph.MulScalar(pull, p.Lambda), ramp)), nil)
 		return []*graph.Node{loss.Mean(entropy, nil), loss.Mean(pull, nil), total, graph.Gradient(total, logits)[0], mixed}
 	})
@@ -92,8 +93,8 @@ func twoNetworks(e *engine.Engine, c *golden.Case) {
 		ramp := p.Ramp(p.First + step)
 		float := func(name string) *tensors.Tensor { return papertest.Tensor(c.Tensor(at("inputs."+name, step))) }
 		integers := func(name string) *tensors.Tensor { return papertest.Integers(c.Tensor(at("inputs."+name, step))) }
-		out := exec.MustCall(float("logits_mixed"), float("ema_other_logits"), float("mixed_targets"), integers("index"), float("mix_lambda"),
-			integers("mix_perm"), float32(ramp))
+		out := exec.MustCall(float("logits_mixed"), float("ema_other_logits"), float("mixed_targets"), integers("index"),
+			float("mix_lambda"), integers("mix_perm"), float32(ramp))
 		for i, name := range []string{"ce", "reg", "loss", "grad_logits", "q"} {
 			papertest.Got(c, at(name, step), out[i])
 		}

@@ -56,8 +56,8 @@ func embeddings(e *engine.Engine, c *golden.Case) {
 		return []*graph.Node{clean, mixed, total, graph.Gradient(total, x)[0], distances}
 	})
 	integers := func(name string) any { return papertest.Integers(c.Tensor("inputs." + name)) }
-	out := exec.MustCall(papertest.Tensor(c.Tensor("inputs.embeddings")), integers("labels"), integers("mix_anchor"), integers("mix_first"),
-		integers("mix_second"))
+	out := exec.MustCall(papertest.Tensor(c.Tensor("inputs.embeddings")), integers("labels"), integers("mix_anchor"),
+		integers("mix_first"), integers("mix_second"))
 	for i, name := range []string{"clean_loss", "mixed_loss", "total", "grad_embeddings", "mixed_distance"} {
 		papertest.Got(c, name, out[i])
 	}
@@ -90,7 +90,8 @@ func pairs(e *engine.Engine, c *golden.Case) {
 		mean := loss.Mean(each, nil)
 		return []*graph.Node{each, mean, graph.Gradient(mean, sim)[0]}
 	})
-	out := exec.MustCall(papertest.Tensor(c.Tensor("inputs.sim")), papertest.Tensor(c.Tensor("inputs.label")), papertest.Tensor(c.Tensor("inputs.mask")))
+	out := exec.MustCall(papertest.Tensor(c.Tensor("inputs.sim")), papertest.Tensor(c.Tensor("inputs.label")),
+		papertest.Tensor(c.Tensor("inputs.mask")))
 	for i, name := range []string{"loss_per_anchor", "loss_mean", "grad_sim"} {
 		papertest.Got(c, name, out[i])
 	}

@@ -72,14 +72,18 @@ func soft(e *engine.Engine, c *golden.Case) {
 		shrunk := loss.Mean(each, plan.Weight)
 		share := loss.CertainShare(scope, graph.ReduceAllMean(graph.ConvertDType(plan.Certain, dtypes.Float32)), 0.999)
 		total := graph.Add(graph.Add(supervised, certain), graph.Mul(share, shrunk))
-		out := []*graph.Node{plan.Targets, graph.ConvertDType(plan.Certain, dtypes.Float32), graph.ConvertDType(plan.First, dtypes.Float32),
-			plan.Weight, each, shrunk, supervised, certain, share, total}
+		float := func(x *graph.Node) *graph.Node { return graph.ConvertDType(x, dtypes.Float32) }
+		out := []*graph.Node{
+			plan.Targets, float(plan.Certain), float(plan.First), plan.Weight, each, shrunk, supervised, certain, share, total,
+		}
 		return append(out, graph.Gradient(total, labeled, strong, auxiliary)...)
 	})
-	out := exec.MustCall(input(c, "logits_labeled"), papertest.Integers(c.Tensor("inputs.labels")), input(c, "logits_weak"),
-		input(c, "logits_strong"), input(c, "logits_strong_aux"))
-	for i, name := range []string{"pseudo", "certain_mask", "first_kept_index", "weight1", "shrink_ce", "shrink_loss_mean", "loss_sup",
-		"loss_certain", "certain_ratio_ema", "loss_total", "grad_logits_labeled", "grad_logits_strong", "grad_logits_strong_aux"} {
+	out := exec.MustCall(input(c, "logits_labeled"), papertest.Integers(c.Tensor("inputs.labels")),
+		input(c, "logits_weak"), input(c, "logits_strong"), input(c, "logits_strong_aux"))
+	for i, name := range []string{
+		"pseudo", "certain_mask", "first_kept_index", "weight1", "shrink_ce", "shrink_loss_mean", "loss_sup", "loss_certain",
+		"certain_ratio_ema", "loss_total", "grad_logits_labeled", "grad_logits_strong", "grad_logits_strong_aux",
+	} {
 		papertest.Got(c, name, out[i])
 	}
 }
@@ -96,7 +100,8 @@ func hard(e *engine.Engine, c *golden.Case) {
 			papertest.Create(store, "/means", input(c, "p_model"))
 		}
 	}
-	exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, weak, strong, auxiliary *graph.Node) []*graph.Node {
+	exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, in []*graph.Node) []*graph.Node {
+		weak, strong, auxiliary := in[0], in[1], in[2]
 		raw := ops.MaskedSoftmax(weak, nil, -1)
 		plan := p.Plan(alignment.Apply(scope, raw, nil), raw, nil)
 		certain := loss.Mean(p.Certain(strong, plan), nil)
@@ -105,7 +110,8 @@ func hard(e *engine.Engine, c *golden.Case) {
 		return append(out, graph.Gradient(graph.Add(certain, shrunk), strong, auxiliary)...)
 	})
 	out := exec.MustCall(input(c, "logits_weak"), input(c, "logits_strong"), input(c, "logits_strong_aux"))
-	for i, name := range []string{"pseudo", "certain_mask", "loss_certain", "loss_shrink", "grad_logits_strong", "grad_logits_strong_aux"} {
+	for i, name := range []string{"pseudo", "certain_mask", "loss_certain", "loss_shrink", "grad_logits_strong",
+		"grad_logits_strong_aux"} {
 		papertest.Got(c, name, out[i])
 	}
 	if p.Align {
@@ -127,7 +133,9 @@ func queue(e *engine.Engine, c *golden.Case) {
 	}
 	alignment.Kind, alignment.Length = "queue", p.Length
 	store := model.NewStore()
-	exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, x *graph.Node) *graph.Node { return alignment.Apply(scope, x, nil) })
+	exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, x *graph.Node) *graph.Node {
+		return alignment.Apply(scope, x, nil)
+	})
 	for step := 0; c.Has(fmt.Sprintf("inputs.probs_%d", step)); step++ {
 		papertest.Got(c, fmt.Sprintf("aligned_%d", step), exec.MustCall(input(c, fmt.Sprintf("probs_%d", step)))[0])
 	}

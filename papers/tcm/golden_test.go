@@ -40,10 +40,12 @@ func terms(e *engine.Engine, c *golden.Case) {
 	exec := graph.MustNewExec(e.Backend, func(embeddings, labels *graph.Node) []*graph.Node {
 		in := loss.In{Features: []*graph.Node{embeddings}, Labels: labels}
 		parts, total := p.Parts(in), p.TCM.Apply(nil, in)
-		return []*graph.Node{total, parts.Positive, parts.Negative, parts.Positives, parts.Negatives, graph.Gradient(total, embeddings)[0]}
+		return []*graph.Node{total, parts.Positive, parts.Negative, parts.Positives, parts.Negatives,
+			graph.Gradient(total, embeddings)[0]}
 	})
 	out := exec.MustCall(papertest.Tensor(c.Tensor("inputs.embeddings")), papertest.Integers(c.Tensor("inputs.labels")))
-	for i, name := range []string{"loss", "pos_term", "neg_term", "num_pos_violations", "num_neg_violations", "grad_embeddings"} {
+	for i, name := range []string{"loss", "pos_term", "neg_term", "num_pos_violations", "num_neg_violations",
+		"grad_embeddings"} {
 		papertest.Got(c, name, out[i])
 	}
 }
@@ -64,7 +66,8 @@ func opis(t golden.T, c *golden.Case) {
 		t.Fatalf("far_range is %v; want the lowest and the highest share of false accepts", p.Range)
 		return
 	}
-	o = metric.OPIS{FARLow: p.Range[0], FARHigh: p.Range[1], Thresholds: p.Grid, TailFraction: p.Epsilon, MinClassSize: p.Least}
+	o = metric.OPIS{FARLow: p.Range[0], FARHigh: p.Range[1], Thresholds: p.Grid, TailFraction: p.Epsilon,
+		MinClassSize: p.Least}
 	features, labels := c.Tensor("inputs.features"), classes(c.Tensor("inputs.labels"))
 	got, err := metric.OPISOf(o, features.Data, labels, features.Shape[1])
 	if p.Low != nil && p.High != nil {
@@ -84,8 +87,8 @@ func opis(t golden.T, c *golden.Case) {
 	c.Got("class_ids", []int{n}, ids)
 	c.Got("utility", []int{n, len(got.Thresholds)}, utility)
 	c.Got("thresholds", []int{len(got.Thresholds)}, got.Thresholds)
-	for name, value := range map[string]float64{"opis_mean": got.OPISMean, "opis_trapz": got.OPIS, "eps_opis_mean": got.TailMean,
-		"eps_opis_trapz": got.Tail, "d_min": got.Min, "d_max": got.Max} {
+	for name, value := range map[string]float64{"opis_mean": got.OPISMean, "opis_trapz": got.OPIS,
+		"eps_opis_mean": got.TailMean, "eps_opis_trapz": got.Tail, "d_min": got.Min, "d_max": got.Max} {
 		c.Scalar(name, value)
 	}
 }

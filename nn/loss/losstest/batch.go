@@ -116,8 +116,9 @@ func (b Batch) inputs(real int) []any {
 	for i := range real {
 		mask[i] = true
 	}
-	list := []any{floats(b.Out, b.Shape...), floats(b.Teacher, b.Shape...), tensors.FromFlatDataAndDimensions(b.Labels, b.N),
-		tensors.FromFlatDataAndDimensions(b.Index, b.N), tensors.FromFlatDataAndDimensions(mask, b.N)}
+	list := []any{
+		floats(b.Out, b.Shape...), floats(b.Teacher, b.Shape...),
+		tensors.FromFlatDataAndDimensions(b.Labels, b.N), tensors.FromFlatDataAndDimensions(b.Index, b.N), tensors.FromFlatDataAndDimensions(mask, b.N)}
 	for _, f := range b.Features {
 		list = append(list, floats(f, b.N, b.Dim))
 	}
@@ -133,7 +134,8 @@ func (b Batch) inputs(real int) []any {
 
 // in is what the loss gets of the inputs of batches like b, and what of it moves: what the network gave and the embeddings, then what
 // must be constant. masked leaves the mask in.
-func (s subject) in(b Batch, x []*graph.Node, dtype dtypes.DType, masked bool) (in loss.In, moves, constant []*graph.Node) {
+func (s subject) in(b Batch, x []*graph.Node, dtype dtypes.DType, masked bool) (
+	in loss.In, moves, constant []*graph.Node) {
 	as := func(n *graph.Node) *graph.Node { return graph.ConvertDType(n, dtype) }
 	in = loss.In{Index: x[3], Examples: b.Examples, Counts: b.Counts}
 	if masked {

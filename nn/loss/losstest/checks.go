@@ -310,7 +310,8 @@ func (s subject) repeated(t *testing.T, kind string) {
 			t.Errorf("example %d, of which 1 and 4 are the same, has the loss %v", i, y)
 		}
 	}
-	if err := loss.Distinct("mine", b.Index); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("example %d is twice in one batch", b.Index[1])) {
+	want := fmt.Sprintf("example %d is twice in one batch", b.Index[1])
+	if err := loss.Distinct("mine", b.Index); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)
 	}
 }
