@@ -53,7 +53,6 @@ var levels = []level{
 
 // sideways are the imports within one level, each named.
 var sideways = map[string][]string{
-	"nn/loss/losstest":         {"nn/loss"},
 	"report":                   {"metric", "internal/durable"},
 	"internal/choice":          {"internal/strict"},
 	"internal/golden":          {"internal/strict"},
@@ -61,6 +60,7 @@ var sideways = map[string][]string{
 	"internal/gradcheck":       {},
 	"data/augment":             {"data", "nn/optim"},
 	"data/sample":              {"data"},
+	"nn/loss/losstest":         {"nn/loss"},
 	"nn/norm/normtest":         {"nn/norm"},
 	"data/corrupt":             {"data"},
 	"data/sample/samplertest":  {"data", "data/sample"},
