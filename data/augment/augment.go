@@ -115,25 +115,38 @@ type Drawing struct {
 	Together bool `json:"together"` // one draw for the whole batch, in the place of one for each example; false
 }
 
-// uniform draws from [low, high) for each of n examples, in x's dtype or float32 if that is narrower: [n, 1, 1, 1].
-func (d Drawing) uniform(r ops.Random, x *graph.Node, low, high float64) *graph.Node {
+// draws are so many numbers from [0, 1) for each of x's examples, [batch, 1, 1, 1] each, in x's dtype or float32 if that is narrower. They
+// come from one call of the generator, which takes most of the time that a transform takes to compile.
+func (d Drawing) draws(r ops.Random, x *graph.Node, numbers int) []*graph.Node {
 	n := x.Shape().Dimensions[0]
-	dtype := drawType(x)
+	rows := n
 	if d.Together {
-		u := r.Uniform(dtype, 1, 1, 1, 1)
-		return graph.BroadcastToDims(scaled(u, low, high), n, 1, 1, 1)
+		rows = 1
 	}
-	return scaled(r.Uniform(dtype, n, 1, 1, 1), low, high)
+	all := r.Uniform(drawType(x), rows, numbers)
+	draws := make([]*graph.Node, numbers)
+	for k := range draws {
+		one := graph.Reshape(graph.Slice(all, graph.AxisRange(), graph.AxisRange(k, k+1)), rows, 1, 1, 1)
+		draws[k] = graph.BroadcastToDims(one, n, 1, 1, 1)
+	}
+	return draws
 }
 
-func scaled(u *graph.Node, low, high float64) *graph.Node {
+// between is a draw from [0, 1) as one from [low, high).
+func between(u *graph.Node, low, high float64) *graph.Node {
 	return graph.AddScalar(graph.MulScalar(u, high-low), low)
 }
 
-// integers draws from low to high, both included, for each of n examples, as floats: [n, 1, 1, 1].
-func (d Drawing) integers(r ops.Random, x *graph.Node, low, high int) *graph.Node {
-	u := d.uniform(r, x, float64(low), float64(high)+1)
-	return ops.Clamp(ops.Floor(u), float64(low), float64(high)) // the largest u may round up to high + 1
+// whole is a draw from [0, 1) as a whole number from low to high, both included, each as likely; a float.
+func whole(u *graph.Node, low, high int) *graph.Node {
+	// The largest draw may round up to high + 1.
+	return ops.Clamp(ops.Floor(between(u, float64(low), float64(high)+1)), float64(low), float64(high))
+}
+
+// chosen is true with a probability, by a draw from [0, 1): bools of x's shape.
+func chosen(u, x *graph.Node, probability float64) *graph.Node {
+	yes := graph.LessThan(graph.ConvertDType(u, dtypes.Float32), graph.Const(x.Graph(), float32(probability)))
+	return graph.BroadcastToDims(yes, x.Shape().Dimensions...)
 }
 
 // drawType keeps draws of narrow images in float32.

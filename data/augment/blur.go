@@ -1,15 +1,13 @@
 package augment
 
 import (
-	"math"
-
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/ballast-ml/ballast/ops"
 )
 
-// Blur is a Gaussian blur with a deviation s ~ U(Least, Most) pixels, with probability Probability. Weights reach 3 Most pixels; beyond the
-// edge there is nothing, and the others are made larger by as much.
+// Blur is a Gaussian blur with a deviation s ~ U(Least, Most) pixels, with probability Probability. Pixels beyond the edge do
+// not exist: the weights of the others make up for them.
 type Blur struct {
 	Least       float64 `json:"least"`       // at least 0; 0.1
 	Most        float64 `json:"most"`        // up to 16; 2. 0 leaves all as they are
@@ -39,42 +37,30 @@ func (b Blur) Apply(r ops.Random, x *graph.Node) *graph.Node {
 	if b.Most == 0 || b.Probability == 0 {
 		return x
 	}
-	sigma := b.uniform(r.Fold(0), x, max(b.Least, 1e-3), b.Most) // a tap beside the middle has weight 0 long before 1e-3
-	y := gaussian(gaussian(x, sigma, b.Most, 1), sigma, b.Most, 2)
-	return graph.Where(b.chosen(r.Fold(1), x, b.Probability), y, x)
+	u := b.draws(r, x, 2)
+	sigma := between(u[0], max(b.Least, 1e-3), b.Most) // the weight of a neighbour is 0 long before a deviation of 1e-3
+	y := gaussian(gaussian(x, sigma, 1), sigma, 2)
+	return graph.Where(chosen(u[1], x, b.Probability), y, x)
 }
 
-// gaussian blurs along an axis.
-func gaussian(x, sigma *graph.Node, most float64, axis int) *graph.Node {
-	size := x.Shape().Dimensions[axis]
-	reach := min(int(math.Ceil(3*most)), size-1)
-	wide := []int{1, 1, 1, 1}
-	wide[axis] = size
-	ones := graph.BroadcastToDims(graph.ScalarOne(x.Graph(), sigma.DType()), wide...)
-
-	var sum, whole *graph.Node
-	for k := -reach; k <= reach; k++ {
-		weight := graph.Exp(graph.MulScalar(graph.Div(graph.ScalarOne(x.Graph(), sigma.DType()), graph.Mul(sigma, sigma)), -float64(k*k)/2))
-		part := graph.Mul(moved(x, k, axis), graph.ConvertDType(weight, x.DType()))
-		own := graph.Mul(moved(ones, k, axis), weight)
-		if sum == nil {
-			sum, whole = part, own
-			continue
+// gaussian blurs along an axis: a product with a matrix of weights for each image, whose rows add up to 1.
+func gaussian(x, sigma *graph.Node, axis int) *graph.Node {
+	d := x.Shape().Dimensions
+	n, size := d[0], d[axis]
+	squares := make([]float64, 0, size*size)
+	for i := range size {
+		for j := range size {
+			squares = append(squares, float64((i-j)*(i-j)))
 		}
-		sum, whole = graph.Add(sum, part), graph.Add(whole, own)
 	}
-	return ops.Clamp(graph.Div(sum, graph.ConvertDType(whole, x.DType())), 0, 1)
-}
+	distance := graph.ConvertDType(graph.Reshape(graph.Const(x.Graph(), squares), 1, size, size), sigma.DType())
+	s := graph.Reshape(sigma, n, 1, 1)
+	weights := graph.Exp(graph.Div(distance, graph.MulScalar(graph.Mul(s, s), -2)))
+	weights = graph.ConvertDType(graph.Div(weights, graph.ReduceAndKeep(weights, graph.ReduceSum, 2)), x.DType())
 
-// moved is x along an axis k places further, 0 where nothing comes from.
-func moved(x *graph.Node, k, axis int) *graph.Node {
-	size := x.Shape().Dimensions[axis]
-	spec := make([]graph.SliceAxisSpec, x.Rank())
-	padding := make([][2]int, x.Rank())
-	for i := range spec {
-		spec[i] = graph.AxisRange()
+	equation := "nij,njwc->niwc"
+	if axis == 2 {
+		equation = "nij,nhjc->nhic"
 	}
-	spec[axis] = graph.AxisRange(max(k, 0), size+min(k, 0))
-	padding[axis] = [2]int{max(-k, 0), max(k, 0)}
-	return ops.PadConstant(graph.Slice(x, spec...), 0, padding)
+	return ops.Clamp(graph.Einsum(equation, weights, x), 0, 1)
 }

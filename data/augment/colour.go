@@ -59,39 +59,41 @@ func (c Colour) Apply(r ops.Random, x *graph.Node) *graph.Node {
 	if channels != 1 && channels != 3 {
 		Panicf("augment: colour: x is %s; want 1 or 3 channels", x.Shape())
 	}
+	u := c.draws(r, x, 6)
 	y := x
 	if c.Probability > 0 {
-		y = graph.Where(c.chosen(r.Fold(0), x, c.Probability), c.jittered(r, x), x)
+		y = graph.Where(chosen(u[0], x, c.Probability), c.jittered(u[1:], x), x)
 	}
 	if channels == 1 || c.Grey == 0 {
 		return y
 	}
-	return graph.Where(c.chosen(r.Fold(5), x, c.Grey), graph.BroadcastToDims(grey(y), x.Shape().Dimensions...), y)
+	return graph.Where(chosen(u[5], x, c.Grey), graph.BroadcastToDims(grey(y), x.Shape().Dimensions...), y)
 }
 
-func (c Colour) jittered(r ops.Random, x *graph.Node) *graph.Node {
+// jittered changes brightness, contrast, saturation and hue, each by a draw of its own.
+func (c Colour) jittered(u []*graph.Node, x *graph.Node) *graph.Node {
 	// around is middle + (x - middle) f.
-	around := func(x, middle *graph.Node, strength float64, key uint64) *graph.Node {
-		f := graph.ConvertDType(c.uniform(r.Fold(key), x, max(0, 1-strength), 1+strength), x.DType())
+	around := func(x, middle *graph.Node, strength float64, u *graph.Node) *graph.Node {
+		f := graph.ConvertDType(between(u, max(0, 1-strength), 1+strength), x.DType())
 		if middle == nil {
 			return ops.Clamp(graph.Mul(x, f), 0, 1)
 		}
 		return ops.Clamp(graph.Add(middle, graph.Mul(graph.Sub(x, middle), f)), 0, 1)
 	}
 	if c.Brightness > 0 {
-		x = around(x, nil, c.Brightness, 1)
+		x = around(x, nil, c.Brightness, u[0])
 	}
 	if c.Contrast > 0 {
-		x = around(x, graph.ReduceAndKeep(grey(x), graph.ReduceMean, 1, 2), c.Contrast, 2)
+		x = around(x, graph.ReduceAndKeep(grey(x), graph.ReduceMean, 1, 2), c.Contrast, u[1])
 	}
 	if x.Shape().Dimensions[3] == 1 {
 		return x
 	}
 	if c.Saturation > 0 {
-		x = around(x, grey(x), c.Saturation, 3)
+		x = around(x, grey(x), c.Saturation, u[2])
 	}
 	if c.Hue > 0 {
-		x = turned(x, c.uniform(r.Fold(4), x, -2*math.Pi*c.Hue, 2*math.Pi*c.Hue))
+		x = turned(x, between(u[3], -2*math.Pi*c.Hue, 2*math.Pi*c.Hue))
 	}
 	return x
 }

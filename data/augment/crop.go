@@ -38,12 +38,12 @@ func (c Crop) Apply(r ops.Random, x *graph.Node) *graph.Node {
 	if c.Smallest == 1 && c.Aspect == 1 {
 		return x
 	}
-	area := c.uniform(r.Fold(0), x, c.Smallest, 1)
+	u := c.draws(r, x, 4)
+	area := between(u[0], c.Smallest, 1)
 	widest := math.Log(c.Aspect)
-	aspect := graph.Exp(c.uniform(r.Fold(1), x, -widest, widest))
-	down, right := c.uniform(r.Fold(2), x, 0, 1), c.uniform(r.Fold(3), x, 0, 1)
-	x = stretched(x, ops.Clamp(graph.Sqrt(graph.Div(area, aspect)), 0, 1), down, height, 1)
-	return stretched(x, ops.Clamp(graph.Sqrt(graph.Mul(area, aspect)), 0, 1), right, width, 2)
+	aspect := graph.Exp(between(u[1], -widest, widest))
+	x = stretched(x, ops.Clamp(graph.Sqrt(graph.Div(area, aspect)), 0, 1), u[2], height, 1)
+	return stretched(x, ops.Clamp(graph.Sqrt(graph.Mul(area, aspect)), 0, 1), u[3], width, 2)
 }
 
 // stretched is a part of x along an axis, of the given share of its length and at a place from 0 to 1, stretched to the whole length.

@@ -35,7 +35,8 @@ func (c Cutout) Apply(r ops.Random, x *graph.Node) *graph.Node {
 	if c.Size == 0 {
 		return x
 	}
-	down, right := c.integers(r.Fold(0), x, 0, height-1), c.integers(r.Fold(1), x, 0, width-1)
+	u := c.draws(r, x, 2)
+	down, right := whole(u[0], 0, height-1), whole(u[1], 0, width-1)
 	covers := func(middle *graph.Node, size, axis int) *graph.Node {
 		dims := []int{1, 1, 1, 1}
 		dims[axis] = size

@@ -1,7 +1,6 @@
 package augment
 
 import (
-	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/ballast-ml/ballast/ops"
@@ -37,12 +36,5 @@ func (f Flip) Apply(r ops.Random, x *graph.Node) *graph.Node {
 	if f.Axis == "vertical" {
 		axis = 1
 	}
-	return graph.Where(f.chosen(r, x, f.Probability), ops.Reverse(x, axis), x)
-}
-
-// chosen is true with a probability, for each example: bools of x's shape.
-func (d Drawing) chosen(r ops.Random, x *graph.Node, probability float64) *graph.Node {
-	u := graph.ConvertDType(d.uniform(r, x, 0, 1), dtypes.Float32)
-	chosen := graph.LessThan(u, graph.Const(x.Graph(), float32(probability)))
-	return graph.BroadcastToDims(chosen, x.Shape().Dimensions...)
+	return graph.Where(chosen(f.draws(r, x, 1)[0], x, f.Probability), ops.Reverse(x, axis), x)
 }

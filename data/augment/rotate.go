@@ -31,7 +31,7 @@ func (o Rotate) Apply(r ops.Random, x *graph.Node) *graph.Node {
 		return x
 	}
 	radians := o.Degrees * math.Pi / 180
-	angle := graph.Reshape(o.uniform(r, x, -radians, radians), n, 1, 1)
+	angle := graph.Reshape(between(o.draws(r, x, 1)[0], -radians, radians), n, 1, 1)
 	cos, sin := graph.Cos(angle), graph.Sin(angle)
 
 	// Where each pixel comes from, counted from the middle.

@@ -38,9 +38,8 @@ func (s Shift) Apply(r ops.Random, x *graph.Node) *graph.Node {
 	if s.Pixels == 0 {
 		return x
 	}
-	down := s.integers(r.Fold(0), x, -s.Pixels, s.Pixels)
-	right := s.integers(r.Fold(1), x, -s.Pixels, s.Pixels)
-	return s.along(s.along(x, down, 1), right, 2)
+	u := s.draws(r, x, 2)
+	return s.along(s.along(x, whole(u[0], -s.Pixels, s.Pixels), 1), whole(u[1], -s.Pixels, s.Pixels), 2)
 }
 
 // along moves x along an axis by [batch, 1, 1, 1] whole pixels.
