@@ -32,6 +32,7 @@ func named() []namedSet {
 		{fashionMNIST.info, fashionMNIST.open, fashionMNIST.check, fashionMNIST.dir},
 		inBinary(longTailInfo(), openLongTail),
 		inBinary(canvasInfo(), openCanvas),
+		inBinary(glyphsInfo(), NewGlyphs().Open),
 	}
 }
 

@@ -27,6 +27,7 @@ func (n Named) Open(part string) (Dataset, error) { return Open(string(n), part)
 // Sources is every source that has options, with its defaults. Those that have none go by their text alone.
 func Sources() []choice.Kind[Source] {
 	return []choice.Kind[Source]{
+		{Name: "glyphs", New: func() Source { return NewGlyphs() }},
 		{Name: "canvas", New: func() Source { return NewCanvas() }},
 		{Name: "domains", New: func() Source { return NewDomains() }},
 		{Name: "prepared", New: func() Source { return NewPreparedSource() }},
@@ -81,7 +82,9 @@ func withoutOptions(name string, options int, known []string) (Source, error) {
 		if s.info.Name == name {
 			return Named(name), nil
 		}
-		known = append(known, s.info.Name)
+		if !slices.Contains(known, s.info.Name) {
+			known = append(known, s.info.Name)
+		}
 	}
 	if near, ok := strict.Nearest(name, known); ok {
 		return nil, fmt.Errorf("no data source %q (did you mean %s?)", strict.Short(name), near)
