@@ -51,9 +51,9 @@ func (c CutMix) Columns() []optim.Column {
 
 // Mix pastes. x must be images [batch, height, width, channels].
 func (c CutMix) Mix(d Draws, x *graph.Node) Mixed {
-	n, height, width, _ := images("cutmix", x)
+	_, height, width, _ := images("cutmix", x)
 	box := boxOf(d, "cutmix", height, width)
-	return d.restore(paste(x, box, c.places(d, d.Random.Fold(1), n)), x)
+	return d.restore(paste(x, box, c.places(d, x, 1)), x)
 }
 
 // boxOf computes the box of an update, [4] int32.
@@ -173,7 +173,7 @@ func (m MixupCutMix) mix(who string, d Draws, x *graph.Node) Mixed {
 	// A box of no size and a weight of 1 leave x as it is.
 	box := boxOf(d, who, height, width)
 	box = graph.Where(graph.LogicalAnd(use, cut), box, graph.ZerosLike(box))
-	partner := m.places(d, d.Random.Fold(1), n)
+	partner := m.places(d, x, 1)
 	pasted := paste(x, box, partner)
 
 	blend := graph.LogicalAnd(use, graph.LogicalNot(cut))

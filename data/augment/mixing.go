@@ -34,7 +34,7 @@ type Retargeting interface {
 // Draws are what is random in one update.
 type Draws struct {
 	Column func(name string) *graph.Node // the number of a column for this update, a float scalar
-	Random ops.Random                    // of permutations
+	Random ops.Random                    // of permutations; not looked at where there are none
 	Live   *graph.Node                   // [batch] bools, false is padding; nil = there is none
 	Labels *graph.Node                   // [batch] integers; nil where a mixing does not go by labels
 }
@@ -193,14 +193,15 @@ func (p Partner) validate(who string) error {
 }
 
 // places is the partner of each example, [batch] int32. Padding has itself; of an odd number, the one in the middle is its own in a flip.
-func (p Partner) places(d Draws, r ops.Random, n int) *graph.Node {
-	g := r.Key().Graph()
+// key tells this draw from others of the update; a flip draws nothing.
+func (p Partner) places(d Draws, x *graph.Node, key uint64) *graph.Node {
+	g, n := x.Graph(), x.Shape().Dimensions[0]
 	own := places(g, n)
 	if d.Live == nil {
 		if p.Partner == "flip" {
 			return graph.Sub(graph.Const(g, int32(n-1)), own)
 		}
-		return r.Permutation(n)
+		return d.Random.Fold(key).Permutation(n)
 	}
 
 	// Live examples in order, and where each stands among them.
@@ -211,7 +212,7 @@ func (p Partner) places(d Draws, r ops.Random, n int) *graph.Node {
 		at = graph.Sub(graph.AddScalar(graph.ReduceAllSum(live), -1), place)
 	} else {
 		// Keys of 31 bits, and padding behind all of them.
-		key := graph.BitwiseShiftRightLogicalScalar(r.Bits(n), uint32(1))
+		key := graph.BitwiseShiftRightLogicalScalar(d.Random.Fold(key).Bits(n), uint32(1))
 		order = ops.ArgSort(graph.Where(d.Live, key, graph.BroadcastToDims(graph.Const(g, uint32(math.MaxUint32)), n)), 0, false)
 	}
 	at = graph.Max(at, graph.ScalarZero(g, dtypes.Int32))

@@ -73,7 +73,7 @@ func mixWeight(k int) string {
 
 // Mix mixes.
 func (m Mixup) Mix(d Draws, x *graph.Node) Mixed {
-	n := batch("mixup", x)
+	batch("mixup", x)
 	var weights, from []*graph.Node
 	left := graph.ScalarOne(x.Graph(), dtypes.Float64)
 	for k := range m.Parts {
@@ -84,7 +84,7 @@ func (m Mixup) Mix(d Draws, x *graph.Node) Mixed {
 		}
 		var place *graph.Node
 		if k > 0 {
-			place = m.places(d, d.Random.Fold(uint64(k)), n)
+			place = m.places(d, x, uint64(k))
 		}
 		weights, from = append(weights, asDraw(weight, x)), append(from, place)
 	}
@@ -139,7 +139,7 @@ func (m MultiMixup) Mix(d Draws, x *graph.Node) Mixed {
 		weight := asDraw(d.column("multi-mixup", mixWeight(k+1)), x)
 		kept = append(kept, graph.BroadcastToDims(weight, n))
 		given = append(given, graph.BroadcastToDims(graph.OneMinus(weight), n))
-		from = append(from, m.places(d, d.Random.Fold(uint64(k)), n))
+		from = append(from, m.places(d, x, uint64(k)))
 	}
 	weights := []*graph.Node{graph.Concatenate(kept, 0), graph.Concatenate(given, 0)}
 	mixed := Combine(x, weights, []*graph.Node{repeated(own, m.Copies), graph.Concatenate(from, 0)})
