@@ -2,13 +2,14 @@ package zoo
 
 import (
 	"errors"
+	"fmt"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
-	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/nn/stack"
 )
 
 // CNN is a small convolutional network for digits: x -> for each number of filters [conv 3x3, norm, activation, max-pool 2]
@@ -21,7 +22,10 @@ type CNN struct {
 	Activation linear.Activation `json:"activation"` // relu
 }
 
-var _ Foldable = CNN{}
+var (
+	_ Foldable = CNN{}
+	_ Layered  = CNN{}
+)
 
 // NewCNN returns the defaults.
 func NewCNN() CNN {
@@ -55,22 +59,31 @@ func (c CNN) Folded() (Network, *linear.Standardization) {
 	return c.WithNorm(norm.Offset{}), nil
 }
 
-// Apply returns logits [batch, classes] for x [batch, height, width, channels].
-func (c CNN) Apply(scope *model.Scope, x *Node) *Node {
-	checkImages("CNN", x)
+// Layers are those of the network.
+func (c CNN) Layers() []stack.Item {
+	var items []stack.Item
 	for i, filters := range c.Filters {
-		block := scope.In("block_%d", i+1)
-		x = linear.Conv2D{Filters: filters, Size: 3, Same: true}.Apply(block, x)
-		x = activated(block, c.Norm.Layer, c.Activation, x)
-		if d := x.Shape().Dimensions; d[1] >= 2 && d[2] >= 2 {
-			x = ops.Pool{Window: 2}.Max(x)
-		}
+		at := fmt.Sprintf("block_%d", i+1)
+		items = append(items, stack.Item{Scope: at, Layer: linear.Conv2D{Filters: filters, Size: 3, Same: true}})
+		items = append(items, stack.Normed(at, c.Norm.Layer, c.Activation)...)
+		items = append(items, stack.Item{Scope: at, Layer: stack.Pool{Window: 2}})
 	}
-	x = flatten(x)
+	items = append(items, stack.Item{Layer: stack.Flatten{}})
 	if c.Dense > 0 {
-		layer := scope.In("dense")
-		x = linear.Dense{Units: c.Dense}.Apply(layer, x)
-		x = activated(layer, c.Norm.Layer, c.Activation, x)
+		items = append(items, stack.Item{Scope: "dense", Layer: linear.Dense{Units: c.Dense}})
+		items = append(items, stack.Normed("dense", c.Norm.Layer, c.Activation)...)
 	}
-	return output(scope, x, c.Classes)
+	return append(items, outputItem(c.Classes))
 }
+
+// Apply returns logits [batch, classes] for x [batch, height, width, channels].
+func (c CNN) Apply(scope *model.Scope, x *Node) *Node { return c.Head(scope, c.Features(scope, x)) }
+
+// Features are what goes into the output: the dense layer's [batch, Dense], or the pixels of the last block in a row.
+func (c CNN) Features(scope *model.Scope, x *Node) *Node {
+	checkImages("CNN", x)
+	return featuresOf(c, scope, x)
+}
+
+// Head is the output.
+func (c CNN) Head(scope *model.Scope, features *Node) *Node { return headOf(c, scope, features) }

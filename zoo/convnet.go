@@ -9,6 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/stack"
 )
 
 // ConvNet is a plain convolutional network without dense layers, so that norms of every kind can be put in and compared:
@@ -25,7 +26,10 @@ type ConvNet struct {
 	Standardize string `json:"weight_standardization"`
 }
 
-var _ Foldable = ConvNet{}
+var (
+	_ Foldable = ConvNet{}
+	_ Layered  = ConvNet{}
+)
 
 // NewConvNet returns the defaults.
 func NewConvNet() ConvNet {
@@ -75,18 +79,31 @@ func (c ConvNet) Folded() (Network, *linear.Standardization) {
 	return c.WithNorm(norm.Offset{}), s
 }
 
-// Apply returns logits [batch, classes] for x [batch, height, width, channels].
-func (c ConvNet) Apply(scope *model.Scope, x *Node) *Node {
-	checkImages("ConvNet", x)
+// Layers are those of the network.
+func (c ConvNet) Layers() []stack.Item {
+	var items []stack.Item
 	for i, filters := range c.Filters {
-		layer := scope.In("layer_%d", i+1)
 		conv := linear.Conv2D{Filters: filters, Size: 3, Stride: c.Strides[i], Padding: 1, NoBias: true}
 		if c.Standardize != "" {
 			s := linear.NewStandardization()
 			s.Mode = c.Standardize
 			conv.Kernel = s.Hook()
 		}
-		x = activated(layer, c.Norm.Layer, c.Activation, conv.Apply(layer, x))
+		at := fmt.Sprintf("layer_%d", i+1)
+		items = append(items, stack.Item{Scope: at, Layer: conv})
+		items = append(items, stack.Normed(at, c.Norm.Layer, c.Activation)...)
 	}
-	return output(scope, ReduceMean(x, 1, 2), c.Classes)
+	return append(items, stack.Item{Layer: stack.Mean{}}, outputItem(c.Classes))
 }
+
+// Apply returns logits [batch, classes] for x [batch, height, width, channels].
+func (c ConvNet) Apply(scope *model.Scope, x *Node) *Node { return c.Head(scope, c.Features(scope, x)) }
+
+// Features are the means over positions of the last layer, [batch, filters].
+func (c ConvNet) Features(scope *model.Scope, x *Node) *Node {
+	checkImages("ConvNet", x)
+	return featuresOf(c, scope, x)
+}
+
+// Head is the output.
+func (c ConvNet) Head(scope *model.Scope, features *Node) *Node { return headOf(c, scope, features) }

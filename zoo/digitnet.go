@@ -10,6 +10,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/nn/stack"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -35,6 +36,7 @@ type DigitNet struct {
 var (
 	_ Foldable   = DigitNet{}
 	_ Importable = DigitNet{}
+	_ Featured   = DigitNet{}
 )
 
 // NewDigitNet returns the network for MNIST.
@@ -73,6 +75,16 @@ func (d DigitNet) Folded() (Network, *linear.Standardization) { return d.WithNor
 
 // Apply returns logits [batch, classes] for x [batch, height, width, channels].
 func (d DigitNet) Apply(scope *model.Scope, x *Node) *Node {
+	return d.Head(scope, d.Features(scope, x))
+}
+
+// Head is the output.
+func (d DigitNet) Head(scope *model.Scope, features *Node) *Node {
+	return output(scope, features, d.Classes)
+}
+
+// Features are what the dense layer computes, [batch, Dense].
+func (d DigitNet) Features(scope *model.Scope, x *Node) *Node {
 	checkImages("DigitNet", x)
 	for i, filters := range d.Filters {
 		block := scope.In("block_%d", i+1)
@@ -86,8 +98,7 @@ func (d DigitNet) Apply(scope *model.Scope, x *Node) *Node {
 		}
 	}
 	dense := scope.In("dense")
-	x = activate(dense, d.Activation, linear.Dense{Units: d.Dense}.Apply(dense, flatten(x)))
-	return output(scope, x, d.Classes)
+	return activate(dense, d.Activation, linear.Dense{Units: d.Dense}.Apply(dense, stack.Flatten{}.Apply(scope, x)))
 }
 
 // Imports maps the names of ccexam's checkpoints. They number the layers of a block, norms, activations and pooling included, and those of

@@ -26,7 +26,7 @@ import (
 type EfficientNetLite struct {
 	Stem       int                 `json:"stem"`       // filters of the first convolution; 32
 	Stages     []EfficientNetStage `json:"stages"`     // see NewEfficientNetLite
-	Head       int                 `json:"head"`       // filters of the last convolution; 1280
+	Last       int                 `json:"head"`       // filters of the last convolution; 1280
 	Classes    int                 `json:"classes"`    // 1000
 	Norm       norm.Choice         `json:"norm"`       // batch with eps 1e-3 and momentum 0.01
 	Activation linear.Activation   `json:"activation"` // relu6
@@ -49,7 +49,7 @@ var (
 // NewEfficientNetLite returns Lite0.
 func NewEfficientNetLite() EfficientNetLite {
 	return EfficientNetLite{
-		Stem: 32, Head: 1280, Classes: 1000,
+		Stem: 32, Last: 1280, Classes: 1000,
 		Stages: []EfficientNetStage{
 			{3, 1, 1, 16, 1}, {3, 2, 6, 24, 2}, {5, 2, 6, 40, 2}, {3, 2, 6, 80, 3}, {5, 1, 6, 112, 3}, {5, 2, 6, 192, 4}, {3, 1, 6, 320, 1},
 		},
@@ -63,7 +63,7 @@ func (n EfficientNetLite) Validate() error {
 	for _, option := range []struct {
 		key   string
 		value int
-	}{{"stem", n.Stem}, {"head", n.Head}, {"number of stages", len(n.Stages)}} {
+	}{{"stem", n.Stem}, {"head", n.Last}, {"number of stages", len(n.Stages)}} {
 		errs = append(errs, count("efficientnet-lite", option.key, option.value, 1))
 	}
 	blocks := 0
@@ -106,6 +106,16 @@ func (n EfficientNetLite) Folded() (Network, *linear.Standardization) {
 
 // Apply returns logits [batch, classes] for x [batch, height, width, channels].
 func (n EfficientNetLite) Apply(scope *model.Scope, x *Node) *Node {
+	return n.Head(scope, n.Features(scope, x))
+}
+
+// Head is the output.
+func (n EfficientNetLite) Head(scope *model.Scope, features *Node) *Node {
+	return output(scope, features, n.Classes)
+}
+
+// Features are the means over positions of the last convolution, [batch, Last].
+func (n EfficientNetLite) Features(scope *model.Scope, x *Node) *Node {
 	checkImages("EfficientNetLite", x)
 	conv := func(scope *model.Scope, c linear.Conv2D, x *Node) *Node {
 		c.Same, c.NoBias = true, true
@@ -130,8 +140,8 @@ func (n EfficientNetLite) Apply(scope *model.Scope, x *Node) *Node {
 		}
 		x = pass.See(at, pass.Stream, y)
 	}
-	x = active(scope.In("head"), linear.Conv2D{Filters: n.Head, Size: 1}, x)
-	return output(scope, ReduceMean(x, 1, 2), n.Classes)
+	x = active(scope.In("head"), linear.Conv2D{Filters: n.Last, Size: 1}, x)
+	return ReduceMean(x, 1, 2)
 }
 
 // blocks are the blocks of all stages, each a stage of one block.

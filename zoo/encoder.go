@@ -3,6 +3,7 @@ package zoo
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -153,4 +154,17 @@ func (n Encoder) attention(scope *model.Scope, x, mask *Node) *Node {
 	}
 	y := attend(scope, heads("query"), heads("key"), heads("value"), mask)
 	return n.dense(scope, "out", n.Dim, Reshape(TransposeAllAxes(y, 0, 2, 1, 3), d[0], d[1], n.Dim))
+}
+
+// attend is attention that is seen: query, key and value [batch, heads, time, d], and the probabilities, which ops.Attention
+// does not keep, where there are taps.
+func attend(scope *model.Scope, q, k, v, mask *Node) *Node {
+	q, k, v = pass.See(scope, pass.Query, q), pass.See(scope, pass.Key, k), pass.See(scope, pass.Value, v)
+	if !pass.Tapped(q.Graph()) {
+		return ops.Attention(q, k, v, mask)
+	}
+	scaled := MulScalar(q, 1/math.Sqrt(float64(q.Shape().Dim(-1))))
+	products := DotGeneral(scaled, []int{3}, []int{0, 1}, k, []int{3}, []int{0, 1})
+	p := pass.See(scope, pass.Probabilities, ops.MaskedSoftmax(products, mask, 3))
+	return DotGeneral(p, []int{3}, []int{0, 1}, v, []int{2}, []int{0, 1})
 }

@@ -27,7 +27,10 @@ type IBNDenseNet struct {
 	Classes int     `json:"classes"` // 10
 }
 
-var _ OwnNorms = IBNDenseNet{}
+var (
+	_ OwnNorms = IBNDenseNet{}
+	_ Featured = IBNDenseNet{}
+)
 
 // NewIBNDenseNet returns a small network for images of 32x32.
 func NewIBNDenseNet() IBNDenseNet {
@@ -78,13 +81,23 @@ func (IBNDenseNet) OwnNorms() {}
 
 // Apply returns logits [batch, classes] for x [batch, height, width, channels].
 func (d IBNDenseNet) Apply(scope *model.Scope, x *Node) *Node {
-	blocks := d.Features(scope, x)
-	x = activated(scope.In("last"), norm.NewBatch(), linear.ReLU, blocks[len(blocks)-1])
-	return output(scope, ReduceMean(x, 1, 2), d.Classes)
+	return d.Head(scope, d.Features(scope, x))
 }
 
-// Features returns what each dense block computes, [batch, height', width', channels'].
-func (d IBNDenseNet) Features(scope *model.Scope, x *Node) []*Node {
+// Features are the means over positions of the last dense block, normalised and activated, [batch, channels].
+func (d IBNDenseNet) Features(scope *model.Scope, x *Node) *Node {
+	blocks := d.Activations(scope, x)
+	x = activated(scope.In("last"), norm.NewBatch(), linear.ReLU, blocks[len(blocks)-1])
+	return ReduceMean(x, 1, 2)
+}
+
+// Head is the output.
+func (d IBNDenseNet) Head(scope *model.Scope, features *Node) *Node {
+	return output(scope, features, d.Classes)
+}
+
+// Activations returns what each dense block computes, [batch, height', width', channels'].
+func (d IBNDenseNet) Activations(scope *model.Scope, x *Node) []*Node {
 	checkImages("IBNDenseNet", x)
 	size, stride := 3, 1
 	if d.Large {

@@ -67,11 +67,11 @@ func (b IBNBlock) Apply(scope *model.Scope, x *Node) *Node {
 	if b.Stride != 1 || x.Shape().Dimensions[3] != out {
 		x = convNorm("shortcut", x, batch, out, 1, b.Stride)
 	}
-	y = Add(y, x)
+	y = pass.See(scope, pass.Stream, Add(y, x))
 	if b.Kind == "b" {
 		y = norm.Instance{Epsilon: b.Epsilon}.Apply(scope.In("instance"), y)
 	}
-	return pass.See(scope, pass.Stream, activate(scope, linear.ReLU, y))
+	return activate(scope, linear.ReLU, y)
 }
 
 // fanOutConv is a convolution that starts from N(0, 2/(size size filters)).
@@ -103,7 +103,10 @@ type IBNResNet struct {
 	Classes    int      `json:"classes"`    // 10
 }
 
-var _ OwnNorms = IBNResNet{}
+var (
+	_ OwnNorms = IBNResNet{}
+	_ Featured = IBNResNet{}
+)
 
 // NewIBNResNet returns the small network: three stages of one basic block, the first two of kind a.
 func NewIBNResNet() IBNResNet {
@@ -174,12 +177,22 @@ func (IBNResNet) OwnNorms() {}
 
 // Apply returns logits [batch, classes] for x [batch, height, width, channels].
 func (r IBNResNet) Apply(scope *model.Scope, x *Node) *Node {
-	blocks := r.Features(scope, x)
-	return output(scope, ReduceMean(blocks[len(blocks)-1], 1, 2), r.Classes)
+	return r.Head(scope, r.Features(scope, x))
 }
 
-// Features returns what each block computes, [batch, height', width', channels'].
-func (r IBNResNet) Features(scope *model.Scope, x *Node) []*Node {
+// Features are the means over positions of the last block, [batch, channels].
+func (r IBNResNet) Features(scope *model.Scope, x *Node) *Node {
+	blocks := r.Activations(scope, x)
+	return ReduceMean(blocks[len(blocks)-1], 1, 2)
+}
+
+// Head is the output.
+func (r IBNResNet) Head(scope *model.Scope, features *Node) *Node {
+	return output(scope, features, r.Classes)
+}
+
+// Activations returns what each block computes, [batch, height', width', channels'].
+func (r IBNResNet) Activations(scope *model.Scope, x *Node) []*Node {
 	checkImages("IBNResNet", x)
 	if r.Upsample > 0 {
 		d := x.Shape().Dimensions

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/stack"
 )
 
 // MLP is a multi-layer perceptron: x -> for each hidden width [dense, norm, activation] -> dense to the classes. The default,
@@ -21,7 +22,10 @@ type MLP struct {
 	Activation linear.Activation `json:"activation"` // relu
 }
 
-var _ Foldable = MLP{}
+var (
+	_ Foldable = MLP{}
+	_ Layered  = MLP{}
+)
 
 // NewMLP returns the network F1.
 func NewMLP() MLP {
@@ -55,16 +59,25 @@ func (m MLP) Folded() (Network, *linear.Standardization) {
 	return m.WithNorm(norm.Offset{}), nil
 }
 
-// Apply returns logits [batch, classes] for x [batch, ...].
-func (m MLP) Apply(scope *model.Scope, x *Node) *Node {
-	x = flatten(x)
+// Layers are those of the network.
+func (m MLP) Layers() []stack.Item {
+	items := []stack.Item{{Layer: stack.Flatten{}}}
 	for i, width := range m.Hidden {
-		layer := scope.In("layer_%d", i+1)
-		x = linear.Dense{Units: width}.Apply(layer, x)
-		x = activated(layer, m.Norm.Layer, m.Activation, x)
+		at := fmt.Sprintf("layer_%d", i+1)
+		items = append(items, stack.Item{Scope: at, Layer: linear.Dense{Units: width}})
+		items = append(items, stack.Normed(at, m.Norm.Layer, m.Activation)...)
 	}
-	return output(scope, x, m.Classes)
+	return append(items, outputItem(m.Classes))
 }
+
+// Apply returns logits [batch, classes] for x [batch, ...].
+func (m MLP) Apply(scope *model.Scope, x *Node) *Node { return m.Head(scope, m.Features(scope, x)) }
+
+// Features are what the last hidden layer computes, [batch, width].
+func (m MLP) Features(scope *model.Scope, x *Node) *Node { return featuresOf(m, scope, x) }
+
+// Head is the output.
+func (m MLP) Head(scope *model.Scope, features *Node) *Node { return headOf(m, scope, features) }
 
 // validate checks what all networks have.
 func validate(network string, classes int, n norm.Choice, a linear.Activation) error {

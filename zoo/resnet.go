@@ -9,8 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
-	"github.com/ballast-ml/ballast/nn/pass"
-	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/nn/stack"
 )
 
 // ResNet is the residual network for images of 32x32 and smaller, of depth 6n+2: a 3x3 convolution, three stages of n blocks
@@ -29,7 +28,10 @@ type ResNet struct {
 	Activation linear.Activation `json:"activation"`
 }
 
-var _ Foldable = ResNet{}
+var (
+	_ Foldable = ResNet{}
+	_ Layered  = ResNet{}
+)
 
 // NewResNet returns the paper's defaults for a depth.
 func NewResNet(depth int) ResNet {
@@ -73,49 +75,54 @@ func (r ResNet) Folded() (Network, *linear.Standardization) {
 	return r.WithNorm(norm.Offset{}), nil
 }
 
-// Apply returns logits [batch, classes] for x [batch, height, width, channels].
-func (r ResNet) Apply(scope *model.Scope, x *Node) *Node {
-	checkImages("ResNet", x)
-	stem := scope.In("stem")
-	x = activated(stem, r.Norm.Layer, r.Activation, r.conv(stem, x, r.Base*r.Width, 3, 1))
+// Layers are those of the network.
+func (r ResNet) Layers() []stack.Item {
+	items := []stack.Item{{Scope: "stem", Layer: r.conv(r.Base*r.Width, 3, 1)}}
+	items = append(items, stack.Normed("stem", r.Norm.Layer, r.Activation)...)
 	for stage := range 3 {
-		within := scope.In("stage_%d", stage+1)
 		for block := range (r.Depth - 2) / 6 {
 			stride := 1
 			if stage > 0 && block == 0 {
 				stride = 2
 			}
-			x = r.block(within.In("block_%d", block+1), x, r.Base*r.Width<<stage, stride)
+			at := fmt.Sprintf("stage_%d/block_%d", stage+1, block+1)
+			items = append(items,
+				stack.Item{Scope: at, Layer: r.block(r.Base*r.Width<<stage, stride)},
+				stack.Item{Scope: at, Layer: stack.Activation{Of: r.Activation}})
 		}
 	}
-	return output(scope, ReduceMean(x, 1, 2), r.Classes)
+	return append(items, stack.Item{Layer: stack.Mean{}}, outputItem(r.Classes))
 }
 
-func (r ResNet) block(scope *model.Scope, x *Node, filters, stride int) *Node {
-	first, second := scope.In("conv_1"), scope.In("conv_2")
-	y := activated(first, r.Norm.Layer, r.Activation, r.conv(first, x, filters, 3, stride))
-	y = normalised(second, r.Norm.Layer, true, r.conv(second, y, filters, 3, 1))
-	y = activate(scope, r.Activation, Add(y, r.shortcut(scope, x, filters, stride)))
-	return pass.See(scope, pass.Stream, y)
-}
-
-func (r ResNet) shortcut(scope *model.Scope, x *Node, filters, stride int) *Node {
-	channels := x.Shape().Dimensions[3]
+// block is a block without its last activation. With a stride it doubles the channels, else it keeps them.
+func (r ResNet) block(filters, stride int) stack.Residual {
+	branch := []stack.Item{{Scope: "conv_1", Layer: r.conv(filters, 3, stride)}}
+	branch = append(branch, stack.Normed("conv_1", r.Norm.Layer, r.Activation)...)
+	branch = append(branch, stack.Item{Scope: "conv_2", Layer: r.conv(filters, 3, 1)}, stack.Bare("conv_2", r.Norm.Layer, true))
+	var skip []stack.Item
 	switch {
-	case stride == 1 && channels == filters:
-		return x
+	case stride == 1:
 	case r.Shortcut == "B":
-		shortcut := scope.In("shortcut")
-		return normalised(shortcut, r.Norm.Layer, false, r.conv(shortcut, x, filters, 1, stride))
+		skip = []stack.Item{{Scope: "shortcut", Layer: r.conv(filters, 1, stride)}, stack.Bare("shortcut", r.Norm.Layer, false)}
+	default:
+		skip = []stack.Item{{Layer: stack.Subsample{Stride: stride, Channels: filters}}}
 	}
-	if stride > 1 {
-		every := AxisRange().Stride(stride)
-		x = Slice(x, AxisRange(), every, every, AxisRange())
-	}
-	return ops.PadConstant(x, 0, [][2]int{{}, {}, {}, {(filters - channels) / 2, filters - channels - (filters-channels)/2}})
+	return stack.Residual{Branch: branch, Skip: skip}
 }
 
-func (ResNet) conv(scope *model.Scope, x *Node, filters, size, stride int) *Node {
+func (ResNet) conv(filters, size, stride int) linear.Conv2D {
 	// The padding is the same on both sides, as in the paper's code, also at stride 2 where "same" would differ.
-	return linear.Conv2D{Filters: filters, Size: size, Stride: stride, Padding: size / 2, NoBias: true}.Apply(scope, x)
+	return linear.Conv2D{Filters: filters, Size: size, Stride: stride, Padding: size / 2, NoBias: true}
 }
+
+// Apply returns logits [batch, classes] for x [batch, height, width, channels].
+func (r ResNet) Apply(scope *model.Scope, x *Node) *Node { return r.Head(scope, r.Features(scope, x)) }
+
+// Features are the means over positions of the last block, [batch, 4 Base Width].
+func (r ResNet) Features(scope *model.Scope, x *Node) *Node {
+	checkImages("ResNet", x)
+	return featuresOf(r, scope, x)
+}
+
+// Head is the output.
+func (r ResNet) Head(scope *model.Scope, features *Node) *Node { return headOf(r, scope, features) }

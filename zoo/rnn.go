@@ -23,7 +23,10 @@ type RNN struct {
 	Classes   int     `json:"classes"`    // 10
 }
 
-var _ OwnNorms = RNN{}
+var (
+	_ OwnNorms = RNN{}
+	_ Featured = RNN{}
+)
 
 var cells = []string{"lstm", "gru", "ln-lstm", "ln-gru"}
 
@@ -77,12 +80,19 @@ func (r RNN) WithNorm(norm.Layer) Network { return r }
 func (RNN) OwnNorms() {}
 
 // Apply returns logits [batch, classes] for x [batch, height, width, channels].
-func (r RNN) Apply(scope *model.Scope, x *Node) *Node {
+func (r RNN) Apply(scope *model.Scope, x *Node) *Node { return r.Head(scope, r.Features(scope, x)) }
+
+// Head is the output.
+func (r RNN) Head(scope *model.Scope, features *Node) *Node {
+	return output(scope, features, r.Classes)
+}
+
+// Features are the last hidden state, [batch, Hidden].
+func (r RNN) Features(scope *model.Scope, x *Node) *Node {
 	checkImages("RNN", x)
 	d := x.Shape().Dimensions
 	if d[1] > maxLayers { // each row is a step, and each step a part of the graph
 		Panicf("zoo.RNN: x is %s; use images of at most %d rows", x.Shape(), maxLayers)
 	}
-	out := r.layer().Apply(scope.In("cell"), Reshape(x, d[0], d[1], d[2]*d[3]), rnn.Inputs{})
-	return output(scope, out.HLast, r.Classes)
+	return r.layer().Apply(scope.In("cell"), Reshape(x, d[0], d[1], d[2]*d[3]), rnn.Inputs{}).HLast
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/nn/pass"
-	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/nn/stack"
 )
 
 // Network turns examples into answers of its task.
@@ -43,6 +43,13 @@ type Featured interface {
 	Network
 	Features(scope *model.Scope, x *Node) *Node    // x -> what goes into the last layer [batch, features]
 	Head(scope *model.Scope, features *Node) *Node // the last layer, under the scope output
+}
+
+// Layered is a network that is a list of layers: Apply is stack.Run of them. The last one is the output, so that a Layered network
+// is Featured too.
+type Layered interface {
+	Featured
+	Layers() []stack.Item
 }
 
 // OwnNorms is a network whose norms are part of what it is: WithNorm returns it as it is, and a recipe refuses a norm beside it.
@@ -96,6 +103,18 @@ func (c *Choice) UnmarshalJSON(data []byte) (err error) {
 // Name returns the name a network has in All, or its Go type.
 func Name(n Network) string { return choice.NameOf(All(), n) }
 
+// featuresOf is all of a Layered network but the last layer.
+func featuresOf(n Layered, scope *model.Scope, x *Node) *Node {
+	items := n.Layers()
+	return stack.Run(scope, items[:len(items)-1], x)
+}
+
+// headOf is the last layer of a Layered network.
+func headOf(n Layered, scope *model.Scope, features *Node) *Node {
+	items := n.Layers()
+	return stack.Run(scope, items[len(items)-1:], pass.See(scope, pass.Features, features))
+}
+
 // activated is the norm under the scope norm, and the activation unless the norm contains one.
 func activated(scope *model.Scope, n norm.Layer, a linear.Activation, x *Node) *Node {
 	x = n.Apply(scope.In("norm"), x)
@@ -110,17 +129,6 @@ func activate(scope *model.Scope, a linear.Activation, x *Node) *Node {
 	return a.Apply(pass.See(scope, pass.Preactivation, x))
 }
 
-// attend is attention that is seen: query, key and value [batch, heads, time, d], and the probabilities, which ops.Attention
-// does not keep, where there are taps.
-func attend(scope *model.Scope, q, k, v, mask *Node) *Node {
-	q, k, v = pass.See(scope, pass.Query, q), pass.See(scope, pass.Key, k), pass.See(scope, pass.Value, v)
-	if !pass.Tapped(q.Graph()) {
-		return ops.Attention(q, k, v, mask)
-	}
-	p := pass.See(scope, pass.Probabilities, ops.AttentionProbabilities(q, k, mask))
-	return DotGeneral(p, []int{3}, []int{0, 1}, v, []int{2}, []int{0, 1})
-}
-
 // normalised is the norm under the scope norm without an activation. At the end of a residual branch a norm that contains one
 // starts at 0.
 func normalised(scope *model.Scope, n norm.Layer, branchEnd bool, x *Node) *Node {
@@ -132,18 +140,16 @@ func normalised(scope *model.Scope, n norm.Layer, branchEnd bool, x *Node) *Node
 
 // output is the last layer: dense, without a nonlinearity.
 func output(scope *model.Scope, x *Node, classes int) *Node {
-	x = pass.See(scope, pass.Features, x)
-	d := x.Shape().Dimensions
-	return linear.Dense{Units: classes, Init: param.LeCunNormal(d[len(d)-1])}.Apply(scope.In(param.OutputScope), x)
+	return outputLayer(classes).Apply(scope.In(param.OutputScope), pass.See(scope, pass.Features, x))
 }
 
-// flatten turns x into [batch, features].
-func flatten(x *Node) *Node {
-	if x.Rank() < 2 {
-		Panicf("zoo: x is %s; want [batch, ...]", x.Shape())
-	}
-	batch := x.Shape().Dimensions[0]
-	return Reshape(x, batch, x.Shape().Size()/max(batch, 1))
+func outputLayer(units int) linear.Dense {
+	return linear.Dense{Units: units, InitOf: param.LeCunNormal}
+}
+
+// outputItem is the last layer of a Layered network.
+func outputItem(units int) stack.Item {
+	return stack.Item{Scope: param.OutputScope, Layer: outputLayer(units)}
 }
 
 // checkImages panics unless x is [batch, height, width, channels].

@@ -62,6 +62,7 @@ var sideways = map[string][]string{
 	"data/sample":              {"data"},
 	"nn/loss/losstest":         {"nn/loss"},
 	"nn/norm/normtest":         {"nn/norm"},
+	"nn/stack":                 {"nn/linear", "nn/norm"},
 	"data/corrupt":             {"data"},
 	"data/sample/samplertest":  {"data", "data/sample"},
 	"data/augment/augmenttest": {"data/augment", "nn/optim"},

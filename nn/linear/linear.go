@@ -28,6 +28,9 @@ type Dense struct {
 	NoBias bool       // leave the bias out, as before a normalisation that subtracts the mean
 	Kernel Hook       // nil = the kernel as it is
 	Init   param.Init // nil = He normal with the fan-in
+
+	// InitOf is Init for who does not know the fan-in: param.LeCunNormal, where the layer is a value before there is an x.
+	InitOf func(fanIn int) param.Init
 }
 
 // Apply multiplies x [..., in] to [..., Units]. Panics if Units is below 1 or x has less than two axes.
@@ -38,7 +41,11 @@ func (d Dense) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 	x = pass.See(scope, pass.Input, x)
 	dims := x.Shape().Dimensions
 	in := dims[len(dims)-1]
-	kernel := kernelOf(scope, x, d.Kernel, d.Init, in, in, d.Units)
+	init := d.Init
+	if init == nil && d.InitOf != nil {
+		init = d.InitOf(in)
+	}
+	kernel := kernelOf(scope, x, d.Kernel, init, in, in, d.Units)
 	y := graph.MatMul(graph.Reshape(x, x.Shape().Size()/in, in), kernel)
 	if !d.NoBias {
 		y = graph.Add(y, graph.ExpandAxes(biasOf(scope, x, d.Units), 0))

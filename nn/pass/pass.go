@@ -78,7 +78,7 @@ const (
 	Key           = "key"
 	Value         = "value"
 	Probabilities = "probabilities" // of attention; written out only where there are taps
-	Stream        = "stream"        // what a residual block hands on
+	Stream        = "stream"        // the sum that a residual block makes, before an activation behind it
 	Features      = "features"      // what goes into a network's last layer
 )
 

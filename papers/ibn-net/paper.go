@@ -108,7 +108,7 @@ func appearance(_ context.Context, at paper.Place, trained *train.Result) (map[s
 	exec, err := model.NewExec(at.Engine.Backend, store, func(scope *model.Scope, x *graph.Node) []*graph.Node {
 		store.SetTraining(x.Graph(), false)
 		var means []*graph.Node
-		for _, f := range network.Features(scope.In("model"), x) {
+		for _, f := range network.Activations(scope.In("model"), x) {
 			means = append(means, graph.ReduceMean(f, 1, 2))
 		}
 		return means
