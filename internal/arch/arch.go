@@ -33,6 +33,7 @@ var levels = []level{
 	{"data", 2},
 	{"zoo", 3},
 	{"onnxrun", 3},
+	{"zoo/zootest", 5}, // opens bundles
 	{"bundle", 4},
 	{"calibrate", 5},
 	{"convert", 5},

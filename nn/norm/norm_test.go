@@ -18,6 +18,8 @@ import (
 	"github.com/ballast-ml/ballast/internal/gradcheck"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/norm/normtest"
+	"github.com/ballast-ml/ballast/nn/pass"
+	"github.com/ballast-ml/ballast/nn/pass/passtest"
 )
 
 // whole is one group, the batch; of is groups of a size.
@@ -48,6 +50,33 @@ func TestBattery(t *testing.T) {
 	for _, kind := range norm.All() {
 		t.Run(kind.Name, func(t *testing.T) { normtest.Run(t, kind.New(), promises[kind.Name]...) })
 	}
+}
+
+// TestPasses: every norm in every kind of pass, and those options with other state.
+func TestPasses(t *testing.T) {
+	run := func(name string, n norm.Layer, sites ...passtest.Claim) {
+		t.Run(name, func(t *testing.T) { passtest.Run(t, n, []int{normtest.Batch, 3, 1, 4}, sites...) })
+	}
+	for _, kind := range norm.All() {
+		if kind.Name == "identity" || kind.Name == "offset" { // which normalise nothing
+			run(kind.Name, kind.New())
+			continue
+		}
+		run(kind.Name, kind.New(), passtest.Shows(pass.Norm))
+	}
+
+	ragged := norm.NewGhost(5)
+	ragged.Ragged = true
+	run("ghost, ragged", ragged)
+	shortPower, shortUnified := norm.NewPower("running"), norm.NewUnified()
+	shortPower.Warmup, shortPower.MaxRatio = 1, 3
+	shortUnified.Warmup, shortUnified.Floor, shortUnified.Window, shortUnified.Filter = 1, 1, 2, true
+	run("power, short warm-up", shortPower)
+	run("unified, short warm-up", shortUnified)
+	run("genome over the batch", norm.Genome{Groups: 1, Epsilon: 1e-3, Decay: 0.5, Nodes: []norm.GenomeNode{
+		{"rms:bwh", []int{0}}, {"mean:bwh", []int{0}}, {"std:bwh", []int{0}}, {"add", []int{4, 5}}, {"add", []int{6, 7}}, {"mul", []int{8, 0}},
+	}})
+	run("region, learned", norm.NewRegionLearned(), passtest.Shows(pass.Norm, pass.Input, pass.Kernel))
 }
 
 // TestBatteryOptions runs the battery over options that change what a norm computes.

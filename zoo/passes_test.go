@@ -1,0 +1,68 @@
+package zoo_test
+
+import (
+	"testing"
+
+	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/pass"
+	"github.com/ballast-ml/ballast/nn/pass/passtest"
+	"github.com/ballast-ml/ballast/zoo"
+	"github.com/ballast-ml/ballast/zoo/zootest"
+)
+
+// quick is the form of a network that batteries run.
+func quick(kind zoo.Kind) zoo.Network {
+	switch kind.Name {
+	case "resnet":
+		r := zoo.NewResNet(8)
+		r.Base = 4
+		return r
+	case "convnet":
+		c := zoo.NewConvNet()
+		c.Filters, c.Strides, c.Standardize = []int{4, 4}, []int{1, 2}, "paper"
+		return c
+	case "rnn":
+		r := zoo.NewRNN()
+		r.Hidden = 5
+		return r
+	}
+	if n, ok := small[kind.Name]; ok {
+		return n
+	}
+	return kind.New()
+}
+
+var images = []int{4, 8, 8, 1}
+
+// TestBattery: every network.
+func TestBattery(t *testing.T) {
+	for _, kind := range zoo.All() {
+		t.Run(kind.Name, func(t *testing.T) { zootest.Run(t, quick(kind), images) })
+	}
+	b := quick(zoo.Kind{Name: "resnet"}).(zoo.ResNet)
+	b.Shortcut = "B"
+	t.Run("resnet B with evonorm", func(t *testing.T) { zootest.Run(t, b.WithNorm(norm.NewEvoNorm("B0")), images) })
+}
+
+// TestPasses: every network in every kind of pass.
+func TestPasses(t *testing.T) {
+	for _, kind := range zoo.All() {
+		sites := []string{pass.Input, pass.Kernel, pass.Features}
+		if _, own := quick(kind).(zoo.OwnNorms); !own || kind.Name == "rnn" {
+			sites = append(sites, pass.Norm)
+		}
+		if kind.Name != "rnn" {
+			sites = append(sites, pass.Preactivation)
+		}
+		if kind.Name == "resnet" || kind.Name == "ibn-resnet" || kind.Name == "ibn-densenet" || kind.Name == "efficientnet-lite" {
+			sites = append(sites, pass.Stream)
+		}
+		t.Run(kind.Name, func(t *testing.T) { passtest.Run(t, quick(kind), images, passtest.Shows(sites...)) })
+	}
+
+	// Behind a norm whose gradient does not follow it, no difference does either.
+	c := quick(zoo.Kind{Name: "convnet"}).WithNorm(norm.NewUnified())
+	t.Run("convnet unified", func(t *testing.T) {
+		passtest.Run(t, c, images, passtest.Detached(), passtest.Shows(pass.Norm))
+	})
+}
