@@ -38,10 +38,11 @@ const scopeName = "model"
 type Manifest struct {
 	SchemaVersion int                `json:"schema_version"`    // version of this layout
 	Name          string             `json:"name"`              // what to call the model
+	Task          zoo.Task           `json:"task,omitempty"`    // what the answers are; absent = classify
 	Network       zoo.Choice         `json:"network"`           // architecture and its options
 	InputShape    []int              `json:"input_shape"`       // one example: [h, w, c] or [features]
 	Preprocess    Preprocess         `json:"preprocessing"`     // applied to the input before the network
-	Labels        []string           `json:"labels"`            // name of each class, in the order of the logits
+	Labels        []string           `json:"labels"`            // name of each output, in their order; of a task without classes there may be none
 	Calibration   Calibration        `json:"calibration"`       // applied to the logits after the network
 	Metrics       map[string]float64 `json:"metrics,omitempty"` // measured when the model was made
 	Provenance    Provenance         `json:"provenance"`        // where the weights come from
@@ -66,10 +67,23 @@ type Provenance struct {
 	Derived      []string          `json:"derived,omitempty"` // what was done since, oldest first: "calibrate: temperature 1.7 ..."
 }
 
+// Answers is the task, Classify where the manifest says none.
+func (m Manifest) Answers() zoo.Task {
+	if m.Task == "" {
+		return zoo.Classify
+	}
+	return m.Task
+}
+
 // NewManifest returns a manifest of an uncalibrated model without preprocessing.
 func NewManifest(network zoo.Choice, inputShape []int, labels []string) Manifest {
+	var task zoo.Task // none for classify, as manifests have always said it
+	if network.Network != nil && network.Task() != zoo.Classify {
+		task = network.Task()
+	}
 	return Manifest{
 		SchemaVersion: SchemaVersion,
+		Task:          task,
 		Network:       network,
 		InputShape:    slices.Clone(inputShape),
 		Labels:        slices.Clone(labels),
@@ -95,6 +109,11 @@ func (m Manifest) Validate() error {
 		return fmt.Errorf("input_shape is %v; every side must be at least 1", m.InputShape)
 	case !(m.Calibration.Temperature > 0) || math.IsInf(m.Calibration.Temperature, 0) || math.IsInf(1/m.Calibration.Temperature, 0):
 		return fmt.Errorf("calibration.temperature is %v; it must be above 0 (1 leaves the logits alone)", m.Calibration.Temperature)
+	case m.Answers() != m.Network.Task():
+		return fmt.Errorf("task is %q, the network's is %q; correct task, or leave it out for classify", m.Answers(), m.Network.Task())
+	case m.Answers() != zoo.Classify && m.Calibration.Temperature != 1:
+		return fmt.Errorf("calibration.temperature is %v for task %s; logits of classes alone have one, so set it to 1", m.Calibration.Temperature, m.Answers())
+	case m.Answers() != zoo.Classify && len(m.Labels) == 0: // outputs without names
 	case len(m.Labels) != m.Network.Outputs():
 		return fmt.Errorf("labels has %d names, the network has %d outputs; give one name per output", len(m.Labels), m.Network.Outputs())
 	}
@@ -123,7 +142,8 @@ type Bundle struct {
 }
 
 // Logits builds the whole model in a graph: preprocessing, network, temperature. x is [batch, InputShape...] float32 in
-// the units of the data set ([0,1] for images); the result is [batch, classes]. The scope must be the root scope of the
+// the units of the data set ([0,1] for images); the result is [batch, classes], or what the task says. It may be called again in a
+// graph, as in another pass. The scope must be the root scope of the
 // store that holds the variables, usually b.Store.RootScope().
 func (b *Bundle) Logits(scope *model.Scope, x *Node) *Node {
 	logits := b.Manifest.Network.Apply(scope.At(scopeName), b.Manifest.Preprocess.Apply(x))

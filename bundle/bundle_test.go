@@ -304,3 +304,20 @@ func TestCardTellsTheModel(t *testing.T) {
 		}
 	}
 }
+
+// TestTask: a manifest of a classifier says no task, one may, and another one than the network's is refused.
+func TestTask(t *testing.T) {
+	b := digits(t)
+	if b.Manifest.Task != "" || b.Manifest.Answers() != zoo.Classify {
+		t.Errorf("a classifier's task is %q, its answers %q", b.Manifest.Task, b.Manifest.Answers())
+	}
+	b.Manifest.Task = zoo.Classify
+	if err := b.Manifest.Validate(); err != nil {
+		t.Error(err)
+	}
+	b.Manifest.Task = zoo.Regress
+	want := `task is "regress", the network's is "classify"; correct task, or leave it out for classify`
+	if err := b.Manifest.Validate(); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}

@@ -23,12 +23,13 @@ import (
 
 // Forward runs a bundle on one engine with one batch size; it is compiled once. Safe for concurrent use.
 type Forward struct {
-	mu      sync.Mutex
-	exec    *model.Exec
-	shape   []int // [batch, InputShape...]
-	size    int   // values of one example
-	classes int
-	name    string
+	mu     sync.Mutex
+	exec   *model.Exec
+	shape  []int // [batch, InputShape...]
+	size   int   // values of one example
+	answer []int // dimensions of the answer to one example: [classes]
+	each   int   // values of it
+	name   string
 }
 
 // NewForward compiles the model for batches of the given size on an engine. Weights that are set later (SetValue on the
@@ -43,23 +44,19 @@ func (b *Bundle) NewForward(e *engine.Engine, batch int) (*Forward, error) {
 	if _, err := untrusted.Bytes(fmt.Sprintf("a batch of %d inputs %v", batch, b.Manifest.InputShape), 4, append([]int{batch}, b.Manifest.InputShape...)...); err != nil {
 		return nil, fmt.Errorf("bundle: %s: %w", b.Manifest.Name, err)
 	}
+	f := &Forward{shape: append([]int{batch}, b.Manifest.InputShape...), size: b.Manifest.size(), name: b.Manifest.Name}
 	exec, err := model.NewExec(e.Backend, b.Store, func(scope *model.Scope, x *Node) *Node {
 		y := ConvertDType(b.Logits(scope, x), dtypes.Float32)
 		if err := ops.Fits(x.Graph()); err != nil {
 			panic(err)
 		}
+		f.answer, f.each = slices.Clone(y.Shape().Dimensions[1:]), y.Shape().Size()/batch
 		return y
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %s: %w", b.Manifest.Name, err)
 	}
-	f := &Forward{
-		exec:    exec,
-		shape:   append([]int{batch}, b.Manifest.InputShape...),
-		size:    b.Manifest.size(),
-		classes: b.Manifest.Network.Outputs(),
-		name:    b.Manifest.Name,
-	}
+	f.exec = exec
 	if _, err := exec.Compile(shapes.Make(dtypes.Float32, f.shape...)); err != nil {
 		return nil, fmt.Errorf("bundle: compile %s for batches of %d: %w", b.Manifest.Name, batch, root(err))
 	}
@@ -69,8 +66,11 @@ func (b *Bundle) NewForward(e *engine.Engine, batch int) (*Forward, error) {
 // Batch returns the batch size the program was compiled for.
 func (f *Forward) Batch() int { return f.shape[0] }
 
+// Answer returns the dimensions of the answer to one example: [classes], or what the task says.
+func (f *Forward) Answer() []int { return slices.Clone(f.answer) }
+
 // Logits runs n examples, any number of them; x is [n, InputShape...] in row-major order in the units of the data set, the
-// result is [n, classes]. The last batch is padded with zeros, which changes nothing for the others.
+// result is [n, classes], or [n, Answer...] of another task. The last batch is padded with zeros, which changes nothing for the others.
 func (f *Forward) Logits(x []float32, n int) ([]float32, error) {
 	if n < 0 || len(x) != n*f.size {
 		return nil, fmt.Errorf("bundle: %s: got %d values for %d examples; want %d (%d each, shape %v)",
@@ -79,7 +79,7 @@ func (f *Forward) Logits(x []float32, n int) ([]float32, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	batch := f.shape[0]
-	logits := make([]float32, 0, n*f.classes)
+	logits := make([]float32, 0, n*f.each)
 	for start := 0; start < n; start += batch {
 		count := min(batch, n-start)
 		part := x[start*f.size : (start+count)*f.size]
@@ -90,7 +90,7 @@ func (f *Forward) Logits(x []float32, n int) ([]float32, error) {
 		if err != nil {
 			return nil, err
 		}
-		logits = append(logits, out[:count*f.classes]...)
+		logits = append(logits, out[:count*f.each]...)
 	}
 	return logits, nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/metric"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
 // runFlags are the flags of "ballast run".
@@ -167,6 +168,11 @@ func (a *app) runBundle(b *bundle.Bundle, arrays map[string]*npy.Array, batch in
 	if err != nil {
 		return nil, err
 	}
+	if b.Manifest.Answers() != zoo.Classify {
+		one, err := floats("output", append([]int{n}, forward.Answer()...), logits)
+		return []runOutput{one}, err
+	}
+
 	classes := b.Manifest.Network.Outputs()
 	wide := make([]float64, len(logits))
 	for i, v := range logits {
