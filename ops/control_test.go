@@ -81,6 +81,12 @@ func TestMaskedSoftmax(t *testing.T) {
 		near(t, got, want, 1e-14)
 		got, _ = gradcheck.Eval(t, e, logs, x)
 		near(t, got, wantLog, 1e-14)
+		sums := func(in []*Node) *Node { return ops.MaskedLogSumExp(in[0], mask(in[0].Graph()), 1) }
+		got, _ = gradcheck.Eval(t, e, sums, x)
+		if !math.IsInf(got[1], -1) {
+			t.Errorf("the sum over nothing has the logarithm %v, want minus infinity", got[1])
+		}
+		near(t, []float64{got[0], got[2]}, []float64{x.Data[0] - wantLog[0], x.Data[8] - wantLog[8]}, 1e-14)
 		twice(t, e, soft, x)
 		twice(t, e, logs, x)
 		twice(t, e, func(in []*Node) *Node { return ops.MaskedSoftmax(in[0], nil, 0) }, x)

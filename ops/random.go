@@ -36,6 +36,19 @@ func RandomOf(key *graph.Node) Random {
 	return Random{part(0), part(1)}
 }
 
+type randomKey struct{}
+
+// SetRandom gives the layers of a graph a stream to draw from in training: that of the training step. It holds until another one is set.
+func SetRandom(g *graph.Graph, r Random) { g.AttachState(randomKey{}, r) }
+
+// RandomIn returns the stream that the layers of a graph draw from, nil if there is none.
+func RandomIn(g *graph.Graph) *Random {
+	if r, ok := g.State(randomKey{}).(Random); ok {
+		return &r
+	}
+	return nil
+}
+
 // Key is the key of the stream, uint32 [2].
 func (r Random) Key() *graph.Node {
 	return graph.Concatenate([]*graph.Node{graph.Reshape(r.a, 1), graph.Reshape(r.b, 1)}, 0)
