@@ -10,6 +10,7 @@
 //	IBNResNet          data whose appearance will shift             78,042 for the small one on 32x32x3
 //	IBNDenseNet        the same, densely connected                  102,778 for the small one on 32x32x3
 //	RNN                images as sequences of rows                  8,714 for the LN-LSTM of 32 on 28x28x1
+//	ViT                images as patches that attend to each other  305,034 for 28x28x1
 //	DigitNet           weights that others trained on digits        421,642 for 28x28x1
 //	EfficientNetLite   weights that others trained on photographs   4,652,008 with 1,000 classes
 package zoo
@@ -81,6 +82,7 @@ func All() []Kind {
 		{Name: "ibn-resnet", New: func() Network { return NewIBNResNet() }},
 		{Name: "ibn-densenet", New: func() Network { return NewIBNDenseNet() }},
 		{Name: "rnn", New: func() Network { return NewRNN() }},
+		{Name: "vit", New: func() Network { return NewViT() }},
 		{Name: "digitnet", New: func() Network { return NewDigitNet() }},
 		{Name: "efficientnet-lite", New: func() Network { return NewEfficientNetLite() }},
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/residual"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -33,6 +34,7 @@ var small = map[string]zoo.Network{
 	"efficientnet-lite": zoo.EfficientNetLite{
 		Stem: 4, Stages: []zoo.EfficientNetStage{{3, 1, 1, 4, 1}, {5, 2, 2, 6, 2}}, Last: 8, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU6,
 	},
+	"vit":          tinyViT().WithOutputs(10),
 	"ibn-densenet": zoo.IBNDenseNet{Growth: 5, Layers: []int{4, 2}, Ratio: 0.4, Classes: 10},
 }
 
@@ -44,6 +46,9 @@ func TestForwardBackward(t *testing.T) {
 			network, ok := small[kind.Name]
 			if !ok {
 				network = kind.New()
+			}
+			if network.Task() != zoo.Classify {
+				continue // its own test has inputs of its kind
 			}
 			for _, dims := range [][]int{{4, 8, 8, 1}, {2, 9, 7, 3}} {
 				t.Run(fmt.Sprint(kind.Name, dims), func(t *testing.T) { forwardBackward(t, e, network, dims) })
@@ -130,6 +135,11 @@ func TestParameterCounts(t *testing.T) {
 		r.Config = []string{first, second, ""}
 		return r
 	}
+	// No class token, no biases in attention, RMS norms behind the sums and none at the end.
+	lean, plainHeads := zoo.NewViT(), heads(4)
+	plainHeads.NoBias = true
+	lean.Pooling, lean.Feed, lean.MLPRatio, lean.Norm.Layer = zoo.PoolMean, zoo.SwiGLU, 1.5, norm.NewRMS(-1)
+	lean.Mixer.Mixer, lean.Placement.Placement = plainHeads, residual.Post{}
 	const plainResNet = 27*16 + 2*16 + 2*(16*16*9+2*16) + 16*32*9 + 32*32*9 + 16*32 + 3*2*32 + 32*64*9 + 64*64*9 + 32*64 + 3*2*64 + 650
 	resnet50, err := zoo.NewIBNResNetOfDepth(50, "a")
 	if err != nil {
@@ -163,6 +173,8 @@ func TestParameterCounts(t *testing.T) {
 		{"ibn-resnet-50 a", resnet50, []int{64, 64, 3}, 25557032},    // that of the published ResNet-50
 		{"ibn-densenet-121", densenet121, []int{64, 64, 3}, 7978856}, // that of the published DenseNet-121
 		{"rnn", zoo.NewRNN(), []int{28, 28, 1}, 28*128 + 32*128 + 128 + 4*128 + 2*32 + 330},
+		{"vit", zoo.NewViT(), []int{28, 28, 1}, 17*64 + 64 + 50*64 + 6*(4*65*64+65*256+257*64+4*64) + 2*64 + 650},
+		{"vit mean swiglu", lean, []int{32, 32, 3}, 49*64 + 64*64 + 6*(4*64*64+2*65*96+97*64+2*64) + 650},
 		{"mlp", zoo.NewMLP(), []int{28, 28, 1}, 784*512 + 4*512*512 + 5*3*512 + 512*10 + 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
