@@ -130,14 +130,25 @@ func (r *FoldReport) Compare(e *engine.Engine, before, after *bundle.Bundle, x [
 	return nil
 }
 
-// FoldLM folds the norms of a pre-norm transformer, trained in store under root, into the dense layers that read them, and returns the
-// model without norms. The attention norm feeds query, key and value, the other one the first dense layer, the last one the output.
-func FoldLM(store *model.Store, root string, lm zoo.LM) (zoo.LM, error) {
-	layer, ok := lm.Norm.Layer.(norm.Foldable)
-	if !ok || lm.PostNorm {
-		return zoo.LM{}, fmt.Errorf("convert: only foldable norms in front of dense layers can be folded into them; this model has %s and post_norm %v", norm.Name(lm.Norm.Layer), lm.PostNorm)
+// FoldDecoder folds the norms of a pre-norm transformer, trained in store under root, into the dense layers that read them, and returns
+// the model without norms. The attention norm feeds query, key and value, the other one the first dense layers, the last one the output.
+func FoldDecoder(store *model.Store, root string, network zoo.Decoder) (zoo.Decoder, error) {
+	layer, ok := network.Norm.Layer.(norm.Foldable)
+	if !ok {
+		return zoo.Decoder{}, fmt.Errorf("convert: only foldable norms can be folded into dense layers; this model has %s", norm.Name(network.Norm.Layer))
 	}
-	for scope, consumers := range lm.NormConsumers(root) {
+	all, err := network.NormConsumers(root)
+	if err != nil {
+		return zoo.Decoder{}, fmt.Errorf("convert: %w", err)
+	}
+	for _, consumers := range all { // before any weight is changed
+		for _, at := range consumers {
+			if store.GetVariable(at+"/bias") == nil {
+				return zoo.Decoder{}, fmt.Errorf("convert: %s has no bias, into which the norm's offset could be folded", at)
+			}
+		}
+	}
+	for scope, consumers := range all {
 		variables := map[string][]float64{}
 		for v := range store.IterVariables() {
 			if path.Dir(v.Path()) == scope && v.DType().IsFloat() {
@@ -146,24 +157,24 @@ func FoldLM(store *model.Store, root string, lm zoo.LM) (zoo.LM, error) {
 		}
 		scale, offset := layer.Fold(variables)
 		if scale == nil {
-			return zoo.LM{}, fmt.Errorf("convert: norm %s at %s looks at the input at inference (group scaling?) and cannot be folded", norm.Name(layer), scope)
+			return zoo.Decoder{}, fmt.Errorf("convert: norm %s at %s looks at the input at inference (group scaling?) and cannot be folded", norm.Name(layer), scope)
 		}
 		for _, at := range consumers {
 			kernel, bias := store.GetVariable(at+"/kernel"), store.GetVariable(at+"/bias")
 			linear, err := FoldIntoNext(scale, offset, numbers(kernel.MustValue()), numbers(bias.MustValue()))
 			if err != nil {
-				return zoo.LM{}, fmt.Errorf("%s: %w", at, err)
+				return zoo.Decoder{}, fmt.Errorf("%s: %w", at, err)
 			}
 			if err := kernel.SetValue(like(kernel.MustValue(), linear.Kernel)); err != nil {
-				return zoo.LM{}, err
+				return zoo.Decoder{}, err
 			}
 			if err := bias.SetValue(like(bias.MustValue(), linear.Bias)); err != nil {
-				return zoo.LM{}, err
+				return zoo.Decoder{}, err
 			}
 		}
 	}
-	lm.Norm.Layer = norm.Identity{}
-	return lm, nil
+	network.Norm.Layer = norm.Identity{}
+	return network, nil
 }
 
 // normScopes are the scopes of norms: those named norm.

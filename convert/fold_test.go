@@ -10,7 +10,9 @@ import (
 	"github.com/ballast-ml/ballast/convert"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/nn/mixer"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/residual"
 	"github.com/ballast-ml/ballast/zoo"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -99,22 +101,24 @@ func TestFoldNorms(t *testing.T) {
 	})
 }
 
-// TestFoldLM: a language model whose norms went into the dense layers behind them gives the same logits, with no norm left.
-func TestFoldLM(t *testing.T) {
+// TestFoldDecoder: a language model whose norms went into the dense layers behind them gives the same logits, with no norm left.
+func TestFoldDecoder(t *testing.T) {
 	power := norm.NewPower("running")
 	power.GroupScaling = false
-	small := func(layer norm.Layer) zoo.LM {
-		lm := zoo.NewLM()
-		lm.Vocabulary, lm.Context, lm.Dim, lm.Heads = 11, 6, 8, 2
+	small := func(layer norm.Layer) zoo.Decoder {
+		lm := zoo.NewDecoder()
+		two := mixer.NewAttention()
+		two.Heads = 2
+		lm.Vocabulary, lm.Context, lm.Dim, lm.Mixer.Mixer = 11, 6, 8, two
 		lm.Norm.Layer = layer
 		return lm
 	}
-	logits := func(t *testing.T, e *engine.Engine, store *model.Store, lm zoo.LM) []float32 {
+	logits := func(t *testing.T, e *engine.Engine, store *model.Store, lm zoo.Decoder) []float32 {
 		t.Helper()
 		tokens := [][]int32{{1, 5, 3, 0, 10, 2}, {7, 7, 4, 9, 8, 6}}
 		return tensors.MustCopyFlatData[float32](model.MustNewExec(e.Backend, store, func(scope *model.Scope, tokens *graph.Node) *graph.Node {
 			store.SetTraining(tokens.Graph(), false)
-			return lm.Apply(scope.In("model"), tokens, nil)
+			return lm.Apply(scope.In("model"), tokens)
 		}).MustCall(tokens)[0])
 	}
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
@@ -135,7 +139,7 @@ func TestFoldLM(t *testing.T) {
 				}
 			}
 			want := logits(t, e, store, lm)
-			folded, err := convert.FoldLM(store, "/model", lm)
+			folded, err := convert.FoldDecoder(store, "/model", lm)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,16 +152,18 @@ func TestFoldLM(t *testing.T) {
 				}
 			}
 		}
-		after := small(norm.NewUnified())
-		after.PostNorm = true
-		for want, lm := range map[string]zoo.LM{
-			"this model has unified and post_norm true":                   after,
-			"this model has layer and post_norm false":                    small(norm.NewLayerNorm(-1)),
-			"looks at the input at inference (group scaling?) and cannot": small(norm.NewPower("running")),
+		after, tied, noBias := small(norm.NewUnified()), small(norm.NewUnified()), small(norm.NewUnified())
+		after.Placement.Placement, tied.Tied, noBias.NoBias = residual.Post{}, true, true
+		for want, lm := range map[string]zoo.Decoder{
+			"placement pre alone; this one is post":                                     after,
+			"the last norm is read by the embeddings":                                   tied,
+			"has no bias, into which":                                                   noBias,
+			"only foldable norms can be folded into dense layers; this model has layer": small(norm.NewLayerNorm(-1)),
+			"looks at the input at inference (group scaling?) and cannot":               small(norm.NewPower("running")),
 		} {
 			store := model.NewStore()
 			logits(t, e, store, lm)
-			if _, err := convert.FoldLM(store, "/model", lm); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := convert.FoldDecoder(store, "/model", lm); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %q", err, want)
 			}
 		}

@@ -139,7 +139,7 @@ func (t transformer) normalise(scope *model.Scope, x, padding *Node) *Node {
 func (t transformer) feedForward(scope *model.Scope, x *Node) *Node {
 	dense := func(name string, units int, x *Node) (*model.Scope, *Node) {
 		at := scope.In("%s", name)
-		return at, linear.Dense{Units: units, NoBias: t.noBias, Init: param.LeCunNormal(x.Shape().Dim(-1))}.Apply(at, x)
+		return at, linear.Dense{Units: units, NoBias: t.noBias, InitOf: param.LeCunNormal}.Apply(at, x)
 	}
 	activated := func(a linear.Activation, at *model.Scope, x *Node) *Node {
 		return a.Apply(pass.See(at, pass.Preactivation, x))

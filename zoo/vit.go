@@ -54,6 +54,7 @@ type ViT struct {
 const PoolClass = "class"
 
 var (
+	_ Featured  = ViT{}
 	_ Blocked   = ViT{}
 	_ Attending = ViT{}
 )
@@ -145,7 +146,7 @@ func (v ViT) Begin(scope *model.Scope, x *Node) *Node {
 	x = ops.PadConstant(x, 0, [][2]int{{}, {0, rows*v.Patch - d[1]}, {0, columns*v.Patch - d[2]}, {}})
 	x = Reshape(x, d[0], rows, v.Patch, columns, v.Patch, d[3])
 	x = Reshape(TransposeAllAxes(x, 0, 1, 3, 2, 4, 5), d[0], rows*columns, v.Patch*v.Patch*d[3])
-	h := linear.Dense{Units: v.Dim, Init: param.LeCunNormal(v.Patch * v.Patch * d[3])}.Apply(scope.In("patches"), x)
+	h := linear.Dense{Units: v.Dim, InitOf: param.LeCunNormal}.Apply(scope.In("patches"), x)
 
 	if v.Pooling == PoolClass {
 		class := param.Variable(scope.In("class"), "kernel", param.Kernel, variableType(x), param.Scaled(0.02, param.LeCunNormal(1)), 1, v.Dim)

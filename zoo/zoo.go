@@ -83,6 +83,7 @@ func All() []Kind {
 		{Name: "ibn-densenet", New: func() Network { return NewIBNDenseNet() }},
 		{Name: "rnn", New: func() Network { return NewRNN() }},
 		{Name: "vit", New: func() Network { return NewViT() }},
+		{Name: "decoder", New: func() Network { return NewDecoder() }},
 		{Name: "digitnet", New: func() Network { return NewDigitNet() }},
 		{Name: "efficientnet-lite", New: func() Network { return NewEfficientNetLite() }},
 	}

@@ -92,6 +92,5 @@ func (a Attention) Apply(scope *model.Scope, x *graph.Node, c Context) *graph.No
 }
 
 func (a Attention) dense(scope *model.Scope, name string, x *graph.Node) *graph.Node {
-	dim := x.Shape().Dimensions[2]
-	return linear.Dense{Units: dim, NoBias: a.NoBias, Init: param.LeCunNormal(dim)}.Apply(scope.In("%s", name), x)
+	return linear.Dense{Units: x.Shape().Dimensions[2], NoBias: a.NoBias, InitOf: param.LeCunNormal}.Apply(scope.In("%s", name), x)
 }

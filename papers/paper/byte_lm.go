@@ -26,18 +26,18 @@ import (
 // ByteLM trains a small language model on the bytes of two packages of Go's standard library, and measures the cross-entropy of the
 // next byte, in nats, on the last tenth of each file.
 type ByteLM struct {
-	Packages []string `json:"packages"`     // of the standard library; [strings, sort]
-	Model    zoo.LM   `json:"model"`        // see zoo.LM
-	Steps    int      `json:"steps"`        // 250
-	Batch    int      `json:"batch"`        // sequences an update; 8
-	LR       float64  `json:"lr"`           // of Adam; 2e-3
-	Warmup   int      `json:"warmup_steps"` // updates over which the rate rises from 0; 60
-	Windows  int      `json:"windows"`      // sequences to measure on; 256
+	Packages []string    `json:"packages"`     // of the standard library; [strings, sort]
+	Model    zoo.Decoder `json:"model"`        // see zoo.Decoder
+	Steps    int         `json:"steps"`        // 250
+	Batch    int         `json:"batch"`        // sequences an update; 8
+	LR       float64     `json:"lr"`           // of Adam; 2e-3
+	Warmup   int         `json:"warmup_steps"` // updates over which the rate rises from 0; 60
+	Windows  int         `json:"windows"`      // sequences to measure on; 256
 }
 
 // NewByteLM is the model at the size of its claims: see the fields.
 func NewByteLM() ByteLM {
-	return ByteLM{Packages: []string{"strings", "sort"}, Model: zoo.NewLM(), Steps: 250, Batch: 8, LR: 2e-3, Warmup: 60, Windows: 256}
+	return ByteLM{Packages: []string{"strings", "sort"}, Model: zoo.NewDecoder(), Steps: 250, Batch: 8, LR: 2e-3, Warmup: 60, Windows: 256}
 }
 
 // Run returns the loss of training (mean of the last 50 updates) and of validation.
@@ -76,7 +76,7 @@ func (b ByteLM) Run(ctx context.Context, at Place) (map[string]float64, error) {
 // Objective is the cross-entropy of each byte of windows [batch, Context+1] but the first, given those before it.
 func (b ByteLM) Objective(scope *model.Scope, window *graph.Node) *graph.Node {
 	d := window.Shape().Dimensions
-	logits := b.Model.Apply(scope, graph.SliceAxis(window, 1, graph.AxisRange(0, d[1]-1)), nil)
+	logits := b.Model.Apply(scope, graph.SliceAxis(window, 1, graph.AxisRange(0, d[1]-1)))
 	next := graph.SliceAxis(window, 1, graph.AxisRange(1, d[1]))
 	n := next.Shape().Size()
 	return loss.Mean(loss.CrossEntropy{}.Of(graph.Reshape(next, n), graph.Reshape(logits, n, b.Model.Vocabulary)), nil)

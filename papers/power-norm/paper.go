@@ -30,7 +30,7 @@ var Paper = paper.Paper{
 	Year:    2020,
 	ArXiv:   "2003.07845",
 	Summary: "batch statistics for transformers: a running root mean square in place of each batch's mean and variance, a scale alone at inference",
-	Symbols: []string{"nn/norm.Power", "nn/norm.ResetIterations", "zoo.LM"},
+	Symbols: []string{"nn/norm.Power", "nn/norm.ResetIterations", "zoo.Decoder"},
 	Recipe:  recipe,
 	Claims: []paper.Claim{
 		{

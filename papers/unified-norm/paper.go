@@ -33,7 +33,7 @@ var Paper = paper.Paper{
 	Year:    2022,
 	ArXiv:   "2208.01313",
 	Summary: "normalisation for transformers that folds into the next linear layer: no statistics at inference, and outlier batches kept out in training",
-	Symbols: []string{"nn/norm.Unified", "nn/norm.SkipCount", "nn/norm.ResetIterations", "convert.FoldLM", "convert.FoldIntoNext", "convert.FoldIntoPrevious"},
+	Symbols: []string{"nn/norm.Unified", "nn/norm.SkipCount", "nn/norm.ResetIterations", "convert.FoldDecoder", "convert.FoldIntoNext", "convert.FoldIntoPrevious"},
 	Recipe:  recipe,
 	Claims: []paper.Claim{
 		{
@@ -204,10 +204,10 @@ func (f folding) run(ctx context.Context, at paper.Place) (map[string]float64, e
 		return nil, err
 	}
 	tokens := paper.Windows(rand.New(rand.NewPCG(2, 2)), validation, 8, lm.Model.Context)
-	logits := func(m zoo.LM) ([]float32, error) {
+	logits := func(m zoo.Decoder) ([]float32, error) {
 		exec, err := model.NewExec(at.Engine.Backend, store, func(scope *model.Scope, tokens *graph.Node) *graph.Node {
 			store.SetTraining(tokens.Graph(), false)
-			return m.Apply(scope.In("model"), tokens, nil)
+			return m.Apply(scope.In("model"), tokens)
 		})
 		if err != nil {
 			return nil, err
@@ -223,7 +223,7 @@ func (f folding) run(ctx context.Context, at paper.Place) (map[string]float64, e
 	if err != nil {
 		return nil, err
 	}
-	folded, err := convert.FoldLM(store, "/model", lm.Model)
+	folded, err := convert.FoldDecoder(store, "/model", lm.Model)
 	if err != nil {
 		return nil, err
 	}
