@@ -3,7 +3,6 @@ package zoo
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -12,7 +11,9 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
 
+	"github.com/ballast-ml/ballast/nn/attention"
 	"github.com/ballast-ml/ballast/nn/linear"
+	"github.com/ballast-ml/ballast/nn/mixer"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/nn/pass"
@@ -125,14 +126,19 @@ func (n Encoder) Hidden(scope *model.Scope, tokens, counts *Node) *Node {
 	places := Slice(table("positions", n.Positions), AxisRange(0, d[1]), AxisRange())
 	kind := Slice(table("types", n.Types), AxisRange(0, 1), AxisRange())
 	x = n.norm(embeddings, Add(x, ExpandAxes(Add(places, kind), 0)))
-	var mask *Node
+	heads := mixer.Attention{
+		Heads: n.Heads, Kernel: attention.Choice{Kernel: attention.Softmax{}},
+		Positions: attention.PositionsChoice{Positions: attention.NoPositions{}}, // they are in x
+	}
+	context := mixer.Context{Layers: n.Layers}
 	if counts != nil {
-		mask = Reshape(counts, d[0], 1, 1, d[1])
+		context.Padding = LogicalNot(counts)
 	}
 	for i := range n.Layers {
 		layer := scope.In("layer_%d", i+1)
-		attention, feed := layer.In("attention"), layer.In("feed")
-		x = pass.See(attention, pass.Stream, n.norm(attention, Add(x, n.attention(attention, x, mask))))
+		part, feed := layer.In("attention"), layer.In("feed")
+		context.Layer = i
+		x = pass.See(part, pass.Stream, n.norm(part, Add(x, heads.Apply(part, x, context))))
 		y := activate(feed, n.Activation, n.dense(feed, "in", n.Feed, x))
 		x = pass.See(feed, pass.Stream, n.norm(feed, Add(x, n.dense(feed, "out", n.Dim, y))))
 	}
@@ -145,26 +151,4 @@ func (n Encoder) norm(scope *model.Scope, x *Node) *Node {
 
 func (Encoder) dense(scope *model.Scope, name string, units int, x *Node) *Node {
 	return linear.Dense{Units: units, Init: param.LeCunNormal(x.Shape().Dim(-1))}.Apply(scope.In("%s", name), x)
-}
-
-func (n Encoder) attention(scope *model.Scope, x, mask *Node) *Node {
-	d := x.Shape().Dimensions
-	heads := func(name string) *Node {
-		return TransposeAllAxes(Reshape(n.dense(scope, name, n.Dim, x), d[0], d[1], n.Heads, n.Dim/n.Heads), 0, 2, 1, 3)
-	}
-	y := attend(scope, heads("query"), heads("key"), heads("value"), mask)
-	return n.dense(scope, "out", n.Dim, Reshape(TransposeAllAxes(y, 0, 2, 1, 3), d[0], d[1], n.Dim))
-}
-
-// attend is attention that is seen: query, key and value [batch, heads, time, d], and the probabilities, which ops.Attention
-// does not keep, where there are taps.
-func attend(scope *model.Scope, q, k, v, mask *Node) *Node {
-	q, k, v = pass.See(scope, pass.Query, q), pass.See(scope, pass.Key, k), pass.See(scope, pass.Value, v)
-	if !pass.Tapped(q.Graph()) {
-		return ops.Attention(q, k, v, mask)
-	}
-	scaled := MulScalar(q, 1/math.Sqrt(float64(q.Shape().Dim(-1))))
-	products := DotGeneral(scaled, []int{3}, []int{0, 1}, k, []int{3}, []int{0, 1})
-	p := pass.See(scope, pass.Probabilities, ops.MaskedSoftmax(products, mask, 3))
-	return DotGeneral(p, []int{3}, []int{0, 1}, v, []int{2}, []int{0, 1})
 }
