@@ -175,6 +175,11 @@ func TestDecoderPaths(t *testing.T) {
 		t.Errorf("variables\n%q, want\n%q", got, want)
 	}
 
+	store := model.NewStore()
+	model.MustNewExec(e.Backend, store, zoo.NewDecoder().Apply).MustCall([][]int32{{1, 2, 3}})
+	if got, want := store.NumParameters(), 256*64+32*64+2*(4*65*64+65*256+257*64+4*64)+2*64+65*256; got != want || want != 135168 {
+		t.Errorf("the default has %d parameters, want %d", got, want)
+	}
 	blocks := fmt.Sprint(lean.Blocks())
 	if want := "[{layer_1 [[attention/query attention/key attention/value] [attention/out] [feed/in feed/gate] [feed/out]]" +
 		" map[attention/key:attention attention/out:attention attention/query:attention attention/value:attention feed/gate:feed feed/in:feed feed/out:feed]}]"; blocks != want {

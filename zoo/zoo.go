@@ -84,6 +84,9 @@ func All() []Kind {
 		{Name: "rnn", New: func() Network { return NewRNN() }},
 		{Name: "vit", New: func() Network { return NewViT() }},
 		{Name: "decoder", New: func() Network { return NewDecoder() }},
+		{Name: "unet", New: func() Network { return NewUNet() }},
+		{Name: "heads", New: func() Network { return NewHeads() }},
+		{Name: "towers", New: func() Network { return NewTowers() }},
 		{Name: "digitnet", New: func() Network { return NewDigitNet() }},
 		{Name: "efficientnet-lite", New: func() Network { return NewEfficientNetLite() }},
 	}

@@ -35,6 +35,7 @@ var small = map[string]zoo.Network{
 		Stem: 4, Stages: []zoo.EfficientNetStage{{3, 1, 1, 4, 1}, {5, 2, 2, 6, 2}}, Last: 8, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU6,
 	},
 	"vit":          tinyViT().WithOutputs(10),
+	"heads":        tinyHeads().WithNorm(norm.NewRMS(-1)).WithOutputs(10),
 	"ibn-densenet": zoo.IBNDenseNet{Growth: 5, Layers: []int{4, 2}, Ratio: 0.4, Classes: 10},
 }
 
@@ -76,6 +77,9 @@ func forwardBackward(t *testing.T, e *engine.Engine, network zoo.Network, dims [
 			}
 		}
 		l := loss.Mean(loss.CrossEntropy{}.Of(labels, logits), nil)
+		if several, ok := network.(zoo.Heads); ok { // Apply alone gives nothing to the heads with names
+			l = graph.Add(l, graph.ReduceAllMean(graph.Square(allHeads(several, scope.ResetVisited(), x))))
+		}
 		return append([]*graph.Node{logits}, graph.Gradient(l, values...)...)
 	})
 	if err != nil {
@@ -135,6 +139,7 @@ func TestParameterCounts(t *testing.T) {
 		r.Config = []string{first, second, ""}
 		return r
 	}
+	conv := func(from, to int) int { return 9*from*to + 3*to } // with a bias, a scale and an offset
 	// No class token, no biases in attention, RMS norms behind the sums and none at the end.
 	lean, plainHeads := zoo.NewViT(), heads(4)
 	plainHeads.NoBias = true
@@ -173,6 +178,10 @@ func TestParameterCounts(t *testing.T) {
 		{"ibn-resnet-50 a", resnet50, []int{64, 64, 3}, 25557032},    // that of the published ResNet-50
 		{"ibn-densenet-121", densenet121, []int{64, 64, 3}, 7978856}, // that of the published DenseNet-121
 		{"rnn", zoo.NewRNN(), []int{28, 28, 1}, 28*128 + 32*128 + 128 + 4*128 + 2*32 + 330},
+		{"unet", zoo.NewUNet(), []int{16, 16, 1}, conv(1, 32) + conv(32, 32) + conv(32, 64) + conv(64, 64) + conv(64, 128) + conv(128, 128) +
+			conv(128, 256) + conv(256, 256) + conv(256, 512) + conv(512, 512) + 8*(256*256+128*128+64*64+32*32) + conv(512, 256) + conv(256, 256) +
+			conv(256, 128) + conv(128, 128) + conv(128, 64) + conv(64, 64) + conv(64, 32) + conv(32, 32) + 66},
+		{"heads", zoo.NewHeads(), []int{8, 8, 1}, 64*256 + 3*256 + 256*128 + 3*128 + 1290 + 128*32 + 3*32 + 32*32 + 3*32 + 330},
 		{"vit", zoo.NewViT(), []int{28, 28, 1}, 17*64 + 64 + 50*64 + 6*(4*65*64+65*256+257*64+4*64) + 2*64 + 650},
 		{"vit mean swiglu", lean, []int{32, 32, 3}, 49*64 + 64*64 + 6*(4*64*64+2*65*96+97*64+2*64) + 650},
 		{"mlp", zoo.NewMLP(), []int{28, 28, 1}, 784*512 + 4*512*512 + 5*3*512 + 512*10 + 10},

@@ -4,7 +4,7 @@ import (
 	"math"
 
 	"github.com/gomlx/compute/dtypes"
-	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
+	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
 
@@ -41,92 +41,92 @@ func NewBatch() Batch { return Batch{Heads: 4, Width: -1, Dropout: 0.5, Epsilon:
 // Apply returns x and z one behind the other, [2n, ...] for x [n, dim] or [n, tokens, dim]: what the head gets in training, with the
 // labels twice. At inference leave the layer out. mask, bool [n], is false for padding, which nobody attends to; nil is none. random
 // draws what is dropped. Panics if an option does not fit.
-func (b Batch) Apply(scope *model.Scope, x, mask *Node, random ops.Random) *Node {
+func (b Batch) Apply(scope *model.Scope, x, mask *graph.Node, random ops.Random) *graph.Node {
 	z, _ := b.Mixed(scope, x, mask, random)
-	return Concatenate([]*Node{ops.Widen(x), z}, 0)
+	return graph.Concatenate([]*graph.Node{ops.Widen(x), z}, 0)
 }
 
 // Copies is how many times Apply returns each example.
 func (Batch) Copies() int { return 2 }
 
 // Again is Apply deeper in a network: of streams [2n, ...], what Apply or Again returned, only the second half goes through the layer.
-func (b Batch) Again(scope *model.Scope, streams, mask *Node, random ops.Random) *Node {
+func (b Batch) Again(scope *model.Scope, streams, mask *graph.Node, random ops.Random) *graph.Node {
 	n := streams.Shape().Dimensions[0]
 	if n%2 != 0 {
 		Panicf("attention.Batch: streams are %s, which are not two of one size; want [2 batch, ...]", streams.Shape())
 	}
-	plain := Slice(streams, AxisRange(0, n/2))
-	z, _ := b.Mixed(scope, Slice(streams, AxisRange(n/2)), mask, random)
-	return Concatenate([]*Node{ops.Widen(plain), z}, 0)
+	plain := graph.Slice(streams, graph.AxisRange(0, n/2))
+	z, _ := b.Mixed(scope, graph.Slice(streams, graph.AxisRange(n/2)), mask, random)
+	return graph.Concatenate([]*graph.Node{ops.Widen(plain), z}, 0)
 }
 
 // Mixed returns z, in float32 or wider, and the attention before anything is dropped: [Heads, n, n] for x [n, dim], and
 // [tokens, Heads, n, n] for x [n, tokens, dim].
-func (b Batch) Mixed(scope *model.Scope, x, mask *Node, random ops.Random) (z, weights *Node) {
+func (b Batch) Mixed(scope *model.Scope, x, mask *graph.Node, random ops.Random) (z, weights *graph.Node) {
 	b.check(x, mask)
 	dims := x.Shape().Dimensions
 	n, dim := dims[0], dims[len(dims)-1]
 	tokens := x.Shape().Size() / max(n*dim, 1)
 	wide := ops.Widen(x)
 	if x.Rank() == 3 {
-		wide = TransposeAllAxes(wide, 1, 0, 2)
+		wide = graph.TransposeAllAxes(wide, 1, 0, 2)
 	}
-	wide = Reshape(wide, tokens, n, dim)
+	wide = graph.Reshape(wide, tokens, n, dim)
 
 	mixed, weights := b.attend(scope, wide, mask, random)
-	z = b.norm(scope.In("norm_1"), Add(wide, b.drop(mixed, random.Fold(1))))
+	z = b.norm(scope.In("norm_1"), graph.Add(wide, b.drop(mixed, random.Fold(1))))
 	width := b.Width
 	if width < 0 {
 		width = dim
 	}
-	inside := Max(dense(scope.In("widen"), z, width, spread(dim), spread(dim)), ScalarZero(z.Graph(), z.DType()))
+	inside := graph.Max(dense(scope.In("widen"), z, width, spread(dim), spread(dim)), graph.ScalarZero(z.Graph(), z.DType()))
 	inside = dense(scope.In("narrow"), b.drop(inside, random.Fold(2)), dim, spread(width), spread(width))
-	z = b.norm(scope.In("norm_2"), Add(z, b.drop(inside, random.Fold(3))))
+	z = b.norm(scope.In("norm_2"), graph.Add(z, b.drop(inside, random.Fold(3))))
 
 	if x.Rank() == 3 {
-		return TransposeAllAxes(z, 1, 0, 2), weights
+		return graph.TransposeAllAxes(z, 1, 0, 2), weights
 	}
-	return Reshape(z, n, dim), Reshape(weights, b.Heads, n, n)
+	return graph.Reshape(z, n, dim), graph.Reshape(weights, b.Heads, n, n)
 }
 
 // attend is the attention over the batch for x [tokens, n, dim].
-func (b Batch) attend(scope *model.Scope, x, mask *Node, random ops.Random) (y, weights *Node) {
+func (b Batch) attend(scope *model.Scope, x, mask *graph.Node, random ops.Random) (y, weights *graph.Node) {
 	d := x.Shape().Dimensions
 	tokens, n, dim := d[0], d[1], d[2]
 	size := dim / b.Heads
 	zero := param.Constant(0)
 	// One kernel [dim, 3 dim] in the official code, whose first values depend on its shape.
 	together := param.Uniform(-math.Sqrt(6/float64(4*dim)), math.Sqrt(6/float64(4*dim)))
-	heads := func(name string) *Node { // [tokens, heads, n, size]
+	heads := func(name string) *graph.Node { // [tokens, heads, n, size]
 		y := dense(scope.In("%s", name), x, dim, together, zero)
-		return TransposeAllAxes(Reshape(y, tokens, n, b.Heads, size), 0, 2, 1, 3)
+		return graph.TransposeAllAxes(graph.Reshape(y, tokens, n, b.Heads, size), 0, 2, 1, 3)
 	}
 	q, k, v := heads("query"), heads("key"), heads("value")
 
 	batch := []int{0, 1}
-	scores := MulScalar(DotGeneral(q, []int{3}, batch, k, []int{3}, batch), 1/math.Sqrt(float64(size)))
+	scores := graph.MulScalar(graph.DotGeneral(q, []int{3}, batch, k, []int{3}, batch), 1/math.Sqrt(float64(size)))
 	seen := mask
 	if mask != nil {
-		seen = BroadcastToDims(Reshape(mask, 1, 1, 1, n), scores.Shape().Dimensions...)
+		seen = graph.BroadcastToDims(graph.Reshape(mask, 1, 1, 1, n), scores.Shape().Dimensions...)
 	}
 	weights = ops.MaskedSoftmax(scores, seen, 3)
-	y = DotGeneral(b.drop(weights, random.Fold(0)), []int{3}, batch, v, []int{2}, batch) // [tokens, heads, n, size]
-	y = Reshape(TransposeAllAxes(y, 0, 2, 1, 3), tokens, n, dim)
+	y = graph.DotGeneral(b.drop(weights, random.Fold(0)), []int{3}, batch, v, []int{2}, batch) // [tokens, heads, n, size]
+	y = graph.Reshape(graph.TransposeAllAxes(y, 0, 2, 1, 3), tokens, n, dim)
 	return dense(scope.In("mix"), y, dim, spread(dim), zero), weights
 }
 
 // dense is x [..., in] kernel + bias, [..., out].
-func dense(scope *model.Scope, x *Node, out int, kernel, bias param.Init) *Node {
+func dense(scope *model.Scope, x *graph.Node, out int, kernel, bias param.Init) *graph.Node {
 	d := x.Shape().Dimensions
 	in := d[len(d)-1]
-	value := func(name string, role param.Role, init param.Init, dims ...int) *Node {
+	value := func(name string, role param.Role, init param.Init, dims ...int) *graph.Node {
 		return pass.Weight(param.Variable(scope, name, role, x.DType(), init, dims...), x.Graph())
 	}
 	x = pass.See(scope, pass.Input, x)
 	weights := pass.See(scope, pass.Kernel, value("kernel", param.Kernel, kernel, in, out))
-	y := MatMul(Reshape(x, x.Shape().Size()/max(in, 1), in), weights)
-	y = Add(y, Reshape(value("bias", param.Affine, bias, out), 1, out))
-	return Reshape(y, append(append([]int{}, d[:len(d)-1]...), out)...)
+	y := graph.MatMul(graph.Reshape(x, x.Shape().Size()/max(in, 1), in), weights)
+	y = graph.Add(y, graph.Reshape(value("bias", param.Affine, bias, out), 1, out))
+	return graph.Reshape(y, append(append([]int{}, d[:len(d)-1]...), out)...)
 }
 
 // spread draws from a uniform distribution of 1/sqrt(fan-in) to both sides.
@@ -136,26 +136,26 @@ func spread(fanIn int) param.Init {
 }
 
 // norm is the layer norm over the last axis.
-func (b Batch) norm(scope *model.Scope, x *Node) *Node {
+func (b Batch) norm(scope *model.Scope, x *graph.Node) *graph.Node {
 	dim := x.Shape().Dimensions[x.Rank()-1]
-	value := func(name string, first float64) *Node {
+	value := func(name string, first float64) *graph.Node {
 		v := param.Variable(scope, name, param.Affine, x.DType(), param.Constant(first), dim)
-		return Reshape(pass.Weight(v, x.Graph()), 1, 1, dim)
+		return graph.Reshape(pass.Weight(v, x.Graph()), 1, 1, dim)
 	}
 	y, _, _ := ops.Normalize(x, value("scale", 1), value("offset", 0), []int{-1}, b.Epsilon)
 	return y
 }
 
 // drop puts 0 in place of a share Dropout of x, and scales the rest up.
-func (b Batch) drop(x *Node, random ops.Random) *Node {
+func (b Batch) drop(x *graph.Node, random ops.Random) *graph.Node {
 	if b.Dropout == 0 {
 		return x
 	}
 	kept := random.Bernoulli(1-b.Dropout, x.Shape().Dimensions...)
-	return Where(kept, DivScalar(x, 1-b.Dropout), ZerosLike(x))
+	return graph.Where(kept, graph.DivScalar(x, 1-b.Dropout), graph.ZerosLike(x))
 }
 
-func (b Batch) check(x, mask *Node) {
+func (b Batch) check(x, mask *graph.Node) {
 	if !(b.Heads >= 1 && (b.Width > 0 || b.Width == -1) && b.Dropout >= 0 && b.Dropout < 1 && b.Epsilon > 0) ||
 		math.IsInf(b.Epsilon, 0) {
 		Panicf("attention.Batch: heads %d, ff_dim %d, dropout %v, ln_eps %v; use heads and width from 1, or -1 for the "+

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
@@ -30,9 +30,9 @@ func TestBatchGradients(t *testing.T) {
 			if e.Kind != engine.KindGo && name == "tokens" {
 				continue // a program for each; the golden cases have tokens on both engines
 			}
-			gradcheck.CheckModel(t, e.Backend, model.NewStore(), func(scope *model.Scope, in []*Node) *Node {
+			gradcheck.CheckModel(t, e.Backend, model.NewStore(), func(scope *model.Scope, in []*graph.Node) *graph.Node {
 				g := in[0].Graph()
-				return still(2).Apply(scope, in[0], Const(g, mask), ops.NewRandom(g, 1))
+				return still(2).Apply(scope, in[0], graph.Const(g, mask), ops.NewRandom(g, 1))
 			}, gradcheck.Normal(1, shape...))
 		}
 	})
@@ -42,13 +42,13 @@ func TestBatchGradients(t *testing.T) {
 func TestBatchMixes(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		x := gradcheck.Normal(1, 5, 8)
-		exec := model.MustNewExec(e.Backend, model.NewStore(), func(scope *model.Scope, x *Node) []*Node {
+		exec := model.MustNewExec(e.Backend, model.NewStore(), func(scope *model.Scope, x *graph.Node) []*graph.Node {
 			g := x.Graph()
-			mask := Const(g, []bool{true, true, true, false, true})
+			mask := graph.Const(g, []bool{true, true, true, false, true})
 			y := still(4).Apply(scope, x, mask, ops.NewRandom(g, 1))
 			// Of squares: the plain sum behind a norm has no gradient.
-			third := ReduceAllSum(Square(Slice(MulScalar(Add(y, Const(g, 0.3)), 1.7), AxisElem(7))))
-			return []*Node{y, Gradient(third, x)[0]}
+			third := graph.ReduceAllSum(graph.Square(graph.Slice(graph.MulScalar(graph.Add(y, graph.Const(g, 0.3)), 1.7), graph.AxisElem(7))))
+			return []*graph.Node{y, graph.Gradient(third, x)[0]}
 		})
 		out := exec.MustCall(tensors.FromFlatDataAndDimensions(x.Data, 5, 8))
 		y, gradient := tensors.MustCopyFlatData[float64](out[0]), tensors.MustCopyFlatData[float64](out[1])
@@ -74,7 +74,7 @@ func TestBatchDrops(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		store := model.NewStore()
 		b := attention.NewBatch()
-		exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, x, key *Node) *Node {
+		exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, x, key *graph.Node) *graph.Node {
 			z, _ := b.Mixed(scope, x, nil, ops.RandomOf(key))
 			return z
 		})
@@ -98,7 +98,7 @@ func TestBatchDrops(t *testing.T) {
 func TestBatchAgain(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		streams := gradcheck.Normal(2, 4, 3, 4)
-		exec := model.MustNewExec(e.Backend, model.NewStore(), func(scope *model.Scope, x *Node) *Node {
+		exec := model.MustNewExec(e.Backend, model.NewStore(), func(scope *model.Scope, x *graph.Node) *graph.Node {
 			return still(2).Again(scope, x, nil, ops.NewRandom(x.Graph(), 1))
 		})
 		y := tensors.MustCopyFlatData[float64](exec.MustCall(tensors.FromFlatDataAndDimensions(streams.Data, 4, 3, 4))[0])
@@ -118,24 +118,24 @@ func TestBatchAgain(t *testing.T) {
 func TestBatchRefuses(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		x := gradcheck.Normal(1, 3, 6)
-		for want, f := range map[string]func(s *model.Scope, x *Node, r ops.Random) *Node{
-			"4 heads for x (Float64)[3, 6]; use a number that divides 6": func(s *model.Scope, x *Node, r ops.Random) *Node {
+		for want, f := range map[string]func(s *model.Scope, x *graph.Node, r ops.Random) *graph.Node{
+			"4 heads for x (Float64)[3, 6]; use a number that divides 6": func(s *model.Scope, x *graph.Node, r ops.Random) *graph.Node {
 				return attention.NewBatch().Apply(s, x, nil, r)
 			},
-			"want features [batch, dim]": func(s *model.Scope, x *Node, r ops.Random) *Node {
-				return still(2).Apply(s, Reshape(x, 3, 1, 2, 3), nil, r)
+			"want features [batch, dim]": func(s *model.Scope, x *graph.Node, r ops.Random) *graph.Node {
+				return still(2).Apply(s, graph.Reshape(x, 3, 1, 2, 3), nil, r)
 			},
-			"which are not two of one size": func(s *model.Scope, x *Node, r ops.Random) *Node {
+			"which are not two of one size": func(s *model.Scope, x *graph.Node, r ops.Random) *graph.Node {
 				return still(2).Again(s, x, nil, r)
 			},
-			"heads 0, ff_dim 0, dropout 0": func(s *model.Scope, x *Node, r ops.Random) *Node {
+			"heads 0, ff_dim 0, dropout 0": func(s *model.Scope, x *graph.Node, r ops.Random) *graph.Node {
 				return attention.Batch{}.Apply(s, x, nil, r)
 			},
-			"want bools [batch]": func(s *model.Scope, x *Node, r ops.Random) *Node {
-				return still(2).Apply(s, x, Const(x.Graph(), []bool{true}), r)
+			"want bools [batch]": func(s *model.Scope, x *graph.Node, r ops.Random) *graph.Node {
+				return still(2).Apply(s, x, graph.Const(x.Graph(), []bool{true}), r)
 			},
 		} {
-			got := gradcheck.Panics(e, func(in []*Node) *Node {
+			got := gradcheck.Panics(e, func(in []*graph.Node) *graph.Node {
 				return f(model.NewStore().RootScope(), in[0], ops.NewRandom(in[0].Graph(), 1))
 			}, x)
 			if !strings.Contains(got, want) {

@@ -17,15 +17,16 @@ type Activation string
 
 // The activations.
 const (
-	ReLU     Activation = "relu"     // max(x, 0)
-	ReLU6    Activation = "relu6"    // min(max(x, 0), 6) (arXiv 1704.04861)
-	GELU     Activation = "gelu"     // x Phi(x) with the exact normal distribution (arXiv 1606.08415)
-	SiLU     Activation = "silu"     // x / (1 + exp(-x)) (arXiv 1702.03118)
-	Tanh     Activation = "tanh"     // tanh(x)
-	Identity Activation = "identity" // x
+	ReLU      Activation = "relu"       // max(x, 0)
+	ReLU6     Activation = "relu6"      // min(max(x, 0), 6) (arXiv 1704.04861)
+	LeakyReLU Activation = "leaky-relu" // max(x, 0.1 x), the slope of the wide networks of semi-supervised learning (arXiv 2001.07685)
+	GELU      Activation = "gelu"       // x Phi(x) with the exact normal distribution (arXiv 1606.08415)
+	SiLU      Activation = "silu"       // x / (1 + exp(-x)) (arXiv 1702.03118)
+	Tanh      Activation = "tanh"       // tanh(x)
+	Identity  Activation = "identity"   // x
 )
 
-var activations = []string{string(ReLU), string(ReLU6), string(GELU), string(SiLU), string(Tanh), string(Identity)}
+var activations = []string{string(ReLU), string(ReLU6), string(LeakyReLU), string(GELU), string(SiLU), string(Tanh), string(Identity)}
 
 // Apply computes the activation. Panics on an unknown name.
 func (a Activation) Apply(x *graph.Node) *graph.Node {
@@ -37,6 +38,8 @@ func (a Activation) Apply(x *graph.Node) *graph.Node {
 		y := ReLU.Apply(x)
 		six := graph.MulScalar(graph.OnesLike(x), 6)
 		return graph.Where(graph.GreaterOrEqual(x, six), six, y)
+	case LeakyReLU:
+		return graph.Where(graph.LessOrEqual(x, graph.ScalarZero(x.Graph(), x.DType())), graph.MulScalar(x, 0.1), x)
 	case GELU:
 		return graph.Mul(graph.MulScalar(x, 0.5), graph.OnePlus(graph.Erf(graph.MulScalar(x, math.Sqrt2/2))))
 	case SiLU:
