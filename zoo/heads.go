@@ -163,23 +163,21 @@ func (n Heads) WithNorm(layer norm.Layer) Network {
 	return n
 }
 
-// Apply returns the trunk's answers. It makes the variables of the other heads too, so that every graph has the same; what they give
-// is not computed.
-func (n Heads) Apply(scope *model.Scope, x *Node) *Node {
-	features := n.Features(scope, x)
-	pass.Through(x.Graph(), pass.Pass{Mode: pass.Infer}, func() {
-		for _, h := range n.Heads {
-			n.Named(scope, h.Name, StopGradient(features))
-		}
-	})
-	return n.Head(scope, features)
-}
+// Apply returns the trunk's answers.
+func (n Heads) Apply(scope *model.Scope, x *Node) *Node { return n.Head(scope, n.Features(scope, x)) }
 
 // Features are the trunk's.
 func (n Heads) Features(scope *model.Scope, x *Node) *Node { return n.trunk().Features(scope, x) }
 
-// Head is the trunk's.
-func (n Heads) Head(scope *model.Scope, features *Node) *Node { return n.trunk().Head(scope, features) }
+// Head is the trunk's. It makes the variables of the other heads too, so that every graph has the same; what they give is not computed.
+func (n Heads) Head(scope *model.Scope, features *Node) *Node {
+	pass.Through(features.Graph(), pass.Pass{Mode: pass.Infer}, func() {
+		for _, h := range n.Heads {
+			n.Named(scope, h.Name, StopGradient(features))
+		}
+	})
+	return n.trunk().Head(scope, features)
+}
 
 // Names are those of the other heads.
 func (n Heads) Names() []string {

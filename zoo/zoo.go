@@ -1,6 +1,6 @@
 // Package zoo has whole networks, one file each. A network is a plain struct value; the norm and the activation are values
-// passed in. Every network turns x [batch, height, width, channels] into logits [batch, classes]; its last layer is under
-// the scope "output".
+// passed in. Most turn x [batch, height, width, channels] into logits [batch, classes]; Task says what the others answer. The last layer
+// is under the scope "output".
 //
 //	network            for                                          parameters (10 classes)
 //	MLP                small inputs and tables                      1.46 M for 28x28x1 with the default 5 x 512
@@ -11,6 +11,10 @@
 //	IBNDenseNet        the same, densely connected                  102,778 for the small one on 32x32x3
 //	RNN                images as sequences of rows                  8,714 for the LN-LSTM of 32 on 28x28x1
 //	ViT                images as patches that attend to each other  305,034 for 28x28x1
+//	Decoder            texts: what the next token may be            135,168 for bytes
+//	UNet               an answer for each pixel                     7,764,962 for two classes and one channel
+//	Heads              several answers from one trunk               those of the trunk, and of each head
+//	Towers             two encoders into one space                  those of both, and two projections
 //	DigitNet           weights that others trained on digits        421,642 for 28x28x1
 //	EfficientNetLite   weights that others trained on photographs   4,652,008 with 1,000 classes
 package zoo
