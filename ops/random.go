@@ -38,13 +38,23 @@ func RandomOf(key *graph.Node) Random {
 
 type randomKey struct{}
 
-// SetRandom gives the layers of a graph a stream to draw from in training: that of the training step. It holds until another one is set.
-func SetRandom(g *graph.Graph, r Random) { g.AttachState(randomKey{}, r) }
+// SetRandom gives the layers of a graph a stream to draw from in training: that of the training step. It is built when the first layer
+// asks, and holds until another one is set.
+func SetRandom(g *graph.Graph, stream func() Random) {
+	var built *Random
+	g.AttachState(randomKey{}, func() *Random {
+		if built == nil {
+			r := stream()
+			built = &r
+		}
+		return built
+	})
+}
 
 // RandomIn returns the stream that the layers of a graph draw from, nil if there is none.
 func RandomIn(g *graph.Graph) *Random {
-	if r, ok := g.State(randomKey{}).(Random); ok {
-		return &r
+	if built, ok := g.State(randomKey{}).(func() *Random); ok {
+		return built()
 	}
 	return nil
 }

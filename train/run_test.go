@@ -220,6 +220,44 @@ func (s stopper) Log(step int, values map[string]float64) error {
 	return s.journal.Log(step, values)
 }
 
+// TestDropoutIsBitForBit: what layers draw depends on seed and update: a run that is cut draws what it would have, micro-batches too.
+func TestDropoutIsBitForBit(t *testing.T) {
+	e := goEngine(t)
+	network := zoo.NewViT()
+	network.Depth, network.Dim, network.Dropout = 1, 8, 0.2
+	r := small(20)
+	r.Network, r.Accumulate = zoo.Choice{Network: network}, 2
+	want := weights(t, run(t, r, train.Options{Engine: e}).Bundle)
+
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	sink := stopper{journal: journal{}, at: 10, cancel: func() { cancel(errors.New("enough")) }}
+	if _, err := train.Run(ctx, r, train.Options{Engine: e, Dir: dir, Sink: sink}); err == nil || !strings.Contains(err.Error(), "enough") {
+		t.Fatalf("the run was not cut: %v", err)
+	}
+	got := run(t, r, train.Options{Engine: e, Dir: dir, Resume: true, Sink: journal{}})
+	if !got.Resumed || !maps.Equal(weights(t, got.Bundle), want) {
+		t.Errorf("resumed %v; weights differ from those of the run that was not interrupted", got.Resumed)
+	}
+
+	network.Dropout = 0
+	r.Network = zoo.Choice{Network: network}
+	if maps.Equal(weights(t, run(t, r, train.Options{Engine: e}).Bundle), want) {
+		t.Error("dropout changes nothing")
+	}
+}
+
+// TestRefusesOtherTasks: a network whose answers are no logits of classes is refused.
+func TestRefusesOtherTasks(t *testing.T) {
+	for name, network := range map[string]zoo.Network{"towers": zoo.NewTowers()} {
+		r := small(10)
+		r.Network = zoo.Choice{Network: network}
+		_, err := train.Run(t.Context(), r, train.Options{Engine: goEngine(t)})
+		wantError(t, err, fmt.Sprintf("recipe: network %s is for the task %s, and objective supervised trains networks that classify, regress or segment", name, network.Task()))
+	}
+}
+
 func TestResumeRefusesAnotherRecipe(t *testing.T) {
 	e := goEngine(t)
 	dir := t.TempDir()

@@ -250,6 +250,7 @@ func (s step) open(scope *model.Scope, inputs []*Node, b built) *update.Step {
 func (s step) begin(scope *model.Scope, random ops.Random, b built, batches map[string]update.Batch) *update.Step {
 	u := &update.Step{Scope: scope, Update: b.done, Batches: batches, Columns: b.columns, Preprocess: s.preprocess}
 	u.SetRandom(random, s.devices)
+	ops.SetRandom(b.done.Graph(), func() ops.Random { return u.Random("dropout") })
 	for _, stream := range s.streams {
 		batch := batches[stream.name]
 		if len(stream.views) == 0 {

@@ -230,7 +230,7 @@ func TestViTDropout(t *testing.T) {
 		program := func(training bool) func(key uint32) string {
 			exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, x, key *graph.Node) *graph.Node {
 				store.SetTraining(x.Graph(), training)
-				ops.SetRandom(x.Graph(), ops.RandomOf(key))
+				ops.SetRandom(x.Graph(), func() ops.Random { return ops.RandomOf(key) })
 				return v.Apply(scope, x)
 			})
 			return func(key uint32) string {

@@ -39,6 +39,9 @@ func (o Supervised) Validate(p update.Plan) error {
 	if o.Loss.Loss == nil {
 		return usage("objective.loss is missing; name one, for example cross-entropy")
 	}
+	if task := p.Network.Task(); task != zoo.Classify && task != zoo.Regress && task != zoo.Segment {
+		return usage("network %s is for the task %s, and objective supervised trains networks that classify, regress or segment, such as cnn or vit; name another objective", zoo.Name(p.Network), task)
+	}
 	train := p.Streams[update.Train]
 	errs := []error{checkLoss(loss.Name(o.Loss.Loss), o.Loss.Loss, o.Loss.Wants(), train)}
 	for i, e := range o.Extra {
