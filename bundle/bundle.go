@@ -60,7 +60,8 @@ type Provenance struct {
 	Data         string            `json:"data,omitempty"`          // name of the training set
 	DataChecksum string            `json:"data_checksum,omitempty"` // of the training examples and labels
 	DataLicence  string            `json:"data_licence,omitempty"`
-	Engine       string            `json:"engine,omitempty"` // kind of engine: xla:cpu, xla:cuda, go
+	ClassCounts  []int             `json:"class_counts,omitempty"` // training examples of each class, as they were trained on
+	Engine       string            `json:"engine,omitempty"`       // kind of engine: xla:cpu, xla:cuda, go
 	Versions     map[string]string `json:"versions,omitempty"`
 	Created      time.Time         `json:"created"` // UTC
 	Steps        int               `json:"steps,omitempty"`

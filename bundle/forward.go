@@ -19,6 +19,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
 // Forward runs a bundle on one engine with one batch size; it is compiled once. Safe for concurrent use.
@@ -35,6 +36,24 @@ type Forward struct {
 // NewForward compiles the model for batches of the given size on an engine. Weights that are set later (SetValue on the
 // variables of b.Store) count from the next call on; the manifest is read now.
 func (b *Bundle) NewForward(e *engine.Engine, batch int) (*Forward, error) {
+	return b.newForward(e, batch, b.Logits)
+}
+
+// NewFeatures is NewForward for what goes into the network's last layer: Logits then returns [n, features]. A network that is not
+// zoo.Featured is an error.
+func (b *Bundle) NewFeatures(e *engine.Engine, batch int) (*Forward, error) {
+	network, ok := b.Manifest.Network.Network.(zoo.Featured)
+	if !ok {
+		return nil, fmt.Errorf("bundle: %s: the network %s cannot be cut in front of its last layer", b.Manifest.Name, zoo.Name(b.Manifest.Network.Network))
+	}
+	return b.newForward(e, batch, func(scope *model.Scope, x *Node) *Node {
+		features := network.Features(scope.At(scopeName), b.Manifest.Preprocess.Apply(x))
+		return Reshape(features, batch, -1)
+	})
+}
+
+// newForward compiles a part of the model that gives each example a row.
+func (b *Bundle) newForward(e *engine.Engine, batch int, build func(scope *model.Scope, x *Node) *Node) (*Forward, error) {
 	if batch < 1 {
 		return nil, fmt.Errorf("bundle: %s: batch is %d; use at least 1", b.Manifest.Name, batch)
 	}
@@ -46,7 +65,7 @@ func (b *Bundle) NewForward(e *engine.Engine, batch int) (*Forward, error) {
 	}
 	f := &Forward{shape: append([]int{batch}, b.Manifest.InputShape...), size: b.Manifest.size(), name: b.Manifest.Name}
 	exec, err := model.NewExec(e.Backend, b.Store, func(scope *model.Scope, x *Node) *Node {
-		y := ConvertDType(b.Logits(scope, x), dtypes.Float32)
+		y := ConvertDType(build(scope, x), dtypes.Float32)
 		if err := ops.Fits(x.Graph()); err != nil {
 			panic(err)
 		}

@@ -1,318 +1,178 @@
 // Package evaluate audits a trained model: suites of measurements give one report.
 //
-//	suite         asks                                     needs
-//	clean         how right are the answers?               outputs and labels
-//	calibration   can the confidences be trusted?          outputs and labels
-//	shift         what happens when the inputs change?     the model and images
+//	suite         asks                                                needs
+//	clean         how right are the answers?                          answers of a classifier, and labels
+//	calibration   can the confidences be trusted?                     the same
+//	shift         what happens when the inputs change?                a classifier of images
+//	shots         what of the classes that training saw little of?    a classifier, and its training examples by class
+//	pairs         does one threshold tell same from different?        a model with features
 //
-// The model is a bundle, or the saved outputs of any framework's model.
+// A Suite is one value in one file. It asks a Subject: a bundle, the saved outputs of any framework's model, or anything else that answers
+// inputs. What it finds is a report.Section, which every view shows without knowing the suite.
 package evaluate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
-	"github.com/ballast-ml/ballast/data/corrupt"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
-	"github.com/ballast-ml/ballast/internal/strict"
-	"github.com/ballast-ml/ballast/metric"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/zoo"
 )
-
-// The suites.
-const (
-	Clean       = "clean"
-	Calibration = "calibration"
-	Shift       = "shift"
-)
-
-// Suites is every suite.
-func Suites() []string { return []string{Clean, Calibration, Shift} }
-
-// CheckSuites refuses a suite that does not exist.
-func CheckSuites(names []string) error {
-	for _, name := range names {
-		if slices.Contains(Suites(), name) {
-			continue
-		}
-		if near, ok := strict.Nearest(name, Suites()); ok {
-			return &fault.Usage{Err: fmt.Errorf("evaluate: no suite %q; did you mean %q?", name, near)}
-		}
-		return &fault.Usage{Err: fmt.Errorf("evaluate: no suite %q; there are %s", name, strings.Join(Suites(), ", "))}
-	}
-	return nil
-}
 
 // Options say what to measure.
 type Options struct {
-	Suites []string // nil = all
-	Seed   uint64   // of what is random in shifts
-	Bins   int      // of the calibration metrics; 0 = 15
-	Batch  int      // examples in one run of the model; 0 = 256
+	Suites   []Suite      // nil = Default of the subject's task
+	LeaveOut bool         // a suite whose needs are not met is left out, and said so; without it a usage error, but for Default's
+	Seed     uint64       // of what is random
+	Batch    int          // examples in one run of the model; 0 = 256
+	Training data.Dataset // what the model was trained on, for suites that ask for it; nil = not given
 
 	// Progress, if not nil, is told how many examples of how many were run through the model.
 	Progress func(done, total int)
 }
 
-func (o Options) complete() (Options, error) {
-	if o.Suites == nil {
-		o.Suites = Suites()
+// batch is the number of examples in one run, of so many.
+func (o Options) batch(examples int) int {
+	batch := o.Batch
+	if batch == 0 {
+		batch = 256
 	}
-	if o.Bins == 0 {
-		o.Bins = metric.DefaultBins
+	return min(batch, max(examples, 1))
+}
+
+// Run audits a subject on a data set, which is nil where the subject's answers are there already. A suite
+// whose needs are not met is a usage error before anything runs, or is left out.
+func Run(ctx context.Context, s Subject, ds data.Dataset, o Options) (report.Report, error) {
+	start := time.Now()
+	a, err := newAudit(s, ds, o)
+	if err != nil {
+		return report.Report{}, err
 	}
-	if o.Batch == 0 {
-		o.Batch = 256
+	suites, left, err := a.choose(o)
+	if err != nil {
+		return report.Report{}, err
 	}
-	return o, CheckSuites(o.Suites)
+	a.count(suites)
+
+	r := report.Report{
+		SchemaVersion: report.SchemaVersion, Model: s.Name(), Data: a.name(), Examples: len(a.Labels()), Seed: o.Seed,
+		Created: time.Now().UTC().Truncate(time.Second), LeftOut: left,
+	}
+	if h, ok := s.(Hosted); ok {
+		r.Engine = h.Engine()
+	}
+	for _, suite := range suites {
+		section, err := suite.Run(ctx, a)
+		if err != nil {
+			return report.Report{}, err
+		}
+		r.Sections = append(r.Sections, section)
+	}
+	r.Seconds = time.Since(start).Seconds()
+	return r, nil
+}
+
+// newAudit checks that the data fits the subject.
+func newAudit(s Subject, ds data.Dataset, o Options) (*Audit, error) {
+	a := &Audit{Subject: s, Data: ds, Training: o.Training, Seed: o.Seed, batch: o.batch(0), progress: o.Progress}
+	if ds == nil {
+		answered, ok := s.(Answered)
+		if !ok {
+			return nil, fmt.Errorf("evaluate: %s has no data to answer; give a data set", s.Name())
+		}
+		a.outputs, a.labels = answered.Outputs(), answered.Truth()
+		return a, nil
+	}
+
+	a.batch = o.batch(ds.Len())
+	info := ds.Info()
+	if s.Shape() != nil && !slices.Equal(info.Shape, s.Shape()) {
+		return nil, fmt.Errorf("evaluate: %s has examples of shape %v, the model %s takes %v; choose the data the model was made for",
+			info.Name, info.Shape, s.Name(), s.Shape())
+	}
+	if s.Task() == zoo.Classify && s.Labels() != nil && len(info.Classes) > len(s.Labels()) {
+		return nil, fmt.Errorf("evaluate: %s has %d classes, the model %s knows %d", info.Name, len(info.Classes), s.Name(), len(s.Labels()))
+	}
+	return a, nil
+}
+
+// choose sorts out which suites are run, in the order of All, and which are left out.
+func (a *Audit) choose(o Options) (suites []Suite, left []report.LeftOut, err error) {
+	asked := o.Suites
+	if asked == nil {
+		asked = Default(a.Subject.Task())
+	}
+	for _, s := range asked {
+		switch why := s.Needs().unmet(a); {
+		case why == "":
+			suites = append(suites, s)
+		case o.LeaveOut || o.Suites == nil:
+			left = append(left, report.LeftOut{Suite: Name(s), Why: why})
+		default:
+			return nil, nil, &fault.Usage{Err: fmt.Errorf("evaluate: the suite %s cannot be run: %s", Name(s), why)}
+		}
+	}
+	if len(suites) == 0 {
+		why := "none was named"
+		for _, l := range left {
+			why = l.Suite + ": " + l.Why
+		}
+		return nil, nil, &fault.Usage{Err: fmt.Errorf("evaluate: there is no suite to run on %s (%s); there are %s", a.Subject.Name(), why, strings.Join(Names(), ", "))}
+	}
+	slices.SortStableFunc(suites, func(s, t Suite) int { return slices.Index(Names(), Name(s)) - slices.Index(Names(), Name(t)) })
+	return suites, left, nil
+}
+
+// count adds up the examples that will go through the subject.
+func (a *Audit) count(suites []Suite) {
+	if a.Data == nil {
+		return
+	}
+	shared := 0
+	for _, s := range suites {
+		needs := s.Needs()
+		if needs.Outputs {
+			shared = a.Data.Len()
+		}
+		a.total += needs.Passes * a.Data.Len()
+	}
+	a.total += shared
+}
+
+// name is what to call the data.
+func (a *Audit) name() string {
+	if a.Data == nil {
+		return a.Subject.(Answered).Data()
+	}
+	return datasetName(a.Data.Info())
 }
 
 // Bundle audits a model on a data set.
 func Bundle(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.Engine, o Options) (report.Report, error) {
-	o, err := o.complete()
+	m, err := NewModel(b, e, o.batch(ds.Len()))
 	if err != nil {
 		return report.Report{}, err
 	}
-	start := time.Now()
-	info := ds.Info()
-	if !slices.Equal(info.Shape, b.Manifest.InputShape) {
-		return report.Report{}, fmt.Errorf("evaluate: %s has examples of shape %v, the model %s takes %v; choose the data the model was made for",
-			info.Name, info.Shape, b.Manifest.Name, b.Manifest.InputShape)
-	}
-	if len(info.Classes) > len(b.Manifest.Labels) {
-		return report.Report{}, fmt.Errorf("evaluate: %s has %d classes, the model %s knows %d", info.Name, len(info.Classes), b.Manifest.Name, len(b.Manifest.Labels))
-	}
-	run, err := newRunner(ctx, b, e, ds, o)
-	if err != nil {
-		return report.Report{}, err
-	}
-	defer run.close()
-
-	r := newReport(b.Manifest.Name, datasetName(info), ds.Len(), o)
-	r.Engine = e.Kind
-	labels := data.Labels(ds)
-	classes := len(b.Manifest.Labels)
-	if slices.Contains(o.Suites, Clean) || slices.Contains(o.Suites, Calibration) {
-		run.total += ds.Len()
-	}
-	if slices.Contains(o.Suites, Shift) {
-		run.total += ds.Len() * corrupt.Severities * len(corrupt.All())
-	}
-	if slices.Contains(o.Suites, Clean) || slices.Contains(o.Suites, Calibration) {
-		logits, err := run.logits(ds)
-		if err != nil {
-			return report.Report{}, err
-		}
-		if err := outputs(&r, logits, labels, classes, b.Manifest.Labels, o); err != nil {
-			return report.Report{}, err
-		}
-	}
-	if slices.Contains(o.Suites, Shift) {
-		if r.Shift, err = shifts(run, ds, labels, classes, o); err != nil {
-			return report.Report{}, err
-		}
-	}
-	r.Seconds = time.Since(start).Seconds()
-	return r, nil
+	defer m.Close()
+	return Run(ctx, m.Subject(), ds, o)
 }
 
 // Logits runs a whole data set through a model and returns [examples, classes].
 func Logits(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.Engine, o Options) ([]float32, error) {
-	o, err := o.complete()
+	m, err := NewModel(b, e, o.batch(ds.Len()))
 	if err != nil {
 		return nil, err
 	}
-	run, err := newRunner(ctx, b, e, ds, o)
-	if err != nil {
-		return nil, err
-	}
-	defer run.close()
-	run.total = ds.Len()
-	return run.logits(ds)
-}
-
-// Outputs audits saved logits [examples, classes], row after row. The suite shift is left out: it needs the model.
-func Outputs[F metric.Float, L metric.Label](model, dataName string, logits []F, labels []L, classes int, o Options) (report.Report, error) {
-	o, err := o.complete()
-	if err != nil {
-		return report.Report{}, err
-	}
-	start := time.Now()
-	r := newReport(model, dataName, len(labels), o)
-	if err := outputs(&r, logits, labels, classes, nil, o); err != nil {
-		return report.Report{}, err
-	}
-	r.Seconds = time.Since(start).Seconds()
-	return r, nil
-}
-
-// outputs fills in the suites that need outputs and labels alone.
-func outputs[F metric.Float, L metric.Label](r *report.Report, logits []F, labels []L, classes int, names []string, o Options) error {
-	scores, err := metric.Score(logits, labels, classes)
-	if err != nil {
-		return err
-	}
-	if slices.Contains(o.Suites, Clean) {
-		if names == nil {
-			for c := range classes {
-				names = append(names, fmt.Sprint(c))
-			}
-		}
-		r.Clean = &report.Clean{Accuracy: scores.Accuracy(), Labels: names}
-		const most = 100 // a larger confusion matrix helps nobody
-		if classes <= most {
-			r.Clean.Confusion = scores.Confusion()
-		}
-		if classes > 5 {
-			r.Clean.Top = 5
-			if r.Clean.TopK, err = metric.TopK(logits, labels, classes, 5); err != nil {
-				return err
-			}
-		}
-	}
-	if !slices.Contains(o.Suites, Calibration) {
-		return nil
-	}
-	c := &report.Calibration{NLL: scores.MeanNLL(), Brier: scores.MeanBrier(), Bins: o.Bins}
-	for _, v := range scores.Confidence {
-		c.Confidence += v / float64(len(scores.Confidence))
-	}
-	var errs [5]error
-	c.ECE, errs[0] = scores.ECE(metric.EqualWidth, o.Bins)
-	c.ECEMass, errs[1] = scores.ECE(metric.EqualMass, o.Bins)
-	c.MCE, errs[2] = scores.MCE(metric.EqualWidth, o.Bins)
-	c.Curve, errs[3] = scores.Reliability(metric.EqualWidth, o.Bins)
-	c.ClasswiseECE, errs[4] = metric.ClasswiseECE(logits, labels, classes, o.Bins)
-	r.Calibration = c
-	return errors.Join(errs[:]...)
-}
-
-// shifts runs the data set through every shift at every severity.
-func shifts(run *runner, ds data.Dataset, labels []int32, classes int, o Options) (*report.Shift, error) {
-	s := &report.Shift{}
-	for _, shift := range corrupt.All() {
-		row := report.ShiftRow{Name: shift.Name()}
-		for severity := 1; severity <= corrupt.Severities; severity++ {
-			shifted, err := corrupt.Wrap(ds, shift, severity, o.Seed)
-			if err != nil {
-				return nil, err
-			}
-			logits, err := run.logits(shifted)
-			if err != nil {
-				return nil, err
-			}
-			scores, err := metric.Score(logits, labels, classes)
-			if err != nil {
-				return nil, err
-			}
-			ece, err := scores.ECE(metric.EqualWidth, o.Bins)
-			if err != nil {
-				return nil, err
-			}
-			row.Severities = append(row.Severities, severity)
-			row.Accuracy = append(row.Accuracy, scores.Accuracy())
-			row.NLL = append(row.NLL, scores.MeanNLL())
-			row.ECE = append(row.ECE, ece)
-			s.Mean += scores.Accuracy() / float64(corrupt.Severities*len(corrupt.All()))
-		}
-		s.Rows = append(s.Rows, row)
-	}
-	return s, nil
-}
-
-// runner runs data sets through a model and counts.
-type runner struct {
-	ctx         context.Context
-	free        chan *bundle.Forward // as many as calls at once make it faster
-	batch       int
-	done, total int
-	progress    func(done, total int)
-}
-
-func newRunner(ctx context.Context, b *bundle.Bundle, e *engine.Engine, ds data.Dataset, o Options) (*runner, error) {
-	r := &runner{ctx: ctx, free: make(chan *bundle.Forward, e.Calls()), progress: o.Progress}
-	for range e.Calls() {
-		forward, err := b.NewForward(e, min(o.Batch, max(ds.Len(), 1)))
-		if err != nil {
-			r.close()
-			return nil, err
-		}
-		r.batch = forward.Batch()
-		r.free <- forward
-	}
-	return r, nil
-}
-
-func (r *runner) close() {
-	for len(r.free) > 0 {
-		(<-r.free).Close()
-	}
-}
-
-func (r *runner) logits(ds data.Dataset) ([]float32, error) {
-	order := make([]int32, ds.Len())
-	for i := range order {
-		order[i] = int32(i)
-	}
-	reader := data.NewReader(ds, order, r.batch, runtime.GOMAXPROCS(0), false)
-	defer reader.Close()
-	var (
-		parts   [][]float32 // in the order of the batches
-		mu      sync.Mutex  // guards all but the forwards
-		wait    sync.WaitGroup
-		failure error
-	)
-	for {
-		batch, err := reader.Next(r.ctx)
-		mu.Lock()
-		if failure == nil && err != nil && !errors.Is(err, io.EOF) {
-			failure = err
-		}
-		stop := err != nil || failure != nil
-		place := len(parts)
-		if !stop {
-			parts = append(parts, nil)
-		}
-		mu.Unlock()
-		if stop {
-			break
-		}
-		forward := <-r.free
-		wait.Go(func() {
-			out, err := forward.Logits(batch.X, batch.N)
-			mu.Lock()
-			defer mu.Unlock()
-			r.free <- forward
-			if err != nil {
-				failure = errors.Join(failure, err)
-				return
-			}
-			parts[place] = out
-			reader.Recycle(batch)
-			if r.done += batch.N; r.progress != nil {
-				r.progress(r.done, r.total)
-			}
-		})
-	}
-	wait.Wait()
-	return slices.Concat(parts...), failure
-}
-
-func newReport(model, dataName string, n int, o Options) report.Report {
-	return report.Report{
-		SchemaVersion: report.SchemaVersion, Model: model, Data: dataName, Examples: n, Seed: o.Seed,
-		Created: time.Now().UTC().Truncate(time.Second),
-	}
+	defer m.Close()
+	a := &Audit{Subject: m, Data: ds, progress: o.Progress, total: ds.Len()}
+	return a.Answers(ctx, ds)
 }
 
 func datasetName(info data.Info) string {

@@ -50,7 +50,7 @@ func Require(r report.Report, requirements []Requirement) error {
 	values := map[string]float64{}
 	var names []string
 	for _, v := range r.Values() {
-		values[v.Name] = v.Number
+		values[v.Name] = v.Value
 		names = append(names, v.Name)
 	}
 	unmet := &fault.Unmet{}

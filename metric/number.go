@@ -1,6 +1,9 @@
 package metric
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Better says which of two values of a number is the better one.
 type Better string
@@ -26,6 +29,7 @@ func (d Better) Than(a, b float64) bool {
 // The units that numbers are printed by; any other word is written after the number's title, and "" is a plain number.
 const (
 	Share = "share" // of 1, printed as a percentage
+	Count = "count" // printed as a whole number
 	Nats  = "nats"
 )
 
@@ -44,18 +48,30 @@ func (n Number) Label() string {
 	if label == "" {
 		label = n.Name
 	}
-	if n.Unit != "" && n.Unit != Share {
+	if n.Unit != "" && n.Unit != Share && n.Unit != Count {
 		label += " (" + n.Unit + ")"
 	}
 	return label
 }
 
-// Text is the value as a table shows it: a share in percent with two decimals, anything else with four.
-func (n Number) Text() string {
-	if n.Unit == Share {
-		return fmt.Sprintf("%.2f %%", 100*n.Value)
+// Text is the value as a table shows it: a share in percent with two decimals, a count without, anything else with four.
+func (n Number) Text() string { return n.text("%") }
+
+// Change is the way from an earlier value to this one, as a table shows it: signed, of a share in points of a percent.
+func (n Number) Change(earlier Number) string {
+	n.Value -= earlier.Value
+	return strings.TrimSuffix(n.text("%+"), " %")
+}
+
+// text formats the value with a verb that begins with start.
+func (n Number) text(start string) string {
+	switch n.Unit {
+	case Share:
+		return fmt.Sprintf(start+".2f %%", 100*n.Value)
+	case Count:
+		return fmt.Sprintf(start+".0f", n.Value)
 	}
-	return fmt.Sprintf("%.4f", n.Value)
+	return fmt.Sprintf(start+".4f", n.Value)
 }
 
 // Describe returns the number of a measure by its name, without a value; ok is false where no measure has it. It is how a name that

@@ -18,8 +18,10 @@ import (
 
 // Series is one line of a picture. Spread, if not nil, is drawn as a bar of that length up and down.
 type Series struct {
-	Name         string
-	X, Y, Spread []float64
+	Name   string    `json:"name"`
+	X      []float64 `json:"x"`
+	Y      []float64 `json:"y"`
+	Spread []float64 `json:"spread,omitempty"`
 }
 
 // LinesPNG draws values against a number, such as the depth of a block or a decay, one line a series; with logarithmic, on a

@@ -1,13 +1,16 @@
 package report
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
-	"math"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/printable"
@@ -25,8 +28,9 @@ type pageData struct {
 	Facts    [][2]string
 	Columns  []string
 	Rows     []pageRow
-	Shifts   []shiftTable
+	Groups   []tableGroup
 	Pictures []pictureRow
+	Notes    []string
 }
 
 type pageRow struct {
@@ -35,9 +39,15 @@ type pageRow struct {
 	Verdict string // better, worse or ""
 }
 
-type shiftTable struct {
+// tableGroup is the tables of one suite, of all reports.
+type tableGroup struct {
+	Suite, Heading string
+	Tables         []pageTable
+}
+
+type pageTable struct {
 	Title string
-	Heads []int
+	Heads []string
 	Rows  []pageRow
 }
 
@@ -54,10 +64,10 @@ type picture struct {
 // HTML writes a report as one page that needs nothing else: its pictures are in it.
 func (r Report) HTML(w io.Writer) error {
 	d := pageData{Title: "Audit of " + r.Model, Subtitle: fmt.Sprintf("on %s, %d examples", r.Data, r.Examples), Facts: r.facts(), Columns: []string{"measured"}}
-	for _, v := range r.headline() {
-		d.Rows = append(d.Rows, pageRow{Name: title(v.Name), Cells: []string{v.format()}})
+	for _, n := range r.headline() {
+		d.Rows = append(d.Rows, pageRow{Name: n.Label(), Cells: []string{n.Text()}})
 	}
-	d.addShifts("", r)
+	d.addTables("", r)
 	return d.write(w, []Report{r}, []string{""})
 }
 
@@ -65,20 +75,10 @@ func (r Report) HTML(w io.Writer) error {
 func (c Comparison) HTML(w io.Writer) error {
 	d := pageData{
 		Title: c.Before.Model + ", before and after", Subtitle: fmt.Sprintf("%s; measured on %s, %d examples", c.What, c.Before.Data, c.Before.Examples),
-		Facts: c.Before.facts(), Columns: []string{"before", "after", "change", ""},
+		Facts: c.Before.facts(), Columns: []string{"before", "after", "change", ""}, Rows: c.rows(),
 	}
-	after := map[string]Value{}
-	for _, v := range c.After.Values() {
-		after[v.Name] = v
-	}
-	for _, b := range c.Before.headline() {
-		if a, ok := after[b.Name]; ok {
-			v := verdict(b, a)
-			d.Rows = append(d.Rows, pageRow{Name: title(b.Name), Cells: []string{b.format(), a.format(), change(b, a), v}, Verdict: v})
-		}
-	}
-	d.addShifts(", before", c.Before)
-	d.addShifts(", after", c.After)
+	d.addTables(", before", c.Before)
+	d.addTables(", after", c.After)
 	return d.write(w, []Report{c.Before, c.After}, []string{"before", "after"})
 }
 
@@ -98,75 +98,44 @@ func (r Report) facts() [][2]string {
 	return facts
 }
 
-func (d *pageData) addShifts(suffix string, r Report) {
-	if r.Shift == nil || len(r.Shift.Rows) == 0 {
-		return
-	}
-	for _, t := range []struct {
-		title  string
-		values func(ShiftRow) []float64
-		format string
-		factor float64
-	}{
-		{"Accuracy by severity", func(s ShiftRow) []float64 { return s.Accuracy }, "%.2f %%", 100},
-		{"NLL by severity", func(s ShiftRow) []float64 { return s.NLL }, "%.4f", 1},
-		{"ECE by severity", func(s ShiftRow) []float64 { return s.ECE }, "%.4f", 1},
-	} {
-		table := shiftTable{Title: t.title + suffix, Heads: r.Shift.Rows[0].Severities}
-		for _, row := range r.Shift.Rows {
-			var cells []string
-			for _, v := range t.values(row) {
-				cells = append(cells, fmt.Sprintf(t.format, v*t.factor))
-			}
-			table.Rows = append(table.Rows, pageRow{Name: row.Name, Cells: cells})
+// addTables adds the tables of a report to those of the same suites.
+func (d *pageData) addTables(suffix string, r Report) {
+	for _, s := range r.Sections {
+		if len(s.Tables) == 0 {
+			continue
 		}
-		d.Shifts = append(d.Shifts, table)
+		at := slices.IndexFunc(d.Groups, func(g tableGroup) bool { return g.Suite == s.Suite })
+		if at < 0 {
+			at = len(d.Groups)
+			d.Groups = append(d.Groups, tableGroup{Suite: s.Suite, Heading: cmp.Or(s.Heading, s.Suite)})
+		}
+		for _, t := range s.Tables {
+			shown := pageTable{Title: sentence(t.Title) + suffix, Heads: t.heads()}
+			for _, row := range t.Rows {
+				shown.Rows = append(shown.Rows, pageRow{Name: row.Name, Cells: t.cells(row)})
+			}
+			d.Groups[at].Tables = append(d.Groups[at].Tables, shown)
+		}
 	}
 }
 
-// write draws the pictures, the same kind of all reports side by side, and fills in the page.
+// sentence begins a text with a capital.
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
+}
+
+// write draws the pictures, the same one of all reports side by side, and fills in the page.
 func (d pageData) write(w io.Writer, reports []Report, captions []string) error {
-	for _, kind := range []struct {
-		title string
-		draw  func(Report) ([]byte, error)
-	}{
-		{"Can the confidences be trusted?", func(r Report) ([]byte, error) {
-			if r.Calibration == nil {
-				return nil, nil
-			}
-			return ReliabilityPNG("", r.Calibration.Curve)
-		}},
-		{"What do shifted inputs do?", func(r Report) ([]byte, error) {
-			if r.Shift == nil {
-				return nil, nil
-			}
-			clean := math.NaN()
-			if r.Clean != nil {
-				clean = r.Clean.Accuracy
-			}
-			return SeverityPNG("", *r.Shift, clean)
-		}},
-		{"What is taken for what?", func(r Report) ([]byte, error) {
-			if r.Clean == nil || len(r.Clean.Confusion) > 100 {
-				return nil, nil
-			}
-			return ConfusionPNG("", r.Clean.Confusion, r.Clean.Labels)
-		}},
-	} {
-		row := pictureRow{Title: kind.title}
-		for i, r := range reports {
-			png, err := kind.draw(r)
-			if err != nil {
+	for _, last := range []bool{false, true} {
+		for _, suite := range suitesOf(reports) {
+			if err := d.addPictures(suite, last, reports, captions); err != nil {
 				return err
 			}
-			if png != nil {
-				source := "data:image/png;base64," + base64.StdEncoding.EncodeToString(png)
-				row.Pictures = append(row.Pictures, picture{Caption: captions[i], Source: template.URL(source)}) //nolint:gosec // our own bytes
-			}
 		}
-		if len(row.Pictures) > 0 {
-			d.Pictures = append(d.Pictures, row)
-		}
+	}
+	for _, section := range reports[0].Sections {
+		d.Notes = append(d.Notes, section.Notes...)
 	}
 	var b strings.Builder
 	if err := page.Execute(&b, d.printable()); err != nil {
@@ -174,6 +143,52 @@ func (d pageData) write(w io.Writer, reports []Report, captions []string) error 
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// suitesOf is every suite that a report has, in the order of the reports.
+func suitesOf(reports []Report) []string {
+	var suites []string
+	for _, r := range reports {
+		for _, s := range r.Sections {
+			if !slices.Contains(suites, s.Suite) {
+				suites = append(suites, s.Suite)
+			}
+		}
+	}
+	return suites
+}
+
+// addPictures draws the pictures of one suite that are, or are not, to be last.
+func (d *pageData) addPictures(suite string, last bool, reports []Report, captions []string) error {
+	var rows []pictureRow
+	for i, r := range reports {
+		s, _ := r.Section(suite)
+		for _, p := range s.pictures() {
+			if p.Last != last {
+				continue
+			}
+			png, err := p.Draw(r)
+			if err != nil {
+				return err
+			}
+			if png == nil {
+				continue
+			}
+			at := slices.IndexFunc(rows, func(row pictureRow) bool { return row.Title == p.Title })
+			if at < 0 {
+				at = len(rows)
+				rows = append(rows, pictureRow{Title: p.Title})
+			}
+			rows[at].Pictures = append(rows[at].Pictures, picture{Caption: captions[i], Source: source(png)})
+		}
+	}
+	d.Pictures = append(d.Pictures, rows...)
+	return nil
+}
+
+// source is a picture as the address of itself.
+func source(png []byte) template.URL {
+	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png)) //nolint:gosec // our own bytes
 }
 
 // printable is the page with what text from strangers may hold besides letters escaped: a browser obeys marks of direction, and a page is
@@ -194,12 +209,16 @@ func (d pageData) printable() pageData {
 		}
 		return out
 	}
-	p := pageData{Title: line(d.Title), Subtitle: line(d.Subtitle), Columns: lines(d.Columns), Rows: rows(d.Rows)}
+	p := pageData{Title: line(d.Title), Subtitle: line(d.Subtitle), Columns: lines(d.Columns), Rows: rows(d.Rows), Notes: lines(d.Notes)}
 	for _, f := range d.Facts {
 		p.Facts = append(p.Facts, [2]string{line(f[0]), line(f[1])})
 	}
-	for _, t := range d.Shifts {
-		p.Shifts = append(p.Shifts, shiftTable{Title: line(t.Title), Heads: t.Heads, Rows: rows(t.Rows)})
+	for _, g := range d.Groups {
+		shown := tableGroup{Heading: line(g.Heading)}
+		for _, t := range g.Tables {
+			shown.Tables = append(shown.Tables, pageTable{Title: line(t.Title), Heads: lines(t.Heads), Rows: rows(t.Rows)})
+		}
+		p.Groups = append(p.Groups, shown)
 	}
 	for _, row := range d.Pictures {
 		shown := pictureRow{Title: line(row.Title)}

@@ -1,9 +1,11 @@
 // Package report holds what an audit found and shows it: in the terminal, as JSON, as one HTML file with its pictures in it.
+//
+// An audit is a list of sections, one a suite. A section brings all that is shown of it: numbers with their direction and unit, tables,
+// charts and pictures. Nothing here asks which suite it is from.
 package report
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 // SchemaVersion is the schema_version of a report's JSON.
 const SchemaVersion = 1
 
-// Report is what an audit of one model found. Suites that were not run are nil.
+// Report is what an audit of one model found. In the JSON each section stands under its suite's name.
 type Report struct {
 	SchemaVersion int       `json:"schema_version"`
 	Model         string    `json:"model"`
@@ -25,46 +27,14 @@ type Report struct {
 	Created       time.Time `json:"created"`
 	Seconds       float64   `json:"seconds"`
 
-	Clean       *Clean       `json:"clean,omitempty"`
-	Calibration *Calibration `json:"calibration,omitempty"`
-	Shift       *Shift       `json:"shift,omitempty"`
+	LeftOut  []LeftOut `json:"left_out,omitempty"`
+	Sections []Section `json:"-"` // of the suites that were run, in the order of the list of suites
 }
 
-// Clean is how right the answers are on the data as it is.
-type Clean struct {
-	Accuracy  float64  `json:"accuracy"`
-	Top       int      `json:"top_k"`          // k of TopK; 0 if there are too few classes
-	TopK      float64  `json:"top_k_accuracy"` //
-	Labels    []string `json:"labels"`
-	Confusion [][]int  `json:"confusion"` // [label][predicted]
-}
-
-// Calibration is how far the confidences can be trusted.
-type Calibration struct {
-	NLL          float64      `json:"nll"`   // nats
-	Brier        float64      `json:"brier"` // sum over classes
-	ECE          float64      `json:"ece"`   // Bins bins of equal width
-	ECEMass      float64      `json:"ece_equal_mass"`
-	ClasswiseECE float64      `json:"classwise_ece"`
-	MCE          float64      `json:"mce"`
-	Bins         int          `json:"bins"`
-	Confidence   float64      `json:"mean_confidence"`
-	Curve        []metric.Bin `json:"curve"` // reliability, equal width
-}
-
-// Shift is what happens when the inputs change.
-type Shift struct {
-	Rows []ShiftRow `json:"rows"`
-	Mean float64    `json:"mean_accuracy"` // over all shifts and severities
-}
-
-// ShiftRow is one shift at every severity.
-type ShiftRow struct {
-	Name       string    `json:"name"`
-	Severities []int     `json:"severities"`
-	Accuracy   []float64 `json:"accuracy"`
-	NLL        []float64 `json:"nll"`
-	ECE        []float64 `json:"ece"`
+// LeftOut is a suite that nobody asked for by name, and that could not be run.
+type LeftOut struct {
+	Suite string `json:"suite"`
+	Why   string `json:"why"`
 }
 
 // Comparison is a model before and after it was mended.
@@ -75,39 +45,45 @@ type Comparison struct {
 	After         Report `json:"after"`
 }
 
-// Value is a named number of a report.
-type Value struct {
-	Name   string
-	Number float64
-	Better int // +1 more is better, -1 less is better, 0 neither
-	Share  bool
+// Values lists the numbers of a report by the names that requirements and tables use.
+func (r Report) Values() []metric.Number {
+	var all []metric.Number
+	for _, s := range r.Sections {
+		all = append(all, s.values()...)
+	}
+	return all
 }
 
-// Values lists the numbers of a report by the names that Require and tables use.
-func (r Report) Values() []Value {
-	var v []Value
-	if c := r.Clean; c != nil {
-		v = append(v, Value{"acc", c.Accuracy, 1, true})
-		if c.Top > 0 {
-			v = append(v, Value{fmt.Sprintf("top%d", c.Top), c.TopK, 1, true})
+// Number returns the number of a name.
+func (r Report) Number(name string) (metric.Number, bool) { return find(r.Values(), name) }
+
+// Section returns the section of a suite.
+func (r Report) Section(suite string) (Section, bool) {
+	for _, s := range r.Sections {
+		if s.Suite == suite {
+			return s, true
 		}
 	}
-	if c := r.Calibration; c != nil {
-		v = append(v,
-			Value{"nll", c.NLL, -1, false}, Value{"brier", c.Brier, -1, false}, Value{"ece", c.ECE, -1, false},
-			Value{"ece_mass", c.ECEMass, -1, false}, Value{"classwise_ece", c.ClasswiseECE, -1, false}, Value{"mce", c.MCE, -1, false},
-			Value{"confidence", c.Confidence, 0, true})
+	return Section{}, false
+}
+
+// headline is the numbers in short, without those of tables.
+func (r Report) headline() []metric.Number {
+	var all []metric.Number
+	for _, s := range r.Sections {
+		all = append(all, s.Numbers...)
 	}
-	if s := r.Shift; s != nil {
-		v = append(v, Value{"shift.acc", s.Mean, 1, true})
-		for _, row := range s.Rows {
-			for i, severity := range row.Severities {
-				prefix := fmt.Sprintf("shift.%s.%d.", row.Name, severity)
-				v = append(v, Value{prefix + "acc", row.Accuracy[i], 1, true}, Value{prefix + "nll", row.NLL[i], -1, false}, Value{prefix + "ece", row.ECE[i], -1, false})
-			}
+	return all
+}
+
+// find returns the number of a name.
+func find(numbers []metric.Number, name string) (metric.Number, bool) {
+	for _, n := range numbers {
+		if n.Name == name {
+			return n, true
 		}
 	}
-	return v
+	return metric.Number{}, false
 }
 
 // WriteJSON writes v as indented JSON to a file, whole or not at all.

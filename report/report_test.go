@@ -14,18 +14,24 @@ import (
 	"github.com/ballast-ml/ballast/report"
 )
 
-func example(ece float64) report.Report {
+func example(ece float64) report.Report { return exampleOf(ece, 0.5, [][]int{{1, 1}, {0, 1}}) }
+
+func exampleOf(ece, nll float64, confusion [][]int) report.Report {
+	right := confusion[0][0] + confusion[1][1]
 	return report.Report{
 		SchemaVersion: report.SchemaVersion, Model: "a <b>model</b>", Data: "digits test", Examples: 3,
-		Clean:       &report.Clean{Accuracy: 2.0 / 3, Labels: []string{"<i>cat</i>", "dog"}, Confusion: [][]int{{1, 1}, {0, 1}}},
-		Calibration: &report.Calibration{NLL: 0.5, ECE: ece, Bins: 2, Curve: []metric.Bin{{High: 0.5}, {Low: 0.5, High: 1, Count: 3, Confidence: 0.9, Accuracy: 2.0 / 3}}},
-		Shift:       &report.Shift{Mean: 0.4, Rows: []report.ShiftRow{{Name: "contrast", Severities: []int{1, 2}, Accuracy: []float64{0.5, 0.3}, NLL: []float64{1, 2}, ECE: []float64{0.1, 0.2}}}},
+		Sections: []report.Section{
+			report.Clean{Accuracy: float64(right) / 3, Labels: []string{"<i>cat</i>", "dog"}, Confusion: confusion}.Section(),
+			report.Calibration{NLL: nll, ECE: ece, Bins: 2, Curve: []metric.Bin{{High: 0.5}, {Low: 0.5, High: 1, Count: 3, Confidence: 0.9, Accuracy: 2.0 / 3}}}.Section(),
+			report.Shift{Mean: 0.4, Rows: []report.ShiftRow{
+				{Name: "contrast", Severities: []int{1, 2}, Accuracy: []float64{0.5, 0.3}, NLL: []float64{1, 2}, ECE: []float64{0.1, 0.2}},
+			}}.Section(),
+		},
 	}
 }
 
 func TestComparisonMarksWhatIsBetter(t *testing.T) {
-	c := report.Comparison{What: "temperature scaling", Before: example(0.2), After: example(0.05)}
-	c.After.Calibration.NLL = 0.6
+	c := report.Comparison{What: "temperature scaling", Before: example(0.2), After: exampleOf(0.05, 0.6, [][]int{{1, 1}, {0, 1}})}
 	var b bytes.Buffer
 	if err := c.Text(&b); err != nil {
 		t.Fatal(err)
@@ -93,7 +99,7 @@ func TestPicturesOfOddInput(t *testing.T) {
 
 func ExampleReport_Values() {
 	for _, v := range example(0.25).Values()[:3] {
-		fmt.Printf("%s %.3f\n", v.Name, v.Number)
+		fmt.Printf("%s %.3f\n", v.Name, v.Value)
 	}
 	// Output:
 	// acc 0.667
@@ -102,8 +108,8 @@ func ExampleReport_Values() {
 }
 
 func TestSeveralModels(t *testing.T) {
-	other := example(0.3)
-	other.Model, other.Clean = "other", &report.Clean{Accuracy: 0, Labels: []string{"cat", "dog"}, Confusion: [][]int{{0, 2}, {1, 0}}}
+	other := exampleOf(0.3, 0.5, [][]int{{0, 2}, {1, 0}})
+	other.Model = "other"
 	s := report.NewSeveral([]report.Report{example(0.2), other})
 	var text, html bytes.Buffer
 	if err := s.Text(&text); err != nil {
@@ -120,7 +126,7 @@ func TestSeveralModels(t *testing.T) {
 	if n := strings.Count(html.String(), `src="data:image/png;base64,`); n != 7 || strings.Contains(html.String(), "<b>model") {
 		t.Errorf("%d pictures, want 7", n)
 	}
-	other.Clean = nil // nothing to compare by class
+	other.Sections = other.Sections[1:] // nothing to compare by class
 	html.Reset()
 	if err := report.NewSeveral([]report.Report{example(0.2), other}).HTML(&html); err != nil || strings.Contains(html.String(), "Which classes") {
 		t.Errorf("%v; the page has classes of one model", err)

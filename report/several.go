@@ -1,10 +1,9 @@
 package report
 
 import (
-	"encoding/base64"
 	"fmt"
-	"html/template"
 	"io"
+	"iter"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -13,6 +12,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/metric"
 )
 
 // Several is what audits of several models on the same data found, in the order in which they were named.
@@ -40,27 +40,28 @@ func (s Several) Text(w io.Writer) error {
 	for _, row := range s.rows() {
 		t.row("  %s\t%s", row.Name, strings.Join(row.Cells, "\t"))
 	}
-	if names, shares := s.recalls(); len(names) > 0 {
+	for _, profiles := range s.profiles() {
+		first := profiles[0]
 		t.row("")
-		t.row("  right of each class%s", heads)
-		for c, name := range names {
+		t.row("  %s%s", printable.Line(first.Title), heads)
+		for i, name := range first.Names {
 			line := ""
-			for _, share := range shares {
-				line += fmt.Sprintf("\t%.2f %%", 100*share[c])
+			for _, p := range profiles {
+				line += "\t" + metric.Number{Value: p.Values[i], Unit: p.Unit}.Text()
 			}
 			t.row("  %s%s", printable.Line(name), line)
 		}
 	}
 	for _, r := range s.Reports {
-		if r.Shift == nil {
-			continue
-		}
-		t.row("")
-		t.row("  %s, accuracy by severity%s", printable.Line(r.Model), severities(r.Shift.Rows))
-		for _, row := range r.Shift.Rows {
-			t.row("  %s%s", printable.Line(row.Name), shares(row.Accuracy))
+		for _, section := range r.Sections {
+			for _, each := range section.Tables {
+				if each.Shown == Everywhere {
+					t.table(each, r.Model+", ")
+				}
+			}
 		}
 	}
+	t.notes(s.Reports[0])
 	return t.flush()
 }
 
@@ -73,30 +74,27 @@ func (s Several) HTML(w io.Writer) error {
 	}
 	for _, r := range s.Reports {
 		d.Columns = append(d.Columns, r.Model)
-		d.addShifts(", "+r.Model, r)
+		d.addTables(", "+r.Model, r)
 	}
-	if names, shares := s.recalls(); len(names) > 0 {
-		png, err := s.classesPNG(names, shares)
+	for suite, profiles := range s.profiles() {
+		png, err := s.profilesPNG(suite, profiles)
 		if err != nil {
 			return err
 		}
-		source := "data:image/png;base64," + base64.StdEncoding.EncodeToString(png)
-		d.Pictures = append(d.Pictures, pictureRow{Title: "Which classes are right?", Pictures: []picture{{Source: template.URL(source)}}}) //nolint:gosec // our own bytes
+		d.Pictures = append(d.Pictures, pictureRow{Title: profiles[0].Question, Pictures: []picture{{Source: source(png)}}})
 	}
 	return d.write(w, s.Reports, d.Columns)
 }
 
-// rows are the headline numbers, a column a model; one that a model lacks is empty.
+// rows are the numbers in short, a column a model; one that a model lacks is empty.
 func (s Several) rows() []pageRow {
 	var rows []pageRow
-	for _, v := range s.Reports[0].headline() {
-		row := pageRow{Name: title(v.Name)}
+	for _, n := range s.Reports[0].headline() {
+		row := pageRow{Name: n.Label()}
 		for _, r := range s.Reports {
 			cell := ""
-			for _, other := range r.headline() {
-				if other.Name == v.Name {
-					cell = other.format()
-				}
+			if other, ok := find(r.headline(), n.Name); ok {
+				cell = other.Text()
 			}
 			row.Cells = append(row.Cells, cell)
 		}
@@ -105,48 +103,50 @@ func (s Several) rows() []pageRow {
 	return rows
 }
 
-// recalls are the shares of each class's examples that each model gets right, [model][class]; none where the models know different
-// classes or more than fit.
-func (s Several) recalls() (names []string, shares [][]float64) {
-	const most = 30
-	for _, r := range s.Reports {
-		if r.Clean == nil || len(r.Clean.Confusion) == 0 || len(r.Clean.Confusion) > most {
-			return nil, nil
-		}
-		if names != nil && len(names) != len(r.Clean.Confusion) {
-			return nil, nil
-		}
-		names = r.Clean.Labels
-		row := make([]float64, len(names))
-		for c, counts := range r.Clean.Confusion {
-			total := 0
-			for _, n := range counts {
-				total += n
+// profiles are the suites with a profile that all models have, of the same length, and short enough; one a model.
+func (s Several) profiles() iter.Seq2[string, []Profile] {
+	return func(yield func(string, []Profile) bool) {
+		for _, section := range s.Reports[0].Sections {
+			var all []Profile
+			for _, r := range s.Reports {
+				other, _ := r.Section(section.Suite)
+				p := other.Profile
+				if p == nil || len(p.Names) == 0 || len(p.Names) > mostNames || len(p.Values) != len(p.Names) {
+					break
+				}
+				if len(all) > 0 && len(p.Names) != len(all[0].Names) {
+					break
+				}
+				all = append(all, *p)
 			}
-			row[c] = float64(counts[c]) / float64(max(total, 1))
+			if len(all) == len(s.Reports) && !yield(section.Suite, all) {
+				return
+			}
 		}
-		shares = append(shares, row)
 	}
-	return names, shares
 }
 
-// classesPNG draws the share of right answers of each class, one line a model, and its accuracy in the legend.
-func (s Several) classesPNG(names []string, shares [][]float64) ([]byte, error) {
-	p := newPlot("", "class", "share right")
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, float64(len(names))-0.5, 0, 1.02
+// profilesPNG draws a profile, one line a model, with the suite's first number in the legend.
+func (s Several) profilesPNG(suite string, profiles []Profile) ([]byte, error) {
+	first := profiles[0]
+	p := newPlot("", first.X, first.Y)
+	p.X.Min, p.X.Max = -0.5, float64(len(first.Names))-0.5
+	if first.Unit == metric.Share {
+		p.Y.Min, p.Y.Max = 0, 1.02
+	}
 	ticks := plot.ConstantTicks{}
-	for c, name := range names {
+	for i, name := range first.Names {
 		if len(name) > 12 {
 			name = name[:11] + "."
 		}
-		ticks = append(ticks, plot.Tick{Value: float64(c), Label: name})
+		ticks = append(ticks, plot.Tick{Value: float64(i), Label: name})
 	}
 	p.X.Tick.Marker = ticks
 	p.Legend.Top, p.Legend.Left = false, true
-	for i, row := range shares {
+	for i, profile := range profiles {
 		var points plotter.XYs
-		for c, share := range row {
-			points = append(points, plotter.XY{X: float64(c), Y: share})
+		for k, v := range profile.Values {
+			points = append(points, plotter.XY{X: float64(k), Y: v})
 		}
 		line, dots, err := plotter.NewLinePoints(points)
 		if err != nil {
@@ -156,7 +156,11 @@ func (s Several) classesPNG(names []string, shares [][]float64) ([]byte, error) 
 		line.LineStyle = draw.LineStyle{Color: c, Width: vg.Points(2)}
 		dots.GlyphStyle = draw.GlyphStyle{Color: c, Radius: vg.Points(3), Shape: draw.CircleGlyph{}}
 		p.Add(line, dots)
-		p.Legend.Add(fmt.Sprintf("%s, %.2f %%", s.Reports[i].Model, 100*s.Reports[i].Clean.Accuracy), line, dots)
+		name := s.Reports[i].Model
+		if section, ok := s.Reports[i].Section(suite); ok && len(section.Numbers) > 0 {
+			name += ", " + section.Numbers[0].Text()
+		}
+		p.Legend.Add(name, line, dots)
 	}
 	return render(p, 14, 9)
 }

@@ -8,29 +8,25 @@ import (
 	"text/tabwriter"
 
 	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/metric"
 )
-
-// titles are what tables call the values.
-var titles = map[string]string{
-	"acc": "accuracy", "nll": "NLL (nats)", "brier": "Brier score", "ece": "ECE, equal width", "ece_mass": "ECE, equal mass",
-	"classwise_ece": "classwise ECE", "mce": "MCE", "confidence": "mean confidence", "shift.acc": "accuracy, mean of shifts",
-}
 
 // Text writes a report for a terminal.
 func (r Report) Text(w io.Writer) error {
 	t := newTable(w)
 	t.row("%s on %s, %d examples", printable.Line(r.Model), printable.Line(r.Data), r.Examples)
 	t.row("")
-	for _, v := range r.headline() {
-		t.row("  %s\t%s", title(v.Name), v.format())
+	for _, n := range r.headline() {
+		t.row("  %s\t%s", printable.Line(n.Label()), n.Text())
 	}
-	if r.Shift != nil {
-		t.row("")
-		t.row("  accuracy by severity%s", severities(r.Shift.Rows))
-		for _, row := range r.Shift.Rows {
-			t.row("  %s%s", printable.Line(row.Name), shares(row.Accuracy))
+	for _, s := range r.Sections {
+		for _, each := range s.Tables {
+			if each.Shown == Everywhere {
+				t.table(each, "")
+			}
 		}
 	}
+	t.notes(r)
 	return t.flush()
 }
 
@@ -41,106 +37,62 @@ func (c Comparison) Text(w io.Writer) error {
 	t.row("measured on %s, %d examples", printable.Line(c.Before.Data), c.Before.Examples)
 	t.row("")
 	t.row("  \tbefore\tafter\tchange\t")
-	after := map[string]Value{}
-	for _, v := range c.After.Values() {
-		after[v.Name] = v
+	for _, row := range c.rows() {
+		t.row("  %s\t%s", printable.Line(row.Name), strings.Join(row.Cells, "\t"))
 	}
-	for _, b := range c.Before.headline() {
-		a, ok := after[b.Name]
+	for _, before := range c.Before.Sections {
+		after, ok := c.After.Section(before.Suite)
 		if !ok {
 			continue
 		}
-		t.row("  %s\t%s\t%s\t%s\t%s", title(b.Name), b.format(), a.format(), change(b, a), verdict(b, a))
-	}
-	if c.Before.Shift != nil && c.After.Shift != nil {
-		t.row("")
-		t.row("  accuracy by severity%s", severities(c.Before.Shift.Rows))
-		for i, row := range c.Before.Shift.Rows {
-			t.row("  %s, before%s", printable.Line(row.Name), shares(row.Accuracy))
-			t.row("  %s, after%s", printable.Line(row.Name), shares(c.After.Shift.Rows[i].Accuracy))
-		}
-		t.row("")
-		t.row("  ECE by severity%s", severities(c.Before.Shift.Rows))
-		for i, row := range c.Before.Shift.Rows {
-			t.row("  %s, before%s", printable.Line(row.Name), numbers(row.ECE))
-			t.row("  %s, after%s", printable.Line(row.Name), numbers(c.After.Shift.Rows[i].ECE))
+		for _, one := range before.Tables {
+			for _, other := range after.Tables {
+				if one.Title == other.Title && one.Shown <= Compared {
+					t.table(sideBySide(one, other), "")
+				}
+			}
 		}
 	}
+	t.notes(c.Before)
 	return t.flush()
 }
 
-// headline is the values without those of single shifts.
-func (r Report) headline() []Value {
-	var v []Value
-	for _, value := range r.Values() {
-		if strings.Count(value.Name, ".") < 2 {
-			v = append(v, value)
+// rows are the numbers in short of both reports.
+func (c Comparison) rows() []pageRow {
+	var rows []pageRow
+	after := c.After.Values()
+	for _, b := range c.Before.headline() {
+		if a, ok := find(after, b.Name); ok {
+			v := verdict(b, a)
+			rows = append(rows, pageRow{Name: b.Label(), Cells: []string{b.Text(), a.Text(), a.Change(b), v}, Verdict: v})
 		}
 	}
-	return v
+	return rows
 }
 
-func title(name string) string {
-	if t, ok := titles[name]; ok {
-		return t
+// sideBySide is a table with each row before and after.
+func sideBySide(before, after Table) Table {
+	both := before
+	both.Rows = nil
+	for _, row := range before.Rows {
+		for _, then := range after.Rows {
+			if then.Name == row.Name {
+				both.Rows = append(both.Rows, Row{row.Name + ", before", row.Values}, Row{row.Name + ", after", then.Values})
+			}
+		}
 	}
-	if k, ok := strings.CutPrefix(name, "top"); ok {
-		return "accuracy, top " + k
-	}
-	return name
-}
-
-func (v Value) format() string {
-	if v.Share {
-		return fmt.Sprintf("%.2f %%", 100*v.Number)
-	}
-	return fmt.Sprintf("%.4f", v.Number)
-}
-
-func change(before, after Value) string {
-	d := after.Number - before.Number
-	if before.Share {
-		return fmt.Sprintf("%+.2f", 100*d)
-	}
-	return fmt.Sprintf("%+.4f", d)
+	return both
 }
 
 // verdict marks a change that shows in the digits printed.
-func verdict(before, after Value) string {
-	if before.Better == 0 || before.format() == after.format() {
+func verdict(before, after metric.Number) string {
+	if before.Better != metric.Higher && before.Better != metric.Lower || before.Text() == after.Text() {
 		return ""
 	}
-	if math.Signbit(after.Number-before.Number) == (before.Better < 0) {
+	if math.Signbit(after.Value-before.Value) == (before.Better == metric.Lower) {
 		return "better"
 	}
 	return "worse"
-}
-
-func severities(rows []ShiftRow) string {
-	if len(rows) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	for _, s := range rows[0].Severities {
-		fmt.Fprintf(&b, "\t%d", s)
-	}
-	return b.String()
-}
-
-func shares(values []float64) string {
-	var b strings.Builder
-	for _, v := range values {
-		fmt.Fprintf(&b, "\t%.2f %%", 100*v)
-	}
-	return b.String()
-}
-
-func numbers(values []float64) string {
-	var b strings.Builder
-	for _, v := range values {
-		fmt.Fprintf(&b, "\t%.4f", v)
-	}
-	return b.String()
 }
 
 // table aligns columns at tabs and remembers the first error.
@@ -155,6 +107,34 @@ func (t *table) row(format string, args ...any) {
 	if t.err == nil {
 		_, t.err = fmt.Fprintf(t.w, format+"\n", args...)
 	}
+}
+
+// table writes a table of a section under an empty line; what goes before its title, such as whose it is.
+func (t *table) table(shown Table, what string) {
+	t.row("")
+	t.row("  %s%s", printable.Line(what+shown.Title), columns(shown.heads()))
+	for _, row := range shown.Rows {
+		t.row("  %s%s", printable.Line(row.Name), columns(shown.cells(row)))
+	}
+}
+
+// notes writes the notes of a report's sections under an empty line.
+func (t *table) notes(r Report) {
+	for _, s := range r.Sections {
+		for _, note := range s.Notes {
+			t.row("")
+			t.row("  %s: %s", printable.Line(s.Suite), printable.Line(note))
+		}
+	}
+}
+
+// columns are texts behind a tab each.
+func columns(texts []string) string {
+	var b strings.Builder
+	for _, text := range texts {
+		b.WriteString("\t" + printable.Line(text))
+	}
+	return b.String()
 }
 
 func (t *table) flush() error {

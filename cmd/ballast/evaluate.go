@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,10 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/lab"
+	"github.com/ballast-ml/ballast/metric"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
 // evaluateFlags are the flags of "ballast evaluate".
@@ -20,7 +24,10 @@ type evaluateFlags struct {
 	data, part     string
 	logits, labels string
 	suites         []string
+	set            []string
 	bins           int
+	training       string
+	trainingPart   string
 	require        string
 	html           string
 	overwrite      bool
@@ -34,10 +41,15 @@ func newEvaluate(a *app) *cobra.Command {
 		Long: `Evaluate audits a model on a data set, or the saved outputs of any framework's model: logits [examples, classes] and
 labels [examples] as .npy files. Several models are audited on the same data and shown side by side. --require turns the audit
 into a test: exit code 4 when a threshold is not met, by any of the models. A MODEL is a folder, or a network that "ballast data
-get" has fetched, such as digit-nets/mnist.`,
+get" has fetched, such as digit-nets/mnist.
+
+Suites, each a set of questions:
+
+` + suiteTable(),
 		Example: `  ballast evaluate runs/model/model --data mnist --html audit.html
   ballast evaluate runs/model/model --data mnist --require 'acc>=0.98,ece<=0.02,shift.contrast.3.acc>=0.5'
   ballast evaluate digit-nets/mnist digit-nets/usps digit-nets/svhn --data mnist --html digits.html
+  ballast evaluate runs/model/model --data optdigits --suite clean,shots --set shots.few=10
   ballast evaluate --logits logits.npy --labels labels.npy --json | jq .calibration.ece`,
 		Args: usageArgs(cobra.ArbitraryArgs),
 	}
@@ -46,15 +58,68 @@ get" has fetched, such as digit-nets/mnist.`,
 	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all")
 	flags.StringVar(&f.logits, "logits", "", ".npy file of logits, in place of MODEL")
 	flags.StringVar(&f.labels, "labels", "", ".npy file of labels, with --logits")
-	flags.StringSliceVar(&f.suites, "suite", nil, "suites to run: clean, calibration, shift (default all)")
-	flags.IntVar(&f.bins, "bins", 15, "bins of the calibration errors")
+	flags.StringSliceVar(&f.suites, "suite", nil, "suites to run: "+strings.Join(evaluate.Names(), ", ")+" (default: those that fit the model's task)")
+	flags.StringArrayVar(&f.set, "set", nil, "a setting of a suite, such as shots.few=10; may be repeated")
+	flags.IntVar(&f.bins, "bins", metric.DefaultBins, "bins of the calibration errors, in calibration and shift")
+	flags.StringVar(&f.training, "training", "", "data set that the model was trained on, for shots and pairs (default: what the model says of it)")
+	flags.StringVar(&f.trainingPart, "training-part", "train", "part of that data set")
 	flags.StringVar(&f.require, "require", "", "thresholds to meet, such as 'acc>=0.98,ece<=0.02'")
 	flags.StringVar(&f.html, "html", "", "also write the report as one HTML page")
 	overwriteFlag(cmd, &f.overwrite)
+	if err := cmd.RegisterFlagCompletionFunc("suite", cobra.FixedCompletions(evaluate.Names(), cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag is there
+	}
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		return claimed(claimFile(f.html, f.overwrite), func() error { return a.evaluate(c.Context(), args, f) })
 	}
 	return cmd
+}
+
+// suiteTable is what help says of each suite.
+func suiteTable() string {
+	var b strings.Builder
+	for _, k := range evaluate.All() {
+		fmt.Fprintf(&b, "  %-12s %s\n", k.Name, k.New().Asks())
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// chosen are the suites that the flags name, with their settings; nil where none is named and nothing is set.
+func (f evaluateFlags) chosen() ([]evaluate.Suite, error) {
+	if f.suites == nil && len(f.set) == 0 && f.bins == metric.DefaultBins {
+		return nil, nil
+	}
+	names := f.suites
+	if names == nil {
+		for _, s := range evaluate.Default(zoo.Classify) {
+			names = append(names, evaluate.Name(s))
+		}
+	}
+	defaults, err := evaluate.Named(names, nil)
+	if err != nil {
+		return nil, err
+	}
+
+	// The settings of all of them as one tree, in the language of a recipe's overrides.
+	settings, types, overrides := lab.Config{}, lab.Types{}, f.set
+	for _, s := range defaults {
+		name := evaluate.Name(s)
+		own, err := lab.ConfigOf(s)
+		if err != nil {
+			return nil, err
+		}
+		settings[name] = map[string]any(own)
+		for key, kind := range lab.TypesOf(s) {
+			types[name+"."+key] = kind
+		}
+		if _, ok := own["bins"]; ok && f.bins != metric.DefaultBins {
+			overrides = append([]string{fmt.Sprintf("%s.bins=%d", name, f.bins)}, overrides...)
+		}
+	}
+	if settings, err = lab.Apply(settings, types, overrides); err != nil {
+		return nil, &fault.Usage{Err: fmt.Errorf("--set: %w; of suites that are run, write SUITE.SETTING=VALUE, such as shots.few=10", err)}
+	}
+	return evaluate.Named(names, settings)
 }
 
 // evaluate audits what the flags name, shows the reports and holds them against the requirements.
@@ -66,6 +131,9 @@ func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags) erro
 	reports, err := a.audits(ctx, args, f)
 	if err != nil {
 		return err
+	}
+	for _, left := range reports[0].LeftOut {
+		a.remark("left out: %s; %s", left.Suite, left.Why)
 	}
 	var found any = reports[0]
 	var page audited = reports[0]
@@ -123,9 +191,18 @@ func requireAll(reports []report.Report, requirements []evaluate.Requirement) er
 
 // audits measures what the flags name: saved outputs, or models on data.
 func (a *app) audits(ctx context.Context, args []string, f evaluateFlags) ([]report.Report, error) {
+	suites, err := f.chosen()
+	if err != nil {
+		return nil, err
+	}
 	progress, done := a.counter("evaluate")
 	defer done()
-	o := evaluate.Options{Suites: f.suites, Seed: a.seed, Bins: f.bins, Progress: progress}
+	o := evaluate.Options{Suites: suites, LeaveOut: f.suites == nil, Seed: a.seed, Progress: progress}
+	if f.training != "" {
+		if o.Training, err = data.Open(f.training, f.trainingPart); err != nil {
+			return nil, err
+		}
+	}
 	if f.logits != "" || f.labels != "" {
 		if f.logits == "" || f.labels == "" || len(args) > 0 {
 			return nil, &fault.Usage{Err: fmt.Errorf("give --logits and --labels together, without MODEL")}

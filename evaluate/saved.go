@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
 // Saved is the outputs of a model of any framework: logits [examples, classes], float32 or float64, and labels [examples].
@@ -23,6 +25,8 @@ type Saved struct {
 	wide   []float64
 	file   *npy.Array
 }
+
+var _ Answered = (*Saved)(nil)
 
 // OpenSaved opens two .npy files. float32 and float64 logits are used where the file lies, without a copy. Close it.
 func OpenSaved(logitsPath, labelsPath string) (*Saved, error) {
@@ -86,13 +90,37 @@ func (s *Saved) load() error {
 // Close gives the mapping of the file back.
 func (s *Saved) Close() error { return s.file.Close() }
 
+// Name is the path of the logits.
+func (s *Saved) Name() string { return s.LogitsPath }
+
+// Task is that of a classifier.
+func (s *Saved) Task() zoo.Task { return zoo.Classify }
+
+// Labels is nil: the columns have no names.
+func (s *Saved) Labels() []string { return nil }
+
+// Shape is nil: the inputs are not known.
+func (s *Saved) Shape() []int { return nil }
+
+// Answer refuses: there is no model to ask.
+func (s *Saved) Answer(context.Context, []float32, int) ([]float32, error) {
+	return nil, fmt.Errorf("evaluate: %s holds saved outputs, which cannot be asked anew", s.LogitsPath)
+}
+
+// Outputs are the logits.
+func (s *Saved) Outputs() *Outputs {
+	return &Outputs{Narrow: s.narrow, Wide: s.wide, Examples: len(s.labels)}
+}
+
+// Truth are the labels.
+func (s *Saved) Truth() []int32 { return s.labels }
+
+// Data is the path of the labels.
+func (s *Saved) Data() string { return s.LabelsPath }
+
 // Report audits the outputs.
 func (s *Saved) Report(o Options) (report.Report, error) {
-	if s.narrow != nil {
-		r, err := Outputs(s.LogitsPath, s.LabelsPath, s.narrow, s.labels, s.Classes, o)
-		return r, s.named(err)
-	}
-	r, err := Outputs(s.LogitsPath, s.LabelsPath, s.wide, s.labels, s.Classes, o)
+	r, err := Run(context.Background(), s, nil, o)
 	return r, s.named(err)
 }
 
@@ -125,7 +153,8 @@ func (s *Saved) WriteScaled(path string, temperature float64) error {
 // named says which file an error of a metric is about.
 func (s *Saved) named(err error) error {
 	var missing *memory.Error
-	if err == nil || errors.As(err, &missing) {
+	var usage *fault.Usage
+	if err == nil || errors.As(err, &missing) || errors.As(err, &usage) {
 		return err
 	}
 	return &fault.Input{File: s.LogitsPath, Err: err, Fix: "save finite logits, one row an example"}
