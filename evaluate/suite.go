@@ -40,11 +40,16 @@ func All() []Kind {
 		{Name: "clean", New: func() Suite { return Clean{} }},
 		{Name: "calibration", New: func() Suite { return NewCalibration() }},
 		{Name: "shift", New: func() Suite { return NewShift() }},
+		{Name: "shots", New: func() Suite { return NewShots() }},
+		{Name: "pairs", New: func() Suite { return NewPairs() }},
 	}
 }
 
-// Default is what is run where no suite is named.
-func Default(zoo.Task) []Suite {
+// Default is what is run where no suite is named: what can be asked of every model of a task, and of one that embeds, pairs.
+func Default(task zoo.Task) []Suite {
+	if task == zoo.Embed {
+		return []Suite{NewPairs()}
+	}
 	return []Suite{Clean{}, NewCalibration(), NewShift()}
 }
 
