@@ -25,3 +25,14 @@ func Describe(name string) (n metric.Number, ok bool) {
 	n.Name = name
 	return n, ok
 }
+
+// classCounts are the numbers of examples of each class that a run trains on, wrong labels counted as what they say.
+func classCounts(labels []int32, classes int) []int {
+	counts := make([]int, classes)
+	for _, label := range labels {
+		if label >= 0 && int(label) < classes {
+			counts[label]++
+		}
+	}
+	return counts
+}

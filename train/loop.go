@@ -152,7 +152,8 @@ func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 	m.Provenance = bundle.Provenance{
 		Recipe: json.RawMessage(resolved), Seed: l.recipe.Seed,
 		Data: info.Name, DataChecksum: l.material.checksum, DataLicence: info.Licence,
-		Engine: l.options.Engine.Kind, Versions: bundle.Versions(), Created: time.Now().UTC().Truncate(time.Second),
+		ClassCounts: classCounts(l.material.train().examples.Labels, len(info.Classes)),
+		Engine:      l.options.Engine.Kind, Versions: bundle.Versions(), Created: time.Now().UTC().Truncate(time.Second),
 	}
 	return m, nil
 }
