@@ -133,13 +133,12 @@ func Alignment[F Float, L Label](vectors []F, labels []L, dim int) (float64, err
 	if err := checkVectors(vectors, len(labels), dim); err != nil {
 		return 0, err
 	}
-	total, pairs, err := overPairs(unit(vectors, dim), dim, func(i, j int, squared float64) (float64, bool) {
-		return squared, labels[i] == labels[j]
-	})
-	if err == nil && pairs == 0 {
-		err = fmt.Errorf("metric: Alignment: no class has two vectors")
+	total, pairs := overPairs(unit(vectors, dim), dim,
+		func(i, j int) bool { return labels[i] == labels[j] }, func(squared float64) float64 { return squared })
+	if pairs == 0 {
+		return 0, fmt.Errorf("metric: Alignment: no class has two vectors")
 	}
-	return total / float64(pairs), err
+	return total / float64(pairs), nil
 }
 
 // Uniformity is ln of the mean of exp(-t d^2) over all pairs of different vectors, all of length 1, d their distance: the lower, the
@@ -153,33 +152,40 @@ func Uniformity[F Float](vectors []F, dim int, t float64) (float64, error) {
 	if n < 2 || !(t > 0) || math.IsInf(t, 0) {
 		return 0, fmt.Errorf("metric: Uniformity: %d vectors, t is %v; it needs 2 vectors and a finite t above 0", n, t)
 	}
-	total, pairs, err := overPairs(unit(vectors, dim), dim, func(_, _ int, squared float64) (float64, bool) {
-		return math.Exp(-t * squared), true
-	})
-	return math.Log(total / float64(pairs)), err
+	total, pairs := overPairs(unit(vectors, dim), dim,
+		func(int, int) bool { return true }, func(squared float64) float64 { return math.Exp(-t * squared) })
+	return math.Log(total / float64(pairs)), nil
 }
 
-// squaredDistance is |a - b|^2.
+// squaredDistance is |a - b|^2, always added up in the same order.
 func squaredDistance(a, b []float64) float64 {
-	sum := 0.0
-	for k, v := range a {
-		d := v - b[k]
-		sum += d * d
+	b = b[:len(a)]
+	var s0, s1, s2, s3 float64
+	k := 0
+	for ; k+4 <= len(a); k += 4 {
+		d0, d1, d2, d3 := a[k]-b[k], a[k+1]-b[k+1], a[k+2]-b[k+2], a[k+3]-b[k+3]
+		s0 += d0 * d0
+		s1 += d1 * d1
+		s2 += d2 * d2
+		s3 += d3 * d3
 	}
-	return sum
+	for ; k < len(a); k++ {
+		d := a[k] - b[k]
+		s0 += d * d
+	}
+	return (s0 + s1) + (s2 + s3)
 }
 
-// overPairs adds up f over all pairs i < j of vectors for which it says so, block by block.
-func overPairs(vectors []float64, dim int, f func(i, j int, squared float64) (float64, bool)) (total float64, pairs int, err error) {
+// overPairs adds up f of the squared distance over the pairs i < j that count, one row after the other.
+func overPairs(vectors []float64, dim int, counts func(i, j int) bool, f func(squared float64) float64) (total float64, pairs int) {
 	n := len(vectors) / dim
-	sums, counts := make([]float64, n), make([]int, n)
-	err = inBlocks(n, pairRows, func(from, to int) error {
+	sums, numbers := make([]float64, n), make([]int, n)
+	_ = inBlocks(n, pairRows, func(from, to int) error { // f cannot fail
 		for i := from; i < to; i++ {
 			for j := i + 1; j < n; j++ {
-				v, counted := f(i, j, squaredDistance(vectors[i*dim:(i+1)*dim], vectors[j*dim:(j+1)*dim]))
-				if counted {
-					sums[i] += v
-					counts[i]++
+				if counts(i, j) {
+					sums[i] += f(squaredDistance(vectors[i*dim:(i+1)*dim], vectors[j*dim:(j+1)*dim]))
+					numbers[i]++
 				}
 			}
 		}
@@ -187,7 +193,7 @@ func overPairs(vectors []float64, dim int, f func(i, j int, squared float64) (fl
 	})
 	for i := range n {
 		total += sums[i]
-		pairs += counts[i]
+		pairs += numbers[i]
 	}
-	return total, pairs, err
+	return total, pairs
 }

@@ -181,10 +181,21 @@ func TestNumberText(t *testing.T) {
 		{metric.Number{Name: "acc", Title: "accuracy", Value: 0.98765, Unit: metric.Share}, "accuracy", "98.77 %"},
 		{metric.Number{Name: "nll", Title: "NLL", Value: 0.123456, Unit: metric.Nats}, "NLL (nats)", "0.1235"},
 		{metric.Number{Name: "mae", Value: 2}, "mae", "2.0000"},
+		{metric.Number{Name: "gap", Value: 2, Unit: "nm"}, "gap (nm)", "2.0000"},
+		{metric.Number{Name: "n", Title: "examples", Value: 1200, Unit: metric.Count}, "examples", "1200"},
 	} {
 		if c.n.Label() != c.label || c.n.Text() != c.text {
 			t.Errorf("%+v: %q, %q", c.n, c.n.Label(), c.n.Text())
 		}
+	}
+	was, is := metric.Number{Value: 0.5, Unit: metric.Share}, metric.Number{Value: 0.4321, Unit: metric.Share}
+	if got := is.Change(was); got != "-6.79" {
+		t.Errorf("the change is %q, want -6.79", got)
+	}
+	was.Unit, is.Unit = metric.Count, metric.Count
+	was.Value, is.Value = 3, 12
+	if got := is.Change(was); got != "+9" {
+		t.Errorf("the change is %q, want +9", got)
 	}
 	if !metric.Lower.Than(1, 2) || metric.Lower.Than(1, 1) || !metric.Higher.Than(2, 1) || metric.Neither.Than(2, 1) || metric.Neither.Than(1, 2) {
 		t.Error("a direction is wrong")

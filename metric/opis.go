@@ -69,7 +69,7 @@ func OPISOf[F Float, L Label](o OPIS, vectors []F, labels []L, dim int) (Consist
 	if err != nil {
 		return Consistency{}, err
 	}
-	low, high := p.threshold(o.FARLow), p.threshold(o.FARHigh)
+	low, high := p.ends(o.FARLow, o.FARHigh)
 	if !(low < high) {
 		return Consistency{}, fmt.Errorf("metric: OPIS: both ends of the range are %v, of %d pairs of different classes; it needs more vectors, or some that differ",
 			low, p.negatives)

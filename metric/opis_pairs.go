@@ -83,12 +83,13 @@ func (p *vectorPairs) count(size int, visit func(counts []int, i, j int, distanc
 	return parts[0]
 }
 
-// threshold is the distance that takes a share of the pairs of different classes for the same: halfway between the k-th and the next
+// ends are the distances that take two shares of the pairs of different classes for the same: each halfway between the k-th and the next
 // smallest of their distances, k the share of their number, rounded down, at least 1. Behind the last one it is that.
-func (p *vectorPairs) threshold(share float64) float64 {
-	k := min(max(1, int(math.Floor(share*float64(p.negatives)))), p.negatives)
-	ends := p.smallest(k, min(k+1, p.negatives))
-	return (ends[0] + ends[1]) / 2
+func (p *vectorPairs) ends(low, high float64) (from, to float64) {
+	rank := func(share float64) int { return min(max(1, int(math.Floor(share*float64(p.negatives)))), p.negatives) }
+	a, b := rank(low), rank(high)
+	d := p.smallest(a, min(a+1, p.negatives), b, min(b+1, p.negatives))
+	return (d[0] + d[1]) / 2, (d[2] + d[3]) / 2
 }
 
 // smallest are distances of pairs of different classes by their rank, from 1, as float32. The bits of a float32 that is not negative are
