@@ -64,6 +64,7 @@ var sideways = map[string][]string{
 	"data/sample":              {"data"},
 	"nn/loss/losstest":         {"nn/loss"},
 	"nn/norm/normtest":         {"nn/norm"},
+	"nn/mixer":                 {"nn/attention", "nn/linear"},
 	"nn/stack":                 {"nn/linear", "nn/norm"},
 	"data/corrupt":             {"data"},
 	"data/sample/samplertest":  {"data", "data/sample"},
