@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/ballast-ml/ballast/data/augment"
 	"github.com/ballast-ml/ballast/data/augment/augmenttest"
@@ -22,55 +23,69 @@ import (
 
 func TestTransforms(t *testing.T) {
 	together := augment.Drawing{Together: true}
-	for name, c := range map[string]struct {
-		transform, neutral augment.Transform
-		together           bool
-	}{
-		"flip":            {augment.NewFlip(), augment.Flip{Axis: "horizontal"}, false},
-		"flip vertical":   {augment.Flip{Probability: 0.5, Axis: "vertical", Drawing: together}, augment.Flip{Axis: "vertical"}, true},
-		"shift":           {augment.NewShift(), augment.Shift{}, false},
-		"shift filled":    {augment.Shift{Pixels: 1, Fill: 0.5}, augment.Shift{Fill: 0.5}, false},
-		"crop":            {augment.NewCrop(), augment.Crop{Smallest: 1, Aspect: 1}, false},
-		"rotate":          {augment.Rotate{Degrees: 40}, augment.Rotate{}, false},
-		"colour":          {augment.NewColour(), augment.Colour{Probability: 1}, false},
-		"colour together": {augment.Colour{Brightness: 0.5, Hue: 0.5, Grey: 0.3, Probability: 0.9, Drawing: together}, augment.Colour{}, true},
-		"noise":           {augment.NewNoise(), augment.Noise{}, false},
-		"noise together":  {augment.Noise{Std: 0.3, Drawing: together}, augment.Noise{}, true},
-		"blur":            {augment.NewBlur(), augment.Blur{Probability: 1}, false},
-		"cutout":          {augment.Cutout{Size: 3}, augment.Cutout{}, false},
-		"cutout filled":   {augment.Cutout{Size: 2, Fill: 1}, augment.Cutout{Fill: 1}, false},
+	for name, c := range map[string]struct{ transform, neutral augment.Transform }{
+		"flip":   {augment.NewFlip(), augment.Flip{Axis: "horizontal"}},
+		"shift":  {augment.NewShift(), augment.Shift{}},
+		"crop":   {augment.NewCrop(), augment.Crop{Smallest: 1, Aspect: 1}},
+		"rotate": {augment.Rotate{Degrees: 40}, augment.Rotate{}},
+		"colour": {augment.NewColour(), augment.Colour{Probability: 1}},
+		"noise":  {augment.NewNoise(), augment.Noise{}},
+		"blur":   {augment.NewBlur(), augment.Blur{Probability: 1}},
+		"cutout": {augment.Cutout{Size: 3}, augment.Cutout{}},
 	} {
-		t.Run(name, func(t *testing.T) { augmenttest.RunTransform(t, c.transform, c.neutral, c.together) })
+		t.Run(name, func(t *testing.T) { augmenttest.RunTransform(t, c.transform, c.neutral) })
 	}
 	if len(augment.All()) != 8 {
 		t.Error("a transform of All has no battery here: add it above")
 	}
+
+	// Other options.
+	for name, c := range map[string]struct {
+		transform, neutral augment.Transform
+		claims             []augmenttest.Claim
+	}{
+		"flip vertical":   {augment.Flip{Probability: 0.5, Axis: "vertical", Drawing: together}, augment.Flip{Axis: "vertical"}, []augmenttest.Claim{augmenttest.Together()}},
+		"shift filled":    {augment.Shift{Pixels: 1, Fill: 0.5}, augment.Shift{Fill: 0.5}, nil},
+		"shift far":       {augment.Shift{Pixels: 9}, augment.Shift{}, nil},
+		"colour together": {augment.Colour{Brightness: 0.5, Hue: 0.5, Grey: 0.3, Probability: 0.9, Drawing: together}, augment.Colour{}, []augmenttest.Claim{augmenttest.Together()}},
+		"noise together":  {augment.Noise{Std: 0.3, Drawing: together}, augment.Noise{}, []augmenttest.Claim{augmenttest.Together()}},
+		"cutout filled":   {augment.Cutout{Size: 2, Fill: 1}, augment.Cutout{Fill: 1}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			augmenttest.RunTransform(t, c.transform, c.neutral, append(c.claims, augmenttest.OnGo())...)
+		})
+	}
 }
 
 func TestMixings(t *testing.T) {
-	flip := augment.Partner{Partner: "flip"}
-	for name, m := range map[string]augment.Mixing{
-		"none":              augment.NoMixing{},
-		"mixup":             augment.NewMixup(),
-		"mixup of one":      augment.Mixup{Parts: 1, Alpha: 1, Partner: flip},
-		"mixup of five":     augment.Mixup{Parts: 5, Alpha: 0.5, Partner: augment.Partner{Partner: "permutation"}},
-		"mixup flipped":     augment.Mixup{Parts: 2, Alpha: 0.2, Partner: flip},
-		"multi-mixup":       augment.NewMultiMixup(),
-		"cutmix":            augment.NewCutMix(),
-		"cutmix flipped":    augment.CutMix{Alpha: 3, Partner: flip},
-		"mixup-cutmix":      augment.MixupCutMix{Probability: 0.7, CutMix: 0.5, MixupAlpha: 1, CutMixAlpha: 1, Partner: augment.Partner{Partner: "permutation"}},
-		"never":             augment.MixupCutMix{MixupAlpha: 1, CutMixAlpha: 1, Partner: flip},
-		"transmix":          augment.NewTransMix(),
-		"pairs":             augment.NewPairs(),
-		"pairs of anchors":  augment.Pairs{Kind: "ancneg", Alpha: 0.01},
-		"pairs of positive": augment.Pairs{Kind: "posneg", Alpha: 2},
-	} {
-		t.Run(name, func(t *testing.T) {
-			augmenttest.RunMixing(t, m, name == "none" || name == "mixup of one" || name == "never")
+	for _, k := range augment.Mixings() {
+		t.Run(k.Name, func(t *testing.T) {
+			if k.Name == "none" {
+				augmenttest.RunMixing(t, k.New(), augmenttest.Still())
+			} else {
+				augmenttest.RunMixing(t, k.New())
+			}
 		})
 	}
-	if len(augment.Mixings()) != 7 {
-		t.Error("a mixing of Mixings has no battery here: add it above")
+
+	// Other options.
+	flip, random := augment.Partner{Partner: "flip"}, augment.Partner{Partner: "permutation"}
+	onGo, still := augmenttest.OnGo(), augmenttest.Still()
+	for name, c := range map[string]struct {
+		mixing augment.Mixing
+		claims []augmenttest.Claim
+	}{
+		"mixup of one":         {augment.Mixup{Parts: 1, Alpha: 1, Partner: flip}, []augmenttest.Claim{onGo, still}},
+		"mixup of five":        {augment.Mixup{Parts: 5, Alpha: 0.5, Partner: random}, []augmenttest.Claim{onGo}},
+		"mixup flipped":        {augment.Mixup{Parts: 2, Alpha: 0.2, Partner: flip}, []augmenttest.Claim{onGo}},
+		"multi-mixup flipped":  {augment.MultiMixup{Copies: 2, Alpha: 1, Partner: flip}, []augmenttest.Claim{onGo}},
+		"cutmix flipped":       {augment.CutMix{Alpha: 3, Partner: flip}, []augmenttest.Claim{onGo}},
+		"sometimes":            {augment.MixupCutMix{Probability: 0.7, CutMix: 0.5, MixupAlpha: 1, CutMixAlpha: 1, Partner: random}, []augmenttest.Claim{onGo}},
+		"never":                {augment.MixupCutMix{MixupAlpha: 1, CutMixAlpha: 1, Partner: flip}, []augmenttest.Claim{onGo, still}},
+		"pairs with anchors":   {augment.Pairs{Kind: "ancneg", Alpha: 0.01}, []augmenttest.Claim{onGo}},
+		"pairs with positives": {augment.Pairs{Kind: "posneg", Alpha: 2}, []augmenttest.Claim{onGo}},
+	} {
+		t.Run(name, func(t *testing.T) { augmenttest.RunMixing(t, c.mixing, c.claims...) })
 	}
 }
 
@@ -110,16 +125,16 @@ func TestShares(t *testing.T) {
 func TestPairs(t *testing.T) {
 	labels := []int32{0, 0, 1, 1, 1, 2}
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
-		for update := range uint64(5) {
-			places, _ := gradcheck.Eval(t, e.Backend, func(x []*graph.Node) *graph.Node {
-				g := x[0].Graph()
-				m := augment.Pairs{Kind: "posneg", Alpha: 1}.Mix(augment.Draws{
-					Column: func(string) *graph.Node { return graph.Const(g, 0.3) },
-					Random: ops.NewRandom(g, update), Labels: graph.Const(g, labels),
-				}, x[0])
-				both := graph.Concatenate([]*graph.Node{m.Parts[0].From, m.Parts[1].From}, 0)
-				return graph.ConvertDType(both, x[0].DType())
-			}, gradcheck.Normal(1, 6, 2))
+		exec := graph.MustNewExec(e.Backend, func(x, key *graph.Node) *graph.Node {
+			g := x.Graph()
+			m := augment.Pairs{Kind: "posneg", Alpha: 1}.Mix(augment.Draws{
+				Column: func(string) *graph.Node { return graph.Const(g, 0.3) },
+				Random: ops.RandomOf(key), Labels: graph.Const(g, labels),
+			}, x)
+			return graph.Concatenate([]*graph.Node{m.Parts[0].From, m.Parts[1].From}, 0)
+		})
+		for update := range uint32(5) {
+			places := tensors.MustCopyFlatData[int32](exec.MustCall([][]float32{{1}, {2}, {3}, {4}, {5}, {6}}, []uint32{update, 0})[0])
 			for i, label := range labels {
 				positive, negative := int(places[i]), int(places[6+i])
 				if labels[positive] != label || (positive == i) != (i == 5) || labels[negative] == label {
@@ -198,7 +213,12 @@ func TestTransformsDo(t *testing.T) {
 		dot[12] = 1
 		one.Data = append(one.Data, dot...)
 	}
-	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+	// On the Go engine alone: the battery compares the others with it.
+	e, err := engine.Open(engine.KindGo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("go", func(t *testing.T) {
 		apply := func(by augment.Transform, x gradcheck.Input) []float64 {
 			y, _ := gradcheck.Eval(t, e.Backend, func(x []*graph.Node) *graph.Node { return by.Apply(ops.NewRandom(x[0].Graph(), 7), x[0]) }, x)
 			return y

@@ -53,7 +53,7 @@ func (c CutMix) Columns() []optim.Column {
 func (c CutMix) Mix(d Draws, x *graph.Node) Mixed {
 	_, height, width, _ := images("cutmix", x)
 	box := boxOf(d, "cutmix", height, width)
-	return d.restore(paste(x, box, c.places(d, x, 1)), x)
+	return d.restore(paste(x, box, c.places(d, x, 1)[0]), x)
 }
 
 // boxOf computes the box of an update, [4] int32.
@@ -173,7 +173,7 @@ func (m MixupCutMix) mix(who string, d Draws, x *graph.Node) Mixed {
 	// A box of no size and a weight of 1 leave x as it is.
 	box := boxOf(d, who, height, width)
 	box = graph.Where(graph.LogicalAnd(use, cut), box, graph.ZerosLike(box))
-	partner := m.places(d, x, 1)
+	partner := m.places(d, x, 1)[0]
 	pasted := paste(x, box, partner)
 
 	blend := graph.LogicalAnd(use, graph.LogicalNot(cut))

@@ -3,6 +3,7 @@ package augment
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -192,31 +193,49 @@ func (p Partner) validate(who string) error {
 	return nil
 }
 
-// places is the partner of each example, [batch] int32. Padding has itself; of an odd number, the one in the middle is its own in a flip.
-// key tells this draw from others of the update; a flip draws nothing.
-func (p Partner) places(d Draws, x *graph.Node, key uint64) *graph.Node {
+// places are so many partners of each example, [batch] int32 each. Padding has itself; of an odd number, the one in the middle is its own
+// in a flip.
+func (p Partner) places(d Draws, x *graph.Node, partners int) []*graph.Node {
 	g, n := x.Graph(), x.Shape().Dimensions[0]
 	own := places(g, n)
-	if d.Live == nil {
-		if p.Partner == "flip" {
-			return graph.Sub(graph.Const(g, int32(n-1)), own)
+	if p.Partner == "flip" {
+		if d.Live == nil {
+			return slices.Repeat([]*graph.Node{graph.Sub(graph.Const(g, int32(n-1)), own)}, partners)
 		}
-		return d.Random.Fold(key).Permutation(n)
+		place, live := d.places()
+		order := ops.ArgSort(graph.LogicalNot(d.Live), 0, false)
+		return slices.Repeat([]*graph.Node{d.own(order, graph.Sub(graph.AddScalar(live, -1), place))}, partners)
 	}
 
-	// Live examples in order, and where each stands among them.
-	live := graph.ConvertDType(d.Live, dtypes.Int32)
-	place := graph.ConvertDType(graph.AddScalar(ops.Cumulative{}.Sum(graph.ConvertDType(d.Live, dtypes.Float32)), -1), dtypes.Int32)
-	order, at := ops.ArgSort(graph.OneMinus(live), 0, false), place
-	if p.Partner == "flip" {
-		at = graph.Sub(graph.AddScalar(graph.ReduceAllSum(live), -1), place)
-	} else {
-		// Keys of 31 bits, and padding behind all of them.
-		key := graph.BitwiseShiftRightLogicalScalar(d.Random.Fold(key).Bits(n), uint32(1))
-		order = ops.ArgSort(graph.Where(d.Live, key, graph.BroadcastToDims(graph.Const(g, uint32(math.MaxUint32)), n)), 0, false)
+	// The order of random keys is a permutation. Keys have 31 bits, so that padding stands behind all of them.
+	keys := graph.BitwiseShiftRightLogicalScalar(d.Random.Bits(partners, n), uint32(1))
+	if d.Live != nil {
+		last := graph.BroadcastToDims(graph.Const(g, uint32(math.MaxUint32)), partners, n)
+		keys = graph.Where(graph.BroadcastToDims(graph.Reshape(d.Live, 1, n), partners, n), keys, last)
 	}
-	at = graph.Max(at, graph.ScalarZero(g, dtypes.Int32))
-	return graph.Where(d.Live, ops.GatherRows(order, at), own)
+	orders := ops.ArgSort(keys, 1, false)
+	all := make([]*graph.Node, partners)
+	for k := range all {
+		all[k] = graph.Reshape(graph.Slice(orders, graph.AxisRange(k, k+1)), n)
+		if d.Live != nil {
+			place, _ := d.places()
+			all[k] = d.own(all[k], place)
+		}
+	}
+	return all
+}
+
+// places are where each live example stands among the live ones, [batch] int32, and how many there are.
+func (d Draws) places() (place, live *graph.Node) {
+	sums := ops.Cumulative{}.Sum(graph.ConvertDType(d.Live, dtypes.Float32)) // whole numbers, of which the engines scan floats alone
+	place = graph.ConvertDType(graph.AddScalar(sums, -1), dtypes.Int32)
+	return place, graph.ReduceAllSum(graph.ConvertDType(d.Live, dtypes.Int32))
+}
+
+// own is order[at] for live examples, and each itself for padding.
+func (d Draws) own(order, at *graph.Node) *graph.Node {
+	at = graph.Max(at, graph.ScalarZero(at.Graph(), dtypes.Int32))
+	return graph.Where(d.Live, ops.GatherRows(order, at), places(order.Graph(), order.Shape().Dimensions[0]))
 }
 
 // column is a number of the update, in float64: boxes are computed from it.

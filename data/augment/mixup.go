@@ -74,7 +74,11 @@ func mixWeight(k int) string {
 // Mix mixes.
 func (m Mixup) Mix(d Draws, x *graph.Node) Mixed {
 	batch("mixup", x)
-	var weights, from []*graph.Node
+	var weights []*graph.Node
+	from := []*graph.Node{nil}
+	if m.Parts > 1 {
+		from = append(from, m.places(d, x, m.Parts-1)...)
+	}
 	left := graph.ScalarOne(x.Graph(), dtypes.Float64)
 	for k := range m.Parts {
 		weight := left
@@ -82,11 +86,7 @@ func (m Mixup) Mix(d Draws, x *graph.Node) Mixed {
 			off := d.column("mixup", mixWeight(k+1))
 			weight, left = graph.Mul(left, off), graph.Mul(left, graph.OneMinus(off))
 		}
-		var place *graph.Node
-		if k > 0 {
-			place = m.places(d, x, uint64(k))
-		}
-		weights, from = append(weights, asDraw(weight, x)), append(from, place)
+		weights = append(weights, asDraw(weight, x))
 	}
 	return d.restore(Combine(x, weights, from), x)
 }
@@ -134,15 +134,14 @@ func (m MultiMixup) Columns() []optim.Column {
 func (m MultiMixup) Mix(d Draws, x *graph.Node) Mixed {
 	n := batch("multi-mixup", x)
 	own := places(x.Graph(), n)
-	var kept, given, from []*graph.Node
+	var kept, given []*graph.Node
 	for k := range m.Copies {
 		weight := asDraw(d.column("multi-mixup", mixWeight(k+1)), x)
 		kept = append(kept, graph.BroadcastToDims(weight, n))
 		given = append(given, graph.BroadcastToDims(graph.OneMinus(weight), n))
-		from = append(from, m.places(d, x, uint64(k)))
 	}
 	weights := []*graph.Node{graph.Concatenate(kept, 0), graph.Concatenate(given, 0)}
-	mixed := Combine(x, weights, []*graph.Node{repeated(own, m.Copies), graph.Concatenate(from, 0)})
+	mixed := Combine(x, weights, []*graph.Node{repeated(own, m.Copies), graph.Concatenate(m.places(d, x, m.Copies), 0)})
 	mixed.Copies = m.Copies
 	return d.restore(mixed, x)
 }

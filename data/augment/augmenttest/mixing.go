@@ -12,7 +12,6 @@ import (
 
 	"github.com/ballast-ml/ballast/data/augment"
 	"github.com/ballast-ml/ballast/engine"
-	"github.com/ballast-ml/ballast/engine/enginetest"
 	"github.com/ballast-ml/ballast/internal/gradcheck"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/ops"
@@ -31,15 +30,16 @@ const (
 //	columns   have names of their own and finite numbers that follow the generator alone
 //	mixture   a row is what its parts say, against a naive loop; a box is pasted whole; shares are in [0,1] and add up to 1
 //	targets   are the mixture of one-hot rows, and add up to 1
-//	draws     the same key and columns give the same bits, other updates others, unless still
+//	draws     the same key and columns give the same bits, other updates others, unless Still
 //	padding   keeps its values and its label, NaN among them, and no live example takes a part of it
 //	gradient  of sum(y w) for x against central differences in float64
-func RunMixing(t *testing.T, m augment.Mixing, still bool) {
+func RunMixing(t *testing.T, m augment.Mixing, promises ...Claim) {
+	c := claimed(promises)
 	if err := m.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("columns", func(t *testing.T) { checkColumns(t, m.Columns()) })
-	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+	c.each(t, func(t *testing.T, e *engine.Engine) {
 		b := mixBench{e: e, mixing: m, exec: map[bool]*graph.Exec{}}
 		t.Run("mixture", func(t *testing.T) {
 			for update := range 6 {
@@ -61,8 +61,8 @@ func RunMixing(t *testing.T, m augment.Mixing, still bool) {
 			for update := 2; update < 8; update++ {
 				moved = moved || !slices.Equal(first.x, b.call(t, x, update, mixBatch).x)
 			}
-			if moved == still {
-				t.Errorf("other updates give other bits: %v, the claim says %v", moved, !still)
+			if moved == c.still {
+				t.Errorf("other updates give other bits: %v, the claim says %v", moved, !c.still)
 			}
 		})
 		if e.Kind != engine.KindGo {

@@ -32,6 +32,36 @@ func Images(n int, low, high float64) gradcheck.Input {
 	return in
 }
 
+// Claim is something a transform or a mixing promises, or how much of a battery it runs.
+type Claim func(*claims)
+
+type claims struct{ together, still, onGo bool }
+
+// Together says that the images of a batch share one draw.
+func Together() Claim { return func(c *claims) { c.together = true } }
+
+// Still says that a mixing gives the same in every update.
+func Still() Claim { return func(c *claims) { c.still = true } }
+
+// OnGo leaves out the other engines: for options of a value that runs there with other ones.
+func OnGo() Claim { return func(c *claims) { c.onGo = true } }
+
+func claimed(promises []Claim) (c claims) {
+	for _, p := range promises {
+		p(&c)
+	}
+	return c
+}
+
+// each runs f on every engine that the claims leave.
+func (c claims) each(t *testing.T, f func(t *testing.T, e *engine.Engine)) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		if !c.onGo || e.Kind == engine.KindGo {
+			f(t, e)
+		}
+	})
+}
+
 // RunTransform runs the battery on a transform; neutral is the same one with strength 0. On the Go engine, whose programs cost nothing to
 // compile:
 //
@@ -44,7 +74,8 @@ func Images(n int, low, high float64) gradcheck.Input {
 //	bad shape      is refused with a text that names the transform's package
 //
 // On every other engine range and draws, and values and gradients in float32 against those of the Go engine.
-func RunTransform(t *testing.T, transform, neutral augment.Transform, together bool) {
+func RunTransform(t *testing.T, transform, neutral augment.Transform, promises ...Claim) {
+	c := claimed(promises)
 	if err := transform.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +87,7 @@ func RunTransform(t *testing.T, transform, neutral augment.Transform, together b
 		t.Fatal(err)
 	}
 	want := newTransformed(t, reference, transform)
-	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+	c.each(t, func(t *testing.T, e *engine.Engine) {
 		f := want
 		if e.Kind == engine.KindGo {
 			b := transformBench{e: e, transform: transform}
@@ -70,11 +101,9 @@ func RunTransform(t *testing.T, transform, neutral augment.Transform, together b
 			t.Run("dtype", b.dtype)
 			t.Run("gradient", b.gradient)
 			t.Run("bad shape", b.badShape)
-			t.Run("alone", func(t *testing.T) {
-				if !together {
-					b.alone(t)
-				}
-			})
+			if !c.together {
+				t.Run("alone", b.alone)
+			}
 		} else {
 			f = newTransformed(t, e, transform)
 			t.Run("as on go", func(t *testing.T) { f.compare(t, want) })
