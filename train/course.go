@@ -45,7 +45,7 @@ func (r Recipe) course(p plan, goals []goal, asked []optim.Column) (course, erro
 
 // setup adds the rate of what moves, and the columns of its optimizer.
 func (c *course) setup(g goal, rates optim.Course) error {
-	err := c.add(optim.Column{Name: g.rate(), At: func(update, _ int, _ *rand.Rand) float64 { return rates.Rate(update) }})
+	err := c.add(rateColumn(g.rate(), rates))
 	for _, column := range g.setup.Optimizer.Columns() {
 		if err == nil {
 			column.Name = g.column(column.Name)
@@ -53,6 +53,11 @@ func (c *course) setup(g goal, rates optim.Course) error {
 		}
 	}
 	return err
+}
+
+// rateColumn is the learning rates of a course.
+func rateColumn(name string, rates optim.Course) optim.Column {
+	return optim.Column{Name: name, At: func(update, _ int, _ *rand.Rand) float64 { return rates.Rate(update) }}
 }
 
 func (c *course) add(column optim.Column) error {

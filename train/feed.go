@@ -81,7 +81,7 @@ func (f fields) order() int {
 	if f.stream.pads() || f.stream.name != update.Train {
 		return f.updates * f.stream.batch
 	}
-	return f.stream.examples.Set.Len()
+	return f.stream.capacity
 }
 
 // finish completes a batch whose examples are there.
@@ -115,7 +115,7 @@ func newDeviceFeed(ctx context.Context, f fields, devices int) (*deviceFeed, err
 
 // bring puts a set on the devices.
 func (f *deviceFeed) bring(ctx context.Context, set data.Dataset) error {
-	n, values := set.Len(), volume(f.shape)
+	n, values, most := set.Len(), volume(f.shape), f.stream.capacity
 	var examples []func() *tensors.Tensor
 	raw := bytesOf(set)
 	f.bytes = raw != nil && f.tokens == nil
@@ -126,16 +126,16 @@ func (f *deviceFeed) bring(ctx context.Context, set data.Dataset) error {
 			func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(text, len(text), 1) },
 			func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(starts, len(starts)) })
 	case f.bytes:
-		examples = append(examples, func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(raw, n, values) })
+		examples = append(examples, func() *tensors.Tensor { return padded(raw, most, values) })
 	default:
 		all, err := readAll(ctx, set)
 		if err != nil {
 			return err
 		}
-		examples = append(examples, func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(all, n, values) })
+		examples = append(examples, func() *tensors.Tensor { return padded(all, most, values) })
 	}
 	labels := f.stream.examples.Labels
-	examples = append(examples, func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(labels, n) })
+	examples = append(examples, func() *tensors.Tensor { return padded(labels, most) })
 	if f.targets != nil {
 		shape := f.targets.TargetShape()
 		all := make([]float32, n*volume(shape))
@@ -144,12 +144,10 @@ func (f *deviceFeed) bring(ctx context.Context, set data.Dataset) error {
 				return fmt.Errorf("train: target of example %d: %w", i, err)
 			}
 		}
-		examples = append(examples, func() *tensors.Tensor {
-			return tensors.FromFlatDataAndDimensions(all, append([]int{n}, shape...)...)
-		})
+		examples = append(examples, func() *tensors.Tensor { return padded(all, most, shape...) })
 	}
 	if f.domains != nil {
-		examples = append(examples, func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(f.domains, n) })
+		examples = append(examples, func() *tensors.Tensor { return padded(f.domains, most) })
 	}
 	for i := range f.staying {
 		_ = finalize(f.staying[i]) // of an earlier pass; there is nothing to do about a failure
@@ -159,6 +157,14 @@ func (f *deviceFeed) bring(ctx context.Context, set data.Dataset) error {
 		}
 	}
 	return nil
+}
+
+// padded is a tensor [rows, dims...] that begins with values.
+func padded[T uint8 | float32 | int32](values []T, rows int, dims ...int) *tensors.Tensor {
+	if want := rows * volume(dims); len(values) < want {
+		values = append(slices.Clone(values), make([]T, want-len(values))...)
+	}
+	return tensors.FromFlatDataAndDimensions(values, append([]int{rows}, dims...)...)
 }
 
 // readAll reads a set of floats.

@@ -70,7 +70,7 @@ func prepare(r Recipe, o Options) (material, error) {
 		return m, fmt.Errorf("train: %w", err)
 	}
 
-	train := &stream{name: update.Train, examples: p, batch: r.BatchSize, sampler: r.Sampler.Sampler, views: r.Views, seed: r.Seed}
+	train := &stream{name: update.Train, examples: p, batch: r.BatchSize, sampler: r.Sampler.Sampler, views: r.Views, seed: r.Seed, capacity: p.Set.Len()}
 	if err := train.check(); err != nil {
 		return m, err
 	}
@@ -90,7 +90,6 @@ func (m *material) others(r Recipe, o Options, train data.Dataset) error {
 			return err
 		}
 		given := r.Streams[name]
-		seed := r.Seed ^ hashed(name)
 		p := data.Begin(set, nil)
 		for _, do := range []func(data.Prepared, uint64) (data.Prepared, error){given.Prepare.Examples, given.Prepare.Training} {
 			if p, err = do(p, r.Seed); err != nil {
@@ -98,7 +97,7 @@ func (m *material) others(r Recipe, o Options, train data.Dataset) error {
 			}
 		}
 
-		s := &stream{name: name, examples: p, batch: given.Batch, sampler: given.Sampler.Sampler, views: given.Views, seed: seed}
+		s := &stream{name: name, examples: p, batch: given.Batch, sampler: given.Sampler.Sampler, views: given.Views, seed: streamSeed(r.Seed, name), capacity: p.Set.Len()}
 		if s.batch == 0 {
 			s.batch = r.BatchSize
 		}

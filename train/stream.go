@@ -21,6 +21,7 @@ type stream struct {
 	sampler  sample.Sampler
 	views    []augment.View
 	seed     uint64
+	capacity int // most examples that the programs are made for
 }
 
 // check refuses labels that are no classes.
@@ -93,9 +94,25 @@ type epoch struct {
 // epoch draws the places and weights of a stream for the updates of a pass of the run. They depend on the seed and the number of the pass
 // alone.
 func (s *stream) epoch(r Recipe, p plan, number int) (epoch, error) {
+	e, err := s.draw(r, p, number)
+	if err != nil || s.examples.Set.Len() == s.capacity {
+		return e, err
+	}
+	// A smaller set than the programs are made for: what is left of the tables is never read.
+	rest := s.fields(r, p).order() - len(e.order)
+	e.order = append(e.order, make([]int32, max(rest, 0))...)
+	if e.share != nil {
+		e.share, e.push = append(e.share, make([]float32, max(rest, 0))...), append(e.push, make([]float32, max(rest, 0))...)
+	}
+	return e, nil
+}
+
+// draw is epoch for the set as it is.
+func (s *stream) draw(r Recipe, p plan, number int) (epoch, error) {
 	e := epoch{number: number}
 	var err error
-	if _, plain := s.sampler.(sample.Shuffle); plain && s.name == update.Train && !s.pads() {
+	_, plain := s.sampler.(sample.Shuffle)
+	if full := s.examples.Set.Len() == s.capacity; plain && full && s.name == update.Train && !s.pads() {
 		e.order = data.Order(len(s.examples.Labels), s.seed, number) // with what a last, smaller batch takes
 	} else if e.order, err = s.sampler.Epoch(s.rows(), s.batch, p.stepsPerEpoch, s.seed, number); err != nil {
 		return epoch{}, fmt.Errorf("train: stream %s: %w", s.name, err)
