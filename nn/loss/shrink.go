@@ -1,6 +1,8 @@
 package loss
 
 import (
+	"fmt"
+
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
@@ -107,14 +109,18 @@ func (s Shrink) Shrunk(auxiliary *Node, plan ShrinkPlan) *Node {
 }
 
 // CertainShare moves the running share of certain examples, the variable "certain_share", and returns it: share of the first batch,
-// then decay of the last and 1-decay of the present one. share is a scalar, of all devices.
-func CertainShare(s *model.Scope, share *Node, decay float64) *Node {
+// then decay of the last and 1-decay of the present one. share is a scalar, of all devices. anew, a bool scalar, makes the present
+// batch a first one again; nil is never.
+func CertainShare(s *model.Scope, share, anew *Node, decay float64) *Node {
 	v := param.Variable(s, "certain_share", param.Statistic, tableType(share), param.Constant(-1)) // below 0: none yet
 	last := v.NodeValue(share.Graph())
 	share = ConvertDType(StopGradient(share), v.DType())
 
-	now := Add(MulScalar(last, decay), MulScalar(share, 1-decay))
-	now = Where(LessThan(last, ZerosLike(last)), share, now)
+	first := LessThan(last, ZerosLike(last))
+	if anew != nil {
+		first = LogicalOr(first, anew)
+	}
+	now := Where(first, share, Add(MulScalar(last, decay), MulScalar(share, 1-decay)))
 	v.SetNodeValue(now)
 	return now
 }
@@ -131,24 +137,32 @@ type Alignment struct {
 // NewAlignment returns no alignment, with the paper's numbers for the others.
 func NewAlignment() Alignment { return Alignment{Kind: "none", Length: 32, Decay: 0.999} }
 
+// Validate says which option is none of those that there are.
+func (a Alignment) Validate() error {
+	if a.Kind == "none" || a.Kind == "queue" && a.Length > 0 || a.Kind == "ema" && a.Decay >= 0 && a.Decay < 1 {
+		return nil
+	}
+	return fmt.Errorf("loss.Alignment: kind %q, length %d, decay %v; use none, queue with a length above 0, or ema with a decay "+
+		"from 0 to below 1", a.Kind, a.Length, a.Decay)
+}
+
 // Apply moves the means by p [n, classes], constants, and returns what is aligned. mask, bool [n], is false for padding; nil is none.
 // The state are the variables "means" and, for queue, "batches". Panics if an option is none.
 func (a Alignment) Apply(s *model.Scope, p, mask *Node) *Node {
 	if p.Rank() != 2 || !p.DType().IsFloat() {
 		Panicf("loss.Alignment: p is %s; want probabilities [batch, classes]", p.Shape())
 	}
+	if err := a.Validate(); err != nil {
+		panic(err)
+	}
 	p = StopGradient(ops.Widen(p))
-	switch {
-	case a.Kind == "none":
-		return p
-	case a.Kind == "queue" && a.Length > 0:
+	switch a.Kind {
+	case "queue":
 		return aligned(p, a.queue(s, batchMean(p, mask)))
-	case a.Kind == "ema" && a.Decay >= 0 && a.Decay < 1:
+	case "ema":
 		return aligned(p, a.running(s, batchMean(p, mask)))
 	}
-	Panicf("loss.Alignment: kind %q, length %d, decay %v; use none, queue with a length above 0, or ema with a decay "+
-		"from 0 to below 1", a.Kind, a.Length, a.Decay)
-	return nil
+	return p
 }
 
 // queue writes the mean into a ring and returns the mean over the ring.

@@ -148,7 +148,7 @@ func TestAlignmentAndShareAgainstTheLoop(t *testing.T) {
 			store := model.NewStore()
 			exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, p *Node) []*Node {
 				mask := Const(p.Graph(), []bool{true, true, true, false})
-				return []*Node{a.Apply(scope, p, mask), loss.CertainShare(scope.In("share"), ReduceAllMean(p), 0.9)}
+				return []*Node{a.Apply(scope, p, mask), loss.CertainShare(scope.In("share"), ReduceAllMean(p), nil, 0.9)}
 			})
 			var means [][]float64
 			running, share := []float64(nil), -1.0
@@ -226,5 +226,23 @@ func TestShrinkRises(t *testing.T) {
 		if shrunk < 10 {
 			t.Errorf("%d examples were shrunk: too few to test anything", shrunk)
 		}
+	})
+}
+
+// TestCertainShareBeginsAnew: a batch that is a first one again leaves nothing of those before.
+func TestCertainShareBeginsAnew(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		exec := model.MustNewExec(e.Backend, model.NewStore(), func(scope *model.Scope, share, anew *Node) *Node {
+			return loss.CertainShare(scope, share, anew, 0.5)
+		})
+		var got []float64
+		for _, batch := range []struct {
+			share float64
+			anew  bool
+		}{{1, false}, {0, false}, {0.25, true}, {0.75, false}} {
+			out := exec.MustCall(tensors.FromScalar(batch.share), tensors.FromScalar(batch.anew))
+			got = append(got, tensors.ToScalar[float64](out[0]))
+		}
+		near(t, got, []float64{1, 0.5, 0.25, 0.5})
 	})
 }

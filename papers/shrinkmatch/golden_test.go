@@ -70,7 +70,7 @@ func soft(e *engine.Engine, c *golden.Case) {
 		certain := loss.Mean(p.Certain(strong, plan), nil)
 		each := p.Shrunk(auxiliary, plan)
 		shrunk := loss.Mean(each, plan.Weight)
-		share := loss.CertainShare(scope, graph.ReduceAllMean(graph.ConvertDType(plan.Certain, dtypes.Float32)), 0.999)
+		share := loss.CertainShare(scope, graph.ReduceAllMean(graph.ConvertDType(plan.Certain, dtypes.Float32)), nil, 0.999)
 		total := graph.Add(graph.Add(supervised, certain), graph.Mul(share, shrunk))
 		float := func(x *graph.Node) *graph.Node { return graph.ConvertDType(x, dtypes.Float32) }
 		out := []*graph.Node{
