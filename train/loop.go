@@ -211,6 +211,9 @@ func (l *Loop) build() error {
 	if err := o.Validate(l.objective); err != nil {
 		return err
 	}
+	if w, ok := o.(update.Warner); ok && w.Warning(l.objective) != "" {
+		l.options.Remark(w.Warning(l.objective))
+	}
 	l.phases = o.Phases(l.objective)
 	if err := update.CheckPhases(l.phases, l.plan.steps); err != nil {
 		return fmt.Errorf("train: objective: %w", err)

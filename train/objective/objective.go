@@ -3,6 +3,7 @@
 //
 //	objective    streams            what an update makes smaller
 //	supervised   train              the loss of each example; mixed examples, modules between features and head, losses of a batch
+//	semi         train, unlabeled   FixMatch and ShrinkMatch: labels that the network gives a weak view, learned on a strong one
 package objective
 
 import (
@@ -20,6 +21,7 @@ type Kind = choice.Kind[update.Objective]
 func All() []Kind {
 	return []Kind{
 		{Name: "supervised", New: func() update.Objective { return NewSupervised() }},
+		{Name: "semi", New: func() update.Objective { return NewSemi() }},
 	}
 }
 

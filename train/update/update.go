@@ -40,6 +40,12 @@ type Shaped interface {
 	Network(n zoo.Network, classes int) zoo.Network
 }
 
+// Warner is an Objective that finds something odd about options which it accepts.
+type Warner interface {
+	Objective
+	Warning(p Plan) string // one line for a person; "" = nothing
+}
+
 // Plan is what an objective knows of its run.
 type Plan struct {
 	Network    zoo.Network       // as it is trained
