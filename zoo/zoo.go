@@ -90,6 +90,7 @@ func All() []Kind {
 		{Name: "decoder", New: func() Network { return NewDecoder() }},
 		{Name: "unet", New: func() Network { return NewUNet() }},
 		{Name: "heads", New: func() Network { return NewHeads() }},
+		{Name: "embedder", New: func() Network { return NewEmbedder() }},
 		{Name: "towers", New: func() Network { return NewTowers() }},
 		{Name: "digitnet", New: func() Network { return NewDigitNet() }},
 		{Name: "efficientnet-lite", New: func() Network { return NewEfficientNetLite() }},
