@@ -34,8 +34,7 @@ func ScaledAttention(q, k, v, mask *graph.Node, scale float64) *graph.Node {
 		p := weights(q, k)
 		dv := graph.DotGeneral(p, []int{2}, batch, dy, []int{2}, batch)
 		dp := graph.DotGeneral(dy, []int{3}, batch, v, []int{3}, batch)
-		own := graph.ReduceAndKeep(graph.Mul(dp, p), graph.ReduceSum, 3)
-		ds := graph.Mul(p, graph.Sub(dp, own))
+		ds := softmaxGradient(p, dp)
 		return []*graph.Node{
 			graph.DotGeneral(ds, []int{3}, batch, k, []int{2}, batch), graph.DotGeneral(ds, []int{2}, batch, q, []int{2}, batch), dv,
 		}
@@ -53,10 +52,20 @@ func checkAttention(q, k, v *graph.Node) {
 }
 
 // AttentionProbabilities are the P of ScaledAttention, [batch, heads, queries, keys], for what needs to see or to change them:
-// y is P v, and the gradient goes through each. ScaledAttention itself keeps none of them.
+// y is P v, and the gradient goes through each, by the same formulas. ScaledAttention itself keeps none of them.
 func AttentionProbabilities(q, k, mask *graph.Node, scale float64) *graph.Node {
 	checkAttention(q, k, k)
-	return MaskedSoftmax(attentionLogits(graph.MulScalar(q, scale), k), mask, 3)
+	logits := attentionLogits(graph.MulScalar(q, scale), k)
+	p := MaskedSoftmax(graph.StopGradient(logits), mask, 3)
+	return CustomGradient(p, []*graph.Node{logits}, func(dp *graph.Node) []*graph.Node {
+		return []*graph.Node{softmaxGradient(MaskedSoftmax(logits, mask, 3), dp)} // of the logits, for second derivatives
+	})
+}
+
+// softmaxGradient is P (dP - rowsum(P dP)).
+func softmaxGradient(p, dp *graph.Node) *graph.Node {
+	own := graph.ReduceAndKeep(graph.Mul(dp, p), graph.ReduceSum, 3)
+	return graph.Mul(p, graph.Sub(dp, own))
 }
 
 // AttentionSums are the logarithms of what P of ScaledAttention was divided by, log(sum(exp(scale q k^T))), [batch, heads, queries]: with

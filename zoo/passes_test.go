@@ -27,6 +27,9 @@ func quick(kind zoo.Kind) zoo.Network {
 		return r
 	}
 	if n, ok := small[kind.Name]; ok {
+		if kind.Name == "decoder" { // differences in float32 need what bends less where embeddings are small
+			return n.WithNorm(norm.LayerNorm{Axes: []int{-1}, Epsilon: 1})
+		}
 		return n
 	}
 	return kind.New()
@@ -34,10 +37,18 @@ func quick(kind zoo.Kind) zoo.Network {
 
 var images = []int{4, 8, 8, 1}
 
+// inputs are the dimensions of what a network takes.
+func inputs(n zoo.Network) []int {
+	if n.Task() == zoo.Language {
+		return []int{3, 4}
+	}
+	return images
+}
+
 // TestBattery: every network.
 func TestBattery(t *testing.T) {
 	for _, kind := range zoo.All() {
-		t.Run(kind.Name, func(t *testing.T) { zootest.Run(t, quick(kind), images) })
+		t.Run(kind.Name, func(t *testing.T) { zootest.Run(t, quick(kind), inputs(quick(kind))) })
 	}
 	b := quick(zoo.Kind{Name: "resnet"}).(zoo.ResNet)
 	b.Shortcut = "B"
@@ -54,10 +65,17 @@ func TestPasses(t *testing.T) {
 		if kind.Name != "rnn" {
 			sites = append(sites, pass.Preactivation)
 		}
-		if kind.Name == "resnet" || kind.Name == "ibn-resnet" || kind.Name == "ibn-densenet" || kind.Name == "efficientnet-lite" {
+		if kind.Name == "vit" || kind.Name == "decoder" {
+			sites = append(sites, pass.Query, pass.Key, pass.Value, pass.Probabilities, pass.Stream)
+		}
+		if kind.Name == "unet" || kind.Name == "resnet" || kind.Name == "ibn-resnet" || kind.Name == "ibn-densenet" || kind.Name == "efficientnet-lite" {
 			sites = append(sites, pass.Stream)
 		}
-		t.Run(kind.Name, func(t *testing.T) { passtest.Run(t, quick(kind), images, passtest.Shows(sites...)) })
+		promises := []passtest.Claim{passtest.Shows(sites...)}
+		if n := quick(kind); n.Task() == zoo.Language {
+			promises = append(promises, passtest.Reads(n.Outputs()))
+		}
+		t.Run(kind.Name, func(t *testing.T) { passtest.Run(t, quick(kind), inputs(quick(kind)), promises...) })
 	}
 
 	// Behind a norm whose gradient does not follow it, no difference does either.

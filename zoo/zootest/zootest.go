@@ -23,12 +23,12 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// Run runs the battery on a network and batches of floats [batch, ...] of the given dimensions:
+// Run runs the battery on a network and batches [batch, ...] of the given dimensions, of floats, or of tokens for a language model:
 //
 //   - answers are finite, and have the shape of the task and Outputs; WithOutputs changes these alone, and the network not at all
 //   - WithNorm puts the norm everywhere, unless the network has norms of its own: with none there are no variables of norms
 //   - the parts equal the whole, to the bit and with the same variables: Head of Features, and the Layers one by one
-//   - a bundle of it, if it has a name in zoo.All, is saved and opened with the same answers
+//   - a bundle of it, if it has a name in zoo.All and classifies, is saved and opened with the same answers
 func Run(t *testing.T, n zoo.Network, dims []int) {
 	if err := n.Validate(); err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func Run(t *testing.T, n zoo.Network, dims []int) {
 		t.Run("outputs", b.outputs)
 		t.Run("norm", b.norm)
 		t.Run("parts", b.parts)
-		if b.named() {
+		if b.named() && n.Task() == zoo.Classify {
 			t.Run("bundle", b.bundle)
 		}
 	})
@@ -64,7 +64,7 @@ func (b bench) call(t *testing.T, store *model.Store, f apply) (y []float32, dim
 		t.Fatal(err)
 	}
 	defer exec.Finalize()
-	out, err := exec.Call(tensors.FromFlatDataAndDimensions(b.input(), b.dims...))
+	out, err := exec.Call(b.batch())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +72,19 @@ func (b bench) call(t *testing.T, store *model.Store, f apply) (y []float32, dim
 		paths = append(paths, v.Path())
 	}
 	return tensors.MustCopyFlatData[float32](out[0]), out[0].Shape().Dimensions, paths
+}
+
+// batch is what the network is called with.
+func (b bench) batch() *tensors.Tensor {
+	x := b.input()
+	if b.n.Task() != zoo.Language {
+		return tensors.FromFlatDataAndDimensions(x, b.dims...)
+	}
+	tokens := make([]int32, len(x))
+	for i, v := range x {
+		tokens[i] = int32(math.Abs(float64(v))*1000) % int32(b.n.Outputs())
+	}
+	return tensors.FromFlatDataAndDimensions(tokens, b.dims...)
 }
 
 func (b bench) input() []float32 {
