@@ -79,7 +79,8 @@ func (b Batch) Mixed(scope *model.Scope, x, mask *graph.Node, random ops.Random)
 	if width < 0 {
 		width = dim
 	}
-	inside := graph.Max(dense(scope.In("widen"), z, width, spread(dim), spread(dim)), graph.ScalarZero(z.Graph(), z.DType()))
+	inside := dense(scope.In("widen"), z, width, spread(dim), spread(dim))
+	inside = graph.Max(inside, graph.ScalarZero(z.Graph(), z.DType()))
 	inside = dense(scope.In("narrow"), b.drop(inside, random.Fold(2)), dim, spread(width), spread(width))
 	z = b.norm(scope.In("norm_2"), graph.Add(z, b.drop(inside, random.Fold(3))))
 

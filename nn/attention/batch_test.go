@@ -47,7 +47,8 @@ func TestBatchMixes(t *testing.T) {
 			mask := graph.Const(g, []bool{true, true, true, false, true})
 			y := still(4).Apply(scope, x, mask, ops.NewRandom(g, 1))
 			// Of squares: the plain sum behind a norm has no gradient.
-			third := graph.ReduceAllSum(graph.Square(graph.Slice(graph.MulScalar(graph.Add(y, graph.Const(g, 0.3)), 1.7), graph.AxisElem(7))))
+			moved := graph.MulScalar(graph.Add(y, graph.Const(g, 0.3)), 1.7)
+			third := graph.ReduceAllSum(graph.Square(graph.Slice(moved, graph.AxisElem(7))))
 			return []*graph.Node{y, graph.Gradient(third, x)[0]}
 		})
 		out := exec.MustCall(tensors.FromFlatDataAndDimensions(x.Data, 5, 8))

@@ -118,7 +118,9 @@ func (b Batch) inputs(real int) []any {
 	}
 	list := []any{
 		floats(b.Out, b.Shape...), floats(b.Teacher, b.Shape...),
-		tensors.FromFlatDataAndDimensions(b.Labels, b.N), tensors.FromFlatDataAndDimensions(b.Index, b.N), tensors.FromFlatDataAndDimensions(mask, b.N)}
+		tensors.FromFlatDataAndDimensions(b.Labels, b.N), tensors.FromFlatDataAndDimensions(b.Index, b.N),
+		tensors.FromFlatDataAndDimensions(mask, b.N),
+	}
 	for _, f := range b.Features {
 		list = append(list, floats(f, b.N, b.Dim))
 	}
