@@ -72,7 +72,9 @@ func (e Embedder) Apply(scope *model.Scope, x *Node) *Node { return e.trunk().Ap
 func (e Embedder) Features(scope *model.Scope, x *Node) *Node { return e.trunk().Features(scope, x) }
 
 // Head is the trunk's.
-func (e Embedder) Head(scope *model.Scope, features *Node) *Node { return e.trunk().Head(scope, features) }
+func (e Embedder) Head(scope *model.Scope, features *Node) *Node {
+	return e.trunk().Head(scope, features)
+}
 
 // LayersOf returns the layers of a Layered network, or of an Embedder whose trunk is one; nil of any other.
 func LayersOf(n Network) []stack.Item {

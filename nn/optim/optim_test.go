@@ -65,4 +65,3 @@ func TestDistanceSteps(t *testing.T) {
 		t.Errorf("%v: each step once", got)
 	}
 }
-
