@@ -172,6 +172,9 @@ func (c cut) Head(scope *model.Scope, features *graph.Node) *graph.Node {
 	return c.Apply(scope, features)
 }
 
+// onePiece is a network that nobody can take apart.
+type onePiece struct{ zoo.Network }
+
 // TestFeaturesOfAModel: a network in two parts gives what goes into its last layer, one that embeds its answers; others are refused.
 func TestFeaturesOfAModel(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
@@ -211,7 +214,10 @@ func TestFeaturesOfAModel(t *testing.T) {
 		}
 
 		var usage *fault.Usage
-		if _, err := audit(mlp, evaluate.NewPairs()); !errors.As(err, &usage) || !strings.Contains(err.Error(), "the suite pairs cannot be run: it needs features") {
+		if got, err = audit(mlp, evaluate.NewPairs()); err != nil || got["pairs.examples"] != 12 {
+			t.Errorf("a network of the zoo: %v, %v", got, err)
+		}
+		if _, err := audit(onePiece{mlp}, evaluate.NewPairs()); !errors.As(err, &usage) || !strings.Contains(err.Error(), "the suite pairs cannot be run: it needs features") {
 			t.Errorf("a network in one piece: %v", err)
 		}
 		if _, err := audit(mlp, evaluate.NewShots()); !errors.As(err, &usage) || !strings.Contains(err.Error(), "it needs the number of training examples of each class") {
