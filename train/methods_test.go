@@ -153,7 +153,8 @@ func TestOptimizerOfAnotherName(t *testing.T) {
 }
 
 func TestRecipeSurvivesYAML(t *testing.T) {
-	r, err := DecodeYAML([]byte("network: {name: mlp, hidden: [16]}\nnorm: {name: ghost, ghost_size: 8}\noptimizer: {lr: 1e-3}\n"))
+	r, err := DecodeYAML([]byte("network: {name: mlp, hidden: [16]}\nnorm: {name: ghost, ghost_size: 8}\noptimizer: {lr: 1e-3}\n" +
+		"streams: {more: {batch: 8}}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

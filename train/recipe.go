@@ -69,12 +69,31 @@ type Validation struct {
 // Stream is examples that an objective asks for beside those of data: unlabelled ones, a memory, another kind of image. It goes through
 // its own set again and again while the run goes through data.
 type Stream struct {
-	Data    data.Choice    `json:"data"`    // data set; that of the recipe
+	Data    data.Choice    `json:"data"`    // data set; "" = that of the recipe, before anything is done to it
 	Part    string         `json:"part"`    // train, test or all; train
-	Batch   int            `json:"batch"`   // examples an update; batch_size
+	Batch   int            `json:"batch"`   // examples an update; 0 = batch_size
 	Prepare data.Steps     `json:"prepare"` // what is done to the set once
 	Sampler sample.Choice  `json:"sampler"` // shuffle
 	Views   []augment.View `json:"views"`   // none
+}
+
+// NewStream returns the training examples of the recipe's data, in an order of their own.
+func NewStream() Stream {
+	return Stream{
+		Data: data.Choice{Source: data.Named("")}, Part: "train", Prepare: data.Steps{},
+		Sampler: sample.Choice{Sampler: sample.NewShuffle()}, Views: []augment.View{},
+	}
+}
+
+// UnmarshalJSON reads a stream over the defaults.
+func (s *Stream) UnmarshalJSON(b []byte) error {
+	type plain Stream // without this method
+	filled := plain(NewStream())
+	if err := strict.Decode(b, &filled); err != nil {
+		return err
+	}
+	*s = Stream(filled)
+	return nil
 }
 
 // Weigh says what each example counts.

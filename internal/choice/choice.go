@@ -21,6 +21,9 @@ type Kind[T any] struct {
 
 // Encode writes a value as {"name": ..., its fields}. what names the family in errors.
 func Encode[T any](what string, kinds []Kind[T], value T) ([]byte, error) {
+	if !reflect.ValueOf(value).IsValid() {
+		return nil, fmt.Errorf("%s: none is chosen", what)
+	}
 	k, ok := nearest(kinds, value)
 	if !ok {
 		return nil, fmt.Errorf("%s: %T has no name to write; only those in the package's list can be saved", what, value)

@@ -56,6 +56,9 @@ func TestRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", text, err, want)
 		}
 	}
+	if _, err := choice.Encode[shape]("shape", kinds, nil); err == nil || err.Error() != "shape: none is chosen" {
+		t.Errorf("got %v", err)
+	}
 	if _, err := choice.Encode[shape]("shape", kinds[:1], dot{}); err == nil || !strings.Contains(err.Error(), "has no name to write") {
 		t.Errorf("got %v", err)
 	}
