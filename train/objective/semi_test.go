@@ -1,6 +1,7 @@
 package objective_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -170,60 +171,117 @@ func row(logits []float64, i int, keep func(j int) bool) []float64 {
 
 func every(int) bool { return true }
 
-// naive is the loss of one update by plain loops; e is the running share before it, below 0 for none.
-func (o naiveSemi) naive(u seen, labels, unknown []int32, padding int, e float64) (terms, notes map[string]float64, next float64) {
+// naiveSemi is the objective by plain loops.
+type naiveSemi struct {
+	objective.Semi
+	e     float64     // running share; below 0 = none yet
+	means [][]float64 // of p, batch after batch
+}
+
+// align is p [n][classes] as Align has it.
+func (o *naiveSemi) align(p [][]float64) [][]float64 {
+	if o.Align.Kind == "none" {
+		return p
+	}
+	mean := make([]float64, semiClasses)
+	for _, of := range p {
+		for j, v := range of {
+			mean[j] += v / float64(len(p))
+		}
+	}
+	o.means = append(o.means, mean)
+	now := slices.Clone(o.means[0])
+	if o.Align.Kind == "queue" {
+		now = make([]float64, semiClasses)
+		for _, m := range o.means[max(0, len(o.means)-o.Align.Length):] {
+			for j, v := range m {
+				now[j] += v / float64(o.Align.Length)
+			}
+		}
+	} else {
+		for _, m := range o.means[1:] {
+			for j, v := range m {
+				now[j] = o.Align.Decay*now[j] + (1-o.Align.Decay)*v
+			}
+		}
+	}
+
+	aligned := make([][]float64, len(p))
+	for i, of := range p {
+		sum := 0.0
+		for j, v := range of {
+			sum += v / now[j]
+		}
+		for j, v := range of {
+			aligned[i] = append(aligned[i], v/now[j]/sum)
+		}
+	}
+	return aligned
+}
+
+// update is the loss of one update, and what is noted.
+func (o *naiveSemi) update(u seen, labels, unknown []int32, padding int) (terms, notes map[string]float64) {
 	terms, notes = map[string]float64{"certain": 0}, map[string]float64{"certain": 0, "used": 0, "certain_right": 0}
 	for i, y := range labels {
 		terms["supervised"] -= row(u.labeled, i, every)[y] / semiLabeled
 	}
 	n, shrunk := semiUnlabeled-padding, 0.0
-	for i := range n {
-		p := row(u.weak, i, every)
-		for j := range p {
-			p[j] = math.Exp(p[j])
+	raw := make([][]float64, n)
+	for i := range raw {
+		for _, v := range row(u.weak, i, every) {
+			raw[i] = append(raw[i], math.Exp(v))
 		}
-		order := []int{0, 1, 2, 3, 4}
-		slices.SortStableFunc(order, func(a, b int) int {
-			return map[bool]int{true: -1, false: 1}[p[a] > p[b]]
-		})
-		top, one := order[0], 1/float64(n)
-		right := map[bool]float64{true: one}[int32(top) == unknown[i]]
-		if p[top] >= o.Threshold {
+	}
+	for i, p := range o.align(raw) {
+		label := slices.Index(p, slices.Max(p))
+		largest, one := p[label], 1/float64(n)
+		right := func(class int) float64 { return map[bool]float64{true: one}[int32(class) == unknown[i]] }
+		if largest >= o.Threshold {
 			strong := row(u.strong, i, every)
 			for j, of := range p {
 				if o.Targets == "hard" {
-					of = map[bool]float64{true: 1}[j == top]
+					of = map[bool]float64{true: 1}[j == label]
 				}
 				terms["certain"] -= o.Weight * of * strong[j] * one
 			}
-			notes["certain"], notes["used"], notes["certain_right"] = notes["certain"]+one, notes["used"]+one, notes["certain_right"]+right
+			notes["certain"], notes["used"], notes["certain_right"] = notes["certain"]+one, notes["used"]+one, notes["certain_right"]+right(label)
 			continue
 		}
+
+		// Order and search go by p as it was where the alignment is a running mean.
+		of := p
+		if o.Align.Kind == "ema" {
+			of = raw[i]
+		}
+		order := []int{0, 1, 2, 3, 4}
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(of[b], of[a]) })
+		top := order[0]
 		for c := 2; c < semiClasses && o.Shrink; c++ {
-			sum := p[top]
+			sum := of[top]
 			for _, j := range order[c:] {
-				sum += p[j]
+				sum += of[j]
 			}
-			if p[top]/sum < o.Threshold {
+			if of[top]/sum < o.Threshold {
 				continue
 			}
 			kept := append([]int{top}, order[c:]...)
-			shrunk -= p[top] * row(u.auxiliary, i, func(j int) bool { return slices.Contains(kept, j) })[top] * one
-			notes["used"], notes["shrunk_right"] = notes["used"]+one, notes["shrunk_right"]+right
+			shrunk -= largest * row(u.auxiliary, i, func(j int) bool { return slices.Contains(kept, j) })[top] * one
+			notes["used"], notes["shrunk_right"] = notes["used"]+one, notes["shrunk_right"]+right(top)
 			break
 		}
 	}
-	if next = notes["certain"]; e >= 0 {
-		next = o.Decay*e + (1-o.Decay)*notes["certain"]
+
+	if o.e < 0 {
+		o.e = notes["certain"]
+	} else {
+		o.e = o.Decay*o.e + (1-o.Decay)*notes["certain"]
 	}
 	if o.Shrink {
-		terms["shrink"] = o.Weight * next * shrunk
+		terms["shrink"] = o.Weight * o.e * shrunk
 		notes["shrunk_right"] += 0
 	}
-	return terms, notes, next
+	return terms, notes
 }
-
-type naiveSemi struct{ objective.Semi }
 
 // TestSemiAgainstTheLoop: terms and notes of five updates, and no gradient through the weak view.
 func TestSemiAgainstTheLoop(t *testing.T) {
@@ -231,21 +289,24 @@ func TestSemiAgainstTheLoop(t *testing.T) {
 	fixmatch.Threshold, hard.Threshold, hard.Targets, hard.Weight = 0.6, 0.6, "hard", 0.5
 	shrink := fixmatch
 	shrink.Shrink, shrink.Decay = true, 0.9
-	anew := shrink
+	anew, queue, ema := shrink, shrink, shrink
 	anew.Restart = 2
+	queue.Align = loss.Alignment{Kind: "queue", Length: 3}
+	ema.Align = loss.Alignment{Kind: "ema", Decay: 0.5}
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		for name, c := range map[string]struct {
 			o       objective.Semi
 			padding int
-		}{"fixmatch": {fixmatch, 0}, "hard": {hard, 5}, "shrinkmatch": {shrink, 0}, "anew": {anew, 4}} {
+		}{"fixmatch": {fixmatch, 0}, "hard": {hard, 5}, "shrinkmatch": {shrink, 0}, "anew": {anew, 4}, "queue": {queue, 0}, "ema": {ema, 2}} {
 			all, labels, unknown := semiUpdates(t, e, c.o, c.padding, 5)
-			share, used, certain, learned := -1.0, 0.0, 0.0, false
+			loops := &naiveSemi{Semi: c.o, e: -1}
+			used, certain, learned := 0.0, 0.0, false
 			for u, got := range all {
 				if c.o.Restart > 0 && u%c.o.Restart == 0 {
-					share = -1
+					loops.e = -1
 				}
-				terms, notes, next := naiveSemi{c.o}.naive(got, labels, unknown, c.padding, share)
-				share, used, certain = next, used+notes["used"], certain+notes["certain"]
+				terms, notes := loops.update(got, labels, unknown, c.padding)
+				used, certain = used+notes["used"], certain+notes["certain"]
 				same(t, name, got.terms, terms)
 				same(t, name, got.notes, notes)
 				if slices.ContainsFunc(got.weakGradient, func(g float64) bool { return g != 0 }) {
