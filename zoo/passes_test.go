@@ -72,6 +72,9 @@ func TestPasses(t *testing.T) {
 			sites = append(sites, pass.Stream)
 		}
 		promises := []passtest.Claim{passtest.Shows(sites...)}
+		if kind.Name == "vit" || kind.Name == "decoder" {
+			promises = append(promises, passtest.WritesOut())
+		}
 		if n := quick(kind); n.Task() == zoo.Language {
 			promises = append(promises, passtest.Reads(n.Outputs()))
 		}

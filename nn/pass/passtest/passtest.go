@@ -33,6 +33,7 @@ type claims struct {
 	sites      []string
 	detached   bool
 	vocabulary int
+	writesOut  bool
 }
 
 // Shows promises that taps see these places: pass.Input, pass.Kernel and so on.
@@ -45,6 +46,10 @@ func Detached() Claim { return func(c *claims) { c.detached = true } }
 // Reads says that inputs are tokens, whole numbers below vocabulary. Their variables are float32, so that the gradient is compared
 // in float32.
 func Reads(vocabulary int) Claim { return func(c *claims) { c.vocabulary = vocabulary } }
+
+// WritesOut says that what taps see is otherwise not computed as such, as the probabilities of attention are not: where somebody
+// looks, programs of XLA may fuse otherwise, and round otherwise. On the Go engine the bits are the same all the same.
+func WritesOut() Claim { return func(c *claims) { c.writesOut = true } }
 
 // Run runs the battery on inputs [batch, ...] of the given dimensions:
 //
@@ -300,7 +305,7 @@ func (b bench) bound(t *testing.T) {
 	store := copied(t, first)
 	want := b.run(t, store, dtypes.Float32, plain{})
 	call := b.runner(t, store, dtypes.Float32, plain{bind: every, seen: note})
-	same(t, "its own weights bound, at inference", call(nil), want)
+	b.tapped(t, "its own weights bound, at inference", call(nil), want)
 	for _, what := range b.claims.sites {
 		if !seen[what] {
 			t.Errorf("no tap saw %s", what)
@@ -320,7 +325,7 @@ func (b bench) bound(t *testing.T) {
 		changed[v.Path()] = values
 		set(t, v, values)
 	}
-	same(t, "other weights bound", call(changed), b.run(t, other, dtypes.Float32, plain{}))
+	b.tapped(t, "other weights bound", call(changed), b.run(t, other, dtypes.Float32, plain{}))
 	call = b.runner(t, store, dtypes.Float32, plain{training: true, bind: every, seen: note})
 	b.close(t, "other weights bound, in training", call(changed), b.run(t, other, dtypes.Float32, plain{training: true}))
 	if got, before := state(store), state(first); got != before {
@@ -330,8 +335,8 @@ func (b bench) bound(t *testing.T) {
 	one, two := copied(t, first), copied(t, first)
 	want = b.run(t, one, dtypes.Float32, plain{training: true})
 	got := b.run(t, two, dtypes.Float32, plain{training: true, bind: trained, seen: note})
-	same(t, "its own weights bound, in training", got, want)
-	if state(one) != state(two) {
+	b.tapped(t, "its own weights bound, in training", got, want)
+	if exact := !b.claims.writesOut || b.e.Kind == engine.KindGo; exact && state(one) != state(two) {
 		t.Errorf("training moved the variables to\n%s\nand with bound weights to\n%s", state(one), state(two))
 	}
 }
@@ -462,6 +467,16 @@ func same(t *testing.T, what string, got, want result) {
 	t.Helper()
 	near(t, what+": output", got.y, want.y, 0)
 	near(t, what+": gradient", got.gradient, want.gradient, 0)
+}
+
+// tapped compares a program with taps with one without.
+func (b bench) tapped(t *testing.T, what string, got, want result) {
+	t.Helper()
+	if b.claims.writesOut {
+		b.close(t, what, got, want)
+		return
+	}
+	same(t, what, got, want)
 }
 
 // close compares programs of which one computes more than the other: XLA may fuse them otherwise, and round otherwise.
