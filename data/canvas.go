@@ -3,8 +3,6 @@ package data
 import (
 	"fmt"
 	"sync"
-
-	"github.com/ballast-ml/ballast/fault"
 )
 
 // Canvas is the source "canvas": each image of another source stands somewhere on an empty, larger one, at a place that is a multiple of
@@ -32,14 +30,14 @@ func (c Canvas) Open(part string) (Dataset, error) {
 	}
 	info := from.Info()
 	if len(info.Shape) != 3 || info.Shape[0] > c.Height || info.Shape[1] > c.Width {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: canvas: an example of %s is %v; give images [height, width, channels] of at most %dx%d",
-			info.Name, info.Shape, c.Height, c.Width)}
+		return nil, usage("data: canvas: an example of %s is %v; give images [height, width, channels] of at most %dx%d",
+			info.Name, info.Shape, c.Height, c.Width)
 	}
 	if c.Step < 1 {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: canvas: step is %d; use at least 1", c.Step)}
+		return nil, usage("data: canvas: step is %d; use at least 1", c.Step)
 	}
 	if c.Height > maxCanvas || c.Width > maxCanvas {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: canvas: %dx%d pixels; use at most %d a side", c.Height, c.Width, maxCanvas)}
+		return nil, usage("data: canvas: %dx%d pixels; use at most %d a side", c.Height, c.Width, maxCanvas)
 	}
 	return newPlaced(from, c), nil
 }
@@ -60,7 +58,7 @@ func newPlaced(from Dataset, c Canvas) *placed {
 	info.Name = "canvas of " + info.Name
 	info.Checksum = derived(info.Checksum, fmt.Sprintf("canvas %dx%d step %d seed %d", c.Height, c.Width, c.Step, c.Seed))
 	info.Shape = []int{c.Height, c.Width, info.Shape[2]}
-	return &placed{from: from, canvas: c, info: info, buffers: &sync.Pool{New: func() any { b := make([]float32, values); return &b }}}
+	return &placed{from: from, canvas: c, info: info, buffers: examples(values)}
 }
 
 func (p *placed) Info() Info                             { return p.info }

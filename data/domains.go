@@ -1,11 +1,8 @@
 package data
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/ballast-ml/ballast/fault"
 )
 
 // Domains is the source "domains": several sets of one shape and the same classes, one after the other, each a domain.
@@ -22,7 +19,7 @@ func NewDomains() Domains { return Domains{} }
 // Open opens that part of each set.
 func (d Domains) Open(part string) (Dataset, error) {
 	if len(d.Sets) == 0 {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: domains: there is no set; list them under sets")}
+		return nil, usage("data: domains: there is no set; list them under sets")
 	}
 	var sets []Dataset
 	for _, s := range d.Sets {
@@ -53,7 +50,7 @@ func (Join) Reach() Reach { return ReachAll }
 // Prepare opens the others and puts them behind p's. Their examples have weight 1.
 func (j Join) Prepare(p Prepared, _ uint64) (Prepared, error) {
 	if len(j.With) == 0 {
-		return p, &fault.Usage{Err: fmt.Errorf("domains: there is no other set; list them under with")}
+		return p, usage("domains: there is no other set; list them under with")
 	}
 	part := p.Set.Info().Part
 	if !slices.Contains(parts, part) {
@@ -95,11 +92,12 @@ func joinDomains(sets []Dataset, names []string) (*joined, error) {
 	for _, s := range sets {
 		info := s.Info()
 		if !slices.Equal(info.Shape, first.Shape) {
-			return nil, &fault.Usage{Err: fmt.Errorf("data: domains: an example of %s is %v, one of %s %v; make them alike first",
-				first.Name, first.Shape, info.Name, info.Shape)}
+			return nil, usage("data: domains: an example of %s is %v, one of %s %v; make them alike first",
+				first.Name, first.Shape, info.Name, info.Shape)
 		}
 		if !slices.Equal(info.Classes, first.Classes) {
-			return nil, &fault.Usage{Err: fmt.Errorf("data: domains: %s and %s have different classes; join sets of the same", first.Name, info.Name)}
+			return nil, usage("data: domains: %s and %s have different classes; join sets of the same",
+				first.Name, info.Name)
 		}
 		all, sums = append(all, info.Name), append(sums, info.Checksum)
 		j.starts = append(j.starts, j.starts[len(j.starts)-1]+s.Len())
@@ -109,7 +107,8 @@ func joinDomains(sets []Dataset, names []string) (*joined, error) {
 		j.domains = all
 	}
 	if len(j.domains) != len(sets) {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: domains: there are %d names for %d sets; give one each, or none", len(j.domains), len(sets))}
+		return nil, usage("data: domains: there are %d names for %d sets; give one each, or none",
+			len(j.domains), len(sets))
 	}
 	j.info.Name, j.info.Examples = strings.Join(all, "+"), j.starts[len(sets)]
 	j.info.Checksum = ""

@@ -19,8 +19,6 @@ import (
 	"golang.org/x/image/font/gofont/gosmallcapsitalic"
 	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
-
-	"github.com/ballast-ml/ballast/fault"
 )
 
 // Glyphs is the source "glyphs": the characters 0-9, A-Z and a-z in the twelve Go fonts, 16x16 grey, light on dark. Each is drawn on a
@@ -29,8 +27,8 @@ import (
 //
 // What the two parts have in common is chosen: unseen fonts, unseen characters, both or neither; no image is in both.
 type Glyphs struct {
-	Fonts   int    `json:"fonts"`   // of the training part, 1 to 12; the test part has the others, and all if there are none; 8
-	Classes string `json:"classes"` // of the training part: all, or the first or second half, the test part having the other one; all
+	Fonts   int    `json:"fonts"`   // of the training part, 1 to 12; test has the others, all if there are none; 8
+	Classes string `json:"classes"` // of the training part: all, or first or second (half), test having the other; all
 	Images  int    `json:"images"`  // of each character in each font, 1 to 1000; 6
 	Seed    uint64 `json:"seed"`    // of sizes, places, angles and noise; 0
 }
@@ -59,7 +57,8 @@ var goFonts = []struct {
 
 func glyphsInfo() Info {
 	info := Info{
-		Name: "glyphs", Examples: len(glyphNames) * len(goFonts) * NewGlyphs().Images, Shape: []int{glyphSide, glyphSide, 1}, Images: true,
+		Name: "glyphs", Examples: len(glyphNames) * len(goFonts) * NewGlyphs().Images,
+		Shape: []int{glyphSide, glyphSide, 1}, Images: true,
 		Origin:  "the Go fonts (Bigelow, Holmes, 2016), as carried by golang.org/x/image, drawn by Ballast",
 		Licence: "BSD-3-Clause (fonts)",
 	}
@@ -97,11 +96,11 @@ type glyphPart struct {
 func (g Glyphs) Open(part string) (Dataset, error) {
 	switch {
 	case g.Fonts < 1 || g.Fonts > len(goFonts):
-		return nil, &fault.Usage{Err: fmt.Errorf("data: glyphs: fonts is %d; use 1 to %d", g.Fonts, len(goFonts))}
+		return nil, usage("data: glyphs: fonts is %d; use 1 to %d", g.Fonts, len(goFonts))
 	case g.Classes != "all" && g.Classes != "first" && g.Classes != "second":
-		return nil, &fault.Usage{Err: fmt.Errorf("data: glyphs: classes is %q; use all, first or second", g.Classes)}
+		return nil, usage("data: glyphs: classes is %q; use all, first or second", g.Classes)
 	case g.Images < 1 || g.Images > 1000:
-		return nil, &fault.Usage{Err: fmt.Errorf("data: glyphs: images is %d; use 1 to 1000", g.Images)}
+		return nil, usage("data: glyphs: images is %d; use 1 to 1000", g.Images)
 	}
 	if set, ok := drawn.Load(glyphPart{g, part}); ok {
 		return set.(glyphSet), nil
@@ -185,7 +184,7 @@ func outlineOf(f *sfnt.Font, c rune) (outline, error) {
 	if err != nil {
 		return nil, err
 	}
-	middle := point{(float64(bounds.Min.X) + float64(bounds.Max.X)) / 2, (float64(bounds.Min.Y) + float64(bounds.Max.Y)) / 2}
+	middle := point{float64(bounds.Min.X+bounds.Max.X) / 2, float64(bounds.Min.Y+bounds.Max.Y) / 2}
 	at := func(p fixed.Point26_6) point {
 		return point{(float64(p.X) - middle.x) / float64(em), (float64(p.Y) - middle.y) / float64(em)}
 	}

@@ -2,8 +2,6 @@ package data
 
 import (
 	"fmt"
-
-	"github.com/ballast-ml/ballast/fault"
 )
 
 // Keep is the preparation "subset": that many of the examples, drawn with the run's seed, as many of each class as its share.
@@ -23,10 +21,10 @@ func (Keep) Reach() Reach { return ReachExamples }
 func (k Keep) Prepare(p Prepared, seed uint64) (Prepared, error) {
 	n := p.Set.Len()
 	if k.Examples < 1 {
-		return p, &fault.Usage{Err: fmt.Errorf("subset: examples is %d; say how many to keep, at least 1", k.Examples)}
+		return p, usage("subset: examples is %d; say how many to keep, at least 1", k.Examples)
 	}
 	if k.Examples > n {
-		return p, &fault.Usage{Err: fmt.Errorf("subset: examples is %d, the set has %d; use at most as many", k.Examples, n)}
+		return p, usage("subset: examples is %d, the set has %d; use at most as many", k.Examples, n)
 	}
 	if k.Examples == n {
 		return p, nil

@@ -2,8 +2,6 @@ package data
 
 import (
 	"fmt"
-
-	"github.com/ballast-ml/ballast/fault"
 )
 
 // LabelNoise is the preparation "label-noise": it replaces exactly round(rate n) of the labels by wrong ones. What the labels were
@@ -28,7 +26,7 @@ func (l LabelNoise) Prepare(p Prepared, seed uint64) (Prepared, error) {
 		"symmetric": SymmetricNoise, "pair": PairNoise, "joint": JointNoise,
 	}[l.Kind]
 	if inject == nil {
-		return p, &fault.Usage{Err: fmt.Errorf("label-noise: kind is %q; use symmetric, pair or joint", l.Kind)}
+		return p, usage("label-noise: kind is %q; use symmetric, pair or joint", l.Kind)
 	}
 	if l.Seed != 0 {
 		seed = l.Seed

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-
-	"github.com/ballast-ml/ballast/fault"
 )
 
 // LongTail is the preparation "long-tail": class k of K, in the order of their numbers, keeps
@@ -46,7 +44,7 @@ func (l LongTail) Counts(classes int) []int {
 // Prepare draws the examples. They keep the order they had. Errors if a class has fewer than it should.
 func (l LongTail) Prepare(p Prepared, seed uint64) (Prepared, error) {
 	if l.Most < 1 || l.Least < 1 || !(l.Ratio >= 1) || math.IsInf(l.Ratio, 0) {
-		return p, &fault.Usage{Err: fmt.Errorf("long-tail: most is %d, ratio %v, least %d; use at least 1 of each", l.Most, l.Ratio, l.Least)}
+		return p, usage("long-tail: most is %d, ratio %v, least %d; use at least 1 of each", l.Most, l.Ratio, l.Least)
 	}
 	if l.Seed != 0 {
 		seed = l.Seed
@@ -70,8 +68,8 @@ func (l LongTail) Prepare(p Prepared, seed uint64) (Prepared, error) {
 	}
 	for class, missing := range left {
 		if missing > 0 {
-			return p, &fault.Usage{Err: fmt.Errorf("long-tail: class %q has %d examples, the tail needs %d; lower most or least",
-				names[class], have[class], counts[class])}
+			return p, usage("long-tail: class %q has %d examples, the tail needs %d; lower most or least",
+				names[class], have[class], counts[class])
 		}
 	}
 	slices.Sort(index)

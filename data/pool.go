@@ -3,8 +3,6 @@ package data
 import (
 	"fmt"
 	"sync"
-
-	"github.com/ballast-ml/ballast/fault"
 )
 
 // Pool is the preparation "pool": images shrink to the means of squares of size x size pixels, 28x28 to 14x14.
@@ -24,11 +22,11 @@ func (Pool) Reach() Reach { return ReachAll }
 func (o Pool) Prepare(p Prepared, _ uint64) (Prepared, error) {
 	info := p.Set.Info()
 	if o.Size < 1 {
-		return p, &fault.Usage{Err: fmt.Errorf("pool: size is %d; use at least 1", o.Size)}
+		return p, usage("pool: size is %d; use at least 1", o.Size)
 	}
 	if len(info.Shape) != 3 || info.Shape[0]%o.Size != 0 || info.Shape[1]%o.Size != 0 {
-		return p, &fault.Usage{Err: fmt.Errorf("pool: an example of %s is %v; give images [height, width, channels] whose sides %d divides",
-			info.Name, info.Shape, o.Size)}
+		return p, usage("pool: an example of %s is %v; give images [height, width, channels] whose sides %d divides",
+			info.Name, info.Shape, o.Size)
 	}
 	p.Set = newPooled(p.Set, o.Size)
 	return p, nil
@@ -47,7 +45,7 @@ func newPooled(from Dataset, size int) *pooled {
 	info.Name = fmt.Sprintf("%s pool:%d", info.Name, size)
 	info.Checksum = derived(info.Checksum, fmt.Sprint("pool ", size))
 	info.Shape = []int{info.Shape[0] / size, info.Shape[1] / size, info.Shape[2]}
-	return &pooled{from: from, info: info, size: size, buffers: &sync.Pool{New: func() any { b := make([]float32, values); return &b }}}
+	return &pooled{from: from, info: info, size: size, buffers: examples(values)}
 }
 
 func (p *pooled) Info() Info                             { return p.info }
@@ -82,6 +80,11 @@ func (p *pooled) Read(i int, dst []float32) error {
 		}
 	}
 	return nil
+}
+
+// examples are buffers for one example of so many values, to be used again.
+func examples(values int) *sync.Pool {
+	return &sync.Pool{New: func() any { b := make([]float32, values); return &b }}
 }
 
 func same(i int) int { return i }

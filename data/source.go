@@ -107,7 +107,10 @@ func (c Choice) String() string {
 // open opens a source that a value holds.
 func (c Choice) open(who, part string) (Dataset, error) {
 	if c.Source == nil {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: %s: a source is missing; name a data set", who)}
+		return nil, usage("data: %s: a source is missing; name a data set", who)
 	}
 	return c.Open(part)
 }
+
+// usage is an error of something used wrongly.
+func usage(format string, a ...any) error { return &fault.Usage{Err: fmt.Errorf(format, a...)} }

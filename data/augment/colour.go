@@ -110,7 +110,8 @@ func grey(x *graph.Node) *graph.Node {
 func linear(x *graph.Node, weights [3]float64) *graph.Node {
 	var sum *graph.Node
 	for k, w := range weights {
-		part := graph.MulScalar(graph.Slice(x, graph.AxisRange(), graph.AxisRange(), graph.AxisRange(), graph.AxisRange(k, k+1)), w)
+		all := graph.AxisRange()
+		part := graph.MulScalar(graph.Slice(x, all, all, all, graph.AxisRange(k, k+1)), w)
 		if sum == nil {
 			sum = part
 		} else {

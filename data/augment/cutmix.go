@@ -183,7 +183,8 @@ func (m MixupCutMix) mix(who string, d Draws, x *graph.Node) Mixed {
 
 	mixed := Mixed{X: graph.Where(blend, blended.X, pasted.X), Copies: 1, Box: box}
 	for k := range pasted.Parts {
-		mixed.Parts = append(mixed.Parts, Part{graph.Where(blend, blended.Parts[k].Weight, pasted.Parts[k].Weight), pasted.Parts[k].From})
+		weight := graph.Where(blend, blended.Parts[k].Weight, pasted.Parts[k].Weight)
+		mixed.Parts = append(mixed.Parts, Part{weight, pasted.Parts[k].From})
 	}
 	return d.restore(mixed, x)
 }

@@ -46,7 +46,7 @@ type Mixed struct {
 	X      *graph.Node // [Copies batch, ...]
 	Copies int
 	Parts  []Part
-	Box    *graph.Node // [4] int32: first row, row behind the last, first column, column behind the last of what was pasted; nil = no box
+	Box    *graph.Node // [4] int32: rows from and to (excluded), columns from and to, of what was pasted; nil = no box
 }
 
 // Part is whose share a mixed example has.
@@ -133,8 +133,10 @@ func Combine(x *graph.Node, weights, from []*graph.Node) Mixed {
 		if w.Rank() == 0 {
 			part.Weight = graph.BroadcastToDims(part.Weight, rows)
 		}
-		if part.From.Rank() != 1 || part.From.Shape().Dimensions[0] != rows || part.Weight.Rank() != 1 || part.Weight.Shape().Dimensions[0] != rows {
-			Panicf("augment: Combine: part %d has weights %s of places %s; want [%d] of both", k, w.Shape(), part.From.Shape(), rows)
+		fits := func(x *graph.Node) bool { return x.Rank() == 1 && x.Shape().Dimensions[0] == rows }
+		if !fits(part.From) || !fits(part.Weight) {
+			Panicf("augment: Combine: part %d has weights %s of places %s; want [%d] of both",
+				k, w.Shape(), part.From.Shape(), rows)
 		}
 		m.Parts = append(m.Parts, part)
 	}
@@ -178,7 +180,8 @@ func places(g *graph.Graph, n int) *graph.Node {
 // itself is the part of each of x's examples that it has of itself.
 func itself(x *graph.Node, share float64) Part {
 	n := x.Shape().Dimensions[0]
-	return Part{Weight: graph.BroadcastToDims(graph.Scalar(x.Graph(), drawType(x), share), n), From: places(x.Graph(), n)}
+	weight := graph.BroadcastToDims(graph.Scalar(x.Graph(), drawType(x), share), n)
+	return Part{Weight: weight, From: places(x.Graph(), n)}
 }
 
 // Partner says with whom an example is mixed.
@@ -227,7 +230,8 @@ func (p Partner) places(d Draws, x *graph.Node, partners int) []*graph.Node {
 
 // places are where each live example stands among the live ones, [batch] int32, and how many there are.
 func (d Draws) places() (place, live *graph.Node) {
-	sums := ops.Cumulative{}.Sum(graph.ConvertDType(d.Live, dtypes.Float32)) // whole numbers, of which the engines scan floats alone
+	// Whole numbers, but the engines scan floats alone.
+	sums := ops.Cumulative{}.Sum(graph.ConvertDType(d.Live, dtypes.Float32))
 	place = graph.ConvertDType(graph.AddScalar(sums, -1), dtypes.Int32)
 	return place, graph.ReduceAllSum(graph.ConvertDType(d.Live, dtypes.Int32))
 }

@@ -38,7 +38,8 @@ func (m Mixup) Validate() error {
 	case m.Parts < 1 || m.Parts > maxParts:
 		return wrong("mixup", "parts is %d; use 1 to %d", m.Parts, maxParts)
 	case m.Partner.Partner == "flip" && m.Parts > 2:
-		return wrong("mixup", "a flip gives one partner, %d parts need %d; use partner: permutation", m.Parts, m.Parts-1)
+		return wrong("mixup", "a flip gives one partner, %d parts need %d; use partner: permutation",
+			m.Parts, m.Parts-1)
 	}
 	if err := concentration("mixup", m.Alpha); err != nil {
 		return err

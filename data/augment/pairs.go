@@ -83,6 +83,7 @@ func oneOf(mask *graph.Node, r ops.Random) *graph.Node {
 	u := r.Uniform(dtypes.Float32, n, n)
 	minus := graph.MulScalar(graph.OnesLike(u), -1)
 	best := graph.ArgMax(graph.Where(mask, u, minus), 1, dtypes.Int32)
-	any := graph.GreaterThan(graph.ReduceMax(graph.Where(mask, graph.OnesLike(u), graph.ZerosLike(u)), 1), graph.ScalarZero(g, dtypes.Float32))
-	return graph.Where(any, best, graph.Iota(g, shapes.Make(dtypes.Int32, n), 0))
+	ones := graph.Where(mask, graph.OnesLike(u), graph.ZerosLike(u))
+	some := graph.GreaterThan(graph.ReduceMax(ones, 1), graph.ScalarZero(g, dtypes.Float32))
+	return graph.Where(some, best, graph.Iota(g, shapes.Make(dtypes.Int32, n), 0))
 }

@@ -46,7 +46,8 @@ func (s Shift) Apply(r ops.Random, x *graph.Node) *graph.Node {
 func (s Shift) along(x, by *graph.Node, axis int) *graph.Node {
 	d := x.Shape().Dimensions
 	n, size := d[0], d[axis]
-	from := graph.Sub(graph.Iota(x.Graph(), shapes.Make(dtypes.Int32, n, size), 1), graph.ConvertDType(graph.Reshape(by, n, 1), dtypes.Int32))
+	place := graph.Iota(x.Graph(), shapes.Make(dtypes.Int32, n, size), 1)
+	from := graph.Sub(place, graph.ConvertDType(graph.Reshape(by, n, 1), dtypes.Int32))
 	inside := graph.LogicalAnd(
 		graph.GreaterOrEqual(from, graph.ZerosLike(from)),
 		graph.LessThan(from, graph.MulScalar(graph.OnesLike(from), int32(size))))

@@ -61,16 +61,17 @@ func (t TransMix) Share(m Mixed, attention *graph.Node) *graph.Node {
 	area := m.Parts[1].Weight
 
 	a := graph.StopGradient(ops.Widen(attention))
-	mask := boxMask(m.Box, height, width, d[1], d[2])
-	inside := graph.ReduceSum(graph.Mul(a, graph.ConvertDType(graph.BroadcastToDims(graph.Reshape(mask, 1, d[1], d[2]), d...), a.DType())), 1, 2)
+	mask := graph.Reshape(boxMask(m.Box, height, width, d[1], d[2]), 1, d[1], d[2])
+	inside := graph.ReduceSum(graph.Mul(a, graph.ConvertDType(graph.BroadcastToDims(mask, d...), a.DType())), 1, 2)
 	whole := graph.ReduceSum(a, 1, 2)
 	dark := graph.LessThan(whole, graph.Scalar(a.Graph(), a.DType(), 1e-8))
 	looked := graph.ConvertDType(graph.Div(inside, graph.Where(dark, graph.OnesLike(whole), whole)), area.DType())
 	looked = graph.Where(dark, area, looked)
 
 	// Mixup has no box, and padding no partner: both keep the share they have.
-	pasted := graph.GreaterThan(graph.Mul(graph.Sub(element(m.Box, 1), element(m.Box, 0)), graph.Sub(element(m.Box, 3), element(m.Box, 2))),
-		graph.ScalarZero(a.Graph(), m.Box.DType()))
+	rows := graph.Sub(element(m.Box, 1), element(m.Box, 0))
+	columns := graph.Sub(element(m.Box, 3), element(m.Box, 2))
+	pasted := graph.GreaterThan(graph.Mul(rows, columns), graph.ScalarZero(a.Graph(), m.Box.DType()))
 	mixed := graph.LogicalAnd(pasted, graph.GreaterThan(area, graph.ZerosLike(area)))
 	share := graph.Add(graph.MulScalar(area, 1-t.Ratio), graph.MulScalar(looked, t.Ratio))
 	return graph.Where(mixed, share, area)
@@ -88,7 +89,8 @@ func (m Mixed) TokenMask(rows, columns int) *graph.Node {
 // grid is attention as [batch, rows, columns].
 func grid(attention *graph.Node, n int) *graph.Node {
 	if attention.Rank() < 2 || attention.Rank() > 3 || attention.Shape().Dimensions[0] != n || !attention.DType().IsFloat() {
-		Panicf("augment: transmix: attention is %s; want floats [%d, patches] or [%[2]d, rows, columns]", attention.Shape(), n)
+		Panicf("augment: transmix: attention is %s; want floats [%d, patches] or [%[2]d, rows, columns]",
+			attention.Shape(), n)
 	}
 	if attention.Rank() == 3 {
 		return attention
@@ -96,7 +98,8 @@ func grid(attention *graph.Node, n int) *graph.Node {
 	tokens := attention.Shape().Dimensions[1]
 	side := int(math.Round(math.Sqrt(float64(tokens))))
 	if side*side != tokens {
-		Panicf("augment: transmix: %d patches are not a square; give attention [batch, rows, columns], without the class token", tokens)
+		Panicf("augment: transmix: %d patches are not a square; give attention [batch, rows, columns], without the class token",
+			tokens)
 	}
 	return graph.Reshape(attention, n, side, side)
 }

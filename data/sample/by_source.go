@@ -25,7 +25,8 @@ func (BySource) Epoch(r Rows, batch, updates int, seed uint64, epoch int) ([]int
 		most = max(most, len(d.places))
 	}
 	if most < batch {
-		return nil, wrong("by-source", "the largest of %d domains has %d examples, a batch is %d; use a smaller batch", len(domains), most, batch)
+		return nil, wrong("by-source", "the largest of %d domains has %d examples, a batch is %d; use a smaller batch",
+			len(domains), most, batch)
 	}
 
 	random := newRandom(seed, "by-source", epoch)

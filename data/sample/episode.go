@@ -57,7 +57,8 @@ func (e Episode) Epoch(r Rows, batch, updates int, seed uint64, epoch int) ([]in
 			}
 		}
 		if len(classes[k]) < e.Ways+e.Unknown {
-			return nil, wrong("episode", "domain %d has %d classes of at least %d examples, an episode takes %d; lower ways, unknown, shots or queries",
+			return nil, wrong("episode", "domain %d has %d classes of at least %d examples, an episode takes %d; "+
+				"lower ways, unknown, shots or queries",
 				d.key, len(classes[k]), e.Shots+e.Queries, e.Ways+e.Unknown)
 		}
 	}

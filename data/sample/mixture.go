@@ -8,7 +8,7 @@ import "math"
 // Source of the use: Nguyen et al., "Quality Not Quantity: On the Interaction between Dataset Design and Robustness of CLIP",
 // arXiv 2208.05516.
 type Mixture struct {
-	Shares []float64 `json:"shares"` // one for each domain, at least 0, not all 0; they are divided by their sum. Empty = equal
+	Shares []float64 `json:"shares"` // one for each domain, at least 0, not all 0; divided by their sum. Empty = equal
 }
 
 var _ Sampler = Mixture{}

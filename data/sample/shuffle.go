@@ -23,7 +23,8 @@ func (s Shuffle) Epoch(r Rows, batch, updates int, seed uint64, epoch int) ([]in
 		return nil, err
 	}
 	if r.N < batch && !s.Pad {
-		return nil, wrong("shuffle", "the set has %d examples, a batch is %d; use a smaller batch, or pad: true", r.N, batch)
+		return nil, wrong("shuffle", "the set has %d examples, a batch is %d; use a smaller batch, or pad: true",
+			r.N, batch)
 	}
 
 	places := make([]int32, 0, updates*batch)

@@ -53,7 +53,8 @@ func (d Dirichlet) Epoch(r Rows, batch, updates int, seed uint64, epoch int) ([]
 		return nil, err
 	}
 	if !(d.Delta > 0) || math.IsInf(d.Delta, 0) || d.Slots < 1 {
-		return nil, wrong("dirichlet", "delta is %v with %d slots; use a finite number above 0 and at least 1 slot", d.Delta, d.Slots)
+		return nil, wrong("dirichlet", "delta is %v with %d slots; use a finite number above 0 and at least 1 slot",
+			d.Delta, d.Slots)
 	}
 	parts, err := Split(r.Labels, d.Slots, d.Delta, seed, epoch)
 	if err != nil {
@@ -72,7 +73,8 @@ func (d Dirichlet) Epoch(r Rows, batch, updates int, seed uint64, epoch int) ([]
 // the clients of a federation. Every example is in one part; a part may be empty. Parts are in ascending order.
 func Split(labels []int32, n int, delta float64, seed uint64, number int) ([][]int32, error) {
 	if n < 1 || !(delta > 0) || math.IsInf(delta, 0) {
-		return nil, wrong("split", "%d parts with concentration %v; use at least 1 part and a finite number above 0", n, delta)
+		return nil, wrong("split", "%d parts with concentration %v; use at least 1 part and a finite number above 0",
+			n, delta)
 	}
 	random := newRandom(seed, "dirichlet split", number)
 	parts := make([][]int32, n)
@@ -141,7 +143,8 @@ func checkStream(who string, r Rows, batch, updates int, labels, domains bool) e
 		return err
 	}
 	if most := (r.N + batch - 1) / batch; updates > most {
-		return wrong(who, "%d updates of %d examples, and the set has %d: a stream goes by once; use at most %d updates", updates, batch, r.N, most)
+		return wrong(who, "%d updates of %d examples, and the set has %d: a stream goes by once; use at most %d updates",
+			updates, batch, r.N, most)
 	}
 	return nil
 }

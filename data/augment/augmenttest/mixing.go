@@ -150,12 +150,14 @@ func (b *mixBench) call(t *testing.T, x gradcheck.Input, update, live int) outco
 	for k, name := range names {
 		numbers = slices.Insert(numbers, k, Numbers(b.mixing.Columns(), update)[name])
 	}
-	out, err := exec.Call(tensors.FromFlatDataAndDimensions(slices.Clone(x.Data), x.Shape...), []uint32{uint32(update), 5}, numbers, flags)
+	images := tensors.FromFlatDataAndDimensions(slices.Clone(x.Data), x.Shape...)
+	out, err := exec.Call(images, []uint32{uint32(update), 5}, numbers, flags)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var o outcome
-	o.x, o.targets, o.box = tensors.MustCopyFlatData[float64](out[0]), tensors.MustCopyFlatData[float64](out[1]), tensors.MustCopyFlatData[int32](out[2])
+	o.x, o.targets = tensors.MustCopyFlatData[float64](out[0]), tensors.MustCopyFlatData[float64](out[1])
+	o.box = tensors.MustCopyFlatData[int32](out[2])
 	for k := 3; k < len(out); k += 2 {
 		o.weights = append(o.weights, tensors.MustCopyFlatData[float64](out[k]))
 		o.from = append(o.from, tensors.MustCopyFlatData[int32](out[k+1]))

@@ -180,7 +180,8 @@ func (f transformed) compare(t *testing.T, want transformed) {
 		wantY, wantGradient := want.call(t, x, number)
 		for i := range y {
 			if math.Abs(float64(y[i]-wantY[i])) > 1e-5 || math.Abs(float64(gradient[i]-wantGradient[i])) > 1e-4 {
-				t.Fatalf("key %d: value %d is %v with gradient %v, on go %v with %v", number, i, y[i], gradient[i], wantY[i], wantGradient[i])
+				t.Fatalf("key %d: value %d is %v with gradient %v, on go %v with %v",
+					number, i, y[i], gradient[i], wantY[i], wantGradient[i])
 			}
 		}
 	}
