@@ -5,21 +5,27 @@ import (
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/data/augment"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/golden"
+	"github.com/ballast-ml/ballast/nn/attention"
 	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/nn/mixer"
+	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/papers/paper/papertest"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
 func TestGolden(t *testing.T) { papertest.Golden(t, "transmix", kinds) }
 
-// kinds tests the mixing with its targets, Mixup with the flipped batch, and the loss of shared targets.
+// kinds tests the mixing with its targets, Mixup with the flipped batch, what the class token attends to, and the loss of shared targets.
 func kinds(e *engine.Engine) []golden.Kind {
 	return []golden.Kind{
 		{Name: "transmix", Match: func(c *golden.Case) bool { return c.Has("inputs.center_yx", "inputs.attn_cls") }, Run: func(_ golden.T, c *golden.Case) { goldenTransMix(e, c) }},
 		{Name: "mixup", Match: func(c *golden.Case) bool { return c.Has("params.drawn_lambda") && !c.Has("inputs.center_yx") }, Run: func(_ golden.T, c *golden.Case) { goldenMixup(e, c) }},
+		{Name: "attention", Match: func(c *golden.Case) bool { return c.Has("params.heads", "weights.w_qkv") }, Run: func(_ golden.T, c *golden.Case) { goldenAttention(e, c) }},
 		{Name: "loss", Match: func(c *golden.Case) bool { return c.Has("inputs.logits", "inputs.targets") }, Run: func(_ golden.T, c *golden.Case) { goldenLoss(e, c) }},
 	}
 }
@@ -94,6 +100,46 @@ func goldenMixup(e *engine.Engine, c *golden.Case) {
 	}).MustCall(papertest.Tensor(c.Tensor("inputs.x")))
 	papertest.Got(c, "mixed_x", out[0])
 	papertest.Got(c, "targets", out[1])
+}
+
+// goldenAttention is the attention of a last block, seen as an objective sees it.
+func goldenAttention(e *engine.Engine, c *golden.Case) {
+	a := mixer.NewAttention()
+	a.Positions.Positions = attention.NoPositions{}
+	p := struct {
+		Heads *int `json:"heads"`
+	}{&a.Heads}
+	c.Params(&p)
+
+	store := model.NewStore()
+	const at = "/layer_1/attention/"
+	kernel, bias := c.Tensor("weights.w_qkv"), c.Tensor("weights.b_qkv")
+	dim := kernel.Shape[0]
+	for k, name := range []string{"query", "key", "value"} {
+		own := golden.Tensor{Shape: []int{dim, dim}}
+		for row := range dim {
+			from := row*3*dim + k*dim
+			own.Data = append(own.Data, kernel.Data[from:from+dim]...)
+		}
+		papertest.Create(store, at+name+"/kernel", papertest.Tensor(own))
+		shift := golden.Tensor{Shape: []int{dim}, Data: bias.Data[k*dim : (k+1)*dim]}
+		papertest.Create(store, at+name+"/bias", papertest.Tensor(shift))
+	}
+	papertest.Create(store, at+"out/kernel", papertest.Tensor(c.Tensor("weights.w_out")))
+	papertest.Create(store, at+"out/bias", papertest.Tensor(c.Tensor("weights.b_out")))
+
+	vit := zoo.NewViT()
+	vit.Depth = 1
+	out := model.MustNewExec(e.Backend, store, func(root *model.Scope, x *Node) []*Node {
+		var seen, y *Node
+		pass.Through(x.Graph(), pass.Pass{Taps: []pass.Tap{vit.ClassAttention(&seen)}}, func() {
+			y = a.Apply(root.In("layer_1").In("attention"), x, mixer.Context{})
+		})
+		return []*Node{seen, ReduceSum(seen, 1), y}
+	}).MustCall(papertest.Tensor(c.Tensor("inputs.x")))
+	for i, name := range []string{"attn_cls", "attn_sum", "y"} {
+		papertest.Got(c, name, out[i])
+	}
 }
 
 func goldenLoss(e *engine.Engine, c *golden.Case) {
