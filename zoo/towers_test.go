@@ -141,7 +141,7 @@ func TestTowersRefuses(t *testing.T) {
 		`{"name":"towers","pooling":"first"}`:                  `towers: no pooling "first"; there are last, mean`,
 		`{"name":"towers","temperature":0}`:                    "towers: temperature is 0; use a number above 0",
 		`{"name":"towers","max_scale":-1}`:                     "towers: max_scale is -1; use a number above 0",
-		`{"name":"towers","thrid":"cnn"}`:                      "thrid",
+		`{"name":"towers","seconds":"cnn"}`:                    "second",
 		`{"name":"towers","first":{"name":"cnn","classes":0}}`: "classes is 0",
 	} {
 		var read zoo.Choice

@@ -270,7 +270,7 @@ func TestViTRefuses(t *testing.T) {
 		`{"name":"vit","mlp_ratio":0}`:                                            "vit: mlp_ratio is 0 of dim 64",
 		`{"name":"vit","mlp_ratio":1e300}`:                                        "vit: mlp_ratio is 1e+300 of dim 64",
 		`{"name":"vit","dropout":1}`:                                              "vit: dropout is 1; use a share from 0 to below 1",
-		`{"name":"vit","pooling":"clas"}`:                                         `vit: no pooling "clas"; there are class, mean`,
+		`{"name":"vit","pooling":"klass"}`:                                        `vit: no pooling "klass"; there are class, mean`,
 		`{"name":"vit","classes":1}`:                                              "vit: classes is 1; use at least 2",
 		`{"name":"vit","head":3}`:                                                 "head",
 	} {
