@@ -55,7 +55,7 @@ func nearest[T any](kinds []Kind[T], value T) (best Kind[T], ok bool) {
 
 // differences counts the fields in which two structs of one type differ; same says whether they are of one type.
 func differences(a, b reflect.Value) (n int, same bool) {
-	if a.Type() != b.Type() {
+	if !b.IsValid() || a.Type() != b.Type() { // an interface that holds nothing is of no type
 		return 0, false
 	}
 	if a.Kind() != reflect.Struct {
