@@ -30,6 +30,7 @@ func Sources() []choice.Kind[Source] {
 		{Name: "glyphs", New: func() Source { return NewGlyphs() }},
 		{Name: "canvas", New: func() Source { return NewCanvas() }},
 		{Name: "domains", New: func() Source { return NewDomains() }},
+		{Name: "unseen", New: func() Source { return NewUnseen() }},
 		{Name: "prepared", New: func() Source { return NewPreparedSource() }},
 	}
 }
