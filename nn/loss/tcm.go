@@ -1,6 +1,7 @@
 package loss
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/gomlx/compute/dtypes"
@@ -51,11 +52,7 @@ func (t TCM) Parts(in In) TCMParts {
 		Panicf("loss.TCM: margins are %v and %v, weights %v and %v; use margins from -1 to 1 and weights from 0", t.Positive,
 			t.Negative, t.WeightPositive, t.WeightNegative)
 	}
-	x := in.pairs("TCM")
-	if len(in.Features) != 1 {
-		Panicf("loss.TCM: mixed examples; it takes the pairs of a batch alone")
-	}
-
+	x := t.pairs(in)
 	same := NotEqual(x.share, ZerosLike(x.share))
 	far := AddScalar(Neg(x.sim), t.Positive)
 	near := AddScalar(x.sim, -t.Negative)
@@ -65,4 +62,32 @@ func (t TCM) Parts(in In) TCMParts {
 	positives, negatives := violated(same, far), violated(LogicalNot(same), near)
 	return TCMParts{meanWhere(far, positives), meanWhere(near, negatives), count(positives, dtypes.Float32),
 		count(negatives, dtypes.Float32)}
+}
+
+// Active are the pairs that Parts counts, as shares of all of their kind. Panics where Parts does.
+func (t TCM) Active(in In) (positives, negatives *Node) {
+	p, x := t.Parts(in), t.pairs(in)
+	same := NotEqual(x.share, ZerosLike(x.share))
+	share := func(active, kind *Node) *Node {
+		return StopGradient(Div(active, MaxScalar(count(LogicalAnd(x.valid, kind), dtypes.Float32), 1.0)))
+	}
+	return share(p.Positives, same), share(p.Negatives, LogicalNot(same))
+}
+
+// pairs are those of the batch.
+func (TCM) pairs(in In) paired {
+	x := in.pairs("TCM")
+	if len(in.Features) != 1 {
+		Panicf("loss.TCM: mixed examples; it takes the pairs of a batch alone")
+	}
+	return x
+}
+
+// Warning says what is odd about the margins.
+func (t TCM) Warning() string {
+	if t.Negative < t.Positive {
+		return ""
+	}
+	return fmt.Sprintf("loss tcm: margin_neg is %v and margin_pos %v, so pairs of two classes may be closer than those of one; use a smaller margin_neg",
+		t.Negative, t.Positive)
 }
