@@ -104,11 +104,11 @@ func (l *Loop) open(ctx context.Context) (err error) {
 	return l.build()
 }
 
-// warn passes on what networks and norms find odd about their options.
+// warn passes on what networks, norms and objectives find odd about their options.
 func (l *Loop) warn() {
 	type warner interface{ Warning() string }
 	network := l.trained.Network.Network
-	candidates := []any{network}
+	candidates := []any{network, l.recipe.Objective.Objective}
 	if f, ok := network.(zoo.Foldable); ok {
 		candidates = append(candidates, f.NormLayer())
 	}
@@ -130,11 +130,17 @@ func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 	classes := l.material.train().told().Outputs
 	if shaped, ok := l.recipe.Objective.Objective.(update.Shaped); ok {
 		network.Network = shaped.Network(network.Network, classes)
+		if err := network.Network.Validate(); err != nil {
+			return bundle.Manifest{}, badRecipe("objective", err)
+		}
 	} else {
 		network.Network = network.WithOutputs(classes) // the data decide
 	}
 	labels := info.Classes
-	if network.Outputs() != len(labels) {
+	switch {
+	case network.Task() == zoo.Embed:
+		labels = nil // the numbers of a vector have no names
+	case network.Outputs() != len(labels):
 		labels = make([]string, network.Outputs())
 		for i := range labels {
 			labels[i] = fmt.Sprint(i)

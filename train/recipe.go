@@ -26,7 +26,7 @@ type Recipe struct {
 	Part string      `json:"part"` // part to train on: train or all
 	Test string      `json:"test"` // part to measure on at the end: test; "" measures nothing
 
-	Prepare    data.Steps        `json:"prepare"`    // what is done to the examples once, in this order: subset, long-tail, label-noise, pool, domains
+	Prepare    data.Steps        `json:"prepare"`    // what is done to the examples once, in this order: domains, pool, subset, long-tail, label-noise
 	Validation Validation        `json:"validation"` // examples kept aside to watch the training
 	Preprocess string            `json:"preprocess"` // standardize (per channel, from the training examples) or none
 	Weigh      Weigh             `json:"weigh"`      // what each example counts

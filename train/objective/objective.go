@@ -4,6 +4,7 @@
 //	objective    streams            what an update makes smaller
 //	supervised   train              the loss of each example; mixed examples, modules between features and head, losses of a batch
 //	semi         train, unlabeled   FixMatch and ShrinkMatch: labels that the network gives a weak view, learned on a strong one
+//	contrastive  train              a loss of the batch's vectors, compared with each other, with mixed examples and with other views
 package objective
 
 import (
@@ -22,6 +23,7 @@ func All() []Kind {
 	return []Kind{
 		{Name: "supervised", New: func() update.Objective { return NewSupervised() }},
 		{Name: "semi", New: func() update.Objective { return NewSemi() }},
+		{Name: "contrastive", New: func() update.Objective { return NewContrastive() }},
 	}
 }
 
