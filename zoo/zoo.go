@@ -15,6 +15,7 @@
 //	UNet               an answer for each pixel                     7,764,962 for two classes and one channel
 //	Heads              several answers from one trunk               those of the trunk, and of each head
 //	Towers             two encoders into one space                  those of both, and two projections
+//	Ensemble           the mean of several networks of one kind     those of each member
 //	DigitNet           weights that others trained on digits        421,642 for 28x28x1
 //	EfficientNetLite   weights that others trained on photographs   4,652,008 with 1,000 classes
 package zoo
@@ -92,6 +93,7 @@ func All() []Kind {
 		{Name: "heads", New: func() Network { return NewHeads() }},
 		{Name: "embedder", New: func() Network { return NewEmbedder() }},
 		{Name: "towers", New: func() Network { return NewTowers() }},
+		{Name: "ensemble", New: func() Network { return NewEnsemble() }},
 		{Name: "digitnet", New: func() Network { return NewDigitNet() }},
 		{Name: "efficientnet-lite", New: func() Network { return NewEfficientNetLite() }},
 	}

@@ -34,11 +34,14 @@ var small = map[string]zoo.Network{
 	"efficientnet-lite": zoo.EfficientNetLite{
 		Stem: 4, Stages: []zoo.EfficientNetStage{{3, 1, 1, 4, 1}, {5, 2, 2, 6, 2}}, Last: 8, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU6,
 	},
-	"vit":          tinyViT().WithOutputs(10),
-	"decoder":      tinyDecoder(),
-	"unet":         tinyUNet(1),
-	"towers":       tinyTowers(),
-	"heads":        tinyHeads().WithNorm(norm.NewRMS(-1)).WithOutputs(10),
+	"vit":     tinyViT().WithOutputs(10),
+	"decoder": tinyDecoder(),
+	"unet":    tinyUNet(1),
+	"towers":  tinyTowers(),
+	"heads":   tinyHeads().WithNorm(norm.NewRMS(-1)).WithOutputs(10),
+	"ensemble": zoo.Ensemble{
+		Of: zoo.Choice{Network: zoo.MLP{Hidden: []int{6}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}}, Members: 2,
+	},
 	"ibn-densenet": zoo.IBNDenseNet{Growth: 5, Layers: []int{4, 2}, Ratio: 0.4, Classes: 10},
 }
 
