@@ -1,9 +1,9 @@
 package loss
 
 import (
-	"fmt"
 	"math"
 
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
@@ -29,8 +29,8 @@ type ELR struct {
 }
 
 var (
-	_ Loss      = ELR{}
-	_ Remembers = ELR{}
+	_ Loss     = ELR{}
+	_ Believes = ELR{}
 )
 
 // NewELR returns the numbers of the paper for CIFAR-10 with symmetric noise.
@@ -41,6 +41,9 @@ func (ELR) Wants() []Targets { return []Targets{Labels} }
 
 // Row is a number for each class.
 func (ELR) Row(outputs int) int { return outputs }
+
+// Beliefs is the name of the table.
+func (ELR) Beliefs() string { return "targets" }
 
 // Apply moves the averages of the examples and returns their losses [n]. Panics where Parts does.
 func (e ELR) Apply(s *model.Scope, in In) *Node {
@@ -61,13 +64,17 @@ func (e ELR) Parts(s *model.Scope, in In) (entropy, pull *Node) {
 }
 
 // Remember moves the averages of the examples by probabilities [n, classes] and returns them, as constants. ELR+ remembers what an
-// average of the other network says of the unmixed examples.
+// average of the other network says of the unmixed examples. It notes "suspected": whether an example's average says another class than its
+// label.
 func (e ELR) Remember(s *model.Scope, in In, probabilities *Node) *Node {
 	index, examples := in.need("ELR")
-	rows := Table(s, "targets", tableType(probabilities), examples, param.Constant(0), probabilities.Shape().Dimensions[1])
+	rows := Table(s, e.Beliefs(), tableType(probabilities), examples, param.Constant(0), probabilities.Shape().Dimensions[1])
 
 	q := Add(MulScalar(rows.At(index), e.Beta), MulScalar(StopGradient(probabilities), 1-e.Beta))
 	rows.Set(index, q)
+	if in.Note != nil && in.Labels != nil {
+		in.Note("suspected", ConvertDType(NotEqual(ArgMax(q, -1, in.Labels.DType()), in.Labels), dtypes.Float32))
+	}
 	return q
 }
 
@@ -88,28 +95,6 @@ func (e ELR) check() {
 		Panicf("loss.ELR: beta is %v, lambda %v, clamp %v; use beta from 0 to below 1, lambda from 0, clamp above 0 and "+
 			"below 0.5", e.Beta, e.Lambda, e.Clamp)
 	}
-}
-
-// Suspects are the examples whose label is not the class that the averages say, in order. averages [examples, classes] may have rows
-// beyond the labels, as the table's last one; an example that training never saw, whose row is zero, is none.
-func Suspects(averages []float32, classes int, labels []int32) ([]int, error) {
-	if classes < 1 || len(averages) < len(labels)*classes {
-		return nil, fmt.Errorf("loss: %d numbers for %d labels of %d classes; want a row of each example", len(averages),
-			len(labels), classes)
-	}
-	var suspects []int
-	for i, label := range labels {
-		best, most := -1, float32(0)
-		for k, q := range averages[i*classes : (i+1)*classes] {
-			if q > most {
-				best, most = k, q
-			}
-		}
-		if best >= 0 && int32(best) != label {
-			suspects = append(suspects, i)
-		}
-	}
-	return suspects, nil
 }
 
 // ELRPlus is ELR with two networks, mixup and averaged weights: each network's memory q is what the average of the other says of the

@@ -71,6 +71,8 @@ type In struct {
 	Mask    *Node // bool [n]: false is padding; nil is none
 
 	Column func(name string) *Node // a number of this update by name, a scalar; see optim.Column
+
+	Note func(name string, each *Node) // has the mean of a value of each example [n] logged; nil = nobody listens
 }
 
 // Targets is a kind of what a loss compares with.

@@ -181,15 +181,3 @@ func TestChoice(t *testing.T) {
 		}
 	}
 }
-
-// TestSuspects: the class of the average against the label, and nothing of what was never seen.
-func TestSuspects(t *testing.T) {
-	averages := []float32{0.1, 0.2, 0.3, 0.1, 0, 0, 0.5, 0.4, 9, 9}
-	got, err := loss.Suspects(averages, 2, []int32{0, 0, 1, 1})
-	if err != nil || len(got) != 2 || got[0] != 0 || got[1] != 3 {
-		t.Errorf("got %v (%v), want examples 0 and 3", got, err)
-	}
-	if _, err := loss.Suspects(averages, 2, make([]int32, 6)); err == nil {
-		t.Error("more labels than rows are accepted")
-	}
-}

@@ -163,7 +163,7 @@ func (s *Step) Gathered() bool { return s.gathered }
 func (s *Step) In(b Batch, out *Node) loss.In {
 	return loss.In{
 		Out: out, Labels: b.Labels, Targets: b.Targets, Index: b.Index, Examples: b.Examples, Counts: b.Counts, Mask: b.Mask,
-		Column: s.Column,
+		Column: s.Column, Note: func(name string, each *Node) { s.Note(name, b.Mean(each)) },
 	}
 }
 
