@@ -125,8 +125,18 @@ func trainableOf(variables []*model.Variable) []*model.Variable {
 	return all
 }
 
-// moves are the variables of a goal: what the recipe trains with what is the objective's own, or everything trainable under a scope.
+// moves are the variables of a goal: what the recipe trains with what is the objective's own, what it trains of a part of the network, or
+// everything trainable under another scope.
 func (s *state) moves(scope string) mover {
+	if scope == modelScope || strings.HasPrefix(scope, modelScope+"/") {
+		var m mover
+		for i, v := range s.recipe.variables {
+			if strings.HasPrefix(v.Path(), scope+"/") {
+				m.variables, m.only = append(m.variables, v), append(m.only, s.recipe.only[i])
+			}
+		}
+		return m
+	}
 	if scope != "" {
 		variables := trainableOf(s.under(scope))
 		return mover{variables, make([]*tensors.Tensor, len(variables))}
@@ -252,9 +262,28 @@ func (s *state) extend(r Recipe, goals []goal) (err error) {
 	}
 	for i, a := range s.averages {
 		s.averages[i].to = copies(update.AverageScope, a.of)
+		if err == nil {
+			err = s.averages[i].begin()
+		}
 	}
 	copies(initialScope, s.initial)
 	return err
+}
+
+// begin gives an average the first values of what it follows. Where the objective passes through the average, building the graphs made
+// its variables as those of any network: trainable, with draws of their own.
+func (a average) begin() error {
+	for i, v := range a.of {
+		value, err := v.MustValue().LocalClone()
+		if err != nil {
+			return err
+		}
+		if err := a.to[i].SetValue(value); err != nil {
+			return err
+		}
+		a.to[i].SetTrainable(false)
+	}
+	return nil
 }
 
 // follow adds an average, unless what it follows has one already.
@@ -264,11 +293,11 @@ func (s *state) follow(a update.Average) error {
 		return fmt.Errorf("train: the average of %s follows nothing: there are no variables", a.Of)
 	}
 	for _, other := range s.averages {
-		if other.Of == a.Of {
-			if other.Average != a {
-				return fmt.Errorf("train: the objective averages %s, and so does the recipe in another way; leave average out of the recipe", a.Of)
-			}
+		if other.Average == a {
 			return nil
+		}
+		if slices.ContainsFunc(of, func(v *model.Variable) bool { return slices.Contains(other.of, v) }) {
+			return fmt.Errorf("train: the objective averages %s, and so does the recipe in another way; leave average out of the recipe", a.Of)
 		}
 	}
 	s.averages = append(s.averages, average{Average: a, of: of})
