@@ -9,11 +9,12 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/train"
+	"github.com/ballast-ml/ballast/train/update"
 )
 
 // RunFiles are the files of a run's folder, the trained model in model/ among them, as patterns of package path.
 var RunFiles = slices.Concat(
-	[]string{"config.yaml", "overrides.txt", "meta.json", "metrics.jsonl", "events.out.tfevents.*", "run.lock", "summary.json", "artifacts/"},
+	[]string{"config.yaml", "overrides.txt", "meta.json", "metrics.jsonl", "events.out.tfevents.*", "run.lock", "summary.json", "artifacts/", update.SuspectsFile},
 	train.Files, durable.Within("model", bundle.Files),
 )
 

@@ -31,6 +31,14 @@ func (h host) Data(name string) (data.Dataset, []int32) {
 	return nil, nil
 }
 
+// Truth is the labels of a stream as its set has them; nil for a stream that the recipe has not.
+func (h host) Truth(name string) []int32 {
+	if s := h.stream(name); s != nil {
+		return s.examples.True
+	}
+	return nil
+}
+
 func (l *Loop) stream(name string) *stream {
 	for _, s := range l.material.streams {
 		if s.name == name {

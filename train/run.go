@@ -64,8 +64,10 @@ type Result struct {
 	Bundle  *bundle.Bundle           // the trained model; the weight average where the recipe asks for one
 	Steps   int                      // updates done
 	Epochs  int                      // passes begun
-	Metrics map[string]float64       // loss (training, last logged), what the objective notes, and on the test part what measures the task; validation_...; fits of the watchers
+	Metrics map[string]float64       // loss (training, last logged), what the objective notes and yields, and on the test part what measures the task; validation_...; fits of the watchers
 	Watched map[string][]optim.Point // measurements of the watchers, by the first of their numbers
+	Trained data.Prepared            // the examples that were trained on, with the labels they had and the true ones
+	Files   []update.File            // what the objective yields to stand beside the model
 	Seconds float64                  // wall time of this process
 	Resumed bool                     // went on from a checkpoint
 	From    int                      // the step it went on from
@@ -508,6 +510,7 @@ func (l *run) finish(ctx context.Context) (*Result, error) {
 	}
 	result := &Result{
 		Steps: l.step, Epochs: l.plan.epochs, Metrics: metrics, Watched: l.record.Watched, Best: l.record.BestAccuracy,
+		Trained: l.material.train().examples,
 	}
 	for _, w := range l.watchers {
 		fit, err := w.Fit(l.record.Watched[w.Numbers()[0]])
@@ -515,6 +518,17 @@ func (l *run) finish(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 		maps.Copy(metrics, fit)
+	}
+	if o, ok := l.recipe.Objective.Objective.(update.Yielding); ok {
+		if err := l.gather(); err != nil {
+			return nil, err
+		}
+		yield, err := o.Yield(ctx, l.host())
+		if err != nil {
+			return nil, fmt.Errorf("train: what the objective yields: %w", err)
+		}
+		maps.Copy(metrics, yield.Numbers)
+		result.Files = yield.Files
 	}
 	m.bundle.Manifest = l.trained
 	m.bundle.Manifest.Metrics = metrics

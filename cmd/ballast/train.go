@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -95,6 +96,7 @@ type trained struct {
 	Seconds float64            `json:"seconds"`
 	Resumed bool               `json:"resumed"`
 	From    int                `json:"from,omitempty"`
+	Files   []string           `json:"files,omitempty"` // beside the model
 	Metrics map[string]float64 `json:"metrics"`
 }
 
@@ -128,7 +130,14 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 	if err := result.Bundle.Replace(model); err != nil {
 		return err
 	}
-	report := trained{model, result.Steps, result.Seconds, result.Resumed, result.From, result.Metrics}
+	report := trained{model, result.Steps, result.Seconds, result.Resumed, result.From, nil, result.Metrics}
+	for _, file := range result.Files {
+		path := filepath.Join(f.out, file.Name)
+		if err := durable.WriteFile(path, func(w io.Writer) error { _, err := w.Write(file.Content); return err }); err != nil {
+			return err
+		}
+		report.Files = append(report.Files, path)
+	}
 	if a.json {
 		return a.printJSON(report)
 	}
@@ -141,6 +150,9 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 		fmt.Fprintf(a.out, "  %-20s %.6g\n", name, report.Metrics[name])
 	}
 	fmt.Fprintln(a.out, "model:", printable.Line(model))
+	for _, path := range report.Files {
+		fmt.Fprintln(a.out, "beside it:", printable.Line(path))
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@
 //	supervised   train              the loss of each example; mixed examples, modules between features and head, losses of a batch
 //	semi         train, unlabeled   FixMatch and ShrinkMatch: labels that the network gives a weak view, learned on a strong one
 //	contrastive  train              a loss of the batch's vectors, compared with each other, with mixed examples and with other views
+//	two-networks train              ELR+: two networks in turn, each held to what an average of the other says of the examples
 package objective
 
 import (
@@ -24,6 +25,7 @@ func All() []Kind {
 		{Name: "supervised", New: func() update.Objective { return NewSupervised() }},
 		{Name: "semi", New: func() update.Objective { return NewSemi() }},
 		{Name: "contrastive", New: func() update.Objective { return NewContrastive() }},
+		{Name: "two-networks", New: func() update.Objective { return NewTwoNetworks() }},
 	}
 }
 

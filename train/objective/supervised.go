@@ -1,6 +1,7 @@
 package objective
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -28,6 +29,8 @@ type Extra struct {
 	Loss   loss.SetChoice `json:"loss"`   // what compares the examples of the batch
 	Weight float64        `json:"weight"` // what multiplies it; 1
 }
+
+var _ update.Yielding = Supervised{}
 
 // NewSupervised returns the cross-entropy alone.
 func NewSupervised() Supervised {
@@ -76,6 +79,15 @@ func checkWhole(name string, p update.Plan) error {
 		return usage("%s is a loss of a whole batch, which accumulate=%d would cut into parts; use accumulate: 1", name, p.Accumulate)
 	}
 	return nil
+}
+
+// Yield is a list of suspects, where the loss keeps what it believes of each example.
+func (o Supervised) Yield(_ context.Context, h update.Host) (update.Yield, error) {
+	believes, ok := o.Loss.Loss.(loss.Believes)
+	if !ok {
+		return update.Yield{}, nil
+	}
+	return suspects(h, update.Own+"/"+believes.Beliefs())
 }
 
 // Phases is one phase of one turn.

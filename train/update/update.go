@@ -46,6 +46,27 @@ type Warner interface {
 	Warning(p Plan) string // one line for a person; "" = nothing
 }
 
+// Yielding is an Objective whose run yields more than a network.
+type Yielding interface {
+	Objective
+	Yield(ctx context.Context, h Host) (Yield, error) // host work behind the last update
+}
+
+// Yield is what a run yields beside its network.
+type Yield struct {
+	Numbers map[string]float64 // beside what is measured; finite
+	Files   []File             // to stand beside the model
+}
+
+// File is a small file in memory.
+type File struct {
+	Name    string
+	Content []byte
+}
+
+// SuspectsFile lists examples whose labels are suspected to be wrong; see loss.WriteSuspects.
+const SuspectsFile = "suspects.csv"
+
 // Plan is what an objective knows of its run.
 type Plan struct {
 	Network    zoo.Network       // as it is trained
@@ -106,7 +127,7 @@ type Turn struct {
 type Goal struct {
 	Name      string
 	Terms     []Term       // added up
-	Moves     string       // scope whose trainable variables move, "/second/model"; "" = what the recipe trains, and all under Own
+	Moves     string       // scope whose trainable variables move, "/second/model"; of a part of "/model" what the recipe trains; "" = all that it trains, and all under Own
 	Optimizer *optim.Setup // nil = the recipe's
 	SkipBad   bool         // an update whose loss or gradient is not finite moves nothing and is counted, instead of ending the run
 }
@@ -160,6 +181,9 @@ const (
 type Host interface {
 	Store() *model.Store
 	Data(stream string) (set data.Dataset, labels []int32)
+
+	// Truth is the labels of a stream before wrong ones were put in their place on purpose; those of Data where none were.
+	Truth(stream string) []int32
 
 	// Forward returns, for the examples of a stream in their order, what f builds of them, x preprocessed; nothing is trained.
 	Forward(ctx context.Context, stream string, f func(scope *model.Scope, x *Node) *Node) (values []float32, width int, err error)
