@@ -224,6 +224,43 @@ func (r *Run) linesUpTo(step int) (keep int64, err error) {
 	}
 }
 
+// Logged is what a run logged of a step at once; what was not a finite number is left out.
+type Logged struct {
+	Step   int
+	Values map[string]float64
+}
+
+// ReadLog returns what the run in a folder logged, in the order of steps.
+func ReadLog(dir string) ([]Logged, error) {
+	f, err := untrusted.OpenNoLink(filepath.Join(dir, "metrics.jsonl"))
+	if err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+
+	var all []Logged
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, mostLine)
+	for lines.Scan() {
+		var line map[string]any
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			return nil, &fault.Input{File: f.Name(), Field: fmt.Sprintf("line %d", len(all)+1), Err: err, Fix: "measure the run again"}
+		}
+		step, _ := line["step"].(float64)
+		logged := Logged{Step: int(step), Values: map[string]float64{}}
+		for name, value := range line {
+			if v, ok := value.(float64); ok && name != "step" && name != "wall_time" {
+				logged.Values[name] = v
+			}
+		}
+		all = append(all, logged)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("lab: %s: %w", f.Name(), err)
+	}
+	return all, nil
+}
+
 // Finish ends the run and gives the folder free. err is what it ended with, nil if it is done.
 func (r *Run) Finish(err error) error {
 	r.meta.Ended = time.Now().UTC()

@@ -45,7 +45,7 @@ type Claim struct {
 	// Experiment, if not nil, measures an arm in place of training by the recipe.
 	Experiment Experiment `json:"-"`
 
-	// After, if not nil, measures more on what an arm has trained by the recipe.
+	// After, if not nil, measures more on what an arm has trained by the recipe; lab.ReadLog of its folder says what was logged on the way.
 	After func(ctx context.Context, at Place, trained *train.Result) (map[string]float64, error) `json:"-"`
 
 	// Check turns what was measured into the inequalities that the claim consists of.

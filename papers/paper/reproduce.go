@@ -170,7 +170,7 @@ func runArm(ctx context.Context, c Claim, arm Arm, at Place, base, settings map[
 		}
 		config = recipe
 		measure = func() (map[string]float64, error) {
-			result, err := train.Run(ctx, recipe, train.Options{Engine: at.Engine, Dir: at.Dir, Resume: true})
+			result, err := trainArm(ctx, recipe, arm, at)
 			if err != nil {
 				return nil, err
 			}
@@ -209,4 +209,20 @@ func runArm(ctx context.Context, c Claim, arm Arm, at Place, base, settings map[
 	return metrics, durable.WriteFile(resultFile, func(w io.Writer) error {
 		return json.NewEncoder(w).Encode(runResult{Config: text, Metrics: metrics})
 	})
+}
+
+// trainArm trains by the recipe in a run's folder, whose log After may read.
+func trainArm(ctx context.Context, recipe train.Recipe, arm Arm, at Place) (*train.Result, error) {
+	settings, err := lab.ConfigOf(recipe)
+	if err != nil {
+		return nil, err
+	}
+	log, err := lab.Start(lab.StartOptions{
+		Dir: at.Dir, Config: settings, Overrides: arm.Overrides, Engine: at.Engine.Kind, Seed: at.Seed, Resume: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	result, err := train.Run(ctx, recipe, train.Options{Engine: at.Engine, Dir: at.Dir, Resume: true, Sink: log})
+	return result, errors.Join(err, log.Finish(err))
 }
