@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
+	"github.com/ballast-ml/ballast/data/augment"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
 	"github.com/ballast-ml/ballast/nn/norm"
@@ -63,6 +64,13 @@ func TestDevices(t *testing.T) {
 				r.BatchSize = 48 // 1280 = 26 x 48 + 32
 			},
 			"from the host": func(_ *train.Recipe, o *train.Options) { o.DeviceBytes = 1 },
+			"two streams": func(r *train.Recipe, _ *train.Options) {
+				of := twoStreams(r.Steps)
+				r.Network, r.Objective, r.Streams, r.Views = of.Network, of.Objective, of.Streams, nil
+				s := r.Streams["unlabeled"]
+				s.Views = []augment.View{{}, {}} // nothing random, which several devices refuse
+				r.Streams["unlabeled"] = s
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				r, o := spread(), train.Options{Engine: e, Devices: 4}

@@ -27,6 +27,7 @@ import (
 const (
 	envChild  = "BALLAST_TRAIN_CHILD"  // run folder
 	envEngine = "BALLAST_TRAIN_ENGINE" // as in engine.Open
+	envRecipe = "BALLAST_TRAIN_RECIPE" // of killRecipes
 )
 
 const killSteps = 200
@@ -49,7 +50,7 @@ func child(dir string) error {
 		return err
 	}
 	remark := func(s string) { fmt.Fprintln(os.Stderr, "REMARK:", s) }
-	result, err := train.Run(context.Background(), killRecipe(), train.Options{
+	result, err := train.Run(context.Background(), killRecipes[os.Getenv(envRecipe)](), train.Options{
 		Engine: e, Dir: dir, Resume: true, Sink: lines(filepath.Join(dir, "metrics.jsonl")), Remark: remark,
 	})
 	if err != nil {
@@ -58,10 +59,19 @@ func child(dir string) error {
 	return result.Bundle.Replace(filepath.Join(dir, "model"))
 }
 
-func killRecipe() train.Recipe {
-	r := small(killSteps)
-	r.Average.Decay = 0.9
-	r.Weigh.GradientNoise = 0.5
+// killRecipes are what is killed.
+var killRecipes = map[string]func() train.Recipe{
+	"supervised": func() train.Recipe {
+		r := often(small(killSteps))
+		r.Average.Decay = 0.9
+		r.Weigh.GradientNoise = 0.5
+		return r
+	},
+	"semi": func() train.Recipe { return often(twoStreams(killSteps)) },
+}
+
+// often writes down often where the run stands.
+func often(r train.Recipe) train.Recipe {
 	r.Checkpoint.EverySteps = 4
 	r.Checkpoint.KeepLast = 3
 	r.LogEvery = 5
@@ -109,10 +119,16 @@ func (l lines) Rewind(step int) error {
 // TestKilledAtAnyMoment trains in a process that is killed again and again, at moments spread over its life, and wants the
 // bytes of a run that was left alone.
 func TestKilledAtAnyMoment(t *testing.T) {
-	kills := 100
-	if testing.Short() {
-		kills = 10
+	for name, kills := range map[string]int{"supervised": 100, "semi": 20} {
+		if testing.Short() {
+			kills /= 10
+		}
+		t.Run(name, func(t *testing.T) { killAgainAndAgain(t, name, kills) })
 	}
+}
+
+// killAgainAndAgain kills a recipe at so many moments.
+func killAgainAndAgain(t *testing.T, recipe string, kills int) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		choice := e.Kind
 		if e.Plugin != "" {
@@ -121,7 +137,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		spawn := func(dir string) (*exec.Cmd, *bytes.Buffer) {
 			var stderr bytes.Buffer
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), envChild+"="+dir, envEngine+"="+choice)
+			cmd.Env = append(os.Environ(), envChild+"="+dir, envEngine+"="+choice, envRecipe+"="+recipe)
 			cmd.Stderr = &stderr
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
