@@ -22,6 +22,7 @@ import (
 	regionnorm "github.com/ballast-ml/ballast/papers/region-norm"
 	robustweightsignatures "github.com/ballast-ml/ballast/papers/robust-weight-signatures"
 	selfpositioning "github.com/ballast-ml/ballast/papers/self-positioning"
+	"github.com/ballast-ml/ballast/papers/shrinkmatch"
 	unifiednorm "github.com/ballast-ml/ballast/papers/unified-norm"
 )
 
@@ -43,6 +44,7 @@ func List() []paper.Paper {
 		regionnorm.Paper,
 		robustweightsignatures.Paper,
 		selfpositioning.Paper,
+		shrinkmatch.Paper,
 		unifiednorm.Paper,
 	}
 }
