@@ -5,7 +5,9 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
 
+	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/papers/paper"
 	"github.com/ballast-ml/ballast/report"
 	"github.com/ballast-ml/ballast/train"
@@ -38,9 +40,17 @@ var Paper = paper.Paper{
 			{Name: "fixmatch", Overrides: []string{"objective.shrink=false"}},
 			{Name: "shrinkmatch"},
 		},
-		Logged: quarters,
 		After: func(_ context.Context, at paper.Place, trained *train.Result) (map[string]float64, error) {
-			return rising(at, trained)
+			logged, err := lab.ReadLog(at.Dir)
+			if err != nil {
+				return nil, err
+			}
+			metrics, err := rising(at, trained)
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(metrics, quarters(logged))
+			return metrics, nil
 		},
 		Check: func(m paper.Measured) []paper.Inequality {
 			first, fixmatch := m.Mean("shrinkmatch", "used_1"), m.Mean("fixmatch", "used_1")
@@ -70,10 +80,13 @@ const parts = 4
 
 // quarters are the shares of unlabeled examples that are used in each quarter of a run, used_1 to used_4, and over all of it the
 // accuracies of the labels that the network makes, of certain and of shrunk examples. The run logs once a quarter.
-func quarters(logged map[int]map[string]float64) map[string]float64 {
-	last := 0
-	for step := range logged {
-		last = max(last, step)
+func quarters(log []lab.Logged) map[string]float64 {
+	last, logged := 0, map[int]map[string]float64{}
+	for _, at := range log {
+		last = max(last, at.Step)
+		if _, noted := at.Values["used"]; noted {
+			logged[at.Step] = at.Values
+		}
 	}
 	metrics, sum := map[string]float64{}, map[string]float64{}
 	for quarter := 1; quarter <= parts; quarter++ {
