@@ -3,6 +3,7 @@ package zoo_test
 import (
 	"math"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/ballast-ml/ballast/bundle"
@@ -19,11 +20,12 @@ func TestOldBundles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { _ = array.Close() }()
 		values, err := array.Float32s()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return values
+		return slices.Clone(values) // which end with the file
 	}
 	x := read("x")
 	n := len(x) / 64
