@@ -4,6 +4,7 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/papers/paper"
 )
 
@@ -34,8 +35,9 @@ func TestQuarters(t *testing.T) {
 	values := func(certain, used, right, shrunk float64) map[string]float64 {
 		return map[string]float64{"loss": 1, "certain": certain, "used": used, "certain_right": right, "shrunk_right": shrunk}
 	}
-	got := quarters(map[int]map[string]float64{
-		10: values(0, 0.5, 0, 0.25), 20: values(0.25, 1, 0.25, 0.5), 30: values(0.25, 0.75, 0, 0.25), 40: values(0.5, 0.75, 0.5, 0),
+	got := quarters([]lab.Logged{
+		{Step: 10, Values: values(0, 0.5, 0, 0.25)}, {Step: 20, Values: values(0.25, 1, 0.25, 0.5)},
+		{Step: 30, Values: values(0.25, 0.75, 0, 0.25)}, {Step: 40, Values: values(0.5, 0.75, 0.5, 0)},
 	})
 	want := map[string]float64{
 		"used_1": 0.5, "used_2": 1, "used_3": 0.75, "used_4": 0.75, "used": 0.75, "certain": 0.25, "certain_labels": 0.75, "shrunk_labels": 0.5,
@@ -43,7 +45,7 @@ func TestQuarters(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := quarters(map[int]map[string]float64{40: {"loss": 1}}); len(got) != 0 {
+	if got := quarters([]lab.Logged{{Step: 40, Values: map[string]float64{"loss": 1}}}); len(got) != 0 {
 		t.Errorf("a run without unlabeled examples has %v", got)
 	}
 }
