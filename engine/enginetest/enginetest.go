@@ -28,13 +28,22 @@ var openXLA = sync.OnceValues(func() (*engine.Engine, error) {
 
 // Each runs f as the subtests "go" and "xla". Where the XLA plugin is not installed the second one is left out, and the log
 // says so. An engine is opened once a process.
-func Each(t *testing.T, f func(t *testing.T, e *engine.Engine)) {
+func Each(t *testing.T, f func(t *testing.T, e *engine.Engine)) { each(t, true, f) }
+
+// Go runs f as the subtest "go" alone, for what a graph says and no engine decides: XLA takes a second to compile what the Go engine runs
+// at once.
+func Go(t *testing.T, f func(t *testing.T, e *engine.Engine)) { each(t, false, f) }
+
+func each(t *testing.T, compiled bool, f func(t *testing.T, e *engine.Engine)) {
 	t.Helper()
 	demanded := strings.FieldsFunc(os.Getenv(EnvEngines), func(r rune) bool { return r == ',' })
 	for _, candidate := range []struct {
 		name string
 		open func() (*engine.Engine, error)
 	}{{"go", openGo}, {"xla", openXLA}} {
+		if candidate.name == "xla" && !compiled {
+			continue
+		}
 		if len(demanded) > 0 && !slices.Contains(demanded, candidate.name) {
 			continue
 		}

@@ -23,7 +23,7 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// Run runs the battery on a network and batches [batch, ...] of the given dimensions, of floats, or of tokens for a language model:
+// Run runs the battery, on the Go engine, on a network and batches [batch, ...] of the given dimensions, of floats, or of tokens for a language model:
 //
 //   - answers are finite, and have the shape of the task and Outputs; WithOutputs changes these alone, and the network not at all
 //   - WithNorm puts the norm everywhere, unless the network has norms of its own: with none there are no variables of norms
@@ -33,7 +33,7 @@ func Run(t *testing.T, n zoo.Network, dims []int) {
 	if err := n.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+	enginetest.Go(t, func(t *testing.T, e *engine.Engine) {
 		b := bench{e: e, n: n, dims: dims}
 		t.Run("outputs", b.outputs)
 		t.Run("norm", b.norm)

@@ -34,6 +34,7 @@ type claims struct {
 	detached   bool
 	vocabulary int
 	writesOut  bool
+	compiled   bool
 }
 
 // Shows promises that taps see these places: pass.Input, pass.Kernel and so on.
@@ -51,6 +52,10 @@ func Reads(vocabulary int) Claim { return func(c *claims) { c.vocabulary = vocab
 // looks, programs of XLA may fuse otherwise, and round otherwise. On the Go engine the bits are the same all the same.
 func WritesOut() Claim { return func(c *claims) { c.writesOut = true } }
 
+// Compiled runs the battery on XLA too. A pass changes which graph is built, and the Go engine runs what it says; a few networks on XLA
+// show that compiling keeps it.
+func Compiled() Claim { return func(c *claims) { c.compiled = true } }
+
 // Run runs the battery on inputs [batch, ...] of the given dimensions:
 //
 //   - its own weights bound, as inputs of the program, with taps that return x, give the bits of the plain pass: outputs, gradient
@@ -65,7 +70,11 @@ func Run(t *testing.T, n Applied, dims []int, promises ...Claim) {
 	for _, promise := range promises {
 		promise(&c)
 	}
-	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+	each := enginetest.Go
+	if c.compiled {
+		each = enginetest.Each
+	}
+	each(t, func(t *testing.T, e *engine.Engine) {
 		b := bench{e: e, n: n, dims: dims, claims: c}
 		t.Run("bound", b.bound)
 		t.Run("infer", b.infer)
