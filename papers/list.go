@@ -11,6 +11,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 	batchchannelnorm "github.com/ballast-ml/ballast/papers/batch-channel-norm"
 	batchnormonly "github.com/ballast-ml/ballast/papers/batchnorm-only"
+	"github.com/ballast-ml/ballast/papers/elr"
 	"github.com/ballast-ml/ballast/papers/evonorm"
 	ghostbatchnorm "github.com/ballast-ml/ballast/papers/ghost-batch-norm"
 	"github.com/ballast-ml/ballast/papers/grokking"
@@ -34,6 +35,7 @@ func List() []paper.Paper {
 	return []paper.Paper{
 		batchchannelnorm.Paper,
 		batchnormonly.Paper,
+		elr.Paper,
 		evonorm.Paper,
 		ghostbatchnorm.Paper,
 		grokking.Paper,
