@@ -173,5 +173,5 @@ func drawEpochs(e paper.Entry) ([]byte, error) {
 		}
 		lines = append(lines, line)
 	}
-	return report.LinesPNG("40 % of the labels wrong", "epoch", "accuracy", true, lines...)
+	return report.LinesPNG("40 % of the labels wrong", "epoch", "accuracy", false, lines...)
 }
