@@ -199,8 +199,11 @@ func TestMemoryRefuses(t *testing.T) {
 	r.Sampler = sample.Choice{Sampler: sample.NewBalanced()}
 	refused(r, "recipe: loss elr of objective two-networks keeps a row for each example, and the sampler may draw one twice")
 	r = two
-	r.Network = zoo.Choice{Network: zoo.NewEnsemble()}
-	refused(r, "recipe: network is an ensemble, and objective two-networks makes one itself; name the network of one")
+	r.Network = zoo.Choice{Network: zoo.Ensemble{Of: r.Network, Members: 3}}
+	refused(r, "recipe: network is an ensemble of 3, and objective two-networks trains one of 2; name the network of one member")
+	r.Network = zoo.Choice{Network: zoo.NewTowers()}
+	r.Norm = nil
+	refused(r, "recipe: network towers is for the task embed, and objective two-networks trains networks that classify; name another")
 	r = two
 	r.Steps = 20
 	refused(r, "recipe: the run has 20 updates, and objective two-networks trains a network for a pass of 20 before the other; use more epochs, an even number")

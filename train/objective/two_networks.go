@@ -51,8 +51,11 @@ const members = 2
 // Row is what is kept of each example: a number for each class and network.
 func (TwoNetworks) Row(outputs int) int { return members * outputs }
 
-// Network is an ensemble of two.
+// Network is an ensemble of two; one that the recipe names stays as it is.
 func (TwoNetworks) Network(n zoo.Network, classes int) zoo.Network {
+	if e, ok := n.(zoo.Ensemble); ok {
+		return e.WithOutputs(classes)
+	}
 	return zoo.Ensemble{Of: zoo.Choice{Network: n.WithOutputs(classes)}, Members: members}
 }
 
@@ -74,12 +77,13 @@ func (o TwoNetworks) Validate(p update.Plan) error {
 	check(o.DecayRamp >= 0, "ema_step", o.DecayRamp, "use 0 for no ramp, or its updates")
 	check(o.MixupAlpha >= 0 && !math.IsInf(o.MixupAlpha, 0), "mixup_alpha", o.MixupAlpha, "use 0 for no mixing, or a finite number above 0")
 
-	of := p.Network.(zoo.Ensemble).Of.Network
-	switch _, ensemble := of.(zoo.Ensemble); {
-	case ensemble:
-		errs = append(errs, usage("network is an ensemble, and objective %s makes one itself; name the network of one", name))
-	case of.Task() != zoo.Classify:
-		errs = append(errs, usage("network %s is for the task %s, and objective %s trains networks that classify; name another", zoo.Name(of), of.Task(), name))
+	switch e, ok := p.Network.(zoo.Ensemble); {
+	case !ok:
+		errs = append(errs, usage("network is %s, and objective %s trains an ensemble of %d", zoo.Name(p.Network), name, members))
+	case e.Members != members:
+		errs = append(errs, usage("network is an ensemble of %d, and objective %s trains one of %d; name the network of one member", e.Members, name, members))
+	case e.Task() != zoo.Classify:
+		errs = append(errs, usage("network %s is for the task %s, and objective %s trains networks that classify; name another", zoo.Name(e.Of.Network), e.Task(), name))
 	}
 	if p.Updates <= p.PerPass {
 		errs = append(errs, usage("the run has %d updates, and objective %s trains a network for a pass of %d before the other; use more epochs, an even number",
