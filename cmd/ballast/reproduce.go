@@ -134,6 +134,9 @@ func printEntry(w io.Writer, e paper.Entry) {
 		for _, arm := range c.Arms {
 			fmt.Fprintf(w, "  %-14s", arm.Name)
 			for _, metric := range slices.Sorted(maps.Keys(arm.Metrics)) {
+				if strings.HasPrefix(metric, paper.CurvePrefix) {
+					continue
+				}
 				s := arm.Metrics[metric]
 				fmt.Fprintf(w, "  %s %.4g (sd %.2g)", metric, s.Mean, s.SD)
 			}

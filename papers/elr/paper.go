@@ -157,7 +157,7 @@ func classes(at paper.Place, trained *train.Result) ([]int32, error) {
 // drawn are the epochs of the figure; the last one is that of the run.
 var drawn = []int{1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 35, 40, 50, 60, 70, 80, 90, 100, 110, 120}
 
-func afterEpoch(epoch int) string { return fmt.Sprintf("accuracy_epoch_%d", epoch) }
+func afterEpoch(epoch int) string { return fmt.Sprintf("%saccuracy_%d", paper.CurvePrefix, epoch) }
 
 // drawEpochs draws how the accuracy of the arms goes.
 func drawEpochs(e paper.Entry) ([]byte, error) {

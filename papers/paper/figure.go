@@ -17,6 +17,9 @@ type Figure struct {
 	Draw  func(e Entry) ([]byte, error) `json:"-"` // a PNG
 }
 
+// CurvePrefix begins the names of metrics that are points of a curve: they are in the ledger for a figure, and in no table.
+const CurvePrefix = "curve_"
+
 // WriteFigures draws the figures of a paper into dir and returns their paths.
 func WriteFigures(p Paper, e Entry, dir string) ([]string, error) {
 	if len(p.Figures) == 0 {

@@ -83,7 +83,7 @@ func armTable(c ClaimResult) string {
 	seen := map[string]bool{}
 	for _, a := range c.Arms {
 		for _, name := range sortedKeys(a.Metrics) {
-			if !seen[name] && !bookkeeping[name] {
+			if !seen[name] && !bookkeeping[name] && !strings.HasPrefix(name, CurvePrefix) {
 				seen[name] = true
 				names = append(names, name)
 			}
