@@ -15,8 +15,8 @@ import (
 	"github.com/ballast-ml/ballast/train/update"
 )
 
-// twoStreams is ShrinkMatch with all that it keeps from one update to the next: batch norms of two heads, the running share, an
-// alignment, the average of the weights.
+// twoStreams is ShrinkMatch with all that it keeps from one update to the next: batch norms of two heads, the running share,
+// an alignment, the average of the weights.
 func twoStreams(steps int) train.Recipe {
 	r := small(steps)
 	r.Prepare, r.BatchSize = subset(40), 16
@@ -31,7 +31,7 @@ func twoStreams(steps int) train.Recipe {
 	return r
 }
 
-// TestSemiLearns: with four labels a class, digits without labels help; the head beside the network's is not saved; what is noted adds up.
+// TestSemiLearns: four labels a class are enough to learn from; the auxiliary head is not saved; what is noted adds up.
 func TestSemiLearns(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		r, log := twoStreams(60), journal{}
@@ -67,7 +67,8 @@ func TestSemiInARecipe(t *testing.T) {
 	alone := twoStreams(2)
 	alone.Streams = nil
 	_, err = train.Run(t.Context(), alone, train.Options{Engine: e})
-	want := "recipe: objective semi needs the stream unlabeled, and the recipe has train; add streams: {unlabeled: {data: ..., batch: ...}}"
+	want := "recipe: objective semi needs the stream unlabeled, and the recipe has train; " +
+		"add streams: {unlabeled: {data: ..., batch: ...}}"
 	if err == nil || err.Error() != want || !errors.As(err, new(*fault.Usage)) {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -1,4 +1,5 @@
-// Package shrinkmatch is the paper "Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning": its claim and its recipe.
+// Package shrinkmatch is the paper "Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning": its claim and
+// its recipe.
 package shrinkmatch
 
 import (
@@ -27,13 +28,15 @@ var Paper = paper.Paper{
 	Authors: "Lihe Yang, Zhen Zhao, Lei Qi, Yu Qiao, Yinghuan Shi, Hengshuang Zhao",
 	Year:    2023,
 	ArXiv:   "2308.06777",
-	Summary: "FixMatch, and a second loss that also learns from the unlabeled examples which FixMatch is not certain of, by leaving out the classes in doubt",
+	Summary: "FixMatch, and a second loss that also learns from the unlabeled examples which FixMatch is not certain of, by " +
+		"leaving out the classes in doubt",
 	Symbols: []string{"train/objective.Semi", "nn/loss.Shrink", "nn/loss.CertainShare", "nn/loss.Alignment"},
 	Recipe:  recipe,
 	Claims: []paper.Claim{{
 		Name: "unlabeled-used",
-		Statement: "in the first quarter of training ShrinkMatch learns from many more unlabeled examples than FixMatch; their labels are better than chance and " +
-			"worse than the certain ones; and a higher threshold never keeps more classes",
+		Statement: "in the first quarter of training ShrinkMatch learns from many more unlabeled examples than FixMatch; " +
+			"their labels are better than chance and worse than the certain ones; and a higher threshold never keeps more " +
+			"classes",
 		Seeds: 5,
 		Arms: []paper.Arm{
 			{Name: "labels", Overrides: []string{"objective=supervised"}},
@@ -72,7 +75,9 @@ var Paper = paper.Paper{
 		{What: "ImageNet, 1 % / 10 % of the labels, top-1: SimMatch", Value: "67.0 / 74.1 %"},
 		{What: "ImageNet, 1 % / 10 % of the labels, top-1: ShrinkMatch", Value: "67.5 / 74.5 %"},
 	},
-	Figures: []paper.Figure{{Name: "used", Title: "Share of the unlabeled digits that are learned from, by quarter of the run", Draw: drawUsed}},
+	Figures: []paper.Figure{{
+		Name: "used", Title: "Share of the unlabeled digits that are learned from, by quarter of the run", Draw: drawUsed,
+	}},
 }
 
 // parts of a run that are looked at apart.

@@ -18,34 +18,35 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// Semi learns from the labeled examples of the stream train and from those of the stream unlabeled, whose labels it does not look at.
-// That stream has two views: weak, from which the network makes itself a label, and strong, which is to be answered with that label. One
-// update makes smaller
+// Semi learns from the labeled examples of the stream train and from the stream unlabeled, whose labels it does not look at. That
+// stream has two views of each example: the network labels the weak one, and is to give the strong one the same label. An update
+// makes smaller
 //
 //	L = L_supervised + lambda (L_certain + e L_shrink)
 //
 //	L_supervised   mean over the labeled examples of the loss
-//	L_certain      FixMatch: mean over the unlabeled ones of [max p >= t] cross-entropy(strong, p), p = softmax(weak), a constant
+//	L_certain      FixMatch: mean over the unlabeled ones of [max p >= t] cross-entropy(strong, p); p = softmax(weak), a constant
 //	L_shrink       ShrinkMatch: the others, without the classes that keep them below t; loss.Shrink has the formula
-//	e              running share of certain examples: e <- Decay e + (1 - Decay) (that of the batch), from the first batch's on
+//	e              running share of certain examples: e <- Decay e + (1 - Decay) (that of the batch); the first batch's at first
 //
-// L_shrink is learned by an auxiliary head, a quarter of the features wide,
+// L_shrink is learned by an auxiliary head, a quarter as wide as the features,
 //
 //	features -> twice [dense, batch norm, leaky ReLU 0.1] -> dense to the classes
 //
-// which keeps wrong choices of classes away from the head that labels, and which the saved model does not have. All three views go
-// through the network in one pass, so that its norms see one batch of all of them.
+// so that a wrong choice of classes does not reach the head that labels; the saved model does not have it. All three views go through
+// the network in one pass: its norms see them as one batch.
 //
-// The paper evaluates an average of the weights: average: {decay: 0.999, statistics: copy}. Two of its details have an option: the script
-// for CIFAR forgets e with every epoch (Restart: 1024), that for STL and SVHN takes the label alone (Targets: hard) and orders the
-// classes by p before it is aligned, as is done here where Align is by ema.
+// The paper evaluates an average of the weights: average: {decay: 0.999, statistics: copy}. Where its scripts differ from the paper,
+// or from each other, there are options: the script for CIFAR forgets e at every epoch (Restart: 1024); that for STL and SVHN takes
+// the largest class as the target (Targets: hard), and aligns p by a running mean (Align), in which case classes are ordered by p as
+// it was before.
 //
-// Notes: certain and used, the shares of the unlabeled examples of which L_certain, and any of the two losses, learns; and where that
-// stream has the classes of train, certain_right and shrunk_right, the shares that are used by L_certain and L_shrink with the right
-// label. certain_right / certain is the accuracy of certain labels, shrunk_right / (used - certain) that of shrunk ones.
+// It notes certain and used: the shares of the unlabeled examples that L_certain learns from, and that either loss does. Where that
+// stream has the classes of train it also notes certain_right and shrunk_right: the shares that L_certain and L_shrink learn from with
+// the right label. certain_right / certain is the accuracy of certain labels, shrunk_right / (used - certain) that of shrunk ones.
 //
-// Sources: Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", arXiv 2001.07685; Yang et al.,
-// "Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning", arXiv 2308.06777.
+// Sources: Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", arXiv 2001.07685; Yang et
+// al., "Shrinking Class Space for Enhanced Certainty in Semi-Supervised Learning", arXiv 2308.06777.
 type Semi struct {
 	Loss      loss.Choice    `json:"loss"`      // of the labeled examples; cross-entropy
 	Weight    float64        `json:"weight"`    // lambda, at least 0; 1
@@ -83,8 +84,8 @@ func NewSemi() Semi {
 	}
 }
 
-// Validate refuses options outside their ranges, a recipe without the stream or its views, examples of two shapes, targets that are no
-// classes, and what takes numbers of a whole batch where the batch is cut into parts.
+// Validate refuses options outside their ranges, a recipe without the stream or its views, examples of two shapes, targets that are
+// not classes, and batches in parts where a number of the whole batch is needed.
 func (o Semi) Validate(p update.Plan) error {
 	unlabeled, err := p.Need("semi", Unlabeled)
 	if err != nil {
@@ -101,19 +102,22 @@ func (o Semi) Validate(p update.Plan) error {
 		}
 	}
 
-	refuse(train.Targets != loss.Labels, "objective semi makes labels for examples without, and the data has %s; use data with classes", train.Targets)
-	refuse(unlabeled.Batch < 1 || unlabeled.Examples < 1, "streams.unlabeled has no examples, or none an update (%d, %d); give it some",
-		unlabeled.Examples, unlabeled.Batch)
+	refuse(train.Targets != loss.Labels,
+		"objective semi makes labels for examples without, and the data has %s; use data with classes", train.Targets)
+	refuse(unlabeled.Batch < 1 || unlabeled.Examples < 1,
+		"streams.unlabeled has %d examples, %d in an update; use at least 1 of each", unlabeled.Examples, unlabeled.Batch)
 	refuse(unlabeled.Views != semiViews, "streams.unlabeled has %d views; objective semi takes 2, the weak one first: "+
 		"views: [[flip, shift], [flip, shift, colour, cutout]]", unlabeled.Views)
-	refuse(!slices.Equal(unlabeled.Shape, train.Shape), "an example of streams.unlabeled is %v, one of data is %v; use examples of one shape",
-		unlabeled.Shape, train.Shape)
+	refuse(!slices.Equal(unlabeled.Shape, train.Shape),
+		"an example of streams.unlabeled is %v, one of data is %v; use examples of one shape", unlabeled.Shape, train.Shape)
 
 	if _, ok := p.Network.(zoo.Featured); !ok {
-		refuse(o.Shrink, "objective.shrink needs a network in two parts, features and head; network %s is not", zoo.Name(p.Network))
+		refuse(o.Shrink, "objective.shrink needs a network in two parts, features and head; network %s is not",
+			zoo.Name(p.Network))
 	}
 	refuse(p.Accumulate > 1 && (o.Shrink || o.Align.Kind != "none"),
-		"objective semi weighs by numbers of a whole batch, which accumulate=%d would cut into parts; use accumulate: 1", p.Accumulate)
+		"objective semi weighs by numbers of a whole batch, which accumulate=%d would cut into parts; use accumulate: 1",
+		p.Accumulate)
 	return errors.Join(errs...)
 }
 

@@ -77,7 +77,9 @@ type seen struct {
 }
 
 // semiUpdates builds the objective and has it look at some updates, inputs of which are random.
-func semiUpdates(t *testing.T, e *engine.Engine, o objective.Semi, padding, updates int) (all []seen, labels, unknown []int32) {
+func semiUpdates(
+	t *testing.T, e *engine.Engine, o objective.Semi, padding, updates int,
+) (all []seen, labels, unknown []int32) {
 	t.Helper()
 	plan := semiPlan()
 	network := semiNetwork()
@@ -244,7 +246,8 @@ func (o *naiveSemi) update(u seen, labels, unknown []int32, padding int) (terms,
 				}
 				terms["certain"] -= o.Weight * of * strong[j] * one
 			}
-			notes["certain"], notes["used"], notes["certain_right"] = notes["certain"]+one, notes["used"]+one, notes["certain_right"]+right(label)
+			notes["certain"], notes["used"] = notes["certain"]+one, notes["used"]+one
+			notes["certain_right"] += right(label)
 			continue
 		}
 
@@ -297,7 +300,10 @@ func TestSemiAgainstTheLoop(t *testing.T) {
 		for name, c := range map[string]struct {
 			o       objective.Semi
 			padding int
-		}{"fixmatch": {fixmatch, 0}, "hard": {hard, 5}, "shrinkmatch": {shrink, 0}, "anew": {anew, 4}, "queue": {queue, 0}, "ema": {ema, 2}} {
+		}{
+			"fixmatch": {fixmatch, 0}, "hard": {hard, 5}, "shrinkmatch": {shrink, 0}, "anew": {anew, 4},
+			"queue": {queue, 0}, "ema": {ema, 2},
+		} {
 			all, labels, unknown := semiUpdates(t, e, c.o, c.padding, 5)
 			loops := &naiveSemi{Semi: c.o, e: -1}
 			used, certain, learned := 0.0, 0.0, false
@@ -344,26 +350,37 @@ func TestSemiRefuses(t *testing.T) {
 			p.Streams[name] = s
 		}
 	}
+	option := func(change func(o *objective.Semi)) func(p *update.Plan, o *objective.Semi) {
+		return func(_ *update.Plan, o *objective.Semi) { change(o) }
+	}
 	for want, change := range map[string]func(p *update.Plan, o *objective.Semi){
-		"recipe: objective semi needs the stream unlabeled, and the recipe has train; add streams: {unlabeled: {data: ..., batch: ...}}": func(
-			p *update.Plan, _ *objective.Semi) {
+		"recipe: objective semi needs the stream unlabeled, and the recipe has train; " +
+			"add streams: {unlabeled: {data: ..., batch: ...}}": func(p *update.Plan, _ *objective.Semi) {
 			delete(p.Streams, objective.Unlabeled)
 		},
-		"objective.threshold is 0; use a number above 0, up to 1":   func(_ *update.Plan, o *objective.Semi) { o.Threshold = 0 },
-		"objective.threshold is 1.5; use a number above 0, up to 1": func(_ *update.Plan, o *objective.Semi) { o.Threshold = 1.5 },
-		"objective.weight is -1; use a finite number from 0 on":     func(_ *update.Plan, o *objective.Semi) { o.Weight = -1 },
-		"objective.targets is firm; use soft or hard":               func(_ *update.Plan, o *objective.Semi) { o.Targets = "firm" },
-		"objective.decay is 1; use a number from 0 to below 1":      func(_ *update.Plan, o *objective.Semi) { o.Decay = 1 },
-		"objective.restart is -1; use 0 for never":                  func(_ *update.Plan, o *objective.Semi) { o.Restart = -1 },
-		`objective.align: loss.Alignment: kind "quue", length 32`:   func(_ *update.Plan, o *objective.Semi) { o.Align.Kind = "quue" },
-		"objective.loss is missing; name one":                       func(_ *update.Plan, o *objective.Semi) { o.Loss.Loss = nil },
-		"the data has values; use data with classes":                stream(update.Train, func(s *update.Stream) { s.Targets = loss.Values }),
-		"streams.unlabeled has no examples, or none an update":      stream(objective.Unlabeled, func(s *update.Stream) { s.Batch = 0 }),
-		"streams.unlabeled has 1 views; objective semi takes 2":     stream(objective.Unlabeled, func(s *update.Stream) { s.Views = 1 }),
-		"an example of streams.unlabeled is [8 8 1], one of data is [4]": stream(objective.Unlabeled, func(s *update.Stream) {
-			s.Shape = []int{8, 8, 1}
+		"threshold is 0; use a number above 0, up to 1":   option(func(o *objective.Semi) { o.Threshold = 0 }),
+		"threshold is 1.5; use a number above 0, up to 1": option(func(o *objective.Semi) { o.Threshold = 1.5 }),
+		"weight is -1; use a finite number from 0 on":     option(func(o *objective.Semi) { o.Weight = -1 }),
+		"targets is firm; use soft or hard":               option(func(o *objective.Semi) { o.Targets = "firm" }),
+		"decay is 1; use a number from 0 to below 1":      option(func(o *objective.Semi) { o.Decay = 1 }),
+		"restart is -1; use 0 for never":                  option(func(o *objective.Semi) { o.Restart = -1 }),
+		`align: loss.Alignment: kind "quue", length 32`:   option(func(o *objective.Semi) { o.Align.Kind = "quue" }),
+		"loss is missing; name one":                       option(func(o *objective.Semi) { o.Loss.Loss = nil }),
+		"the data has values; use data with classes": stream(update.Train, func(s *update.Stream) {
+			s.Targets = loss.Values
 		}),
-		"which accumulate=2 would cut into parts; use accumulate: 1": func(p *update.Plan, _ *objective.Semi) { p.Accumulate = 2 },
+		"streams.unlabeled has 0 examples, 12 in an update; use at least 1 of each": stream(
+			objective.Unlabeled, func(s *update.Stream) { s.Examples = 0 }),
+		"streams.unlabeled has 100 examples, 0 in an update; use at least 1 of each": stream(
+			objective.Unlabeled, func(s *update.Stream) { s.Batch = 0 }),
+		"streams.unlabeled has 1 views; objective semi takes 2": stream(objective.Unlabeled, func(s *update.Stream) {
+			s.Views = 1
+		}),
+		"an example of streams.unlabeled is [8 8 1], one of data is [4]": stream(
+			objective.Unlabeled, func(s *update.Stream) { s.Shape = []int{8, 8, 1} }),
+		"which accumulate=2 would cut into parts; use accumulate: 1": func(p *update.Plan, _ *objective.Semi) {
+			p.Accumulate = 2
+		},
 		"objective.shrink needs a network in two parts, features and head": func(p *update.Plan, _ *objective.Semi) {
 			p.Network = struct{ zoo.Network }{semiNetwork()}
 		},
@@ -401,7 +418,8 @@ func TestSemiOfTwoClasses(t *testing.T) {
 
 func TestSemiByName(t *testing.T) {
 	var c objective.Choice
-	if err := json.Unmarshal([]byte(`{"name": "semy"}`), &c); err == nil || !strings.Contains(err.Error(), "did you mean semi?") {
+	err := json.Unmarshal([]byte(`{"name": "semy"}`), &c)
+	if err == nil || !strings.Contains(err.Error(), "did you mean semi?") {
 		t.Errorf("got %v", err)
 	}
 	text := `{"name": "semi", "shrink": true, "align": {"kind": "queue"}, "targets": "hard"}`
