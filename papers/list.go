@@ -17,6 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/papers/grokking"
 	ibnnet "github.com/ballast-ml/ballast/papers/ibn-net"
 	layernorm "github.com/ballast-ml/ballast/papers/layer-norm"
+	"github.com/ballast-ml/ballast/papers/metrix"
 	modelsoups "github.com/ballast-ml/ballast/papers/model-soups"
 	"github.com/ballast-ml/ballast/papers/paper"
 	powernorm "github.com/ballast-ml/ballast/papers/power-norm"
@@ -24,6 +25,7 @@ import (
 	robustweightsignatures "github.com/ballast-ml/ballast/papers/robust-weight-signatures"
 	selfpositioning "github.com/ballast-ml/ballast/papers/self-positioning"
 	"github.com/ballast-ml/ballast/papers/shrinkmatch"
+	"github.com/ballast-ml/ballast/papers/tcm"
 	unifiednorm "github.com/ballast-ml/ballast/papers/unified-norm"
 )
 
@@ -41,12 +43,14 @@ func List() []paper.Paper {
 		grokking.Paper,
 		ibnnet.Paper,
 		layernorm.Paper,
+		metrix.Paper,
 		modelsoups.Paper,
 		powernorm.Paper,
 		regionnorm.Paper,
 		robustweightsignatures.Paper,
 		selfpositioning.Paper,
 		shrinkmatch.Paper,
+		tcm.Paper,
 		unifiednorm.Paper,
 	}
 }
