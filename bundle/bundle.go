@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	"github.com/gomlx/gomlx/ml/model"
 
@@ -40,7 +41,7 @@ type Manifest struct {
 	Name          string             `json:"name"`              // what to call the model
 	Task          zoo.Task           `json:"task,omitempty"`    // what the answers are; absent = classify
 	Network       zoo.Choice         `json:"network"`           // architecture and its options
-	InputShape    []int              `json:"input_shape"`       // one example: [h, w, c] or [features]
+	InputShape    []int              `json:"input_shape"`       // one example: [h, w, c], [features], or [time] of a text
 	Preprocess    Preprocess         `json:"preprocessing"`     // applied to the input before the network
 	Labels        []string           `json:"labels"`            // name of each output, in their order; of a task without classes there may be none
 	Calibration   Calibration        `json:"calibration"`       // applied to the logits after the network
@@ -124,7 +125,30 @@ func (m Manifest) Validate() error {
 	if err := m.Network.Validate(); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
+	if m.Answers() == zoo.Language {
+		return m.validateText()
+	}
 	return m.Preprocess.validate(m.InputShape)
+}
+
+// validateText says what is wrong with the inputs of a network that reads texts.
+func (m Manifest) validateText() error {
+	if len(m.InputShape) != 1 {
+		return fmt.Errorf("input_shape is %v for task %s; want [time], the tokens of a text", m.InputShape, m.Answers())
+	}
+	p := m.Preprocess
+	if len(p.Crop)+len(p.Resize)+p.Channels+len(p.Mean)+len(p.Std) > 0 {
+		return fmt.Errorf("preprocessing is %+v for task %s; tokens are taken as they are, so leave it out", p, m.Answers())
+	}
+	return nil
+}
+
+// Takes is the type of the network's inputs: int32 for tokens of a text, float32 for everything else.
+func (m Manifest) Takes() dtypes.DType {
+	if m.Answers() == zoo.Language {
+		return dtypes.Int32
+	}
+	return dtypes.Float32
 }
 
 // size returns the number of values of one example.
@@ -143,8 +167,8 @@ type Bundle struct {
 }
 
 // Logits builds the whole model in a graph: preprocessing, network, temperature. x is [batch, InputShape...] float32 in
-// the units of the data set ([0,1] for images); the result is [batch, classes], or what the task says. It may be called again in a
-// graph, as in another pass. The scope must be the root scope of the
+// the units of the data set ([0,1] for images), or int32 tokens; the result is [batch, classes], or what the task says. It may be called
+// again in a graph, as in another pass. The scope must be the root scope of the
 // store that holds the variables, usually b.Store.RootScope().
 func (b *Bundle) Logits(scope *model.Scope, x *Node) *Node {
 	logits := b.Manifest.Network.Apply(scope.At(scopeName), b.Manifest.Preprocess.Apply(x))

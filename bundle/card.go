@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/markdown"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
 // card is the model card: what the model is, how good, how made, how to use. It says nothing the manifest does not. What stands in the
@@ -20,7 +21,12 @@ func (m Manifest) card() string {
 	for i, label := range m.Labels {
 		labels[i] = markdown.Text(label)
 	}
-	fmt.Fprintf(&b, "A classifier of %v inputs into %d classes: %s.\n\n", m.InputShape, len(labels), strings.Join(labels, ", "))
+	switch m.Answers() {
+	case zoo.Language:
+		fmt.Fprintf(&b, "A language model of texts of %d tokens, with a vocabulary of %d.\n\n", m.size(), m.Network.Outputs())
+	default:
+		fmt.Fprintf(&b, "A classifier of %v inputs into %d classes: %s.\n\n", m.InputShape, len(labels), strings.Join(labels, ", "))
+	}
 	fmt.Fprintf(&b, "Network: %s\n\n", markdown.Code(string(network)))
 	if p := m.Preprocess; len(p.Crop) > 0 || len(p.Resize) > 0 || p.Channels > 0 {
 		var steps []string

@@ -30,6 +30,7 @@ type Forward struct {
 	size   int   // values of one example
 	answer []int // dimensions of the answer to one example: [classes]
 	each   int   // values of it
+	tokens int   // of the vocabulary, where an example is a text; 0 = it is not
 	name   string
 }
 
@@ -64,6 +65,9 @@ func (b *Bundle) newForward(e *engine.Engine, batch int, build func(scope *model
 		return nil, fmt.Errorf("bundle: %s: %w", b.Manifest.Name, err)
 	}
 	f := &Forward{shape: append([]int{batch}, b.Manifest.InputShape...), size: b.Manifest.size(), name: b.Manifest.Name}
+	if b.Manifest.Answers() == zoo.Language {
+		f.tokens = b.Manifest.Network.Outputs()
+	}
 	exec, err := model.NewExec(e.Backend, b.Store, func(scope *model.Scope, x *Node) *Node {
 		y := ConvertDType(build(scope, x), dtypes.Float32)
 		if err := ops.Fits(x.Graph()); err != nil {
@@ -76,7 +80,7 @@ func (b *Bundle) newForward(e *engine.Engine, batch int, build func(scope *model
 		return nil, fmt.Errorf("bundle: %s: %w", b.Manifest.Name, err)
 	}
 	f.exec = exec
-	if _, err := exec.Compile(shapes.Make(dtypes.Float32, f.shape...)); err != nil {
+	if _, err := exec.Compile(shapes.Make(b.Manifest.Takes(), f.shape...)); err != nil {
 		return nil, fmt.Errorf("bundle: compile %s for batches of %d: %w", b.Manifest.Name, batch, root(err))
 	}
 	return f, nil
@@ -89,7 +93,7 @@ func (f *Forward) Batch() int { return f.shape[0] }
 func (f *Forward) Answer() []int { return slices.Clone(f.answer) }
 
 // Logits runs n examples, any number of them; x is [n, InputShape...] in row-major order in the units of the data set, the
-// result is [n, classes], or [n, Answer...] of another task. The last batch is padded with zeros, which changes nothing for the others.
+// result is [n, classes], or [n, Answer...] of another task. Tokens of a text are whole numbers below the vocabulary. The last batch is padded with zeros, which changes nothing for the others.
 func (f *Forward) Logits(x []float32, n int) ([]float32, error) {
 	if n < 0 || len(x) != n*f.size {
 		return nil, fmt.Errorf("bundle: %s: got %d values for %d examples; want %d (%d each, shape %v)",
@@ -115,7 +119,10 @@ func (f *Forward) Logits(x []float32, n int) ([]float32, error) {
 }
 
 func (f *Forward) run(x []float32) ([]float32, error) {
-	input := tensors.FromFlatDataAndDimensions(x, f.shape...)
+	input, err := f.input(x)
+	if err != nil {
+		return nil, err
+	}
 	defer func() { _ = input.FinalizeAll() }()
 	output, err := f.exec.Call1(input)
 	if err != nil {
@@ -127,6 +134,21 @@ func (f *Forward) run(x []float32) ([]float32, error) {
 		return nil, fmt.Errorf("bundle: run %s: %w", f.name, err)
 	}
 	return flat, nil
+}
+
+// input is a batch as the network takes it.
+func (f *Forward) input(x []float32) (*tensors.Tensor, error) {
+	if f.tokens == 0 {
+		return tensors.FromFlatDataAndDimensions(x, f.shape...), nil
+	}
+	text := make([]int32, len(x))
+	for i, v := range x {
+		if !(v >= 0 && v < float32(f.tokens)) || v != float32(int32(v)) {
+			return nil, fmt.Errorf("bundle: %s: token %d of example %d is %v; want a whole number from 0 to %d", f.name, i%f.size, i/f.size, v, f.tokens-1)
+		}
+		text[i] = int32(v)
+	}
+	return tensors.FromFlatDataAndDimensions(text, f.shape...), nil
 }
 
 // Close frees the compiled program; the bundle stays usable.
@@ -151,7 +173,7 @@ func (b *Bundle) declare(backend compute.Backend, store *model.Store) error {
 		g := NewGraph(backend, "declare")
 		defer g.Finalize()
 		model.SetStore(g, store)
-		x := Parameter(g, "x", shapes.Make(dtypes.Float32, append([]int{1}, b.Manifest.Preprocess.shape(b.Manifest.InputShape)...)...))
+		x := Parameter(g, "x", shapes.Make(b.Manifest.Takes(), append([]int{1}, b.Manifest.Preprocess.shape(b.Manifest.InputShape)...)...))
 		b.Manifest.Network.Apply(store.RootScope().In(scopeName), x)
 	})
 	if err != nil {

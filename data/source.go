@@ -31,6 +31,7 @@ func Sources() []choice.Kind[Source] {
 		{Name: "canvas", New: func() Source { return NewCanvas() }},
 		{Name: "domains", New: func() Source { return NewDomains() }},
 		{Name: "unseen", New: func() Source { return NewUnseen() }},
+		{Name: "go-source", New: func() Source { return NewGoSource() }},
 		{Name: "prepared", New: func() Source { return NewPreparedSource() }},
 	}
 }

@@ -70,7 +70,7 @@ func (s *stream) fields(r Recipe, p plan) fields {
 	f := fields{stream: s, updates: p.stepsPerEpoch, domains: data.DomainsOf(s.examples.Set)}
 	f.shared = s.pads() || s.name == update.Train && (s.examples.Weights != nil || r.Weigh.GradientNoise != 0)
 	f.tokens, _ = data.AsTokens(s.examples.Set)
-	if s.targets() != loss.Labels {
+	if t := s.targets(); t == loss.Values || t == loss.Masks {
 		f.targets, _ = data.AsTargeted(s.examples.Set)
 	}
 	return f
@@ -100,6 +100,7 @@ type deviceFeed struct {
 	fields
 	shape   []int
 	bytes   bool
+	text    int                 // most tokens that the programs are made for
 	staying [][]*tensors.Tensor // on each device: examples, and what fields says
 	passing [][]*tensors.Tensor // on each device: what belongs to the pass
 }
@@ -122,9 +123,14 @@ func (f *deviceFeed) bring(ctx context.Context, set data.Dataset) error {
 	switch {
 	case f.tokens != nil:
 		text, starts := f.tokens.Stream(), f.tokens.Starts()
+		if f.text == 0 {
+			f.text = len(text)
+		}
+		if len(text) > f.text {
+			return fmt.Errorf("train: the text has %d tokens, the programs are made for at most %d; open the loop with the longest text", len(text), f.text)
+		}
 		examples = append(examples,
-			func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(text, len(text), 1) },
-			func() *tensors.Tensor { return tensors.FromFlatDataAndDimensions(starts, len(starts)) })
+			func() *tensors.Tensor { return padded(text, f.text, 1) }, func() *tensors.Tensor { return padded(starts, most) })
 	case f.bytes:
 		examples = append(examples, func() *tensors.Tensor { return padded(raw, most, values) })
 	default:

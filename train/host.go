@@ -65,6 +65,7 @@ func (h host) Forward(ctx context.Context, name string, f func(scope *model.Scop
 	store := h.state.store
 	exec, err := model.NewExec(h.options.Engine.Backend, store, func(scope *model.Scope, x *Node) *Node {
 		store.SetTraining(x.Graph(), false)
+		x = ConvertDType(x, h.trained.Takes())
 		y := ConvertDType(f(scope, h.trained.Preprocess.Apply(x)), dtypes.Float32)
 		return Reshape(y, y.Shape().Dimensions[0], y.Shape().Size()/y.Shape().Dimensions[0])
 	})

@@ -158,7 +158,7 @@ func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 	m.Provenance = bundle.Provenance{
 		Recipe: json.RawMessage(resolved), Seed: l.recipe.Seed,
 		Data: info.Name, DataChecksum: l.material.checksum, DataLicence: info.Licence,
-		ClassCounts: classCounts(l.material.train().examples.Labels, len(info.Classes)),
+		ClassCounts: l.material.train().counted(),
 		Engine:      l.options.Engine.Kind, Versions: bundle.Versions(), Created: time.Now().UTC().Truncate(time.Second),
 	}
 	return m, nil
@@ -185,6 +185,9 @@ func (l *Loop) feed(ctx context.Context) error {
 			bytes *= 4
 		}
 		f := s.fields(l.recipe, l.plan)
+		if f.tokens != nil { // the text is there once, whatever its windows share
+			bytes = 4 * int64(len(f.tokens.Stream())+set.Len())
+		}
 		if bytes > left && f.tokens == nil {
 			l.feeds = append(l.feeds, &hostFeed{fields: f, cut: l.cut(s), dropLast: l.recipe.DropLast})
 			continue

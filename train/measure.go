@@ -83,6 +83,7 @@ func (m *meter) measure(ctx context.Context, set data.Dataset) ([]metric.Number,
 		return nil, fmt.Errorf("train: %w", err)
 	}
 	targeted, _ := data.AsTargeted(set)
+	text, _ := data.AsTokens(set)
 	reader := data.NewReader(set, ascending(set.Len()), measureBatch, runtime.GOMAXPROCS(0), false)
 	defer reader.Close()
 	seen := 0
@@ -94,7 +95,11 @@ func (m *meter) measure(ctx context.Context, set data.Dataset) ([]metric.Number,
 		if err != nil {
 			return nil, fmt.Errorf("train: measure: %w", err)
 		}
-		answers, err := m.forward.Logits(b.X[:b.N*volume(set.Info().Shape)], b.N)
+		x, labels := b.X[:b.N*volume(set.Info().Shape)], b.Labels[:b.N]
+		if text != nil {
+			labels = nextTokens(x, text.Window())
+		}
+		answers, err := m.forward.Logits(x, b.N)
 		if err != nil {
 			return nil, fmt.Errorf("train: measure: %w", err)
 		}
@@ -102,7 +107,7 @@ func (m *meter) measure(ctx context.Context, set data.Dataset) ([]metric.Number,
 		if err != nil {
 			return nil, fmt.Errorf("train: measure on %s: %w", set.Info().Name, err)
 		}
-		if err := measure.Add(answers, b.Labels[:b.N], targets); err != nil {
+		if err := measure.Add(answers, labels, targets); err != nil {
 			return nil, fmt.Errorf("train: measure on %s, examples from %d: %w", set.Info().Name, seen, err)
 		}
 		seen += b.N
@@ -112,6 +117,20 @@ func (m *meter) measure(ctx context.Context, set data.Dataset) ([]metric.Number,
 		return nil, fmt.Errorf("train: measure: %s has no examples", set.Info().Name)
 	}
 	return measure.Numbers(), nil
+}
+
+// nextTokens are, for each token of texts x [n, window], the one behind it, or -1 where there is none. Tokens of x that are none become 0,
+// which a network can read.
+func nextTokens(x []float32, window int) []int32 {
+	next := make([]int32, len(x))
+	for i := range x {
+		next[i] = noToken
+		if (i+1)%window != 0 {
+			next[i] = int32(x[i+1])
+		}
+		x[i] = max(x[i], 0)
+	}
+	return next
 }
 
 // targetsOf are the targets of some examples; nil where the set has classes.

@@ -220,6 +220,9 @@ func preprocess(ctx context.Context, r Recipe, set data.Dataset) (bundle.Preproc
 	if r.Preprocess == "none" {
 		return bundle.Preprocess{}, nil
 	}
+	if _, text := data.AsTokens(set); text {
+		return bundle.Preprocess{}, &fault.Usage{Err: fmt.Errorf("recipe: preprocess is %s, and %s is a text, whose tokens cannot be; use preprocess: none", r.Preprocess, set.Info().Name)}
+	}
 	shape := set.Info().Shape
 	channels, values := shape[len(shape)-1], volume(shape)
 	n := min(set.Len(), statisticsSample)

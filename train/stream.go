@@ -24,9 +24,12 @@ type stream struct {
 	capacity int // most examples that the programs are made for
 }
 
-// check refuses labels that are no classes.
+// check refuses labels that are no classes, and tokens that are outside the vocabulary.
 func (s *stream) check() error {
 	set := s.examples.Set
+	if text, ok := data.AsTokens(set); ok {
+		return checkText(text)
+	}
 	if s.targets() != loss.Labels {
 		return nil
 	}
@@ -42,8 +45,40 @@ func (s *stream) check() error {
 	return nil
 }
 
+// checkText refuses tokens outside the vocabulary, the classes of the set, and windows that are not all of the text. -1 is a token that
+// does not count.
+func checkText(text data.Tokens) error {
+	info := text.Info()
+	wrong := func(field, fix, format string, args ...any) error {
+		return &fault.Input{File: info.Name, Field: field, Err: fmt.Errorf(format, args...), Fix: fix}
+	}
+	stream, window := text.Stream(), text.Window()
+	if window < 1 || len(info.Shape) != 1 || info.Shape[0] != window {
+		return wrong("shape", "an example is a window of the text", "it is %v for windows of %d tokens", info.Shape, window)
+	}
+	for i, token := range stream {
+		if token < noToken || int(token) >= len(info.Classes) {
+			return wrong(fmt.Sprintf("token %d", i), "correct the text", "it is %d, there are %d tokens (0 to %d, and -1 for none)",
+				token, len(info.Classes), len(info.Classes)-1)
+		}
+	}
+	for i, start := range text.Starts() {
+		if start < 0 || int(start)+window > len(stream) {
+			return wrong(fmt.Sprintf("start of example %d", i), "correct the starts", "it is %d, and a window of %d ends outside the %d tokens of the text",
+				start, window, len(stream))
+		}
+	}
+	return nil
+}
+
+// noToken is a token that does not count.
+const noToken = -1
+
 // targets is the kind of what the examples are to be answered with.
 func (s *stream) targets() loss.Targets {
+	if _, ok := data.AsTokens(s.examples.Set); ok {
+		return loss.Tokens
+	}
 	if t, ok := data.AsTargeted(s.examples.Set); ok {
 		if len(t.TargetShape()) == 3 {
 			return loss.Masks
@@ -62,6 +97,14 @@ func (s *stream) pads() bool {
 	return !ok || shuffle.Pad
 }
 
+// counted are the examples of each class; nil for a text, whose classes are its tokens.
+func (s *stream) counted() []int {
+	if s.targets() == loss.Tokens {
+		return nil
+	}
+	return classCounts(s.examples.Labels, len(s.examples.Set.Info().Classes))
+}
+
 // told is what an objective may know of the stream.
 func (s *stream) told() update.Stream {
 	info := s.examples.Set.Info()
@@ -75,6 +118,7 @@ func (s *stream) told() update.Stream {
 		for _, label := range s.examples.Labels {
 			t.Counts[label]++
 		}
+	case t.Targets == loss.Tokens: // each of the classes is a token
 	default:
 		targeted, _ := data.AsTargeted(s.examples.Set)
 		shape := targeted.TargetShape()

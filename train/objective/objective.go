@@ -3,6 +3,7 @@
 //
 //	objective    streams            what an update makes smaller
 //	supervised   train              the loss of each example; mixed examples, modules between features and head, losses of a batch
+//	language     train              the cross-entropy of each token of a text, given those before it
 //	semi         train, unlabeled   FixMatch and ShrinkMatch: labels that the network gives a weak view, learned on a strong one
 //	contrastive  train              a loss of the batch's vectors, compared with each other, with mixed examples and with other views
 //	two-networks train              ELR+: two networks in turn, each held to what an average of the other says of the examples
@@ -23,6 +24,7 @@ type Kind = choice.Kind[update.Objective]
 func All() []Kind {
 	return []Kind{
 		{Name: "supervised", New: func() update.Objective { return NewSupervised() }},
+		{Name: "language", New: func() update.Objective { return NewLanguage() }},
 		{Name: "semi", New: func() update.Objective { return NewSemi() }},
 		{Name: "contrastive", New: func() update.Objective { return NewContrastive() }},
 		{Name: "two-networks", New: func() update.Objective { return NewTwoNetworks() }},
