@@ -37,19 +37,16 @@ var Paper = paper.Paper{
 			Name:      "language-model",
 			Statement: "in a pre-norm transformer power normalisation trains better than batch normalisation, and nearly as well as layer normalisation",
 			Seeds:     3,
-			Experiment: paper.NewExperiment(paper.NewByteLM(), func(ctx context.Context, at paper.Place, b paper.ByteLM) (map[string]float64, error) {
-				return b.Run(ctx, at)
-			}),
 			Arms: []paper.Arm{
 				{Name: "layer"},
-				{Name: "batch", Overrides: []string{"model.norm={name:batch}"}},
-				{Name: "power", Overrides: []string{"model.norm={name:power,groups:4,warmup_iters:60}"}},
+				{Name: "batch", Overrides: []string{"norm={name:batch}"}},
+				{Name: "power", Overrides: []string{"norm={name:power,groups:4,warmup_iters:60}"}},
 			},
 			Check: func(m paper.Measured) []paper.Inequality {
-				power := m.Mean("power", "validation")
+				power := m.Mean("power", "nll")
 				return []paper.Inequality{
-					paper.AtMost("PN <= BN - 0.02", power, m.Mean("batch", "validation")-0.02),
-					paper.AtMost("PN <= LN + 0.06", power, m.Mean("layer", "validation")+0.06),
+					paper.AtMost("PN <= BN - 0.02", power, m.Mean("batch", "nll")-0.02),
+					paper.AtMost("PN <= LN + 0.06", power, m.Mean("layer", "nll")+0.06),
 				}
 			},
 		},

@@ -13,9 +13,10 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/convert"
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/nn/norm"
-	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/papers/paper"
+	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -41,19 +42,16 @@ var Paper = paper.Paper{
 			Statement: "in a pre-norm transformer unified normalisation trains no worse than batch normalisation, and nearly as well as layer normalisation",
 			Seeds:     3,
 			Parity:    true,
-			Experiment: paper.NewExperiment(paper.NewByteLM(), func(ctx context.Context, at paper.Place, b paper.ByteLM) (map[string]float64, error) {
-				return b.Run(ctx, at)
-			}),
 			Arms: []paper.Arm{
 				{Name: "layer"},
-				{Name: "batch", Overrides: []string{"model.norm={name:batch}"}},
-				{Name: "unified", Overrides: []string{"model.norm={name:unified,warmup_iters:60}"}},
+				{Name: "batch", Overrides: []string{"norm={name:batch}"}},
+				{Name: "unified", Overrides: []string{"norm={name:unified,warmup_iters:60}"}},
 			},
 			Check: func(m paper.Measured) []paper.Inequality {
-				unified := m.Mean("unified", "validation")
+				unified := m.Mean("unified", "nll")
 				return []paper.Inequality{
-					paper.AtMost("UN <= BN + 0.01", unified, m.Mean("batch", "validation")+0.01),
-					paper.AtMost("UN <= LN + 0.1", unified, m.Mean("layer", "validation")+0.1),
+					paper.AtMost("UN <= BN + 0.01", unified, m.Mean("batch", "nll")+0.01),
+					paper.AtMost("UN <= LN + 0.1", unified, m.Mean("layer", "nll")+0.1),
 				}
 			},
 		},
@@ -84,10 +82,8 @@ var Paper = paper.Paper{
 			Name:      "folding",
 			Statement: "a transformer with its norms folded into the dense layers behind them computes the same, without a norm",
 			Seeds:     3,
-			Experiment: paper.NewExperiment(folding{Steps: 40, LM: paper.NewByteLM()}, func(ctx context.Context, at paper.Place, f folding) (map[string]float64, error) {
-				return f.run(ctx, at)
-			}),
-			Arms: []paper.Arm{{Name: "folded"}},
+			Arms:      []paper.Arm{{Name: "folded", Overrides: []string{"norm={name:unified,warmup_iters:20}", "steps=40", "schedule.warmup_steps=20"}}},
+			After:     folded,
 			Check: func(m paper.Measured) []paper.Inequality {
 				return []paper.Inequality{paper.AtMost("largest relative difference <= 1e-5", m.Mean("folded", "difference"), 1e-5)}
 			},
@@ -184,26 +180,16 @@ func contamination(x, y []float32, channels int) float64 {
 	return sum
 }
 
-// folding trains a model for a moment, so that its statistics are its own, and compares its logits with those of the folded one.
-type folding struct {
-	Steps int          `json:"steps"`
-	LM    paper.ByteLM `json:"lm"`
-}
-
-func (f folding) run(ctx context.Context, at paper.Place) (map[string]float64, error) {
-	_, validation, err := paper.GoSources(f.LM.Packages)
+// folded compares the logits of a model that was trained for a moment, so that its statistics are its own, with those of the folded one.
+func folded(_ context.Context, at paper.Place, trained *train.Result) (map[string]float64, error) {
+	store, before := trained.Bundle.Store, trained.Bundle.Manifest.Network.Network.(zoo.Decoder)
+	text, err := data.NewGoSource().Open("test")
 	if err != nil {
 		return nil, err
 	}
-	lm := f.LM
-	lm.Steps = f.Steps
-	store := model.NewStore()
-	defer store.Finalize()
-	param.Seed(store, at.Seed)
-	if _, err := lm.Train(ctx, at, store); err != nil {
-		return nil, err
-	}
-	tokens := paper.Windows(rand.New(rand.NewPCG(2, 2)), validation, 8, lm.Model.Context)
+	tokens := text.(data.Tokens)
+	const examples = 8
+	windows := tensors.FromFlatDataAndDimensions(tokens.Stream()[:examples*tokens.Window()], examples, tokens.Window())
 	logits := func(m zoo.Decoder) ([]float32, error) {
 		exec, err := model.NewExec(at.Engine.Backend, store, func(scope *model.Scope, tokens *graph.Node) *graph.Node {
 			store.SetTraining(tokens.Graph(), false)
@@ -213,24 +199,25 @@ func (f folding) run(ctx context.Context, at paper.Place) (map[string]float64, e
 			return nil, err
 		}
 		defer exec.Finalize()
-		out, err := exec.Call(tokens)
+		out, err := exec.Call(windows)
 		if err != nil {
 			return nil, err
 		}
 		return tensors.MustCopyFlatData[float32](out[0]), nil
 	}
-	want, err := logits(lm.Model)
+	want, err := logits(before)
 	if err != nil {
 		return nil, err
 	}
-	folded, err := convert.FoldDecoder(store, "/model", lm.Model)
+	after, err := convert.FoldDecoder(store, "/model", before)
 	if err != nil {
 		return nil, err
 	}
-	got, err := logits(folded)
+	got, err := logits(after)
 	if err != nil {
 		return nil, err
 	}
+
 	var largest, difference float64
 	for i, v := range want {
 		largest = max(largest, math.Abs(float64(v)))
