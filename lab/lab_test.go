@@ -3,6 +3,7 @@ package lab_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -116,6 +117,19 @@ func TestRunFolder(t *testing.T) {
 	}
 	if fmt.Sprint(steps) != "[0 1 2 3]" {
 		t.Errorf("steps are %v", steps)
+	}
+	log, err := lab.ReadLog(dir)
+	if err != nil || len(log) != 4 || log[3].Step != 3 || !maps.Equal(log[3].Values, map[string]float64{"loss": 9}) || len(log[0].Values) != 1 {
+		t.Errorf("the log is read as %v (%v)", log, err)
+	}
+	if err := os.WriteFile(file, append(content, "half a line"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lab.ReadLog(dir); err == nil || !strings.Contains(err.Error(), "line 5") {
+		t.Errorf("a broken log gives %v", err)
+	}
+	if _, err := lab.ReadLog(t.TempDir()); err == nil {
+		t.Error("there is a log in an empty folder")
 	}
 	curves, err := tfevents.ReadScalars(dir)
 	if err != nil {
