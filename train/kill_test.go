@@ -67,7 +67,8 @@ var killRecipes = map[string]func() train.Recipe{
 		r.Weigh.GradientNoise = 0.5
 		return r
 	},
-	"semi": func() train.Recipe { return often(twoStreams(killSteps)) },
+	"semi":         func() train.Recipe { return often(twoStreams(killSteps)) },
+	"two networks": func() train.Recipe { return often(noisyRecipe(killSteps, twoNetworks())) },
 }
 
 // often writes down often where the run stands.
@@ -119,7 +120,7 @@ func (l lines) Rewind(step int) error {
 // TestKilledAtAnyMoment trains in a process that is killed again and again, at moments spread over its life, and wants the
 // bytes of a run that was left alone.
 func TestKilledAtAnyMoment(t *testing.T) {
-	for name, kills := range map[string]int{"supervised": 100, "semi": 20} {
+	for name, kills := range map[string]int{"supervised": 100, "semi": 20, "two networks": 20} {
 		if testing.Short() {
 			kills /= 10
 		}
