@@ -36,6 +36,15 @@ checkpoint: {every_seconds: 0}
 	return r
 }
 
+// vectors is a recipe with all that the objective keeps and draws: proxies, mixed examples, views.
+func vectors(t *testing.T) train.Recipe {
+	r := contrastive(t, `
+views: [[], [noise]]
+objective: {name: contrastive, loss: proxy-anchor, mix: pairs, level: feature, extra: [{loss: tcm}]}`)
+	r.Steps, r.LogEvery = 15, 7
+	return r
+}
+
 // TestContrastive: vectors of digits find their like, and the model says what it answers with.
 func TestContrastive(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {

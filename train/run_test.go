@@ -171,7 +171,7 @@ func TestSameSeedSameBitsOtherSeedOthers(t *testing.T) {
 func TestResumeIsBitForBit(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		for name, r := range map[string]train.Recipe{
-			"plain": small(40), "elaborate": elaborate(47), "frozen": partly(30), "two streams": twoStreams(35),
+			"plain": small(40), "elaborate": elaborate(47), "frozen": partly(30), "two streams": twoStreams(35), "vectors": vectors(t),
 			"in the warm-up of power norm": normed(40, shortPower()), "in the warm-up of unified norm": normed(40, shortUnified()),
 		} {
 			t.Run(name, func(t *testing.T) {
