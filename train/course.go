@@ -3,9 +3,11 @@ package train
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 
 	"github.com/ballast-ml/ballast/nn/optim"
+	"github.com/ballast-ml/ballast/train/update"
 )
 
 // course is the numbers of each update: the columns of the table that a pass brings to the device, one row an update. They are computed on
@@ -23,10 +25,18 @@ func (r Recipe) course(p plan, goals []goal, asked []optim.Column) (course, erro
 	if err := c.setup(goal{setup: r.setup()}, p.course); err != nil {
 		return c, err
 	}
+	first := map[string]goal{}
 	for _, g := range goals {
-		if !g.own || slices.Contains(c.names, g.rate()) {
+		if !g.own {
 			continue
 		}
+		if other, known := first[g.name]; known {
+			if !reflect.DeepEqual(other.setup, g.setup) {
+				return c, fmt.Errorf("train: two goals of the objective are named %s and have different optimizers; give each a name of its own", g.name)
+			}
+			continue
+		}
+		first[g.name] = g
 		own, err := g.setup.Schedule.Course(g.setup.Optimizer.Rate(), r.BatchSize, p.stepsPerEpoch, p.steps)
 		if err != nil {
 			return c, err
@@ -41,6 +51,28 @@ func (r Recipe) course(p plan, goals []goal, asked []optim.Column) (course, erro
 		}
 	}
 	return c, nil
+}
+
+// asked are the columns of all phases. One that several phases have by the same name is, in each of them, that phase's own.
+func asked(phases []update.Phase) []optim.Column {
+	var all []optim.Column
+	for _, p := range phases {
+		for _, c := range p.Columns {
+			if slices.ContainsFunc(all, func(o optim.Column) bool { return o.Name == c.Name }) {
+				continue
+			}
+			all = append(all, optim.Column{Name: c.Name, At: func(u, updates int, r *rand.Rand) float64 {
+				at, _ := update.PhaseAt(phases, u)
+				for _, own := range phases[at].Columns {
+					if own.Name == c.Name {
+						return own.At(u, updates, r)
+					}
+				}
+				return c.At(u, updates, r)
+			}})
+		}
+	}
+	return all
 }
 
 // setup adds the rate of what moves, and the columns of its optimizer.

@@ -76,6 +76,25 @@ func (s *stream) fields(r Recipe, p plan) fields {
 	return f
 }
 
+// like says whether a graph made for one is right for the other.
+func (f fields) like(o fields) bool {
+	text := func(f fields) (long, window int) {
+		if f.tokens == nil {
+			return 0, 0
+		}
+		return len(f.tokens.Stream()), f.tokens.Window()
+	}
+	target := func(f fields) []int {
+		if f.targets == nil {
+			return nil
+		}
+		return f.targets.TargetShape()
+	}
+	long, window := text(f)
+	otherLong, otherWindow := text(o)
+	return long == otherLong && window == otherWindow && slices.Equal(target(f), target(o)) && (f.domains == nil) == (o.domains == nil)
+}
+
 // order is the length of the places of a pass.
 func (f fields) order() int {
 	if f.stream.pads() || f.stream.name != update.Train {
@@ -86,7 +105,7 @@ func (f fields) order() int {
 
 // finish completes a batch whose examples are there.
 func (f fields) finish(b update.Batch, c cut) update.Batch {
-	b.Examples, b.Counts = f.stream.examples.Set.Len(), f.stream.told().Counts
+	b.Examples, b.Counts = f.stream.capacity, f.stream.told().Counts
 	if b.Share == nil {
 		b.Share = equalShares(b.X.Graph(), c)
 		b.Push = b.Share
@@ -143,10 +162,11 @@ func (f *deviceFeed) bring(ctx context.Context, set data.Dataset) error {
 	labels := f.stream.examples.Labels
 	examples = append(examples, func() *tensors.Tensor { return padded(labels, most) })
 	if f.targets != nil {
-		shape := f.targets.TargetShape()
+		targets, _ := data.AsTargeted(set) // of the pass
+		shape := targets.TargetShape()
 		all := make([]float32, n*volume(shape))
 		for i := range n {
-			if err := f.targets.Target(i, all[i*volume(shape):(i+1)*volume(shape)]); err != nil {
+			if err := targets.Target(i, all[i*volume(shape):(i+1)*volume(shape)]); err != nil {
 				return fmt.Errorf("train: target of example %d: %w", i, err)
 			}
 		}
@@ -395,6 +415,7 @@ func (f *hostFeed) part(x []float32, n int) ([]*tensors.Tensor, error) {
 			labels[k] = f.stream.examples.Labels[i]
 		}
 	}
+	targets, _ := data.AsTargeted(f.set) // of the pass
 	part := []*tensors.Tensor{
 		tensors.FromFlatDataAndDimensions(x, n, volume(f.set.Info().Shape)), tensors.FromFlatDataAndDimensions(labels, n),
 		tensors.FromFlatDataAndDimensions(index, n),
@@ -404,7 +425,7 @@ func (f *hostFeed) part(x []float32, n int) ([]*tensors.Tensor, error) {
 		size := volume(shape)
 		all := make([]float32, n*size)
 		for k, i := range index {
-			if err := f.targets.Target(int(max(i, 0)), all[k*size:(k+1)*size]); err != nil {
+			if err := targets.Target(int(max(i, 0)), all[k*size:(k+1)*size]); err != nil {
 				return nil, fmt.Errorf("train: target of example %d: %w", i, err)
 			}
 		}

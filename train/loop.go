@@ -13,7 +13,6 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
-	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train/update"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -35,6 +34,7 @@ type Loop struct {
 	course    course
 	spread    spread
 	programs  map[[2]int]*programs // by phase and turn
+	goals     map[[2]int][]goal    // of the same
 
 	step   int // updates given to the device
 	begun  bool
@@ -93,6 +93,9 @@ func (l *Loop) open(ctx context.Context) (err error) {
 	l.warn()
 	if l.plan, err = l.recipe.plan(l.material.train().examples.Set.Len()); err != nil {
 		return err
+	}
+	if l.material.train().pads() {
+		l.plan.last = 0 // padding fills the last batch
 	}
 	l.bundle = &bundle.Bundle{Manifest: l.trained, Store: model.NewStore()}
 	if l.state, err = newState(l.recipe, l.bundle, l.options.Engine.Backend); err != nil {
@@ -188,6 +191,9 @@ func (l *Loop) feed(ctx context.Context) error {
 		if f.tokens != nil { // the text is there once, whatever its windows share
 			bytes = 4 * int64(len(f.tokens.Stream())+set.Len())
 		}
+		if f.targets != nil {
+			bytes += 4 * int64(set.Len()) * int64(volume(f.targets.TargetShape()))
+		}
 		if bytes > left && f.tokens == nil {
 			l.feeds = append(l.feeds, &hostFeed{fields: f, cut: l.cut(s), dropLast: l.recipe.DropLast})
 			continue
@@ -232,7 +238,7 @@ func (l *Loop) build() error {
 	if err != nil {
 		return err
 	}
-	if l.course, err = l.recipe.course(l.plan, goals, l.asked()); err != nil {
+	if l.course, err = l.recipe.course(l.plan, goals, asked(l.phases)); err != nil {
 		return err
 	}
 	if err := l.average(); err != nil {
@@ -247,37 +253,25 @@ func (l *Loop) build() error {
 	return l.devices()
 }
 
-// asked are the columns of all phases, each once.
-func (l *Loop) asked() []optim.Column {
-	var all []optim.Column
-	for _, p := range l.phases {
-		for _, c := range p.Columns {
-			if !slices.ContainsFunc(all, func(o optim.Column) bool { return o.Name == c.Name }) {
-				all = append(all, c)
-			}
-		}
-	}
-	return all
-}
-
 // trace builds every turn of every phase on placeholders, so that all variables are there, and returns their goals.
 func (l *Loop) trace() (goals []goal, err error) {
 	var names []string
-	for _, c := range l.asked() {
+	for _, c := range asked(l.phases) {
 		names = append(names, c.Name)
 	}
 	backend := l.options.Engine.Backend
 	// What a later turn makes may move for the goals of an earlier one: a second time sees all.
+	l.goals = map[[2]int][]goal{}
 	for range 2 {
-		goals = nil
-		for _, p := range l.phases {
-			for _, turn := range p.Turns {
-				s := l.turn(turn, names)
+		had := l.state.store.NumVariables()
+		for i, p := range l.phases {
+			for k, turn := range p.Turns {
+				s := l.turn(i, turn, names)
 				of, notes, err := s.trace(backend)
 				if err != nil {
 					return nil, err
 				}
-				goals = append(goals, of...)
+				l.goals[[2]int{i, k}] = of
 				for _, n := range notes {
 					if !slices.Contains(l.state.notes, n) {
 						l.state.notes = append(l.state.notes, n)
@@ -285,12 +279,20 @@ func (l *Loop) trace() (goals []goal, err error) {
 				}
 			}
 		}
-		before := l.state.store.NumVariables()
 		if err := l.state.store.InitializeVariables(backend, nil); err != nil {
 			return nil, fmt.Errorf("train: first values of the objective's variables: %w", err)
 		}
-		if before == len(l.state.model) {
+		if l.state.store.NumVariables() == had {
 			break
+		}
+	}
+	for i, p := range l.phases {
+		for k := range p.Turns {
+			of := l.goals[[2]int{i, k}]
+			if err := checkGoals(of); err != nil {
+				return nil, err
+			}
+			goals = append(goals, of...)
 		}
 	}
 	slices.Sort(l.state.notes)
@@ -300,13 +302,13 @@ func (l *Loop) trace() (goals []goal, err error) {
 // average lists the copies that follow networks: the recipe's and the objective's.
 func (l *Loop) average() error {
 	if a := l.recipe.Average; a.Decay > 0 {
-		if err := l.state.follow(update.Average{Of: modelScope, Decay: a.Decay, Statistics: a.Statistics}); err != nil {
+		if err := l.state.follow(update.Average{Of: modelScope, Decay: a.Decay, Statistics: a.Statistics}, true); err != nil {
 			return err
 		}
 	}
 	for _, p := range l.phases {
 		for _, a := range p.Averages {
-			if err := l.state.follow(a); err != nil {
+			if err := l.state.follow(a, false); err != nil {
 				return err
 			}
 		}
@@ -334,9 +336,10 @@ func (l *Loop) devices() error {
 }
 
 // turn is what builds the graphs of a turn.
-func (l *Loop) turn(t update.Turn, columns []string) step {
+func (l *Loop) turn(phase int, t update.Turn, columns []string) step {
 	s := step{
-		recipe: l.recipe, state: l.state, turn: t, preprocess: l.trained.Preprocess.Apply, columns: columns,
+		averages: l.phases[phase].Averages,
+		recipe:   l.recipe, state: l.state, turn: t, preprocess: l.trained.Preprocess.Apply, columns: columns,
 		streams: l.material.streams, feeds: l.feeds, devices: l.options.Devices,
 	}
 	for _, stream := range l.material.streams {
@@ -345,14 +348,19 @@ func (l *Loop) turn(t update.Turn, columns []string) step {
 	return s
 }
 
+// at is the phase and the turn of an update, by which programs and goals are kept.
+func (l *Loop) at(step int) [2]int {
+	phase, began := update.PhaseAt(l.phases, step)
+	return [2]int{phase, l.phases[phase].TurnAt(step-began, l.plan.stepsPerEpoch)}
+}
+
 // programsAt are the programs of the present update, which are made when they are first needed.
 func (l *Loop) programsAt(step int) (*programs, error) {
-	phase, began := update.PhaseAt(l.phases, step)
-	turn := l.phases[phase].TurnAt(step-began, l.plan.stepsPerEpoch)
-	if p, ok := l.programs[[2]int{phase, turn}]; ok {
+	at := l.at(step)
+	if p, ok := l.programs[at]; ok {
 		return p, nil
 	}
-	s := l.turn(l.phases[phase].Turns[turn], l.course.names)
+	s := l.turn(at[0], l.phases[at[0]].Turns[at[1]], l.course.names)
 	p := &programs{}
 	var err error
 	if p.update, err = l.spread.compile(s.update); err != nil {
@@ -371,7 +379,7 @@ func (l *Loop) programsAt(step int) (*programs, error) {
 			return nil, err
 		}
 	}
-	l.programs[[2]int{phase, turn}] = p
+	l.programs[at] = p
 	return p, nil
 }
 
@@ -410,9 +418,9 @@ func (l *Loop) release() {
 // next gives one update to the device.
 func (l *Loop) next(ctx context.Context) error {
 	pass, local := l.step/l.plan.stepsPerEpoch, l.step%l.plan.stepsPerEpoch
-	if phase, began := update.PhaseAt(l.phases, l.step); began == l.step && l.phases[phase].Before != nil {
-		if err := l.phases[phase].Before(ctx, l.host()); err != nil {
-			return fmt.Errorf("train: before phase %s: %w", l.phases[phase].Name, err)
+	if phase, began := update.PhaseAt(l.phases, l.step); began == l.step {
+		if err := l.enter(ctx, phase); err != nil {
+			return err
 		}
 	}
 	if local == 0 || !l.begun {
@@ -430,9 +438,47 @@ func (l *Loop) next(ctx context.Context) error {
 	}
 	phase, began := update.PhaseAt(l.phases, l.step-1)
 	if p := l.phases[phase]; p.After != nil {
-		if err := p.After(ctx, l.host(), l.step/l.plan.stepsPerEpoch-1-began/l.plan.stepsPerEpoch); err != nil {
+		if err := l.gather(); err != nil {
+			return err
+		}
+		// Half of it cannot be saved either.
+		if err := p.After(context.WithoutCancel(ctx), l.host(), l.step/l.plan.stepsPerEpoch-1-began/l.plan.stepsPerEpoch); err != nil {
 			return fmt.Errorf("train: after a pass of phase %s: %w", p.Name, err)
 		}
+	}
+	return nil
+}
+
+// enter begins a phase: averages that the phase before has not become what they follow, and then there is host work.
+func (l *Loop) enter(ctx context.Context, phase int) error {
+	p := l.phases[phase]
+	var fresh []update.Average
+	if phase > 0 {
+		for _, a := range p.Averages {
+			if !slices.Contains(l.phases[phase-1].Averages, a) {
+				fresh = append(fresh, a)
+			}
+		}
+	}
+	if p.Before == nil && len(fresh) == 0 {
+		return nil
+	}
+	if err := l.gather(); err != nil {
+		return err
+	}
+	for _, a := range l.state.averages {
+		if !slices.Contains(fresh, a.Average) {
+			continue
+		}
+		if err := a.begin(); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+	}
+	if p.Before == nil {
+		return nil
+	}
+	if err := p.Before(ctx, l.host()); err != nil {
+		return fmt.Errorf("train: before phase %s: %w", p.Name, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,6 +16,33 @@ import (
 
 // Step is how many updates have been made since Open or Begin.
 func (l *Loop) Step() int { return l.step }
+
+// Store has every variable that the run moves: networks, averages, the objective's own, what optimizers keep, and how far the run is.
+func (l *Loop) Store() (*model.Store, error) { return l.state.store, l.gather() }
+
+// Phases are the updates, from 0, at which the phases of the objective begin, as far as they are within the run.
+func (l *Loop) Phases() []int {
+	var all []int
+	began := 0
+	for _, p := range l.phases {
+		if began < l.plan.steps {
+			all = append(all, began)
+		}
+		began += p.Updates
+	}
+	return all
+}
+
+// Moves are the paths of the variables that an update, from 0, moves for its goals.
+func (l *Loop) Moves(update int) []string {
+	var paths []string
+	for _, g := range l.goals[l.at(update)] {
+		for _, v := range g.variables {
+			paths = append(paths, v.Path())
+		}
+	}
+	return paths
+}
 
 // Updates makes n more updates. Ending ctx stops between two of them; when an update's loss or gradient was not finite, the error behind
 // all n is a *Diverged.
@@ -71,7 +99,7 @@ func (l *Loop) Begin(seed uint64) error {
 			return err
 		}
 	}
-	l.recipe.Seed, l.course.seed = seed, seed
+	l.recipe.Seed, l.course.seed, l.trained.Provenance.Seed = seed, seed, seed
 	for _, s := range l.material.streams {
 		s.seed = streamSeed(seed, s.name)
 	}
@@ -148,8 +176,9 @@ func (l *Loop) Set(w weights.Set) error {
 	return nil
 }
 
-// Data has the updates from here on see other examples, of the shape of those of Open and at most as many. A pass of the loop stays as
-// long as it was: a smaller set is gone through again, in another order each time.
+// Data has the updates from here on see other examples, of the shape and classes of those of Open and at most as many. A pass of the loop
+// stays as long as it was: a smaller set is gone through again, in another order each time. How many examples a class has, which some
+// losses count by, stays as in the set of Open.
 func (l *Loop) Data(ctx context.Context, set data.Dataset) error {
 	s := l.material.train()
 	if set.Len() > s.capacity || set.Len() < 1 {
@@ -158,26 +187,50 @@ func (l *Loop) Data(ctx context.Context, set data.Dataset) error {
 	if have, want := set.Info().Shape, s.examples.Set.Info().Shape; !slices.Equal(have, want) {
 		return fmt.Errorf("train: the examples are %v, the programs are made for %v", have, want)
 	}
+	if have, want := len(set.Info().Classes), len(s.examples.Set.Info().Classes); have != want {
+		return fmt.Errorf("train: the examples have %d classes, the programs are made for %d", have, want)
+	}
 	if s.examples.Weights != nil {
 		return fmt.Errorf("train: the examples have weights, which belong to one set; open a loop without weigh.examples")
 	}
 	before := s.examples
 	s.examples = data.Begin(set, nil)
-	err := s.check()
-	if f, ok := l.feeds[0].(*deviceFeed); ok && err == nil {
-		if f.bytes != (bytesOf(set) != nil) {
-			err = fmt.Errorf("train: one set gives bytes and the other floats; give sets of one kind")
-		} else if f.fields = s.fields(l.recipe, l.plan); err == nil {
-			err = f.bring(ctx, set)
-		}
-	}
-	if err != nil {
+	if err := l.give(ctx, s); err != nil {
 		s.examples = before
 		return err
 	}
 	l.begun = false
 	return nil
 }
+
+// give has the feed of a stream take its set.
+func (l *Loop) give(ctx context.Context, s *stream) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	fresh := s.fields(l.recipe, l.plan)
+	switch f := l.feeds[slices.Index(l.material.streams, s)].(type) {
+	case *hostFeed:
+		if !fresh.like(f.fields) {
+			return errKind
+		}
+		f.fields = fresh
+	case *deviceFeed:
+		if set := s.examples.Set; !fresh.like(f.fields) || f.bytes != (bytesOf(set) != nil && fresh.tokens == nil) {
+			return errKind
+		}
+		was := f.fields
+		f.fields = fresh
+		if err := f.bring(ctx, s.examples.Set); err != nil {
+			f.fields = was
+			return err
+		}
+	}
+	return nil
+}
+
+// errKind is the error of a set that the programs of a loop have no room for.
+var errKind = errors.New("train: one set gives bytes and the other floats, or only one has targets, domains or text; give sets of one kind")
 
 // Bundle is a copy of the network as it is now.
 func (l *Loop) Bundle() (*bundle.Bundle, error) {

@@ -64,7 +64,7 @@ type Result struct {
 	Bundle  *bundle.Bundle           // the trained model; the weight average where the recipe asks for one
 	Steps   int                      // updates done
 	Epochs  int                      // passes begun
-	Metrics map[string]float64       // loss (training, last logged), what the objective notes and yields, and on the test part what measures the task; validation_...; fits of the watchers
+	Metrics map[string]float64       // loss (training, last logged), skipped (updates left out, where a goal leaves out bad ones), what the objective notes and yields, and on the test part what measures the task; validation_...; fits of the watchers
 	Watched map[string][]optim.Point // measurements of the watchers, by the first of their numbers
 	Trained data.Prepared            // the examples that were trained on, with the labels they had and the true ones
 	Files   []update.File            // what the objective yields to stand beside the model
@@ -380,6 +380,13 @@ func (l *run) log() error {
 	values := map[string]float64{
 		"loss": float64(sum) / count, "lr": l.plan.course.Rate(l.step - 1), "grad_norm": float64(norm),
 		"epoch": float64(l.step) / float64(l.plan.stepsPerEpoch),
+	}
+	if l.state.skipped != nil {
+		skipped, err := scalar[int32](l.state.skipped)
+		if err != nil {
+			return err
+		}
+		values["skipped"] = float64(skipped)
 	}
 	for _, name := range l.state.notes {
 		sum, err := scalar[float32](l.state.store.GetVariable(noteScope + "/" + name))

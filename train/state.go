@@ -27,6 +27,7 @@ const (
 	rulesScope       = "rules"                  // what rules keep
 	accumulatedScope = "/optimizer/accumulated" // gradients of the micro-batches so far
 	initialScope     = "/initial"               // first values of what is watched
+	trainScope       = "/train"                 // how far the run is
 	noteScope        = "/train/note"            // float32: sums, since the last log, of what the objective notes
 	stepPath         = "/train/step"            // int32: updates done
 	microPath        = "/train/micro"           // int32: micro-batches done of the present update
@@ -64,6 +65,7 @@ type mover struct {
 type average struct {
 	update.Average
 	of, to []*model.Variable
+	recipe bool // moves in all phases
 }
 
 // newState creates the variables of the network with their first values.
@@ -193,9 +195,13 @@ func (s *state) affordable(r Recipe, goals []goal) error {
 			copies++
 		}
 		for _, v := range g.variables {
-			if !counted[v] {
-				counted[v] = true
-				need += copies * int64(v.Shape().ByteSize())
+			if counted[v] {
+				continue
+			}
+			counted[v] = true
+			need += copies * int64(v.Shape().ByteSize())
+			if !strings.HasPrefix(v.Path(), modelScope+"/") && !strings.HasPrefix(v.Path(), update.Own+"/") {
+				need += int64(v.Shape().ByteSize()) // a further network
 			}
 		}
 	}
@@ -287,7 +293,7 @@ func (a average) begin() error {
 }
 
 // follow adds an average, unless what it follows has one already.
-func (s *state) follow(a update.Average) error {
+func (s *state) follow(a update.Average, recipe bool) error {
 	of := s.under(a.Of)
 	if len(of) == 0 {
 		return fmt.Errorf("train: the average of %s follows nothing: there are no variables", a.Of)
@@ -300,7 +306,7 @@ func (s *state) follow(a update.Average) error {
 			return fmt.Errorf("train: the objective averages %s, and so does the recipe in another way; leave average out of the recipe", a.Of)
 		}
 	}
-	s.averages = append(s.averages, average{Average: a, of: of})
+	s.averages = append(s.averages, average{Average: a, of: of, recipe: recipe})
 	return nil
 }
 

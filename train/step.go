@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -27,11 +28,13 @@ type step struct {
 	feeds      []feed
 	cuts       []cut // of each feed
 	devices    int
+	averages   []update.Average // of the phase
 }
 
 // micro adds the gradients of one micro-batch to the accumulated ones.
 func (s step) micro(scope *model.Scope, inputs []*Node) {
 	b := s.build(scope, inputs)
+	s.spare(b, func(i int) *Node { return optim.GlobalNorm(b.gradients[i]) })
 	g := b.report.Graph()
 	for i, goal := range b.goals {
 		for k, v := range goal.variables {
@@ -68,9 +71,13 @@ func (s step) update(scope *model.Scope, inputs []*Node) {
 	for i := range b.goals {
 		norms[i] = optim.GlobalNorm(b.gradients[i])
 	}
-	s.watch(b, norms)
+	fine := s.spare(b, func(i int) *Node { return norms[i] })
+	s.watch(b, norms, fine)
 	for i, goal := range b.goals {
-		s.move(goal, norms[i], b.gradients[i], b)
+		s.move(i, norms[i], b)
+		if goal.skips {
+			s.skip(i, fine[i], b)
+		}
 	}
 	s.follow(b)
 	s.state.step.SetNodeValue(AddScalar(b.done, 1))
@@ -86,7 +93,9 @@ type built struct {
 	report    *Node // the loss that is logged
 	goals     []goal
 	gradients [][]*Node // of each goal, for each of its variables
+	reports   []*Node   // of each goal, where one leaves out updates
 	notes     map[string]*Node
+	was       map[*model.Variable]*Node // all state before, where a goal of the run leaves out updates
 }
 
 // build returns the loss to report and the gradient for each variable of each goal. The loss of an example is weighted
@@ -101,11 +110,17 @@ func (s step) build(scope *model.Scope, inputs []*Node) built {
 	}
 	b := built{done: s.state.step.NodeValue(g)}
 	b.columns = s.row(inputs, b.done)
+	if s.state.skipped != nil {
+		b.was = map[*model.Variable]*Node{}
+		for v := range s.state.store.IterVariables() {
+			b.was[v] = v.NodeValue(g)
+		}
+	}
 	u := s.open(scope, inputs, b)
 	goals := s.goals(u)
 
 	// All gradients are of the weights before the update.
-	var flat []*Node
+	var flat, reports []*Node
 	for _, of := range goals {
 		objective, report := sum(of.Terms)
 		if b.report == nil {
@@ -126,6 +141,10 @@ func (s step) build(scope *model.Scope, inputs []*Node) built {
 		}
 		b.goals = append(b.goals, known)
 		flat = append(flat, gradients...)
+		reports = append(reports, StopGradient(report))
+	}
+	if b.skips() {
+		flat = append(flat, reports...)
 	}
 	notes := u.Notes()
 	for _, name := range s.state.notes {
@@ -145,6 +164,10 @@ func (s step) build(scope *model.Scope, inputs []*Node) built {
 		b.gradients = append(b.gradients, all[at:at+len(known.variables)])
 		at += len(known.variables)
 	}
+	if b.skips() {
+		b.reports = all[at : at+len(reports)]
+		at += len(reports)
+	}
 	for i, name := range s.state.notes {
 		b.notes[name] = all[at+i]
 	}
@@ -155,6 +178,15 @@ func (s step) build(scope *model.Scope, inputs []*Node) built {
 func (s step) goals(u *update.Step) []update.Goal {
 	goals := s.turn.Build(u)
 	u.CheckTerms(goals, s.recipe.Accumulate, s.devices)
+	if parts := s.recipe.Accumulate * s.devices; parts > 1 {
+		for _, g := range goals {
+			for i, t := range g.Terms {
+				if t.Free { // each part of the batch has it whole
+					g.Terms[i].Value, g.Terms[i].Report = DivScalar(t.Value, float64(parts)), DivScalar(t.Report, float64(parts))
+				}
+			}
+		}
+	}
 	terms := 0
 	for _, g := range goals {
 		terms += len(g.Terms)
@@ -299,7 +331,7 @@ func (s step) trace(backend model.Backend) (goals []goal, notes []string, err er
 	if err != nil {
 		return nil, nil, badRecipe("objective", root(err))
 	}
-	return goals, notes, checkGoals(goals)
+	return goals, notes, nil
 }
 
 // checkGoals refuses goals that move nothing, or one variable twice.
@@ -330,36 +362,74 @@ func (s step) note(b built) {
 			fresh = LogicalAnd(fresh, Equal(micro, ZerosLike(micro)))
 		}
 		n := DivScalar(b.notes[name], float64(s.recipe.Accumulate*s.devices))
+		if b.skips() {
+			n = Where(IsFinite(n), n, ZerosLike(n))
+		}
 		v.SetNodeValue(Where(fresh, n, Add(v.NodeValue(g), n)))
 	}
 }
 
-// watch keeps, on the device, the sum of the losses since the last one logged and the first update that went wrong.
-func (s step) watch(b built, norms []*Node) {
+// spare says of each goal whether its loss and gradient are finite; nil where no goal of the turn leaves out updates. What building the
+// graph has moved, statistics and tables, stays as it was where one of them is not.
+func (s step) spare(b built, norm func(i int) *Node) (fine []*Node) {
+	if !b.skips() {
+		return nil
+	}
+	g := b.report.Graph()
+	all := Const(g, true)
+	for i := range b.goals {
+		ok := LogicalAnd(IsFinite(norm(i)), IsFinite(b.reports[i]))
+		if s.recipe.Accumulate > 1 { // the losses of the micro-batches before
+			ok = LogicalAnd(ok, IsFinite(b.report))
+		}
+		fine, all = append(fine, ok), LogicalAnd(all, ok)
+	}
+	for v, was := range b.was {
+		if v.ChangedInGraph(g) && !strings.HasPrefix(v.Path(), trainScope+"/") && !strings.HasPrefix(v.Path(), accumulatedScope+"/") {
+			v.SetNodeValue(Where(all, v.NodeValue(g), was))
+		}
+	}
+	return fine
+}
+
+// skips says whether a goal leaves out updates.
+func (b built) skips() bool {
+	return slices.ContainsFunc(b.goals, func(g goal) bool { return g.skips })
+}
+
+// watch keeps, on the device, the sum of the losses since the last one logged and the first update that went wrong. Where goals leave
+// out bad updates, fine says of each whether this one is in order: a loss that is not counts nothing.
+func (s step) watch(b built, norms, fine []*Node) {
 	g := b.done.Graph()
 	norm := norms[0]
 	if len(norms) > 1 {
 		norm = optim.GlobalNorm(norms)
 	}
-	fresh := Equal(ModScalar(b.done, int32(s.recipe.LogEvery)), ScalarZero(g, dtypes.Int32))
-	s.state.lossSum.SetNodeValue(Where(fresh, b.report, Add(s.state.lossSum.NodeValue(g), b.report)))
-	s.state.gradNorm.SetNodeValue(norm)
-	if slices.ContainsFunc(b.goals, func(g goal) bool { return g.skips }) {
-		return // a bad update is left out by move, and counted there
+	report, right := b.report, LogicalAnd(IsFinite(b.report), IsFinite(norm))
+	if fine != nil {
+		report, norm = Where(right, report, ZerosLike(report)), Where(right, norm, ZerosLike(norm))
+		right = Const(g, true)
+		for i, known := range b.goals {
+			if !known.skips {
+				right = LogicalAnd(right, fine[i])
+			}
+		}
 	}
+	fresh := Equal(ModScalar(b.done, int32(s.recipe.LogEvery)), ScalarZero(g, dtypes.Int32))
+	s.state.lossSum.SetNodeValue(Where(fresh, report, Add(s.state.lossSum.NodeValue(g), report)))
+	s.state.gradNorm.SetNodeValue(norm)
 	bad := s.state.bad.NodeValue(g)
-	wrong := LogicalAnd(LogicalNot(LogicalAnd(IsFinite(b.report), IsFinite(norm))), Equal(bad, ScalarZero(g, dtypes.Int32)))
+	wrong := LogicalAnd(LogicalNot(right), Equal(bad, ScalarZero(g, dtypes.Int32)))
 	s.state.bad.SetNodeValue(Where(wrong, AddScalar(b.done, 1), bad))
 }
 
 // move lets the rules see the gradients of a goal, moves its variables, and lets the rules see them again.
-func (s step) move(known goal, norm *Node, gradients []*Node, b built) {
-	g := norm.Graph()
+func (s step) move(i int, norm *Node, b built) {
+	g, known, gradients := norm.Graph(), b.goals[i], b.gradients[i]
 	was := make([]*Node, len(gradients))
 	for i, v := range known.variables {
 		was[i] = v.NodeValue(g)
 	}
-	finite := IsFinite(norm)
 	rate := b.columns[known.rate()]
 	at := make([]optim.Update, len(known.setup.Rules))
 	for i, rule := range known.setup.Rules {
@@ -375,32 +445,34 @@ func (s step) move(known goal, norm *Node, gradients []*Node, b built) {
 	for _, c := range o.Columns() {
 		columns = append(columns, b.columns[known.column(c.Name)])
 	}
-	var state []*model.Variable
-	var before []*Node
 	for i, v := range known.variables {
 		slots := s.state.slots(o, v)
-		state = append(append(state, v), slots...)
-		for _, slot := range append([]*model.Variable{v}, slots...) {
-			before = append(before, slot.NodeValue(g))
-		}
 		optim.Move(o, v, gradients[i], optim.Moved{Rate: rate, Columns: columns, Slots: slots, Only: known.only[i]})
 	}
 	for i, rule := range known.setup.Rules {
 		rule.After(at[i], known.variables, was)
 	}
-	if known.skips {
-		for i, v := range state {
-			v.SetNodeValue(Where(finite, v.NodeValue(g), before[i]))
+}
+
+// skip takes back what a goal has moved where its loss or gradient is not finite, and counts it.
+func (s step) skip(i int, fine *Node, b built) {
+	g, known := fine.Graph(), b.goals[i]
+	for _, v := range known.variables {
+		for _, moved := range append(s.state.slots(known.setup.Optimizer, v), v) {
+			moved.SetNodeValue(Where(fine, moved.NodeValue(g), b.was[moved]))
 		}
-		skipped := s.state.skipped.NodeValue(g)
-		s.state.skipped.SetNodeValue(Where(finite, skipped, AddScalar(skipped, 1)))
 	}
+	skipped := s.state.skipped.NodeValue(g)
+	s.state.skipped.SetNodeValue(Where(fine, skipped, AddScalar(skipped, 1)))
 }
 
 // follow moves the averages, after the weights have moved.
 func (s step) follow(b built) {
 	g := b.done.Graph()
 	for _, a := range s.state.averages {
+		if !a.recipe && !slices.Contains(s.averages, a.Average) {
+			continue
+		}
 		for i, v := range a.of {
 			to := a.to[i]
 			statistic := param.Of(v) == param.Statistic

@@ -142,8 +142,13 @@ func (s *stream) epoch(r Recipe, p plan, number int) (epoch, error) {
 	if err != nil || s.examples.Set.Len() == s.capacity {
 		return e, err
 	}
-	// A smaller set than the programs are made for: what is left of the tables is never read.
-	rest := s.fields(r, p).order() - len(e.order)
+	// A smaller set than the programs are made for: what is left of the tables is never read, and what is beyond them neither.
+	most := s.fields(r, p).order()
+	e.order = e.order[:min(len(e.order), most)]
+	if e.share != nil {
+		e.share, e.push = e.share[:min(len(e.share), most)], e.push[:min(len(e.push), most)]
+	}
+	rest := most - len(e.order)
 	e.order = append(e.order, make([]int32, max(rest, 0))...)
 	if e.share != nil {
 		e.share, e.push = append(e.share, make([]float32, max(rest, 0))...), append(e.push, make([]float32, max(rest, 0))...)

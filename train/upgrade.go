@@ -3,6 +3,8 @@ package train
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"strings"
 
 	"github.com/ballast-ml/ballast/internal/strict"
 )
@@ -52,6 +54,17 @@ func upgraded(then map[string]any) (map[string]any, error) {
 
 // normal is a recipe with every key, as a run would write it today.
 func normal(settings map[string]any) (map[string]any, error) {
+	objective, _ := settings["objective"].(map[string]any)
+	if name, _ := objective["name"].(string); strings.Contains(name, ".") { // a Go type, which only its program knows
+		settings = maps.Clone(settings)
+		delete(settings, "objective")
+		full, err := normal(settings)
+		if err == nil {
+			full["objective"] = objective
+		}
+		return full, err
+	}
+
 	r := NewRecipe()
 	if err := strict.DecodeMap(settings, &r); err != nil {
 		return nil, err

@@ -201,7 +201,13 @@ func repeated(share *Node, k int, dtype dtypes.DType) *Node {
 
 // CheckTerms panics where a term cannot be spread as the run is.
 func (s *Step) CheckTerms(goals []Goal, accumulate, devices int) {
+	if len(goals) == 0 {
+		Panicf("update: there are no goals; build at least one")
+	}
 	for _, g := range goals {
+		if len(g.Terms) == 0 {
+			Panicf("update: goal %s has no terms; give it at least one", g.Name)
+		}
 		for _, t := range g.Terms {
 			switch {
 			case t.Value.Rank() != 0 || t.Report.Rank() != 0:

@@ -108,7 +108,7 @@ type Phase struct {
 	Updates int // how many; 0 = the rest of the run
 
 	Columns  []optim.Column // numbers of each update, by name; see Step.Column
-	Averages []Average      // kept beside that of the recipe
+	Averages []Average      // that move in this phase, beside that of the recipe; one that the phase before has not begins as what it follows
 	Turns    []Turn         // taken in turn; at least one
 
 	// Before is host work when the phase begins, After host work behind each pass of it, from 0; nil = none. What they make is in
@@ -142,6 +142,7 @@ type Term struct {
 	Value  *Node // a scalar: its gradient is followed
 	Report *Node // a scalar: what is logged
 	Whole  bool  // of a batch that cannot be taken apart
+	Free   bool  // of no examples: micro-batches and devices have a part each
 }
 
 // Whole is a term of a batch that cannot be taken apart, weight scalar. The trainer refuses it with several micro-batches, and with several
@@ -154,7 +155,7 @@ func Whole(name string, scalar *Node, weight float64) Term {
 // Free is a term that has nothing to do with examples, such as a penalty on weights: weight scalar, once an update.
 func Free(name string, scalar *Node, weight float64) Term {
 	t := Whole(name, scalar, weight)
-	t.Whole = false
+	t.Whole, t.Free = false, true
 	return t
 }
 
@@ -192,7 +193,7 @@ type Host interface {
 	Rand(use string) *rand.Rand
 }
 
-// CheckPhases says what is wrong with what Phases returned.
+// CheckPhases says what is wrong with what Phases returned, for a run of so many updates.
 func CheckPhases(phases []Phase, updates int) error {
 	var errs []error
 	if len(phases) == 0 {
@@ -207,6 +208,11 @@ func CheckPhases(phases []Phase, updates int) error {
 			errs = append(errs, fmt.Errorf("phase %s has %d updates", p.Name, p.Updates))
 		case p.Updates == 0 && i < len(phases)-1:
 			errs = append(errs, fmt.Errorf("phase %s takes the rest of the run, and is not the last", p.Name))
+		}
+		for k, t := range p.Turns {
+			if t.Updates < 0 || t.Build == nil {
+				errs = append(errs, fmt.Errorf("turn %d of phase %s has %d updates, or nothing that builds them", k, p.Name, t.Updates))
+			}
 		}
 		left -= p.Updates
 	}
