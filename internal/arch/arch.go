@@ -77,6 +77,8 @@ var sideways = map[string][]string{
 	"train/grok":               {"train"},
 	"train/inpaint":            {"train"},
 	"train/evosearch":          {"train"},
+
+	"train/objective/objectivetest": {"train"},
 }
 
 // belowLayers are the packages of nn that every other of nn may import.

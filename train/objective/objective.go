@@ -35,8 +35,15 @@ func All() []Kind {
 // those of supervised.
 type Choice struct{ update.Objective }
 
-// MarshalJSON writes the name and the options.
-func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("objective", All(), c.Objective) }
+// MarshalJSON writes the name and the options. The name of an objective that is not in All is its Go type: a recipe says what a run did,
+// though only a program that has the type can do it again.
+func (c Choice) MarshalJSON() ([]byte, error) {
+	if c.Objective == nil {
+		return choice.Encode("objective", All(), c.Objective)
+	}
+	own := Kind{Name: fmt.Sprintf("%T", c.Objective), New: func() update.Objective { return c.Objective }}
+	return choice.Encode("objective", append(All(), own), c.Objective)
+}
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
 func (c *Choice) UnmarshalJSON(data []byte) (err error) {

@@ -1,0 +1,92 @@
+package objective_test
+
+import (
+	"testing"
+
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/data/augment"
+	"github.com/ballast-ml/ballast/data/sample"
+	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/optim"
+	"github.com/ballast-ml/ballast/train"
+	"github.com/ballast-ml/ballast/train/objective"
+	"github.com/ballast-ml/ballast/train/objective/objectivetest"
+	"github.com/ballast-ml/ballast/train/update"
+	"github.com/ballast-ml/ballast/zoo"
+)
+
+// tiny is a network of eight units on 112 digits, seven updates a pass.
+func tiny(o update.Objective, layer norm.Layer) train.Recipe {
+	r := train.NewRecipe()
+	network := zoo.NewMLP()
+	network.Hidden, network.Norm = []int{8}, norm.Choice{Layer: layer}
+	r.Network, r.Objective = zoo.Choice{Network: network}, objective.Choice{Objective: o}
+	r.Prepare, r.BatchSize = data.Steps{{Preparation: data.Keep{Examples: 112}}}, 16
+	rate := optim.NewSGD()
+	rate.LR = 0.02
+	r.Optimizer = optim.Choice{Optimizer: rate}
+	return r
+}
+
+// more is a stream of other digits with so many views.
+func more(views ...augment.View) train.Stream {
+	s := train.NewStream()
+	s.Prepare, s.Batch, s.Views = data.Steps{{Preparation: data.Keep{Examples: 100}}}, 8, views
+	s.Sampler = sample.Choice{Sampler: sample.NewShuffle()}
+	return s
+}
+
+func noisy(std float64) augment.View {
+	n := augment.NewNoise()
+	n.Std = std
+	return augment.View{{Transform: n}}
+}
+
+// ready is a recipe for each objective of All, and what is claimed for it.
+var ready = map[string]struct {
+	recipe func() train.Recipe
+	claims []objectivetest.Claim
+}{
+	"supervised": {func() train.Recipe { return tiny(objective.NewSupervised(), norm.Identity{}) }, []objectivetest.Claim{objectivetest.Parts()}},
+	"semi": {func() train.Recipe {
+		o := objective.NewSemi()
+		o.Shrink, o.Threshold, o.Align.Kind = true, 0.15, "ema"
+		r := tiny(o, norm.NewBatch())
+		r.Streams = map[string]train.Stream{objective.Unlabeled: more(noisy(0.05), noisy(0.3))}
+		r.Average = train.Average{Decay: 0.9, Statistics: update.StatisticsCopy}
+		return r
+	}, nil},
+}
+
+// TestBattery holds every objective against what all of them must keep; supervised also with what has state or looks at the batch.
+func TestBattery(t *testing.T) {
+	for _, kind := range objective.All() {
+		one, ok := ready[kind.Name]
+		if !ok {
+			t.Errorf("objective %s has no recipe here", kind.Name)
+			continue
+		}
+		t.Run(kind.Name, func(t *testing.T) { objectivetest.Run(t, one.recipe, one.claims...) })
+	}
+	t.Run("supervised with a table and averages", func(t *testing.T) {
+		objectivetest.Run(t, func() train.Recipe {
+			o := objective.NewSupervised()
+			o.Loss = loss.Choice{Loss: loss.NewELR()}
+			r := tiny(o, norm.NewBatch())
+			r.Optimizer = optim.Choice{Optimizer: optim.NewAdamW()}
+			r.Average = train.Average{Decay: 0.9, Statistics: update.StatisticsAverage}
+			r.Views = []augment.View{noisy(0.1)}
+			return r
+		})
+	})
+	t.Run("supervised with a loss of the batch", func(t *testing.T) {
+		objectivetest.Run(t, func() train.Recipe {
+			o := objective.NewSupervised()
+			o.Extra = []objective.Extra{{Loss: loss.SetChoice{Set: loss.NewTCM()}, Weight: 0.5}}
+			r := tiny(o, norm.Identity{})
+			r.Sampler = sample.Choice{Sampler: sample.PK{Classes: 4, Members: 4}}
+			return r
+		})
+	})
+}
