@@ -28,6 +28,7 @@ const (
 	envChild  = "BALLAST_TRAIN_CHILD"  // run folder
 	envEngine = "BALLAST_TRAIN_ENGINE" // as in engine.Open
 	envRecipe = "BALLAST_TRAIN_RECIPE" // of killRecipes
+	envWait   = "BALLAST_TRAIN_WAIT"   // moment at which the child says so and waits to be killed
 )
 
 const killSteps = 200
@@ -50,7 +51,11 @@ func child(dir string) error {
 		return err
 	}
 	remark := func(s string) { fmt.Fprintln(os.Stderr, "REMARK:", s) }
-	result, err := train.Run(context.Background(), killRecipes[os.Getenv(envRecipe)](), train.Options{
+	name := os.Getenv(envRecipe)
+	if name == "procedure" {
+		reached = wait
+	}
+	result, err := train.Run(context.Background(), killRecipes[name](), train.Options{
 		Engine: e, Dir: dir, Resume: true, Sink: lines(filepath.Join(dir, "metrics.jsonl")), Remark: remark,
 	})
 	if err != nil {
@@ -68,6 +73,7 @@ var killRecipes = map[string]func() train.Recipe{
 		return r
 	},
 	"semi":         func() train.Recipe { return often(twoStreams(killSteps)) },
+	"procedure":    killProcedure,
 	"two networks": func() train.Recipe { return often(noisyRecipe(killSteps, twoNetworks())) },
 }
 
@@ -83,6 +89,7 @@ func often(r train.Recipe) train.Recipe {
 type lines string
 
 func (l lines) Log(step int, values map[string]float64) error {
+	reached(fmt.Sprintf("log %d", step))
 	line, err := json.Marshal(map[string]any{"step": step, "values": values})
 	if err != nil {
 		return err
@@ -120,7 +127,7 @@ func (l lines) Rewind(step int) error {
 // TestKilledAtAnyMoment trains in a process that is killed again and again, at moments spread over its life, and wants the
 // bytes of a run that was left alone.
 func TestKilledAtAnyMoment(t *testing.T) {
-	for name, kills := range map[string]int{"supervised": 100, "semi": 20, "two networks": 20} {
+	for name, kills := range map[string]int{"supervised": 100, "semi": 6, "two networks": 6} {
 		if testing.Short() {
 			kills /= 10
 		}
