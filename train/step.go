@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	"github.com/gomlx/gomlx/support/exceptions"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/ops"
@@ -329,6 +331,10 @@ func (s step) trace(backend model.Backend) (goals []goal, notes []string, err er
 		}
 	})
 	if err != nil {
+		var usage *fault.Usage
+		if errors.As(err, &usage) {
+			return nil, nil, usage
+		}
 		return nil, nil, badRecipe("objective", root(err))
 	}
 	return goals, notes, nil

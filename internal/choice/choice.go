@@ -81,7 +81,7 @@ func Decode[T any](what string, kinds []Kind[T], data []byte) (T, error) {
 		}
 		raw, ok := fields["name"]
 		if !ok {
-			return zero, fmt.Errorf("a %s needs a name: %s", what, names(kinds))
+			return zero, fmt.Errorf("%s needs a name: %s", article(what), names(kinds))
 		}
 		if err := json.Unmarshal(raw, &name); err != nil {
 			return zero, fmt.Errorf("name: want a string, got %s", strict.Short(string(raw)))
@@ -151,6 +151,14 @@ func NameOf[T any](kinds []Kind[T], value T) string {
 		return k.Name
 	}
 	return fmt.Sprintf("%T", value)
+}
+
+// article puts a or an in front of a family.
+func article(what string) string {
+	if strings.ContainsRune("aeio", rune(what[0])) {
+		return "an " + what
+	}
+	return "a " + what
 }
 
 func names[T any](kinds []Kind[T]) string {

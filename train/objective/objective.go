@@ -10,6 +10,7 @@
 package objective
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/ballast-ml/ballast/fault"
@@ -47,6 +48,13 @@ func (c Choice) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
 func (c *Choice) UnmarshalJSON(data []byte) (err error) {
+	var options map[string]json.RawMessage
+	if json.Unmarshal(data, &options) == nil && options != nil && options["name"] == nil {
+		options["name"] = json.RawMessage(`"supervised"`)
+		if data, err = json.Marshal(options); err != nil {
+			return err
+		}
+	}
 	c.Objective, err = choice.Decode("objective", All(), data)
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 	. "github.com/gomlx/gomlx/support/exceptions"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
@@ -42,7 +43,7 @@ func (s *Step) SetRandom(r ops.Random, devices int) { s.random, s.devices = r, d
 // the batch, and the result would depend on their number.
 func (s *Step) Random(use ...string) ops.Random {
 	if s.devices > 1 {
-		panic(fmt.Errorf("recipe: %s is drawn at random for the batch, and %d devices would each draw their own; use one device", strings.Join(use, " "), s.devices))
+		panic(usage("%s is drawn at random for the batch, and %d devices would each draw their own; use one device", strings.Join(use, " "), s.devices))
 	}
 	r := s.random
 	for _, name := range use {
@@ -113,6 +114,11 @@ func (s *Step) Features(at string, network zoo.Featured, p pass.Pass, x *Node) (
 func (s *Step) Head(at string, network zoo.Featured, p pass.Pass, features *Node) (answers *Node) {
 	pass.Through(features.Graph(), p, func() { answers = network.Head(s.At(at), features) })
 	return answers
+}
+
+// usage is an error of a recipe that asks for what cannot be had.
+func usage(format string, args ...any) error {
+	return &fault.Usage{Err: fmt.Errorf("recipe: "+format, args...)}
 }
 
 // Input is x behind the model's preprocessing.
@@ -213,9 +219,9 @@ func (s *Step) CheckTerms(goals []Goal, accumulate, devices int) {
 			case t.Value.Rank() != 0 || t.Report.Rank() != 0:
 				Panicf("update: term %s of goal %s is %s; want a scalar", t.Name, g.Name, t.Value.Shape())
 			case t.Whole && accumulate > 1:
-				panic(fmt.Errorf("recipe: %s is a loss of a whole batch, which accumulate=%d would cut into parts; use accumulate: 1", t.Name, accumulate))
+				panic(usage("%s is a loss of a whole batch, which accumulate=%d would cut into parts; use accumulate: 1", t.Name, accumulate))
 			case t.Whole && devices > 1 && !s.gathered:
-				panic(fmt.Errorf("recipe: %s is a loss of a whole batch, and %d devices would each see a part of it; use one device", t.Name, devices))
+				panic(usage("%s is a loss of a whole batch, and %d devices would each see a part of it; use one device", t.Name, devices))
 			}
 		}
 	}
