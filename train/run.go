@@ -30,6 +30,7 @@ type Options struct {
 
 	Sink     Sink           // receives what is measured; nil = nobody
 	Progress func(Progress) // called a few times a second, and at the end; nil = nobody
+	Look     *Look          // measured besides what the recipe watches; nil = nothing
 	Remark   func(string)   // receives one line for a person: a broken checkpoint skipped, ...; nil = nobody
 
 	Data    data.Dataset            // training examples; nil = opened from the recipe
@@ -286,6 +287,11 @@ func (l *run) after(ctx context.Context) error {
 	if l.step%l.recipe.LogEvery == 0 || last {
 		if err := l.log(); err != nil {
 			return err
+		}
+		if l.options.Look != nil {
+			if err := l.lookAround(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	for _, w := range l.watchers {

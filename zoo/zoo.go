@@ -4,6 +4,7 @@
 //
 //	network            for                                          parameters (10 classes)
 //	MLP                small inputs and tables                      1.46 M for 28x28x1 with the default 5 x 512
+//	TwoLayer           tables: the network of grokking              37,000 for 64 inputs
 //	CNN                digits and other small grey images           207,274 for 28x28x1
 //	ConvNet            comparing norms: convolutions alone          16,794 for 28x28x1
 //	ResNet             images of 32x32 and smaller                  269,722 for ResNet-20 on 32x32x3
@@ -81,6 +82,7 @@ type Kind = choice.Kind[Network]
 func All() []Kind {
 	return []Kind{
 		{Name: "mlp", New: func() Network { return NewMLP() }},
+		{Name: "two-layer", New: func() Network { return NewTwoLayer() }},
 		{Name: "cnn", New: func() Network { return NewCNN() }},
 		{Name: "convnet", New: func() Network { return NewConvNet() }},
 		{Name: "resnet", New: func() Network { return NewResNet(20) }},

@@ -190,6 +190,7 @@ func TestParameterCounts(t *testing.T) {
 		{"heads", zoo.NewHeads(), []int{8, 8, 1}, 64*256 + 3*256 + 256*128 + 3*128 + 1290 + 128*32 + 3*32 + 32*32 + 3*32 + 330},
 		{"vit", zoo.NewViT(), []int{28, 28, 1}, 17*64 + 64 + 50*64 + 6*(4*65*64+65*256+257*64+4*64) + 2*64 + 650},
 		{"vit mean swiglu", lean, []int{32, 32, 3}, 49*64 + 64*64 + 6*(4*64*64+2*65*96+97*64+2*64) + 650},
+		{"two-layer", zoo.NewTwoLayer(), []int{8, 8, 1}, 74 * 500},
 		{"mlp", zoo.NewMLP(), []int{28, 28, 1}, 784*512 + 4*512*512 + 5*3*512 + 512*10 + 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -244,6 +245,8 @@ func TestChoice(t *testing.T) {
 		`{"name":"cnn","filter":[4]}`:                           "filters",
 		`{"name":"cnn","filters":[0]}`:                          "cnn: filters.0 is 0; use at least 1",
 		`{"name":"cnn","dense":-1}`:                             "use 0 for no such layer",
+		`{"name":"two-layer","units":0}`:                        "two-layer: units is 0; use at least 1",
+		`{"name":"two-layer","dropout":1}`:                      "two-layer: dropout is 1; use a share from 0 to below 1",
 		`{"name":"mlp","hidden":[4,0]}`:                         "mlp: hidden.1 is 0; use at least 1",
 		`{"name":"mlp","classes":1}`:                            "mlp: classes is 1; use at least 2",
 		`{"name":"mlp","activation":"rellu"}`:                   "did you mean relu?",

@@ -23,10 +23,11 @@ const (
 	GELU      Activation = "gelu"       // x Phi(x) with the exact normal distribution (arXiv 1606.08415)
 	SiLU      Activation = "silu"       // x / (1 + exp(-x)) (arXiv 1702.03118)
 	Tanh      Activation = "tanh"       // tanh(x)
+	Square    Activation = "square"     // x^2, which solves sums modulo a number in closed form (arXiv 2301.02679)
 	Identity  Activation = "identity"   // x
 )
 
-var activations = []string{string(ReLU), string(ReLU6), string(LeakyReLU), string(GELU), string(SiLU), string(Tanh), string(Identity)}
+var activations = []string{string(ReLU), string(ReLU6), string(LeakyReLU), string(GELU), string(SiLU), string(Tanh), string(Square), string(Identity)}
 
 // Apply computes the activation. Panics on an unknown name.
 func (a Activation) Apply(x *graph.Node) *graph.Node {
@@ -46,6 +47,8 @@ func (a Activation) Apply(x *graph.Node) *graph.Node {
 		return graph.Mul(x, graph.Logistic(x))
 	case Tanh:
 		return graph.Tanh(x)
+	case Square:
+		return graph.Square(x)
 	case Identity:
 		return x
 	}

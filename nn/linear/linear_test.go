@@ -185,6 +185,7 @@ func TestStandardization(t *testing.T) {
 func TestActivations(t *testing.T) {
 	formulas := map[linear.Activation]func(x float64) float64{
 		linear.ReLU:     func(x float64) float64 { return max(x, 0) },
+		linear.Square:   func(x float64) float64 { return x * x },
 		linear.ReLU6:    func(x float64) float64 { return min(max(x, 0), 6) },
 		linear.GELU:     func(x float64) float64 { return x / 2 * (1 + math.Erf(x/math.Sqrt2)) },
 		linear.SiLU:     func(x float64) float64 { return x / (1 + math.Exp(-x)) },

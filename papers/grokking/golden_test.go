@@ -77,11 +77,14 @@ func whole(v []float64) []int32 {
 	return out
 }
 
+// The kernels of the network.
+const firstPath, secondPath = "/layer_1/kernel", "/output/kernel"
+
 // quadratic is the network with given weights.
 func quadratic(w1, w2 golden.Tensor) *model.Store {
 	store := model.NewStore()
-	papertest.Create(store, "/first/kernel", papertest.Tensor(w1))
-	papertest.Create(store, "/second/kernel", papertest.Tensor(w2))
+	papertest.Create(store, firstPath, papertest.Tensor(w1))
+	papertest.Create(store, secondPath, papertest.Tensor(w2))
 	return store
 }
 
@@ -115,7 +118,7 @@ func goldenAnalytic(t golden.T, e *engine.Engine, c *golden.Case) {
 	}
 	store := quadratic(golden.Tensor{Shape: []int{2 * p.P, p.Neurons}, Data: w1}, golden.Tensor{Shape: []int{p.Neurons, p.P}, Data: w2})
 	out := model.MustNewExec(e.Backend, store, func(scope *model.Scope, m, n *graph.Node) []*graph.Node {
-		logits := config.Logits(scope, m, n, nil, nil)
+		logits := config.Logits(scope, m, n)
 		return []*graph.Node{logits, graph.ArgMax(logits, -1, dtypes.Int32)}
 	}).MustCall(tensors.FromFlatDataAndDimensions(m, len(m)), tensors.FromFlatDataAndDimensions(n, len(n)))
 	rows := c.Tensor("outputs.logits_first_rows").Shape[0]
@@ -193,11 +196,11 @@ func goldenGrok(t golden.T, e *engine.Engine, c *golden.Case) {
 	}
 	m, n, labels := whole(c.Tensor("inputs.m").Data), whole(c.Tensor("inputs.n").Data), whole(c.Tensor("inputs.labels").Data)
 	store := quadratic(c.Tensor("weights.W1"), c.Tensor("weights.W2"))
-	paths := []string{"/first/kernel", "/second/kernel"}
+	paths := []string{firstPath, secondPath}
 	o := optim.NewAdamW()
 	o.LR, o.Beta1, o.Beta2, o.Epsilon, o.WeightDecay, o.Decay = p.LR, p.Betas[0], p.Betas[1], p.Epsilon, p.Decay, []string{"all"}
 	exec := model.MustNewExec(e.Backend, store, func(scope *model.Scope, m, n, labels *graph.Node) []*graph.Node {
-		l := config.Objective(config.Logits(scope, m, n, nil, nil), labels)
+		l := config.Objective(config.Logits(scope, m, n), labels)
 		variables := []*model.Variable{store.GetVariable(paths[0]), store.GetVariable(paths[1])}
 		gradients := graph.Gradient(l, variables[0].NodeValue(l.Graph()), variables[1].NodeValue(l.Graph()))
 		optim.Minimizer{Optimizer: o}.Move(scope.In("optimizer"), variables, append([]*graph.Node{}, gradients...))
@@ -215,7 +218,7 @@ func goldenGrok(t golden.T, e *engine.Engine, c *golden.Case) {
 	papertest.Got(c, "final_W1", store.GetVariable(paths[0]).MustValue())
 	papertest.Got(c, "final_W2", store.GetVariable(paths[1]).MustValue())
 	predictions := model.MustNewExec(e.Backend, store, func(scope *model.Scope, m, n *graph.Node) *graph.Node {
-		return graph.ArgMax(config.Logits(scope, m, n, nil, nil), -1, dtypes.Int32)
+		return graph.ArgMax(config.Logits(scope, m, n), -1, dtypes.Int32)
 	}).MustCall(tensors.FromFlatDataAndDimensions(m, len(m)), tensors.FromFlatDataAndDimensions(n, len(n)))[0]
 	scores := grok.Dataset{P: p.P, M: m, N: n, Labels: labels, True: labels, Train: p.Train, Corrupted: p.Corrupted}.Score(tensors.MustCopyFlatData[int32](predictions))
 	c.Scalar("train_accuracy", scores.Train)

@@ -26,7 +26,7 @@ var Paper = paper.Paper{
 	Year:    2023,
 	ArXiv:   "2310.13061",
 	Summary: "a testbed where a network generalises and memorises wrong labels at once: which neurons do which, and how decay, pruning and norms undo the memory",
-	Symbols: []string{"train/grok.Run", "train/grok.NeuronIPR", "train/grok.Prune", "train/grok.PhaseOf", "train/grok.Sweep"},
+	Symbols: []string{"train/grok.Run", "zoo.TwoLayer", "train/grok.NeuronIPR", "train/grok.Prune", "train/grok.PhaseOf", "train/grok.Sweep"},
 	Recipe:  recipe,
 	Claims: []paper.Claim{
 		{

@@ -3,7 +3,7 @@
 //
 //	what                                         where
 //	the data                                     Dataset, NewDataset
-//	the network and its training                 Config, Run, Analytic
+//	the network and its training, by a recipe    Config, Run, Analytic
 //	which neurons generalise                     IPR, Gini, NeuronIPR
 //	taking neurons out                           Prune, Curve
 //	what came of a run                           PhaseOf, Sweep

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/train/grok"
 )
 
@@ -155,7 +158,7 @@ func TestRunResumes(t *testing.T) {
 				cancel(enough)
 			}
 		}})
-		if !errors.Is(err, context.Canceled) {
+		if !errors.Is(err, enough) {
 			t.Fatal(err)
 		}
 		got, err := grok.Run(t.Context(), c, grok.Options{Engine: e, Dir: dir})
@@ -167,10 +170,89 @@ func TestRunResumes(t *testing.T) {
 			t.Errorf("resumed %+v, in one go %+v", got.History, want.History)
 		}
 		c.Decay = 3
-		if _, err := grok.Run(t.Context(), c, grok.Options{Engine: e, Dir: dir}); err == nil || !strings.Contains(err.Error(), "holds a run of another configuration") {
+		if _, err := grok.Run(t.Context(), c, grok.Options{Engine: e, Dir: dir}); err == nil || !strings.Contains(err.Error(), "the recipe's optimizer.weight_decay was 0.1 and is 3 now") {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestRunRefusesOldFolders: a folder with the state of the loop that runs had before is refused by name, and stays as it is.
+func TestRunRefusesOldFolders(t *testing.T) {
+	e, err := engine.Open(engine.KindGo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"run.json": `{"config":{},"history":[],"state":"state-7.safetensors"}`, "state-7.safetensors": ""} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = grok.Run(t.Context(), small(), grok.Options{Engine: e, Dir: dir})
+	var usage *fault.Usage
+	if !errors.As(err, &usage) || !strings.Contains(err.Error(), dir+" holds a run of an earlier version") {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("the folder has %v (%v)", left, err)
+	}
+}
+
+// TestLoss: the trainer's loss is that of all pairs and logits.
+func TestLoss(t *testing.T) {
+	e, err := engine.Open(engine.KindGo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for _, name := range []string{"mse", "cross-entropy"} {
+		c := small()
+		c.P, c.Neurons, c.Loss, c.LR, c.Decay, c.Steps, c.Every = 7, 16, name, 1e-30, 0, 1, 1
+		r, err := grok.Run(t.Context(), c, grok.Options{Engine: e})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		want := lossByHand(t, r, c)
+		if got := r.History[0].Loss; !(math.Abs(got-want) < 1e-5*(1+want)) {
+			t.Errorf("%s: the loss is %v, want %v", name, got, want)
+		}
+	}
+}
+
+// lossByHand is the loss of the training pairs by plain loops.
+func lossByHand(t *testing.T, r *grok.Result, c grok.Config) float64 {
+	t.Helper()
+	w, err := r.Bundle.Weights()
+	if err != nil || len(w) != 2 {
+		t.Fatalf("%d kernels, %v", len(w), err)
+	}
+	first, second := w[0].Values, w[1].Values
+	total := 0.0
+	for i := range r.Data.Train {
+		logits := make([]float64, c.P)
+		for k := range c.Neurons {
+			h := float64(first[int(r.Data.M[i])*c.Neurons+k] + first[(c.P+int(r.Data.N[i]))*c.Neurons+k])
+			for j := range logits {
+				logits[j] += h * h * float64(second[k*c.P+j])
+			}
+		}
+		sum, squares := 0.0, 0.0
+		for j, v := range logits {
+			sum += math.Exp(v)
+			if j == int(r.Data.Labels[i]) {
+				v--
+			}
+			squares += v * v / float64(c.P)
+		}
+		if c.Loss == "mse" {
+			total += squares
+		} else {
+			total += math.Log(sum) - logits[r.Data.Labels[i]]
+		}
+	}
+	return total / float64(r.Data.Train)
 }
 
 func BenchmarkGrok(b *testing.B) {
