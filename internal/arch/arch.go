@@ -74,7 +74,7 @@ var sideways = map[string][]string{
 	"train":                    {"train/objective", "train/update"},
 	"train/objective":          {"train/update"},
 	"evaluate/suitetest":       {"evaluate"},
-	"train/grok":               {"train"},
+	"train/grok":               {"train", "train/objective", "train/update"},
 	"train/inpaint":            {"train"},
 	"train/evosearch":          {"train"},
 
