@@ -57,6 +57,11 @@ var ready = map[string]struct {
 		r.Average = train.Average{Decay: 0.9, Statistics: update.StatisticsCopy}
 		return r
 	}, nil},
+	"two-networks": {func() train.Recipe {
+		o := objective.NewTwoNetworks()
+		o.RampSteps, o.Reweight = 5, true
+		return tiny(o, norm.NewBatch())
+	}, nil},
 }
 
 // TestBattery holds every objective against what all of them must keep; supervised also with what has state or looks at the batch.
