@@ -113,3 +113,42 @@ func TestLoopTakesWeightsAndData(t *testing.T) {
 		t.Error("a set without a tensor is taken")
 	}
 }
+
+// Other rates, seeds, weights and clients, larger and smaller ones, go through the programs that there are: one for whole batches and one for
+// the last batch of a pass.
+func TestLoopCompilesOnce(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		all, err := data.Open("optdigits", "train")
+		if err != nil {
+			t.Fatal(err)
+		}
+		order := data.Order(all.Len(), 1, 0)
+		r := small(20)
+		r.DropLast, r.BatchSize, r.Average.Decay = false, 16, 0.9
+		for name, bytes := range map[string]int64{"device": 0, "host": 1} {
+			counted := enginetest.Programs(t, e, 2)
+			loop, err := train.Open(t.Context(), r, train.Options{Engine: counted, Data: data.Subset(all, order[:40]), DeviceBytes: bytes})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, lr := range []float64{0.1, 0.02, 0.3} {
+				begin, err := loop.Weights()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, do := range []func() error{
+					func() error { return loop.Begin(uint64(i)) },
+					func() error { return loop.Rate(lr) },
+					func() error { return loop.Set(begin) },
+					func() error { return loop.Data(t.Context(), data.Subset(all, order[100:120+10*i])) },
+					func() error { return loop.Updates(t.Context(), 7) },
+				} {
+					if err := do(); err != nil {
+						t.Fatalf("%s, client %d: %v", name, i, err)
+					}
+				}
+			}
+			loop.Close()
+		}
+	})
+}
