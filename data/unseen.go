@@ -31,7 +31,8 @@ func (u Unseen) Open(part string) (Dataset, error) {
 	}
 	classes := len(all.Info().Classes)
 	if classes < 2 {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: unseen: %s has %d classes; take a set with two or more", all.Info().Name, classes)}
+		return nil, &fault.Usage{Err: fmt.Errorf("data: unseen: %s has %d classes; take a set with two or more",
+			all.Info().Name, classes)}
 	}
 
 	var index []int32

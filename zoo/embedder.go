@@ -39,8 +39,8 @@ func (e Embedder) Validate() error {
 	case e.Trunk.Network == nil:
 		errs = append(errs, errors.New("embedder: trunk is missing; name a network, such as mlp"))
 	case !ok || trunk.Task() != Classify:
-		errs = append(errs, fmt.Errorf("embedder: trunk %s is for the task %s; take a network that classifies", Name(e.Trunk.Network),
-			e.Trunk.Task()))
+		errs = append(errs, fmt.Errorf("embedder: trunk %s is for the task %s; take a network that classifies",
+			Name(e.Trunk.Network), e.Trunk.Task()))
 	default:
 		errs = append(errs, trunk.Validate())
 	}

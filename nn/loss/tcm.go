@@ -49,7 +49,8 @@ func (t TCM) Parts(in In) TCMParts {
 	cosine := func(v float64) bool { return v >= -1 && v <= 1 }
 	weight := func(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }
 	if !cosine(t.Positive) || !cosine(t.Negative) || !weight(t.WeightPositive) || !weight(t.WeightNegative) {
-		Panicf("loss.TCM: margins are %v and %v, weights %v and %v; use margins from -1 to 1 and weights from 0", t.Positive,
+		Panicf("loss.TCM: margins are %v and %v, weights %v and %v; use margins from -1 to 1 and weights from "+
+			"0", t.Positive,
 			t.Negative, t.WeightPositive, t.WeightNegative)
 	}
 	x := t.pairs(in)
@@ -88,6 +89,7 @@ func (t TCM) Warning() string {
 	if t.Negative < t.Positive {
 		return ""
 	}
-	return fmt.Sprintf("loss tcm: margin_neg is %v and margin_pos %v, so pairs of two classes may be closer than those of one; use a smaller margin_neg",
+	return fmt.Sprintf("loss tcm: margin_neg is %v and margin_pos %v, so pairs of two classes may be closer "+
+		"than those of one; use a smaller margin_neg",
 		t.Negative, t.Positive)
 }

@@ -34,7 +34,8 @@ func Pairs(ctx context.Context, at Place, trained *train.Result) (map[string]flo
 		return nil, err
 	}
 	defer model.Close()
-	found, err := evaluate.Run(ctx, model.Subject(), test, evaluate.Options{Suites: []evaluate.Suite{evaluate.NewPairs()}, Training: training})
+	o := evaluate.Options{Suites: []evaluate.Suite{evaluate.NewPairs()}, Training: training}
+	found, err := evaluate.Run(ctx, model.Subject(), test, o)
 	if err != nil {
 		return nil, err
 	}

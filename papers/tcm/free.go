@@ -26,6 +26,11 @@ type free struct {
 	Steps   []int      `json:"steps"`  // updates after which it is measured, ascending
 }
 
+// measureFree is the experiment of the claim.
+func measureFree(ctx context.Context, at paper.Place, f free) (map[string]float64, error) {
+	return f.run(ctx, at)
+}
+
 // run returns the OPIS and the recall after each number of steps, and how both end beside how they began.
 func (f free) run(ctx context.Context, at paper.Place) (map[string]float64, error) {
 	vectors, labels := f.draw(at.Seed)
@@ -119,6 +124,7 @@ func (f free) measure(metrics map[string]float64, step int, v *model.Variable, l
 			n++
 		}
 	}
-	metrics[after("opis", step)], metrics[after("recall", step)], metrics[after("utility", step)] = found.OPIS, retrieved.Recall[0], utility/float64(n)
+	metrics[after("opis", step)], metrics[after("recall", step)] = found.OPIS, retrieved.Recall[0]
+	metrics[after("utility", step)] = utility / float64(n)
 	return nil
 }

@@ -2,7 +2,6 @@
 package tcm
 
 import (
-	"context"
 	_ "embed"
 
 	"github.com/ballast-ml/ballast/papers/paper"
@@ -15,28 +14,33 @@ var recipe []byte
 // without keeps TCM at weight 0: its pairs are counted, and it moves nothing.
 const without = "objective.extra.0.weight=0"
 
-// Paper is Zhang, Xu, Tang, Fang, Wu, Tighe, Xing, "Threshold-Consistent Margin Loss for Open-World Deep Metric Learning", arXiv 2307.04047.
+// Paper is Zhang, Xu, Tang, Fang, Wu, Tighe, Xing, "Threshold-Consistent Margin Loss for Open-World Deep Metric Learning", arXiv
+// 2307.04047.
 //
 // Whether TCM lowers the OPIS of classes that were never seen went one way and the other in pilots of this size; it is measured (arms
-// unseen) and not claimed. What is claimed is the mechanism: vectors that TCM alone moves become consistent, and in a network of classes that
-// were seen it costs no recall and no consistency, while fewer pairs of two classes are too close.
+// unseen) and not claimed. What is claimed is the mechanism: vectors that TCM alone moves become consistent, and in a network of classes
+// that were seen it costs no recall and no consistency, while fewer pairs of two classes are too close.
 var Paper = paper.Paper{
 	Slug:    "tcm",
 	Title:   "Threshold-Consistent Margin Loss for Open-World Deep Metric Learning",
 	Authors: "Qin Zhang, Linghan Xu, Qingming Tang, Jun Fang, Ying Nian Wu, Joe Tighe, Yifan Xing",
 	Year:    2024,
 	ArXiv:   "2307.04047",
-	Summary: "let one threshold of similarity mean the same for every class: only pairs on the wrong side of two fixed cosines are pushed",
-	Symbols: []string{"nn/loss.TCM", "metric.OPIS", "metric.OPISOf", "metric.OPISBetween", "train/objective.Contrastive"},
-	Recipe:  recipe,
+	Summary: "let one threshold of similarity mean the same for every class: only pairs on the wrong side of " +
+		"two fixed cosines are pushed",
+	Symbols: []string{
+		"nn/loss.TCM", "metric.OPIS", "metric.OPISOf", "metric.OPISBetween", "train/objective.Contrastive",
+	},
+	Recipe: recipe,
 	Claims: []paper.Claim{
 		{
 			Name: "free-vectors",
-			Statement: "vectors of twelve classes of very different spread, moved by TCM alone, come to suit one threshold ten times better or more, and find " +
+			Statement: "vectors of twelve classes of very different spread, moved by TCM alone, come to suit " +
+				"one threshold ten times better or more, and find " +
 				"their like as often or more often, with every seed",
 			Seeds:      5,
 			Arms:       []paper.Arm{{Name: "tcm"}},
-			Experiment: paper.NewExperiment(free{}, func(ctx context.Context, at paper.Place, f free) (map[string]float64, error) { return f.run(ctx, at) }),
+			Experiment: paper.NewExperiment(free{}, measureFree),
 			Check: func(m paper.Measured) []paper.Inequality {
 				return []paper.Inequality{
 					paper.AtLeast("OPIS at first >= 10 x OPIS at last, every seed", m.Least("tcm", "opis_shrinks"), 10),
@@ -46,8 +50,10 @@ var Paper = paper.Paper{
 		},
 		{
 			Name: "network",
-			Statement: "beside the supervised contrastive loss, on characters in fonts that were not trained on, TCM costs at most a point of recall@1 and no " +
-				"more than a tenth of OPIS, and fewer pairs of two characters are closer than its margin at the end of training (the unseen arms, tested on " +
+			Statement: "beside the supervised contrastive loss, on characters in fonts that were not trained " +
+				"on, TCM costs at most a point of recall@1 and no " +
+				"more than a tenth of OPIS, and fewer pairs of two characters are closer than its margin at the " +
+				"end of training (the unseen arms, tested on " +
 				"characters that were not trained on, decide nothing)",
 			Seeds: 5,
 			Arms: []paper.Arm{
@@ -58,9 +64,13 @@ var Paper = paper.Paper{
 			After: paper.Pairs,
 			Check: func(m paper.Measured) []paper.Inequality {
 				return []paper.Inequality{
-					paper.AtLeast("recall@1 with TCM >= without - 0.01", m.Mean("tcm", "pairs.recall_at_1"), m.Mean("base", "pairs.recall_at_1")-0.01),
-					paper.AtMost("OPIS with TCM <= 1.1 x without", m.Mean("tcm", "pairs.opis"), 1.1*m.Mean("base", "pairs.opis")),
-					paper.Above("share of pairs of two classes at or above the margin, last 50 updates: without > with TCM", m.Mean("base", "tcm_negatives"),
+					paper.AtLeast("recall@1 with TCM >= without - 0.01",
+						m.Mean("tcm", "pairs.recall_at_1"), m.Mean("base", "pairs.recall_at_1")-0.01),
+					paper.AtMost("OPIS with TCM <= 1.1 x without",
+						m.Mean("tcm", "pairs.opis"), 1.1*m.Mean("base", "pairs.opis")),
+					paper.Above("share of pairs of two classes at or above the margin, last 50 updates: without "+
+						"> with TCM",
+						m.Mean("base", "tcm_negatives"),
 						m.Mean("tcm", "tcm_negatives")),
 				}
 			},
@@ -68,7 +78,10 @@ var Paper = paper.Paper{
 	},
 	Figures: []paper.Figure{{Name: "opis", Title: "OPIS of vectors that TCM alone moves", Draw: drawOPIS}},
 	Published: []paper.Published{
-		{What: "iNaturalist-2018, SOP, CUB, Cars with ResNet-50 and ViT: OPIS", Value: "lower with TCM by tens of per cent (as recalled; no figure was checked)"},
+		{
+			What:  "iNaturalist-2018, SOP, CUB, Cars with ResNet-50 and ViT: OPIS",
+			Value: "lower with TCM by tens of per cent (as recalled; no figure was checked)",
+		},
 		{What: "the same: recall@1", Value: "equal, or up to about a point higher (as recalled)"},
 	},
 }

@@ -39,7 +39,7 @@ type Contrastive struct {
 	Dim    int                  `json:"dim"`    // numbers of a vector, where the network classifies; 64
 	Mix    augment.MixingChoice `json:"mix"`    // how mixed examples are made; none
 	Level  string               `json:"level"`  // of what: input, feature or embedding; embedding
-	After  string               `json:"after"`  // the layer whose features are mixed, by its scope, such as layer_1; "" = the last one but the output
+	After  string               `json:"after"`  // the layer behind which features are mixed, such as layer_1; "" = in front of the output
 	Weight float64              `json:"weight"` // of the loss of mixed examples; 0.4
 	Extra  []Extra              `json:"extra"`  // other losses of the same batch; none
 }
@@ -49,8 +49,8 @@ var _ update.Shaped = Contrastive{}
 // NewContrastive returns the multi-similarity loss of vectors of 64 numbers, unmixed, and Metrix's weight 0.4 at the level of vectors.
 func NewContrastive() Contrastive {
 	return Contrastive{
-		Loss: loss.SetChoice{Set: loss.NewPairs("multi_similarity")}, Dim: 64, Mix: augment.MixingChoice{Mixing: augment.NoMixing{}},
-		Level: "embedding", Weight: 0.4, Extra: []Extra{},
+		Loss: loss.SetChoice{Set: loss.NewPairs("multi_similarity")}, Dim: 64,
+		Mix: augment.MixingChoice{Mixing: augment.NoMixing{}}, Level: "embedding", Weight: 0.4, Extra: []Extra{},
 	}
 }
 
@@ -84,23 +84,28 @@ func (o Contrastive) losses() []loss.SetChoice {
 // Validate refuses losses that the batch cannot be given to, and mixings that the loss or the network has no place for.
 func (o Contrastive) Validate(p update.Plan) error {
 	if p.Network.Task() != zoo.Embed {
-		return usage("objective contrastive compares vectors, and network %s is for the task %s; take one that classifies or embeds",
+		return usage("objective contrastive compares vectors, and network %s is for the task %s; take one that "+
+			"classifies or embeds",
 			zoo.Name(p.Network), p.Network.Task())
 	}
 	train := p.Streams[update.Train]
 	var errs []error
 	for i, l := range o.losses() {
 		if l.Set == nil {
-			return usage("objective.%s is missing; name one, for example multi-similarity", append([]string{"loss"}, extraKeys(o.Extra)...)[i])
+			return usage("objective.%s is missing; name one, for example multi-similarity",
+				append([]string{"loss"}, extraKeys(o.Extra)...)[i])
 		}
 		name := loss.SetName(l.Set)
 		errs = append(errs, checkLoss(name, l.Set, l.Wants(), train), checkWhole(name, p))
 		if alone(l.Set) && train.Views < 2 {
-			errs = append(errs, usage("loss %s compares views of an example, and the recipe draws %d; use two or more, for example views: [[shift], [shift]]",
+			errs = append(errs, usage("loss %s compares views of an example, and the recipe draws %d; use two "+
+				"or more, for example views: [[shift], [shift]]",
 				name, max(train.Views, 1)))
 		}
 		if loss.NeedsIndex(l.Set) && p.Devices > 1 {
-			errs = append(errs, usage("loss %s keeps a row for each example, and each of %d devices would move it; use one device", name, p.Devices))
+			errs = append(errs, usage("loss %s keeps a row for each example, and each of %d devices would move "+
+				"it; use one device",
+				name, p.Devices))
 		}
 	}
 	for i, e := range o.Extra {
@@ -129,7 +134,8 @@ func (o Contrastive) checkMix(p update.Plan) error {
 		return usage("objective.weight is %v; use a finite number from 0", o.Weight)
 	}
 	if o.After != "" && o.Level != "feature" {
-		return usage("objective.after is %s, and the level is %s; use level: feature, or leave it out", strict.Short(o.After), o.Level)
+		return usage("objective.after is %s, and the level is %s; use level: feature, or leave it out",
+			strict.Short(o.After), o.Level)
 	}
 	if !o.mixes() {
 		return nil
@@ -137,13 +143,16 @@ func (o Contrastive) checkMix(p update.Plan) error {
 
 	mixing := augment.MixingName(o.Mix.Mixing)
 	if _, ok := o.Loss.Set.(loss.Mixable); !ok {
-		return usage("objective.mix is %s, and loss %s has no place for mixed examples; use %s", mixing, loss.SetName(o.Loss.Set), strings.Join(mixable(), ", "))
+		return usage("objective.mix is %s, and loss %s has no place for mixed examples; use %s",
+			mixing, loss.SetName(o.Loss.Set), strings.Join(mixable(), ", "))
 	}
 	if _, later := o.Mix.Mixing.(augment.Retargeting); later {
 		return usage("objective.mix is %s, whose targets come from attention; use pairs", mixing)
 	}
 	if p.Devices > 1 {
-		return usage("objective.mix is %s, which draws from the whole batch, and %d devices would each draw their own; use one device", mixing, p.Devices)
+		return usage("objective.mix is %s, which draws from the whole batch, and %d devices would each draw "+
+			"their own; use one device",
+			mixing, p.Devices)
 	}
 	if err := o.Mix.Validate(); err != nil {
 		return usage("objective.mix: %w", err)
@@ -277,7 +286,8 @@ func (c compared) extra(all []Extra, before []update.Term) []update.Term {
 			name = fmt.Sprintf("%s_%d", name, i)
 		}
 		taken[name] = true
-		terms = append(terms, update.Whole(name, e.Loss.Apply(c.step.At(fmt.Sprintf("%s/extra_%d", update.Own, i)), c.in(e.Loss.Set)), e.Weight))
+		scope := c.step.At(fmt.Sprintf("%s/extra_%d", update.Own, i))
+		terms = append(terms, update.Whole(name, e.Loss.Apply(scope, c.in(e.Loss.Set)), e.Weight))
 		c.note(e.Loss.Set, name)
 	}
 	return terms

@@ -24,7 +24,9 @@ type cut struct {
 func cutAfter(n zoo.Network, scope string) (cut, error) {
 	network, ok := n.(zoo.Featured)
 	if !ok {
-		return cut{}, usage("objective.level is feature, and network %s is not in two parts, features and head; use input or embedding", zoo.Name(n))
+		return cut{}, usage("objective.level is feature, and network %s is not in two parts, features and head; "+
+			"use input or embedding",
+			zoo.Name(n))
 	}
 	if scope == "" {
 		return cut{network: network}, nil
@@ -32,7 +34,8 @@ func cutAfter(n zoo.Network, scope string) (cut, error) {
 
 	items := zoo.LayersOf(n)
 	if len(items) == 0 {
-		return cut{}, usage("objective.after is %s, and network %s is not a list of layers; leave it out to cut in front of the last one",
+		return cut{}, usage("objective.after is %s, and network %s is not a list of layers; leave it out to cut "+
+			"in front of the last one",
 			strict.Short(scope), zoo.Name(n))
 	}
 	inner := items[:len(items)-1]
@@ -47,7 +50,8 @@ func cutAfter(n zoo.Network, scope string) (cut, error) {
 		if near, ok := strict.Nearest(scope, known); ok {
 			return cut{}, usage("objective.after: no layer %q; did you mean %q?", strict.Short(scope), near)
 		}
-		return cut{}, usage("objective.after: no layer %q; there are %s", strict.Short(scope), strings.Join(known, ", "))
+		return cut{}, usage("objective.after: no layer %q; there are %s",
+			strict.Short(scope), strings.Join(known, ", "))
 	}
 	return cut{network: network, below: inner[:last+1], above: inner[last+1:]}, nil
 }
