@@ -12,6 +12,8 @@ package objective
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/choice"
@@ -39,11 +41,12 @@ type Choice struct{ update.Objective }
 // MarshalJSON writes the name and the options. The name of an objective that is not in All is its Go type: a recipe says what a run did,
 // though only a program that has the type can do it again.
 func (c Choice) MarshalJSON() ([]byte, error) {
-	if c.Objective == nil {
-		return choice.Encode("objective", All(), c.Objective)
+	kinds := All()
+	known := slices.ContainsFunc(kinds, func(k Kind) bool { return reflect.TypeOf(k.New()) == reflect.TypeOf(c.Objective) })
+	if c.Objective != nil && !known {
+		kinds = append(kinds, Kind{Name: fmt.Sprintf("%T", c.Objective), New: func() update.Objective { return c.Objective }})
 	}
-	own := Kind{Name: fmt.Sprintf("%T", c.Objective), New: func() update.Objective { return c.Objective }}
-	return choice.Encode("objective", append(All(), own), c.Objective)
+	return choice.Encode("objective", kinds, c.Objective)
 }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
