@@ -244,7 +244,8 @@ func ReadLog(dir string) ([]Logged, error) {
 	for lines.Scan() {
 		var line map[string]any
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return nil, &fault.Input{File: f.Name(), Field: fmt.Sprintf("line %d", len(all)+1), Err: err, Fix: "measure the run again"}
+			where := fmt.Sprintf("line %d", len(all)+1)
+			return nil, &fault.Input{File: f.Name(), Field: where, Err: err, Fix: "measure the run again"}
 		}
 		step, _ := line["step"].(float64)
 		logged := Logged{Step: int(step), Values: map[string]float64{}}

@@ -29,8 +29,8 @@ type Suspect struct {
 // whose row is zero, is none. Errors if there is no row for each label.
 func Suspects(averages []float32, classes int, labels []int32) ([]Suspect, error) {
 	if classes < 1 || len(averages)/classes < len(labels) {
-		return nil, fmt.Errorf("loss: %d numbers for %d labels of %d classes; want a row of each example", len(averages),
-			len(labels), classes)
+		return nil, fmt.Errorf("loss: %d numbers for %d labels of %d classes; want a row of each example",
+			len(averages), len(labels), classes)
 	}
 
 	var suspects []Suspect
@@ -43,7 +43,8 @@ func Suspects(averages []float32, classes int, labels []int32) ([]Suspect, error
 			}
 		}
 		if best >= 0 && int32(best) != label {
-			suspects = append(suspects, Suspect{Index: i, Label: label, Suggested: int32(best), Confidence: float64(most) / sum})
+			share := float64(most) / sum
+			suspects = append(suspects, Suspect{Index: i, Label: label, Suggested: int32(best), Confidence: share})
 		}
 	}
 	slices.SortStableFunc(suspects, func(a, b Suspect) int { return cmp.Compare(b.Confidence, a.Confidence) })
@@ -60,7 +61,8 @@ type Detection struct {
 // Detect compares suspects with the true labels. Errors unless there are as many of both kinds of labels.
 func Detect(suspects []Suspect, labels, truth []int32) (Detection, error) {
 	if len(labels) != len(truth) {
-		return Detection{}, fmt.Errorf("loss: %d labels and %d true ones; want one of each for an example", len(labels), len(truth))
+		return Detection{}, fmt.Errorf("loss: %d labels and %d true ones; want one of each for an example",
+			len(labels), len(truth))
 	}
 	d := Detection{Suspects: len(suspects)}
 	for i := range labels {
@@ -96,8 +98,8 @@ func ratio(of, all int) (float64, bool) {
 	return float64(of) / float64(all), true
 }
 
-// WriteSuspects writes suspects as CSV with the columns index, label, suggested, confidence. index names an example in the data set it comes
-// from; a class is written by its name, or by its number where there is none.
+// WriteSuspects writes suspects as CSV with the columns index, label, suggested, confidence. index names an example in the data set it
+// comes from; a class is written by its name, or by its number where there is none.
 func WriteSuspects(w io.Writer, suspects []Suspect, classes []string, index func(row int) int) error {
 	name := func(class int32) string {
 		if class >= 0 && int(class) < len(classes) {
@@ -110,8 +112,8 @@ func WriteSuspects(w io.Writer, suspects []Suspect, classes []string, index func
 		return err
 	}
 	for _, s := range suspects {
-		line := []string{strconv.Itoa(index(s.Index)), name(s.Label), name(s.Suggested), strconv.FormatFloat(s.Confidence, 'g', 6, 64)}
-		if err := c.Write(line); err != nil {
+		sure := strconv.FormatFloat(s.Confidence, 'g', 6, 64)
+		if err := c.Write([]string{strconv.Itoa(index(s.Index)), name(s.Label), name(s.Suggested), sure}); err != nil {
 			return err
 		}
 	}

@@ -84,7 +84,8 @@ func remembered(_ context.Context, at paper.Place, trained *train.Result) (map[s
 		}
 	}
 	if len(accuracy) < drawn[len(drawn)-1] {
-		return nil, fmt.Errorf("%d measurements in the log; want one after each of %d epochs", len(accuracy), drawn[len(drawn)-1])
+		return nil, fmt.Errorf("%d measurements in the log; want one after each of %d epochs", len(accuracy),
+			drawn[len(drawn)-1])
 	}
 	metrics := map[string]float64{"best": slices.Max(accuracy), "final": accuracy[len(accuracy)-1]}
 	for _, epoch := range drawn {

@@ -75,19 +75,23 @@ func (o TwoNetworks) Validate(p update.Plan) error {
 	check(o.RampSteps >= 0, "coef_step", o.RampSteps, "use 0 for no ramp, or its updates")
 	check(o.Decay >= 0 && o.Decay < 1, "ema_alpha", o.Decay, "use a share from 0 to below 1")
 	check(o.DecayRamp >= 0, "ema_step", o.DecayRamp, "use 0 for no ramp, or its updates")
-	check(o.MixupAlpha >= 0 && !math.IsInf(o.MixupAlpha, 0), "mixup_alpha", o.MixupAlpha, "use 0 for no mixing, or a finite number above 0")
+	check(o.MixupAlpha >= 0 && !math.IsInf(o.MixupAlpha, 0), "mixup_alpha", o.MixupAlpha,
+		"use 0 for no mixing, or a finite number above 0")
 
 	switch e, ok := p.Network.(zoo.Ensemble); {
 	case !ok:
-		errs = append(errs, usage("network is %s, and objective %s trains an ensemble of %d", zoo.Name(p.Network), name, members))
+		errs = append(errs, usage("network is %s, and objective %s trains an ensemble of %d", zoo.Name(p.Network), name,
+			members))
 	case e.Members != members:
-		errs = append(errs, usage("network is an ensemble of %d, and objective %s trains one of %d; name the network of one member", e.Members, name, members))
+		errs = append(errs, usage("network is an ensemble of %d, and objective %s trains one of %d; name the network of one "+
+			"member", e.Members, name, members))
 	case e.Task() != zoo.Classify:
-		errs = append(errs, usage("network %s is for the task %s, and objective %s trains networks that classify; name another", zoo.Name(e.Of.Network), e.Task(), name))
+		errs = append(errs, usage("network %s is for the task %s, and objective %s trains networks that classify; name "+
+			"another", zoo.Name(e.Of.Network), e.Task(), name))
 	}
 	if p.Updates <= p.PerPass {
-		errs = append(errs, usage("the run has %d updates, and objective %s trains a network for a pass of %d before the other; use more epochs, an even number",
-			p.Updates, name, p.PerPass))
+		errs = append(errs, usage("the run has %d updates, and objective %s trains a network for a pass of %d before the "+
+			"other; use more epochs, an even number", p.Updates, name, p.PerPass))
 	}
 	return errors.Join(append(errs, checkLoss("elr of objective "+name, o, o.Wants(), p.Streams[update.Train]))...)
 }
@@ -104,30 +108,36 @@ func (o TwoNetworks) Phases(p update.Plan) []update.Phase {
 		pass := u / p.PerPass
 		return pass % members, pass/members*p.PerPass + u%p.PerPass + 1
 	}
-	phase := update.Phase{Name: "train", Columns: []optim.Column{{Name: columnRamp, At: func(u, _ int, _ *rand.Rand) float64 {
+	phase := update.Phase{Name: "train"}
+	column := func(name string, at func(u, updates int, r *rand.Rand) float64) {
+		phase.Columns = append(phase.Columns, optim.Column{Name: name, At: at})
+	}
+	column(columnRamp, func(u, _ int, _ *rand.Rand) float64 {
 		_, number := own(u)
 		return o.Ramp(number)
-	}}}}
+	})
 	for _, c := range o.mixing().Columns() {
-		phase.Columns = append(phase.Columns, optim.Column{Name: c.Name, At: func(u, updates int, r *rand.Rand) float64 {
+		column(c.Name, func(u, updates int, r *rand.Rand) float64 {
 			l := c.At(u, updates, r)
 			return max(l, 1-l) // a mixed example is more itself than its partner
-		}})
+		})
 	}
 
 	e := p.Network.(zoo.Ensemble)
 	for i := range members {
-		phase.Columns = append(phase.Columns, optim.Column{Name: columnDecay(i), At: func(u, _ int, _ *rand.Rand) float64 {
+		column(columnDecay(i), func(u, _ int, _ *rand.Rand) float64 {
 			network, number := own(u)
 			if network != i {
 				return 1 // its network stands still, and so does the average
 			}
 			return o.DecayAt(number)
-		}})
+		})
 		phase.Averages = append(phase.Averages, update.Average{
 			Of: "/model/" + e.Member(i), Column: columnDecay(i), Statistics: update.StatisticsOwn,
 		})
-		phase.Turns = append(phase.Turns, update.Turn{Build: func(s *update.Step) []update.Goal { return o.goals(s, e, i) }})
+		phase.Turns = append(phase.Turns, update.Turn{Build: func(s *update.Step) []update.Goal {
+			return o.goals(s, e, i)
+		}})
 	}
 	return []update.Phase{phase}
 }
