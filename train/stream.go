@@ -112,13 +112,13 @@ func (s *stream) told() update.Stream {
 		Examples: s.examples.Set.Len(), Batch: s.batch, Shape: info.Shape, Views: len(s.views),
 		Targets: s.targets(), Outputs: len(info.Classes), Distinct: s.sampler.Distinct(),
 	}
-	switch {
-	case t.Targets == loss.Labels:
+	switch t.Targets {
+	case loss.Labels:
 		t.Counts = make([]int, len(info.Classes))
 		for _, label := range s.examples.Labels {
 			t.Counts[label]++
 		}
-	case t.Targets == loss.Tokens: // each of the classes is a token
+	case loss.Tokens: // each of the classes is a token
 	default:
 		targeted, _ := data.AsTargeted(s.examples.Set)
 		shape := targeted.TargetShape()
