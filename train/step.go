@@ -183,8 +183,11 @@ func (s step) goals(u *update.Step) []update.Goal {
 	if parts := s.recipe.Accumulate * s.devices; parts > 1 {
 		for _, g := range goals {
 			for i, t := range g.Terms {
-				if t.Free { // each part of the batch has it whole
+				switch {
+				case t.Free: // each part of the batch has it whole
 					g.Terms[i].Value, g.Terms[i].Report = DivScalar(t.Value, float64(parts)), DivScalar(t.Report, float64(parts))
+				case t.Whole: // so has each device; what Gather gave makes up for it
+					g.Terms[i].Value = DivScalar(t.Value, float64(parts))
 				}
 			}
 		}

@@ -62,6 +62,20 @@ var ready = map[string]struct {
 		o.RampSteps, o.Reweight = 5, true
 		return tiny(o, norm.NewBatch())
 	}, nil},
+	"contrastive": {vectors, nil},
+}
+
+// vectors is a recipe of contrastive with proxies of its own: four classes with four examples an update.
+func vectors() train.Recipe {
+	o := objective.NewContrastive()
+	o.Loss, o.Dim = loss.SetChoice{Set: loss.NewProxyAnchor()}, 6
+	o.Extra = []objective.Extra{{Loss: loss.SetChoice{Set: loss.NewTCM()}, Weight: 0.5}}
+	r := tiny(o, norm.NewBatch())
+	r.Sampler = sample.Choice{Sampler: sample.PK{Classes: 4, Members: 4}}
+	rate := optim.NewSGD()
+	rate.LR = 2e-4 // the gradient of proxies is 32 times as steep, and rounding must not grow
+	r.Optimizer = optim.Choice{Optimizer: rate}
+	return r
 }
 
 // TestBattery holds every objective against what all of them must keep; supervised also with what has state or looks at the batch.
@@ -74,6 +88,15 @@ func TestBattery(t *testing.T) {
 		}
 		t.Run(kind.Name, func(t *testing.T) { objectivetest.Run(t, one.recipe, one.claims...) })
 	}
+	t.Run("contrastive with mixed examples and views", func(t *testing.T) {
+		objectivetest.Run(t, func() train.Recipe {
+			r := vectors()
+			o := r.Objective.Objective.(objective.Contrastive)
+			o.Mix, o.Level = augment.MixingChoice{Mixing: augment.NewPairs()}, "feature"
+			r.Objective.Objective, r.Views = o, []augment.View{{}, noisy(0.1)}
+			return r
+		})
+	})
 	t.Run("supervised with a table and averages", func(t *testing.T) {
 		objectivetest.Run(t, func() train.Recipe {
 			o := objective.NewSupervised()

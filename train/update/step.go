@@ -153,8 +153,9 @@ func (s *Step) Gather(x *Node) *Node {
 	}
 	all := ops.GatherAcross(x)
 	n := x.Shape().Dimensions[0]
-	// The own rows once more, live, at their place: zeros elsewhere add nothing.
-	live := Sub(x, StopGradient(x))
+	// The own rows once more, live, at their place: zeros elsewhere add nothing. Each device takes its part of the loss, so that what the
+	// loss looks at besides, such as proxies, gets its gradient once; of rows, which are live on one device, that part is all.
+	live := MulScalar(Sub(x, StopGradient(x)), float64(d.Count))
 	dims := x.Shape().Dimensions
 	wide := BroadcastToDims(ExpandAxes(live, 0), append([]int{d.Count}, dims...)...)
 	mine := Equal(Iota(x.Graph(), shapes.Make(dtypes.Int32, wide.Shape().Dimensions...), 0), d.Rank)
