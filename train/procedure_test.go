@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/augment"
 	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/nn/pass"
@@ -184,10 +185,11 @@ func procedureRecipe(steps int) train.Recipe {
 	network.Hidden = []int{8}
 	r.Network = zoo.Choice{Network: network}
 	r.BatchSize, r.Prepare, r.LogEvery = 16, subset(80), 3
-	noise := augment.NewNoise()
+	shift := augment.NewShift()
+	shift.Pixels = 1
 	more := train.NewStream()
 	more.Batch, more.Prepare = 8, data.Steps{{Preparation: data.Keep{Examples: 100}}}
-	more.Views = []augment.View{{}, {{Transform: noise}}}
+	more.Views = []augment.View{{}, {{Transform: shift}}}
 	r.Streams = map[string]train.Stream{"more": more}
 	r.Objective = objective.Choice{Objective: procedure{WarmUp: 7, Spoil: 15, Group: 0.01}}
 	return r
@@ -213,6 +215,57 @@ func TestProcedureSkips(t *testing.T) {
 				if math.IsNaN(v) || math.IsInf(v, 0) {
 					t.Errorf("update %d not finite: %s is %v at step %d", spoil, name, v, step)
 				}
+			}
+		}
+	}
+}
+
+// penalty is a loss with a free term, and a column that both of its phases have by one name.
+type penalty struct{ Weight float64 }
+
+func (penalty) Validate(update.Plan) error { return nil }
+
+func (o penalty) Phases(p update.Plan) []update.Phase {
+	phase := func(name string, updates int, value float64) update.Phase {
+		column := optim.Column{Name: "value", At: func(int, int, *rand.Rand) float64 { return value }}
+		return update.Phase{Name: name, Updates: updates, Columns: []optim.Column{column}, Turns: []update.Turn{{Build: func(s *update.Step) []update.Goal {
+			b := s.Batch(update.Train)
+			out := s.Apply("/model", p.Network, pass.Pass{}, b.Views[0])
+			s.Note("value", s.Column("value"))
+			kernel := s.Scope.Store().GetVariable("/model/output/kernel").NodeValue(out.Graph())
+			return []update.Goal{{Name: "train", Terms: []update.Term{
+				b.Each("labels", loss.CrossEntropy{}.Apply(s.At(update.Own), s.In(b, out)), 1),
+				update.Free("size", ReduceAllSum(Square(kernel)), o.Weight),
+			}}}
+		}}}}
+	}
+	return []update.Phase{phase("first", 3, 5), phase("second", 0, 7)}
+}
+
+// TestFreeTermsAndColumns: a term of no examples counts once an update, in however many micro-batches; a phase has its own columns.
+func TestFreeTermsAndColumns(t *testing.T) {
+	var all [2]map[string][]float32
+	for i, parts := range []int{1, 4} {
+		r := procedureRecipe(6)
+		r.Streams, r.LogEvery, r.Accumulate, r.Norm = nil, 1, parts, &norm.Choice{Layer: norm.Identity{}}
+		r.Objective = objective.Choice{Objective: penalty{0.5}}
+		j := journal{}
+		result := run(t, r, train.Options{Engine: goEngine(t), Sink: j})
+		if j[3]["value"] != 5 || j[4]["value"] != 7 {
+			t.Errorf("the column is %v in the first phase and %v in the second; want 5 and 7", j[3]["value"], j[4]["value"])
+		}
+		all[i] = map[string][]float32{}
+		for _, v := range result.Bundle.Variables() {
+			all[i][v.Path()] = tensors.MustCopyFlatData[float32](v.MustValue())
+		}
+		if d := j[1]["loss"] - j[1]["loss_labels"] - j[1]["loss_size"]; math.Abs(d) > 1e-5 {
+			t.Errorf("in %d parts the terms are %v off the loss", parts, d)
+		}
+	}
+	for path, want := range all[0] {
+		for k, v := range all[1][path] {
+			if math.Abs(float64(v)-float64(want[k])) > 1e-5 {
+				t.Fatalf("%s is %v in four micro-batches, %v in one", path, v, want[k])
 			}
 		}
 	}

@@ -37,10 +37,11 @@ func more(views ...augment.View) train.Stream {
 	return s
 }
 
-func noisy(std float64) augment.View {
-	n := augment.NewNoise()
-	n.Std = std
-	return augment.View{{Transform: n}}
+// moved is a view that shifts the image by up to so many pixels.
+func moved(pixels int) augment.View {
+	shift := augment.NewShift()
+	shift.Pixels = pixels
+	return augment.View{{Transform: shift}}
 }
 
 // ready is a recipe for each objective of All, and what is claimed for it.
@@ -53,7 +54,7 @@ var ready = map[string]struct {
 		o := objective.NewSemi()
 		o.Shrink, o.Threshold, o.Align.Kind = true, 0.15, "ema"
 		r := tiny(o, norm.NewBatch())
-		r.Streams = map[string]train.Stream{objective.Unlabeled: more(noisy(0.05), noisy(0.3))}
+		r.Streams = map[string]train.Stream{objective.Unlabeled: more(moved(1), moved(2))}
 		r.Average = train.Average{Decay: 0.9, Statistics: update.StatisticsCopy}
 		return r
 	}, nil},
@@ -104,7 +105,7 @@ func TestBattery(t *testing.T) {
 			r := tiny(o, norm.NewBatch())
 			r.Optimizer = optim.Choice{Optimizer: optim.NewAdamW()}
 			r.Average = train.Average{Decay: 0.9, Statistics: update.StatisticsAverage}
-			r.Views = []augment.View{noisy(0.1)}
+			r.Views = []augment.View{moved(1)}
 			return r
 		})
 	})
