@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
 // spread is a recipe whose batch four devices can share.
@@ -62,6 +63,13 @@ func TestDevices(t *testing.T) {
 					o.Weights[i] = float32(i%3) / 2
 				}
 				r.BatchSize = 48 // 1280 = 26 x 48 + 32
+			},
+			"a text, dropout": func(r *train.Recipe, o *train.Options) {
+				*r = reader(50)
+				n := r.Network.Network.(zoo.Decoder)
+				n.Dropout = 0.1
+				r.Network.Network, r.BatchSize, r.DropLast, r.Test, r.Optimizer = n, 8, true, "", sgd(0.01)
+				o.Data = newText()
 			},
 			"from the host": func(_ *train.Recipe, o *train.Options) { o.DeviceBytes = 1 },
 			"two streams": func(r *train.Recipe, _ *train.Options) {

@@ -287,7 +287,8 @@ func (s step) open(scope *model.Scope, inputs []*Node, b built) *update.Step {
 func (s step) begin(scope *model.Scope, random ops.Random, b built, batches map[string]update.Batch) *update.Step {
 	u := &update.Step{Scope: scope, Update: b.done, Batches: batches, Columns: b.columns, Preprocess: s.preprocess}
 	u.SetRandom(random, s.devices)
-	ops.SetRandom(b.done.Graph(), func() ops.Random { return u.Random("dropout") })
+	// Layers draw for the batch of all devices and take their part, so that this stream is theirs on any number of devices.
+	ops.SetRandom(b.done.Graph(), func() ops.Random { return random.Fold(hashed("dropout")) })
 	for _, stream := range s.streams {
 		batch := batches[stream.name]
 		if len(stream.views) == 0 {
