@@ -78,11 +78,11 @@ func (s *stream) fields(r Recipe, p plan) fields {
 
 // like says whether a graph made for one is right for the other.
 func (f fields) like(o fields) bool {
-	text := func(f fields) (long, window int) {
+	window := func(f fields) int {
 		if f.tokens == nil {
-			return 0, 0
+			return 0
 		}
-		return len(f.tokens.Stream()), f.tokens.Window()
+		return f.tokens.Window()
 	}
 	target := func(f fields) []int {
 		if f.targets == nil {
@@ -90,9 +90,7 @@ func (f fields) like(o fields) bool {
 		}
 		return f.targets.TargetShape()
 	}
-	long, window := text(f)
-	otherLong, otherWindow := text(o)
-	return long == otherLong && window == otherWindow && slices.Equal(target(f), target(o)) && (f.domains == nil) == (o.domains == nil)
+	return window(f) == window(o) && slices.Equal(target(f), target(o)) && (f.domains == nil) == (o.domains == nil)
 }
 
 // order is the length of the places of a pass.
