@@ -31,6 +31,17 @@ func tiny(o update.Objective, layer norm.Layer) train.Recipe {
 	return r
 }
 
+// reads is a decoder of eight units on 112 pieces of Go's package sort.
+func reads() train.Recipe {
+	r := tiny(objective.NewLanguage(), norm.Identity{})
+	r.Data = data.Choice{Source: data.GoSource{Packages: []string{"sort"}, Context: 8, Stride: 16}}
+	r.Preprocess = "none"
+	n := zoo.NewDecoder()
+	n.Context, n.Layers, n.Dim = 8, 1, 8
+	r.Network = zoo.Choice{Network: n}
+	return r
+}
+
 // more is a stream of other digits with so many views.
 func more(views ...augment.View) train.Stream {
 	s := train.NewStream()
@@ -52,6 +63,7 @@ var ready = map[string]struct {
 	claims []objectivetest.Claim
 }{
 	"supervised": {func() train.Recipe { return tiny(objective.NewSupervised(), norm.Identity{}) }, []objectivetest.Claim{objectivetest.Parts()}},
+	"language":   {reads, []objectivetest.Claim{objectivetest.Parts()}},
 	"semi": {func() train.Recipe {
 		o := objective.NewSemi()
 		o.Shrink, o.Threshold, o.Align.Kind = true, 0.15, "ema"
