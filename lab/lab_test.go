@@ -14,7 +14,9 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/format/tfevents"
 	"github.com/ballast-ml/ballast/lab"
+	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/train/objective"
 )
 
 func TestRecipeTakesOverridesStrictly(t *testing.T) {
@@ -24,6 +26,10 @@ func TestRecipeTakesOverridesStrictly(t *testing.T) {
 	}
 	if g, ok := r.Norm.Layer.(norm.Ghost); !ok || g.GroupSize != 8 || g.Momentum != 0.1 || r.Epochs != 7 || len(r.Prepare) != 1 || r.Prepare[0].Preparation.(data.LabelNoise).Rate != 0.25 || r.BatchSize != 16 || r.Schedule.Milestones[1] != 3.5 {
 		t.Errorf("got %+v", r)
+	}
+	r, err = lab.Recipe(nil, "objective.loss=balanced-softmax")
+	if err != nil || objective.Name(r.Objective.Objective) != "supervised" || loss.Name(r.Objective.Objective.(objective.Supervised).Loss.Loss) != "balanced-softmax" {
+		t.Errorf("a choice within a choice, by its name alone: %+v, %v", r.Objective, err)
 	}
 	for override, want := range map[string]string{
 		"epoch=3":                           "unknown key epoch (did you mean epochs?)",

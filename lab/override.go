@@ -98,6 +98,10 @@ func (c Config) set(types Types, path string, value any, mode string) error {
 		if mode == "" && !exists && !free {
 			return unknownKey(names, p)
 		}
+		if named, ok := value.(string); ok && free && isChoice(old) {
+			p[last] = named // another choice within a choice, with its own defaults
+			return nil
+		}
 		if exists || types[path] != "" {
 			if value, err = convert(types, path, old, value); err != nil {
 				return err
@@ -115,6 +119,13 @@ func (c Config) set(types Types, path string, value any, mode string) error {
 		}
 	}
 	return nil
+}
+
+// isChoice says whether a value is a choice with its options: {name: ghost, ghost_size: 32}.
+func isChoice(v any) bool {
+	m, ok := v.(map[string]any)
+	_, named := m["name"].(string)
+	return ok && named
 }
 
 func (c Config) remove(path string, value any, compare bool) error {

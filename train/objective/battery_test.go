@@ -1,14 +1,12 @@
 package objective_test
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/augment"
 	"github.com/ballast-ml/ballast/data/sample"
 	"github.com/ballast-ml/ballast/nn/loss"
-	"github.com/ballast-ml/ballast/nn/mixer"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train"
@@ -78,57 +76,6 @@ var ready = map[string]struct {
 		return tiny(o, norm.NewBatch())
 	}, nil},
 	"contrastive": {vectors, nil},
-	"language":    {reader, []objectivetest.Claim{objectivetest.With(train.Options{Data: words{}}), objectivetest.Parts()}},
-}
-
-// reader is a recipe of language: a decoder of eight numbers on windows of words.
-func reader() train.Recipe {
-	r := tiny(objective.NewLanguage(), norm.Identity{})
-	n := zoo.NewDecoder()
-	n.Context, n.Layers, n.Dim = wordsWindow, 1, 8
-	attention := mixer.NewAttention()
-	attention.Heads = 2
-	n.Mixer = mixer.Choice{Mixer: attention}
-	r.Network, r.Preprocess, r.Prepare = zoo.Choice{Network: n}, "none", data.Steps{}
-	return r
-}
-
-// words is a text of 90 tokens of eleven kinds, in windows that overlap.
-type words struct{}
-
-const wordsWindow, wordsKinds = 6, 11
-
-func (words) Info() data.Info {
-	return data.Info{
-		Name: "words", Part: "train", Examples: words{}.Len(), Shape: []int{wordsWindow}, Classes: slices.Repeat([]string{"token"}, wordsKinds), Checksum: "words",
-	}
-}
-
-func (words) Len() int        { return 80 }
-func (words) Label(int) int32 { return 0 }
-func (words) Window() int     { return wordsWindow }
-
-func (words) Stream() []int32 {
-	all := make([]int32, 90)
-	for i := range all {
-		all[i] = int32((i*i + 3*i) % wordsKinds)
-	}
-	return all
-}
-
-func (words) Starts() []int32 {
-	all := make([]int32, words{}.Len())
-	for i := range all {
-		all[i] = int32(i)
-	}
-	return all
-}
-
-func (words) Read(i int, dst []float32) error {
-	for k, token := range (words{}).Stream()[i : i+wordsWindow] {
-		dst[k] = float32(token)
-	}
-	return nil
 }
 
 // vectors is a recipe of contrastive with proxies of its own: four classes with four examples an update.
