@@ -25,7 +25,7 @@ func TestErrors(t *testing.T) {
 		},
 		"loss of batch": {
 			recipe: "objective: {extra: [{loss: tmc}]}",
-			want:   `objective: extra.0.loss: no batch loss "tmc" (did you mean tcm?)`,
+			want:   `objective: extra.0: loss: no batch loss "tmc" (did you mean tcm?)`,
 		},
 		"objective": {
 			recipe: "objective: supervized",
