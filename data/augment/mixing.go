@@ -73,11 +73,14 @@ func Mixings() []choice.Kind[Mixing] {
 	}
 }
 
-// MixingChoice is a mixing chosen by name in a recipe: "cutmix", or {"name": "mixup", "parts": 3}.
+// MixingChoice is a mixing chosen by name in a recipe: "cutmix", or {"name": "mixup", "parts": 3}. Without a value it is none.
 type MixingChoice struct{ Mixing }
 
 // MarshalJSON writes the name and the options.
 func (c MixingChoice) MarshalJSON() ([]byte, error) {
+	if c.Mixing == nil {
+		c.Mixing = NoMixing{}
+	}
 	return choice.Encode("mixing", Mixings(), c.Mixing)
 }
 

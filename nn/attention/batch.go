@@ -1,6 +1,7 @@
 package attention
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/gomlx/compute/dtypes"
@@ -156,11 +157,19 @@ func (b Batch) drop(x *graph.Node, random ops.Random) *graph.Node {
 	return graph.Where(kept, graph.DivScalar(x, 1-b.Dropout), graph.ZerosLike(x))
 }
 
-func (b Batch) check(x, mask *graph.Node) {
+// Check says what is wrong with the options.
+func (b Batch) Check() error {
 	if !(b.Heads >= 1 && (b.Width > 0 || b.Width == -1) && b.Dropout >= 0 && b.Dropout < 1 && b.Epsilon > 0) ||
 		math.IsInf(b.Epsilon, 0) {
-		Panicf("attention.Batch: heads %d, ff_dim %d, dropout %v, ln_eps %v; use heads and width from 1, or -1 for the "+
+		return fmt.Errorf("heads %d, ff_dim %d, dropout %v, ln_eps %v; use heads and width from 1, or -1 for the "+
 			"width of the features, dropout from 0 to below 1, an epsilon above 0", b.Heads, b.Width, b.Dropout, b.Epsilon)
+	}
+	return nil
+}
+
+func (b Batch) check(x, mask *graph.Node) {
+	if err := b.Check(); err != nil {
+		Panicf("attention.Batch: %v", err)
 	}
 	if !x.DType().IsFloat() || x.Rank() != 2 && x.Rank() != 3 {
 		Panicf("attention.Batch: x is %s; want features [batch, dim], or [batch, tokens, dim]", x.Shape())
