@@ -130,4 +130,20 @@ func TestBattery(t *testing.T) {
 			return r
 		})
 	})
+	t.Run("supervised with mixed examples", func(t *testing.T) {
+		objectivetest.Run(t, func() train.Recipe {
+			o := objective.NewSupervised()
+			mixing := augment.NewMixupCutMix()
+			mixing.CutMix, mixing.Partner.Partner = 0.5, "permutation"
+			o.Mix = augment.MixingChoice{Mixing: mixing}
+			return tiny(o, norm.Identity{})
+		})
+	})
+	t.Run("supervised with a module between", func(t *testing.T) {
+		objectivetest.Run(t, func() train.Recipe {
+			o := objective.NewSupervised()
+			o.Between = objective.BetweenChoice{Between: objective.NewBatchFormer()}
+			return tiny(o, norm.Identity{})
+		})
+	})
 }

@@ -165,10 +165,7 @@ func (o Contrastive) checkMix(p update.Plan) error {
 }
 
 // mixes says whether there are mixed examples.
-func (o Contrastive) mixes() bool {
-	_, none := o.Mix.Mixing.(augment.NoMixing)
-	return o.Mix.Mixing != nil && !none
-}
+func (o Contrastive) mixes() bool { return mixes(o.Mix) }
 
 // mixable are the losses that take mixed examples.
 func mixable() []string {

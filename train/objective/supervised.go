@@ -8,6 +8,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	. "github.com/gomlx/gomlx/support/exceptions"
 
+	"github.com/ballast-ml/ballast/data/augment"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/train/update"
@@ -18,10 +19,15 @@ import (
 //
 //	sum over the batch of share_i loss(network(x_i), target_i)
 //
-// It takes in most methods: those that change the loss, and those that add losses of the batch's features.
+// It takes in most methods: those that change the loss, those that mix examples, those that put a module between features and head, and
+// those that add losses of the batch's features. With a mixing, x_i is a mixture and target_i the same mixture of the targets, or what a
+// Retargeting mixing makes of where the network looks; loss.CrossEntropy smooths it as it does a label. Each example counts once, however
+// many copies of it a mixing or a module makes.
 type Supervised struct {
-	Loss  loss.Choice `json:"loss"`  // of each example; cross-entropy
-	Extra []Extra     `json:"extra"` // losses of the batch, on what goes into the last layer; none
+	Loss    loss.Choice          `json:"loss"`    // of each example; cross-entropy
+	Mix     augment.MixingChoice `json:"mix"`     // what is made of the examples of a batch; none
+	Between BetweenChoice        `json:"between"` // between features and head, in training alone; none
+	Extra   []Extra              `json:"extra"`   // losses of the batch, on what goes into the last layer; none
 }
 
 // Extra is a loss of the batch beside that of the examples.
@@ -30,14 +36,21 @@ type Extra struct {
 	Weight float64        `json:"weight"` // what multiplies it; 1
 }
 
-var _ update.Yielding = Supervised{}
+var (
+	_ update.Yielding = Supervised{}
+	_ update.Warner   = Supervised{}
+)
 
 // NewSupervised returns the cross-entropy alone.
 func NewSupervised() Supervised {
-	return Supervised{Loss: loss.Choice{Loss: loss.CrossEntropy{}}, Extra: []Extra{}}
+	return Supervised{
+		Loss: loss.Choice{Loss: loss.CrossEntropy{}}, Mix: augment.MixingChoice{Mixing: augment.NoMixing{}},
+		Between: BetweenChoice{Nothing{}}, Extra: []Extra{},
+	}
 }
 
-// Validate refuses targets of a kind that a loss does not compare with, and what needs more of a network than it has.
+// Validate refuses targets of a kind that a loss does not compare with, what needs more of a network than it has, and mixings and modules
+// where the examples of a batch are not together.
 func (o Supervised) Validate(p update.Plan) error {
 	if o.Loss.Loss == nil {
 		return usage("objective.loss is missing; name one, for example cross-entropy")
@@ -46,7 +59,7 @@ func (o Supervised) Validate(p update.Plan) error {
 		return usage("network %s is for the task %s, and objective supervised trains networks that classify, regress or segment, such as cnn or vit; name another objective", zoo.Name(p.Network), task)
 	}
 	train := p.Streams[update.Train]
-	errs := []error{checkLoss(loss.Name(o.Loss.Loss), o.Loss.Loss, o.Loss.Wants(), train)}
+	errs := []error{checkLoss(loss.Name(o.Loss.Loss), o.Loss.Loss, o.Loss.Wants(), train), o.checkMix(p), o.checkBetween(p)}
 	for i, e := range o.Extra {
 		if e.Loss.Set == nil {
 			return usage("objective.extra.%d is missing its loss; name one, for example {loss: tcm}", i)
@@ -57,6 +70,14 @@ func (o Supervised) Validate(p update.Plan) error {
 		errs = append(errs, usage("objective.extra needs a network in two parts, features and head; network %s is not", zoo.Name(p.Network)))
 	}
 	return errors.Join(errs...)
+}
+
+// Warning is the module's.
+func (o Supervised) Warning(p update.Plan) string {
+	if w, ok := o.Between.Between.(interface{ Warning(p update.Plan) string }); ok {
+		return w.Warning(p)
+	}
+	return ""
 }
 
 // checkLoss refuses targets of the wrong kind, a table without a row of its own for each example of an update, and one that does not fit.
@@ -92,24 +113,38 @@ func (o Supervised) Yield(_ context.Context, h update.Host) (update.Yield, error
 
 // Phases is one phase of one turn.
 func (o Supervised) Phases(p update.Plan) []update.Phase {
-	return []update.Phase{{Name: "train", Turns: []update.Turn{{Build: func(s *update.Step) []update.Goal {
+	phase := update.Phase{Name: "train", Turns: []update.Turn{{Build: func(s *update.Step) []update.Goal {
 		return []update.Goal{{Name: "train", Terms: o.terms(s, p)}}
-	}}}}}
+	}}}}
+	if o.mixes() {
+		phase.Columns = o.Mix.Columns()
+	}
+	return []update.Phase{phase}
 }
 
 func (o Supervised) terms(s *update.Step, p update.Plan) []update.Term {
 	b := s.Batch(update.Train)
-	if len(o.Extra) == 0 {
-		out := s.Apply("/model", p.Network, pass.Pass{}, b.Views[0])
-		return []update.Term{o.each(s, b, out)}
+	in := o.examples(s, p, b)
+	if len(o.Extra) == 0 && !o.parts() {
+		var out *Node
+		targets := in.seen(func(look pass.Pass) { out = s.Apply("/model", p.Network, look, in.x) })
+		return []update.Term{o.each(s, b, out, targets)}
 	}
 
 	network := p.Network.(zoo.Featured)
-	features := s.Features("/model", network, pass.Pass{}, b.Views[0])
-	out := s.Head("/model", network, pass.Pass{}, features)
-	terms := []update.Term{o.each(s, b, out)}
+	var features, out *Node
+	targets := in.seen(func(look pass.Pass) { features = s.Features("/model", network, look, in.x) })
+	out = o.Between.or().Apply(Middle{Step: s, Batch: b, Mask: in.mask, Head: func(at string, f *Node) *Node {
+		return s.Head(at, network, pass.Pass{}, f)
+	}}, features)
+	terms := []update.Term{o.each(s, b, out, targets)}
+
+	plain := out
+	if o.parts() {
+		plain = Slice(out, AxisRange(0, features.Shape().Dimensions[0])) // the first copy
+	}
 	for i, e := range o.Extra {
-		in := s.In(b, out)
+		in := s.In(b, plain)
 		in.Features = []*Node{features}
 		name := loss.SetName(e.Loss.Set)
 		terms = append(terms, update.Whole(name, e.Loss.Apply(s.At(fmt.Sprintf("%s/extra_%d", update.Own, i)), in), e.Weight))
@@ -117,10 +152,14 @@ func (o Supervised) terms(s *update.Step, p update.Plan) []update.Term {
 	return terms
 }
 
-// each is the loss of the examples.
-func (o Supervised) each(s *update.Step, b update.Batch, out *Node) update.Term {
+// each is the loss of the examples for answers [k n, ...]. targets are those of mixtures, nil for what the data say.
+func (o Supervised) each(s *update.Step, b update.Batch, out, targets *Node) update.Term {
+	in := s.In(b, out)
+	if targets != nil {
+		in.Targets = targets
+	}
 	name := loss.Name(o.Loss.Loss)
-	perExample := o.Loss.Apply(s.At(update.Own), s.In(b, out))
+	perExample := o.Loss.Apply(s.At(update.Own), copied(in, out.Shape().Dimensions[0]))
 	if perExample.Rank() != 1 {
 		Panicf("objective: loss %s is %s; want one value for each example", name, perExample.Shape())
 	}
