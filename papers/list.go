@@ -10,6 +10,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	batchchannelnorm "github.com/ballast-ml/ballast/papers/batch-channel-norm"
+	"github.com/ballast-ml/ballast/papers/batchformer"
 	batchnormonly "github.com/ballast-ml/ballast/papers/batchnorm-only"
 	"github.com/ballast-ml/ballast/papers/elr"
 	"github.com/ballast-ml/ballast/papers/evonorm"
@@ -26,6 +27,7 @@ import (
 	selfpositioning "github.com/ballast-ml/ballast/papers/self-positioning"
 	"github.com/ballast-ml/ballast/papers/shrinkmatch"
 	"github.com/ballast-ml/ballast/papers/tcm"
+	"github.com/ballast-ml/ballast/papers/transmix"
 	unifiednorm "github.com/ballast-ml/ballast/papers/unified-norm"
 )
 
@@ -36,6 +38,7 @@ var ledger []byte
 func List() []paper.Paper {
 	return []paper.Paper{
 		batchchannelnorm.Paper,
+		batchformer.Paper,
 		batchnormonly.Paper,
 		elr.Paper,
 		evonorm.Paper,
@@ -51,6 +54,7 @@ func List() []paper.Paper {
 		selfpositioning.Paper,
 		shrinkmatch.Paper,
 		tcm.Paper,
+		transmix.Paper,
 		unifiednorm.Paper,
 	}
 }
