@@ -21,7 +21,7 @@ endif
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo +dirty)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: demo test testdata build setup lint bench fuzz gallery writers signals race vuln clean
+.PHONY: demo test testdata build setup lint bench fuzz gallery writers signals kills race vuln clean
 
 demo: setup ## train, audit, mend, audit again
 	bin/ballast demo
@@ -101,6 +101,9 @@ signals: setup ## SIGINT, SIGTERM, SIGHUP and the second signal against every st
 
 writers: build ## every writing verb twice at once (20 rounds) and killed (50 moments)
 	BALLAST_WRITERS=all go test ./cmd/ballast -run '^(TestTwoAtOnce|TestKilledWriters)$$' -timeout 60m -v
+
+kills: ## a run with everything that an objective may have, killed at every boundary and at random moments, on every engine
+	BALLAST_TEST_KILLS=all go test ./train -run '^TestProcedureKilled$$' -timeout 60m -v
 
 clean:
 	rm -rf bin
