@@ -200,7 +200,6 @@ type plain struct {
 	training bool                                // of the store
 	within   pass.Pass                           // around the network
 	bind     func(v *model.Variable) bool        // variables whose values are inputs of the program, and bound
-	values   func(v *model.Variable) []float64   // of those, nil for their own
 	seen     func(at pass.Site, x *graph.Node)   // by a tap that returns x
 	then     func(s *model.Scope, x *graph.Node) // after the pass
 }
