@@ -62,7 +62,7 @@ func TestPasses(t *testing.T) {
 			run(kind.Name, kind.New())
 			continue
 		}
-		if kind.Name == "batch" || kind.Name == "power" {
+		if kind.Name == "batch" {
 			run(kind.Name, kind.New(), passtest.Shows(pass.Norm), passtest.Compiled())
 			continue
 		}

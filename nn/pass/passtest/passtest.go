@@ -52,8 +52,8 @@ func Reads(vocabulary int) Claim { return func(c *claims) { c.vocabulary = vocab
 // looks, programs of XLA may fuse otherwise, and round otherwise. On the Go engine the bits are the same all the same.
 func WritesOut() Claim { return func(c *claims) { c.writesOut = true } }
 
-// Compiled runs the battery on XLA too. A pass changes which graph is built, and the Go engine runs what it says; a few networks on XLA
-// show that compiling keeps it.
+// Compiled runs the battery on XLA too. A pass changes which graph is built, and the Go engine runs what it says; a network and a norm on
+// XLA show that compiling keeps it.
 func Compiled() Claim { return func(c *claims) { c.compiled = true } }
 
 // Run runs the battery on inputs [batch, ...] of the given dimensions:
