@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/ballast-ml/ballast/bundle"
@@ -32,7 +33,8 @@ checkpoint: {every_steps: 8, every_seconds: 0, keep_last: 2, keep_best: false}
 `
 
 // A run folder that an earlier version left at update 8 goes on to where that version came alone, testdata/old/end, on the Go engine; so
-// does a run of today from the beginning. Elsewhere than on amd64 the compiler rounds otherwise.
+// does a run of today from the beginning. The bits are those of
+// amd64 without vector code: the compiler elsewhere, and that code, round otherwise.
 func TestOldRunFolder(t *testing.T) {
 	r, err := train.DecodeYAML([]byte(renewed))
 	if err != nil {
@@ -68,7 +70,7 @@ func alike(t *testing.T, want, got string) {
 	if err := errors.Join(errA, errB); err != nil {
 		t.Fatal(err)
 	}
-	if runtime.GOARCH == "amd64" {
+	if runtime.GOARCH == "amd64" && !strings.Contains(runtime.Version(), "simd") {
 		if !bytes.Equal(a, b) {
 			t.Errorf("%s has other bits than %s", got, want)
 		}

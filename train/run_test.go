@@ -383,7 +383,7 @@ func TestLayersSayWhatIsWrong(t *testing.T) {
 	r := small(10)
 	r.Norm = &norm.Choice{Layer: norm.NewGhost(33)}
 	_, err := train.Run(t.Context(), r, train.Options{Engine: goEngine(t)})
-	wantError(t, err, "train: step 1: norm.Ghost")
+	wantError(t, err, "recipe: objective: norm.Ghost")
 }
 
 // mislabelled has one label outside the classes.
