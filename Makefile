@@ -55,7 +55,7 @@ testdata: ## the models of ONNX's own tests, from Debian, where they can be had
 		echo "make: no models of ONNX's tests here: the test of their coverage is left out" >&2
 
 # Packages that open no engine, and two that do, on the Go engine: its matrix product fails the pointer checks (docs/upstream.md).
-RACE_PACKAGES := ./format/... ./internal/... ./metric ./report ./calibrate ./merge ./merge/checkpoint ./merge/soup ./merge/signature ./merge/position ./fault ./data/...
+RACE_PACKAGES := ./format/... ./internal/... ./metric ./report ./calibrate ./merge ./merge/checkpoint ./merge/soup ./merge/signature ./merge/position ./fault ./data ./data/corrupt ./data/sample
 
 race: build ## the race detector, where it can be had: it needs cgo
 	@test "$$(go env CGO_ENABLED)" = 1 || { echo "make: no race detector without cgo" >&2; exit 0; }; \
