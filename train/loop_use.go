@@ -246,7 +246,7 @@ func (l *Loop) Bundle() (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// Loss is the mean loss of the updates since the last multiple of log_every; NaN-free only while no update was bad.
+// Loss is the mean loss of the updates since the last multiple of log_every; it is not finite once that of an update was not.
 func (l *Loop) Loss() (float64, error) {
 	if l.step == 0 {
 		return 0, fmt.Errorf("train: there is no loss before the first update")

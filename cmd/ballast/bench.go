@@ -100,6 +100,7 @@ two files of --out side by side.`,
 			return file.Table(a.out)
 		},
 	}
+
 	overwriteFlag(cmd, &overwrite)
 	cmd.Flags().StringVar(&only, "only", "", "measure only lines whose suite and name match this regular expression")
 	cmd.Flags().StringVar(&out, "out", "", "write the results to this file too")

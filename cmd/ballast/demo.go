@@ -84,54 +84,66 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 	if err != nil {
 		return err
 	}
+
 	defer e.Close()
 	recipe, err := a.demoSettings(ctx, f)
 	if err != nil {
 		return err
 	}
+
 	trained, accuracy, err := a.demoTrain(ctx, recipe, e, f)
 	if err != nil {
 		return err
 	}
+
 	test, err := recipe.Data.Open("test")
 	if err != nil {
 		return err
 	}
+
 	share := 0.2
 	if f.quick {
 		share = 0.5 // few digits are answered wrong, and a temperature needs mistakes
 	}
+
 	audited, calibration, err := demoSplit(test, share)
 	if err != nil {
 		return err
 	}
+
 	a.remark("audit on %d test digits", audited.Len())
 	before, err := a.demoAudit(ctx, trained, audited, e)
 	if err != nil {
 		return err
 	}
+
 	a.remark("mend: a temperature fitted to the other %d test digits", calibration.Len())
 	fit, err := evaluate.Calibrate(ctx, trained, calibration, e, calibrate.NewTemperatureScaling(), evaluate.Options{})
 	if err != nil {
 		return err
 	}
+
 	what := fmt.Sprintf("temperature scaling, T = %.4f", fit.T)
 	if fit.Saturated {
 		what = "nothing to mend: every digit kept for calibration is answered right"
 		a.remark("%s", what)
 	}
+
 	mended := filepath.Join(f.out, "mended")
 	if err := trained.Replace(mended); err != nil {
 		return err
 	}
+
 	// What is audited is what is on disk.
 	if trained, err = bundle.Open(mended); err != nil {
 		return err
 	}
+
 	after, err := a.demoAudit(ctx, trained, audited, e)
 	if err != nil {
 		return err
 	}
+
 	page := filepath.Join(f.out, "report.html")
 	result := demoResult{Accuracy: accuracy, Temperature: fit, Report: page, Comparison: report.Comparison{
 		SchemaVersion: report.SchemaVersion, What: what, Before: before, After: after,
@@ -139,20 +151,25 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 	if err := report.WriteHTML(page, result.Comparison); err != nil {
 		return err
 	}
+
 	result.Seconds = time.Since(start).Seconds()
 	if err := report.WriteJSON(filepath.Join(f.out, "report.json"), result); err != nil {
 		return err
 	}
+
 	if a.json {
 		return a.printJSON(result)
 	}
+
 	fmt.Fprintf(a.out, "test accuracy on all %d test digits: %.2f %%\n\n", test.Len(), 100*accuracy)
 	if err := result.Text(a.out); err != nil {
 		return err
 	}
+
 	if p := engine.CompiledPrograms(); p.Compiled+p.Cached > 0 {
 		a.remark("graphs: %d compiled, %d from the cache of compiled ones", p.Compiled, p.Cached)
 	}
+
 	_, err = fmt.Fprintf(a.out, "\nmodel    %s\nmended   %s\nreport   %s\n%.0f seconds on %s\n",
 		filepath.Join(f.out, "model"), mended, page, result.Seconds, e.Kind)
 	return err

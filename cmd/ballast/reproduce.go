@@ -37,6 +37,7 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 		Args:              usageArgs(cobra.ExactArgs(1)),
 		ValidArgsFunction: completeSlugs,
 	}
+
 	cmd.Flags().IntVar(&seeds, "seeds", 5, "number of seeds, counted from --seed")
 	cmd.Flags().IntVar(&workers, "workers", 1, "runs made at the same time; more help where there are many cores")
 	cmd.Flags().StringVar(&dir, "out", filepath.Join("runs", "reproduce"), "folder of the runs")
@@ -105,6 +106,7 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 		}
 		return unmet
 	}
+
 	return cmd
 }
 

@@ -229,6 +229,7 @@ func (p *parser) model(data []byte) (*Model, error) {
 		}
 		return err
 	})
+
 	return m, err
 }
 
@@ -496,9 +497,11 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 	if err := p.spend(320); err != nil {
 		return nil, err
 	}
+
 	wrong := func(kind *format.Kind, format string, args ...any) error {
 		return &Error{Field: "tensor " + printable.Quote(t.Name), Kind: kind, Text: fmt.Sprintf(format, args...), Fix: fixExport}
 	}
+
 	const what = "tensor"
 	var raw []byte
 	var hasRaw, external bool
@@ -570,13 +573,16 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if len(t.Dims) > maxRank {
 		return nil, wrong(ErrShape, "%d dimensions, at most %d are read", len(t.Dims), maxRank)
 	}
+
 	var ok bool
 	if t.Elements, ok = elements(t.Dims); !ok {
 		return nil, wrong(ErrShape, "%v: a dimension is negative or the product overflows", t.Dims)
 	}
+
 	size := t.Type.Size()
 	if t.Type == String {
 		if len(t.Strings) != t.Elements || hasRaw || external || len(typed) > 0 {
@@ -584,12 +590,15 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 		}
 		return t, nil
 	}
+
 	if size == 0 {
 		return nil, wrong(ErrDType, "%s", t.Type)
 	}
+
 	if len(t.Strings) > 0 {
 		return nil, wrong(ErrSize, "strings in a tensor of %s", t.Type)
 	}
+
 	if external {
 		if hasRaw || len(typed) > 0 {
 			return nil, wrong(ErrSize, "data both in the file and outside")
@@ -601,17 +610,21 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 		p.external = append(p.external, t)
 		return t, nil
 	}
+
 	if hasRaw && len(typed) > 0 {
 		return nil, wrong(ErrSize, "both raw_data and typed data")
 	}
+
 	if !hasRaw {
 		if raw, err = p.typed(t, typed, wrong); err != nil {
 			return nil, err
 		}
 	}
+
 	if len(raw) != t.Elements*size {
 		return nil, wrong(ErrSize, "%d bytes, the shape %v of %s takes %d", len(raw), t.Dims, t.Type, t.Elements*size)
 	}
+
 	t.Raw = raw
 	return t, nil
 }
@@ -621,6 +634,7 @@ func (p *parser) typed(t *Tensor, list []field, wrong func(*format.Kind, string,
 	if len(list) == 0 {
 		return nil, nil
 	}
+
 	size := t.Type.Size()
 	wire := protowire.VarintType
 	switch list[0].num {
@@ -629,6 +643,7 @@ func (p *parser) typed(t *Tensor, list []field, wrong func(*format.Kind, string,
 	case 10:
 		wire, size = protowire.Fixed64Type, 8
 	}
+
 	for _, x := range list {
 		fits := false
 		for _, d := range packed[x.num] {
@@ -638,12 +653,14 @@ func (p *parser) typed(t *Tensor, list []field, wrong func(*format.Kind, string,
 			return nil, wrong(ErrSize, "%s in field %d", t.Type, x.num)
 		}
 	}
+
 	if len(list) == 1 && wire != protowire.VarintType && list[0].typ == protowire.BytesType {
 		return list[0].bytes, nil // fixed-size numbers lie there as they are
 	}
 	if err := p.spend(t.Elements * t.Type.Size()); err != nil {
 		return nil, err
 	}
+
 	raw := make([]byte, 0, t.Elements*t.Type.Size())
 	var over error
 	for _, x := range list {
@@ -691,6 +708,7 @@ func (p *parser) typed(t *Tensor, list []field, wrong func(*format.Kind, string,
 			return nil, over
 		}
 	}
+
 	return raw, nil
 }
 

@@ -169,6 +169,7 @@ func (m *machine) object(op byte) error {
 		}
 		return fmt.Errorf("persistent identity is the text %s, want that of a storage", printable.Quote(word))
 	}
+
 	return Call("copyreg extension")
 }
 

@@ -104,11 +104,13 @@ func (n EvoNorm) sample(scope *model.Scope, x, scale, offset *graph.Node) *graph
 	if n.Kind != "S2" { // which does not centre, so that a group may be of one value
 		groups = groupsOf("norm.EvoNorm", scope, x, n.Groups, n.Fallback)
 	}
+
 	dims := x.Shape().Dimensions
 	view := func(v *graph.Node) *graph.Node { return v }
 	if len(dims) == 2 { // without positions a group is a row
 		view = func(v *graph.Node) *graph.Node { return split(v, groups) }
 	}
+
 	inputs := []*graph.Node{view(x), view(scale), view(offset)}
 	x, scale, offset = inputs[0], inputs[1], inputs[2]
 	inner := func(x *graph.Node) *graph.Node { return x }
@@ -118,6 +120,7 @@ func (n EvoNorm) sample(scope *model.Scope, x, scale, offset *graph.Node) *graph
 		inputs = append(inputs, v)
 		inner = func(x *graph.Node) *graph.Node { return graph.Mul(v, x) }
 	}
+
 	// over is the mean of scale v over each group of an example, and perChannel the sum of v over all else than the channels.
 	axes, share := positions(x), overGroups(groups)
 	over := func(v *graph.Node) *graph.Node { return share(graph.Mul(overPositions(v), scale)) }
@@ -125,6 +128,7 @@ func (n EvoNorm) sample(scope *model.Scope, x, scale, offset *graph.Node) *graph
 		mean := overPositions(v)
 		return graph.MulScalar(sumOver(mean, []int{0}), float64(v.Shape().Size())/float64(mean.Shape().Size()))
 	}
+
 	if len(dims) == 2 {
 		axes, share = []int{-1}, func(v *graph.Node) *graph.Node { return v }
 		over = func(v *graph.Node) *graph.Node {
@@ -137,6 +141,7 @@ func (n EvoNorm) sample(scope *model.Scope, x, scale, offset *graph.Node) *graph
 			return view(graph.MulScalar(graph.Reshape(mean, 1, dims[1]), float64(dims[0])))
 		}
 	}
+
 	var mean, square *graph.Node
 	switch {
 	case n.Kind == "S2":
@@ -146,6 +151,7 @@ func (n EvoNorm) sample(scope *model.Scope, x, scale, offset *graph.Node) *graph
 	default:
 		mean, square = pooledMoments(x, share)
 	}
+
 	inverse := graph.Reciprocal(graph.Sqrt(graph.AddScalar(square, n.Epsilon)))
 	value := graph.Add(graph.Mul(graph.Mul(x, sigmoid(inner(x))), graph.Mul(inverse, scale)), offset)
 	y := ops.CustomGradient(graph.StopGradient(value), inputs, func(dy *graph.Node) []*graph.Node {
@@ -173,6 +179,7 @@ func (n EvoNorm) sample(scope *model.Scope, x, scale, offset *graph.Node) *graph
 		}
 		return adjoints
 	})
+
 	return graph.Reshape(y, dims...)
 }
 

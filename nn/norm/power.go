@@ -84,6 +84,7 @@ func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.No
 		grouped := split(wide, groups)
 		wide = graph.Reshape(ops.NormalizeRMS(grouped, nil, []int{-1}, p.Epsilon), x.Shape().Dimensions...)
 	}
+
 	shape := channelShape(x)
 	scale, offset := affine(scope, x, channelsOf(x), shape)
 	phi := state(scope, "variance", x, 1, channelsOf(x)...)
@@ -92,20 +93,25 @@ func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.No
 	if p.Variant != "v" {
 		nu = state(scope, "ema_gz", x, 0, channelsOf(x)...)
 	}
+
 	if p.Variant == "running" {
 		iterations = counter(scope, "iterations")
 	}
+
 	inverse := func(square *graph.Node) *graph.Node {
 		return graph.Reciprocal(graph.Sqrt(graph.AddScalar(square, p.Epsilon)))
 	}
+
 	if !pass.Training(scope, g) {
 		return graph.ConvertDType(scaled(graph.Mul(wide, inverse(running)), scale, offset), x.DType())
 	}
+
 	if p.Variant == "v" {
 		batch := ops.MeanSquare(wide, leading(x), counts)
 		pass.Move(scope, phi, graph.Reshape(p.moved(running, overDevices(graph.StopGradient(batch))), channelsOf(x)...))
 		return graph.ConvertDType(scaled(graph.Mul(wide, inverse(batch)), scale, offset), x.DType())
 	}
+
 	batch := squareOfAll(graph.StopGradient(wide), counts)
 	denominator := running
 	next := running
@@ -121,12 +127,14 @@ func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.No
 		denominator = selected(warming, batch, running)
 		backward = inverse(batch)
 	}
+
 	if p.MaxRatio > 0 {
 		denominator = graph.Max(denominator, graph.MulScalar(batch, 1/p.MaxRatio))
 		if p.Variant == "paper" {
 			backward = inverse(denominator)
 		}
 	}
+
 	pass.Move(scope, phi, graph.Reshape(p.moved(next, batch), channelsOf(x)...))
 	now := pass.Of(g) // the gradient is built when this pass is over
 	z := graph.StopGradient(graph.Mul(wide, inverse(denominator)))
@@ -149,6 +157,7 @@ func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.No
 		now.Move(scope, nu, graph.Reshape(moved, channelsOf(x)...))
 		return []*graph.Node{dx, sumOver(graph.Mul(dy, z), leading(x)), sumOver(dy, leading(x))}
 	})
+
 	return graph.ConvertDType(y, x.DType())
 }
 

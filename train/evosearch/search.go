@@ -140,10 +140,12 @@ func (s Search) Run(ctx context.Context, o Options) (*Result, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
+
 	log, err := openLog(o.Dir, s)
 	if err != nil {
 		return nil, err
 	}
+
 	defer log.close()
 	r := rand.New(rand.NewPCG(s.Seed, 21))
 	result := &Result{Rejected: map[string]int{}}
@@ -222,6 +224,7 @@ func (s Search) Run(ctx context.Context, o Options) (*Result, error) {
 			o.Progress(len(result.Trials), s.Budget, best)
 		}
 	}
+
 	return result, nil
 }
 
