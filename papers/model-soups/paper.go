@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge/soup"
@@ -16,6 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/papers/paper"
+	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -98,7 +100,7 @@ type soupSweep struct {
 	Gentle     []float64 `json:"gentle_lr"` // of the two fine-tunes whose mean is no worse
 }
 
-// parts are the images of a seed.
+// soupParts are the images of a seed.
 type soupParts struct{ pretrain, finetune, validation, test, noisy tuned.Examples }
 
 func (s soupSweep) parts(r *rand.Rand) (p soupParts, err error) {
@@ -122,12 +124,63 @@ func (s soupSweep) parts(r *rand.Rand) (p soupParts, err error) {
 	return p, nil
 }
 
-func (s soupSweep) network(at paper.Place, seed uint64) (*paper.MergeNet, error) {
-	return paper.NewMergeNet(at, zoo.MLP{Hidden: s.Hidden, Classes: 10, Norm: norm.Choice{Layer: norm.Identity{}}, Activation: linear.ReLU}, []int{8, 8, 1}, seed)
+// open compiles one program for all that is trained in batches of a size with a decay: from any weights, at any rate.
+func (s soupSweep) open(ctx context.Context, at paper.Place, p soupParts, batch int, decay float64) (*train.Loop, error) {
+	set, err := digits(p.finetune)
+	if err != nil {
+		return nil, err
+	}
+	network := zoo.MLP{Hidden: s.Hidden, Classes: classes, Norm: norm.Choice{Layer: norm.Identity{}}, Activation: linear.ReLU}
+	r := paper.TuneRecipe("optdigits", network, paper.PlainAdamW(s.LR, decay), batch)
+	return train.Open(ctx, r, train.Options{Engine: at.Engine, Data: set})
 }
 
-func (s soupSweep) base(ctx context.Context, n *paper.MergeNet, p soupParts, r *rand.Rand) (weights.Set, error) {
-	return n.Classify(ctx, nil, paper.PlainAdamW(s.LR, 0.01), p.pretrain, s.Base, 32, 0, r)
+// digits are examples as a data set.
+func digits(x tuned.Examples) (data.Dataset, error) {
+	return x.Dataset("optdigits", []int{8, 8, 1}, classes)
+}
+
+const (
+	classes   = 10
+	baseBatch = 32
+	baseDecay = 0.01
+)
+
+// base trains what is fine-tuned, from first weights of the seed.
+func (s soupSweep) base(ctx context.Context, l *train.Loop, p soupParts, seed uint64) (weights.Set, error) {
+	set, err := digits(p.pretrain)
+	if err != nil {
+		return nil, err
+	}
+	return paper.Tune{Seed: seed, Data: set, Rate: s.LR, Updates: s.Base * (set.Len() / baseBatch)}.Run(ctx, l)
+}
+
+// variant is the hyper-parameters of a fine-tune.
+type variant struct {
+	lr, decay, noise float64
+	batch            int
+	seed             uint64
+}
+
+// draw draws those of an ingredient.
+func (s soupSweep) draw(r *rand.Rand) variant {
+	between := func(span []float64) float64 { return math.Pow(10, span[0]+(span[1]-span[0])*r.Float64()) }
+	return variant{
+		lr: between(s.LogLR), decay: between(s.LogDecay),
+		batch: s.Batches[r.IntN(len(s.Batches))], noise: s.Noise[r.IntN(len(s.Noise))], seed: r.Uint64(),
+	}
+}
+
+// finetune goes on from the base.
+func (s soupSweep) finetune(ctx context.Context, l *train.Loop, p soupParts, base weights.Set, v variant) (weights.Set, error) {
+	set, err := digits(p.finetune)
+	if err != nil {
+		return nil, err
+	}
+	if v.noise > 0 {
+		set = noisy{Dataset: set, sigma: v.noise, seed: v.seed}
+	}
+	return paper.Tune{Seed: v.seed, Start: base, Data: set, Rate: v.lr, Updates: s.Epochs * (set.Len() / v.batch)}.Run(ctx, l)
 }
 
 func (s soupSweep) sweep(ctx context.Context, at paper.Place) (map[string]float64, error) {
@@ -136,27 +189,45 @@ func (s soupSweep) sweep(ctx context.Context, at paper.Place) (map[string]float6
 	if err != nil {
 		return nil, err
 	}
-	n, err := s.network(at, at.Seed)
+	loop, err := s.open(ctx, at, p, baseBatch, baseDecay)
 	if err != nil {
 		return nil, err
 	}
-	defer n.Close()
-	base, err := s.base(ctx, n, p, r)
+	defer loop.Close()
+	base, err := s.base(ctx, loop, p, r.Uint64())
 	if err != nil {
 		return nil, err
 	}
-	between := func(span []float64) float64 { return math.Pow(10, span[0]+(span[1]-span[0])*r.Float64()) }
+
 	var models []weights.Set
 	for range s.Models {
-		lr, decay := between(s.LogLR), between(s.LogDecay)
-		batch, noise := s.Batches[r.IntN(len(s.Batches))], s.Noise[r.IntN(len(s.Noise))]
-		w, err := n.Classify(ctx, base, paper.PlainAdamW(lr, decay), p.finetune, s.Epochs, batch, noise, r)
+		w, err := s.ingredient(ctx, at, p, base, s.draw(r))
 		if err != nil {
 			return nil, err
 		}
 		models = append(models, w)
 	}
-	scorers, done, err := n.Scorers(map[string]tuned.Examples{"val": p.validation, "test": p.test, "noisy": p.noisy})
+	b, err := loop.Bundle()
+	if err != nil {
+		return nil, err
+	}
+	defer b.Store.Finalize()
+	return measure(b, at, p, models)
+}
+
+// ingredient is a fine-tune in batches and with a decay of its own, which belong to the program.
+func (s soupSweep) ingredient(ctx context.Context, at paper.Place, p soupParts, base weights.Set, v variant) (weights.Set, error) {
+	loop, err := s.open(ctx, at, p, v.batch, v.decay)
+	if err != nil {
+		return nil, err
+	}
+	defer loop.Close()
+	return s.finetune(ctx, loop, p, base, v)
+}
+
+// measure makes soups of the models and compares them with the best, which the validation images choose.
+func measure(b *bundle.Bundle, at paper.Place, p soupParts, models []weights.Set) (map[string]float64, error) {
+	scorers, done, err := paper.Scorers(b, at.Engine, map[string]tuned.Examples{"val": p.validation, "test": p.test, "noisy": p.noisy})
 	if err != nil {
 		return nil, err
 	}
@@ -202,32 +273,37 @@ func (s soupSweep) barrier(ctx context.Context, at paper.Place) (map[string]floa
 	if err != nil {
 		return nil, err
 	}
+	loop, err := s.open(ctx, at, p, baseBatch, baseDecay)
+	if err != nil {
+		return nil, err
+	}
+	defer loop.Close()
+
 	var ends []weights.Set // two of one base, then one of another
-	var n *paper.MergeNet
-	for i, lrs := range [][]float64{s.Gentle, s.Gentle[:1]} {
-		other, err := s.network(at, at.Seed+uint64(i)*1000)
-		if err != nil {
-			return nil, err
-		}
-		defer other.Close()
-		base, err := s.base(ctx, other, p, r)
+	for _, lrs := range [][]float64{s.Gentle, s.Gentle[:1]} {
+		base, err := s.base(ctx, loop, p, r.Uint64())
 		if err != nil {
 			return nil, err
 		}
 		for _, lr := range lrs {
-			w, err := other.Classify(ctx, base, paper.PlainAdamW(lr, 0.01), p.finetune, s.Epochs, 32, 0, r)
+			w, err := s.finetune(ctx, loop, p, base, variant{lr: lr, batch: baseBatch, seed: r.Uint64()})
 			if err != nil {
 				return nil, err
 			}
 			ends = append(ends, w)
 		}
-		n = other
 	}
-	scorers, done, err := n.Scorers(map[string]tuned.Examples{"test": p.test})
+	b, err := loop.Bundle()
+	if err != nil {
+		return nil, err
+	}
+	defer b.Store.Finalize()
+	scorers, done, err := paper.Scorers(b, at.Engine, map[string]tuned.Examples{"test": p.test})
 	if err != nil {
 		return nil, err
 	}
 	defer done()
+
 	metrics := map[string]float64{}
 	for name, pair := range map[string][2]weights.Set{"siblings": {ends[0], ends[1]}, "strangers": {ends[0], ends[2]}} {
 		curve, err := soup.Barrier(pair[0], pair[1], scorers["test"].Accuracy, 3)

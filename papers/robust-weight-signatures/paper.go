@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge/signature"
@@ -18,6 +19,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/papers/paper"
+	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -106,24 +108,29 @@ func (s signatureRun) run(ctx context.Context, at paper.Place) (map[string]float
 	if err != nil {
 		return nil, err
 	}
-	network := zoo.CNN{Filters: s.Filters, Classes: 10, Norm: norm.Choice{Layer: norm.Identity{}}, Activation: linear.ReLU}
-	n, err := paper.NewMergeNet(at, network, []int{signatureSide, signatureSide, 1}, at.Seed)
+	loop, err := s.open(ctx, at, learn)
 	if err != nil {
 		return nil, err
 	}
-	defer n.Close()
-	pretrained, err := n.Classify(ctx, nil, s.Optimizer.Optimizer, learn.Slice(0, s.Pretrain), s.PretrainEpochs, s.Batch, 0, r)
+	defer loop.Close()
+	pretrained, err := s.tune(ctx, loop, nil, learn.Slice(0, s.Pretrain), s.PretrainEpochs, r.Uint64())
 	if err != nil {
 		return nil, err
 	}
 	finetune := func(x tuned.Examples) (weights.Set, error) {
-		return n.Classify(ctx, pretrained, s.Optimizer.Optimizer, x, s.Epochs, s.Batch, 0, r)
+		return s.tune(ctx, loop, pretrained, x, s.Epochs, r.Uint64())
 	}
 	rest := learn.Slice(s.Pretrain, s.Pretrain+s.Finetune)
 	clean, err := finetune(rest)
 	if err != nil {
 		return nil, err
 	}
+	b, err := loop.Bundle()
+	if err != nil {
+		return nil, err
+	}
+	defer b.Store.Finalize()
+
 	spoil := map[string]func(tuned.Examples) tuned.Examples{
 		"noise": func(x tuned.Examples) tuned.Examples { paper.AddNoise(x.X, s.Noise, r); return x }, "contrast": s.fade, "blur": s.smear,
 	}
@@ -139,7 +146,7 @@ func (s signatureRun) run(ctx context.Context, at paper.Place) (map[string]float
 		if err != nil {
 			return nil, err
 		}
-		if err := s.patch(n, kind, pretrained, clean, robust, convolutions, whole, spoil[kind](copied(test)), test, metrics, signatures); err != nil {
+		if err := s.patch(b, at, kind, pretrained, clean, robust, convolutions, whole, spoil[kind](copied(test)), test, metrics, signatures); err != nil {
 			return nil, err
 		}
 	}
@@ -153,9 +160,35 @@ func (s signatureRun) run(ctx context.Context, at paper.Place) (map[string]float
 	return metrics, nil
 }
 
+// open compiles one program for all models, of examples the most that one of them learns.
+func (s signatureRun) open(ctx context.Context, at paper.Place, learn tuned.Examples) (*train.Loop, error) {
+	set, err := digits(learn.Slice(0, max(s.Pretrain, s.Finetune)))
+	if err != nil {
+		return nil, err
+	}
+	network := zoo.CNN{Filters: s.Filters, Classes: classes, Norm: norm.Choice{Layer: norm.Identity{}}, Activation: linear.ReLU}
+	return train.Open(ctx, paper.TuneRecipe("mnist", network, s.Optimizer.Optimizer, s.Batch), train.Options{Engine: at.Engine, Data: set})
+}
+
+const classes = 10
+
+// digits are examples as a data set.
+func digits(x tuned.Examples) (data.Dataset, error) {
+	return x.Dataset("mnist", []int{signatureSide, signatureSide, 1}, classes)
+}
+
+// tune learns examples for some epochs, from weights or, with nil, from the first ones of the seed.
+func (s signatureRun) tune(ctx context.Context, l *train.Loop, start weights.Set, x tuned.Examples, epochs int, seed uint64) (weights.Set, error) {
+	set, err := digits(x)
+	if err != nil {
+		return nil, err
+	}
+	return paper.Tune{Seed: seed, Start: start, Data: set, Rate: s.Optimizer.Rate(), Updates: epochs * (set.Len() / s.Batch)}.Run(ctx, l)
+}
+
 // patch measures one corruption.
-func (s signatureRun) patch(n *paper.MergeNet, kind string, pretrained, clean, robust weights.Set, convolutions, whole signature.Robust, spoiled, test tuned.Examples, metrics map[string]float64, signatures map[string]signature.Signature) error {
-	scorers, done, err := n.Scorers(map[string]tuned.Examples{"spoiled": spoiled, "test": test})
+func (s signatureRun) patch(b *bundle.Bundle, at paper.Place, kind string, pretrained, clean, robust weights.Set, convolutions, whole signature.Robust, spoiled, test tuned.Examples, metrics map[string]float64, signatures map[string]signature.Signature) error {
+	scorers, done, err := paper.Scorers(b, at.Engine, map[string]tuned.Examples{"spoiled": spoiled, "test": test})
 	if err != nil {
 		return err
 	}

@@ -7,20 +7,18 @@ import (
 	_ "embed"
 	"math/rand/v2"
 
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
+	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge/position"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/nn/linear"
-	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/papers/paper"
+	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -86,117 +84,129 @@ type positionSettings struct {
 	LR    float64 `json:"lr"`
 }
 
-// contrastive is the InfoNCE loss of queries and documents, the other documents of the batch as negatives: the mean over the pairs of
-// batches, queries first, that the inputs are.
-func (p positionRun) contrastive(n *paper.MergeNet) paper.Step {
-	return func(scope *model.Scope, inputs []*graph.Node) *graph.Node {
-		y := n.Bundle.Logits(scope, graph.Concatenate(inputs, 0))
-		y = graph.Div(y, graph.Sqrt(graph.AddScalar(graph.ReduceAndKeep(graph.Square(y), graph.ReduceSum, -1), 1e-12)))
-		size := inputs[0].Shape().Dimensions[0]
-		part := func(i int) *graph.Node { return graph.Slice(y, graph.AxisRange(i*size, (i+1)*size)) }
-		var total *graph.Node
-		for i := 0; i < len(inputs); i += 2 {
-			scores := graph.MulScalar(graph.MatMul(part(i), graph.Transpose(part(i+1), 0, 1)), 1/p.Temperature)
-			labels := graph.Iota(y.Graph(), shapes.Make(dtypes.Int32, size), 0)
-			value := graph.MulScalar(loss.Mean(loss.CrossEntropy{}.Of(labels, scores), nil), 2/float64(len(inputs)))
-			if total == nil {
-				total = value
-			} else {
-				total = graph.Add(total, value)
-			}
-		}
-		return total
-	}
-}
+// images are the digits of a seed: those of each task, which are also both together, of the probe, and those that are held out.
+type images struct{ a, b, both, probeA, probeB, held tuned.Examples }
 
-// taskPair makes queries and documents of images: task A blanks the last columns of the query, task B turns it over.
-func (p positionRun) taskPair(x tuned.Examples, task string, sigma float64, r *rand.Rand) [2][]float32 {
-	const side = 8
-	query, document := make([]float32, len(x.X)), append([]float32{}, x.X...)
-	for i, v := range x.X {
-		image, y, c := i/(side*side), i/side%side, i%side
-		switch {
-		case task == "b":
-			query[image*side*side+c*side+y] = v
-		case task == "a" && c >= side-p.Blanked: // stays 0
-		default:
-			query[i] = v
-		}
-	}
-	paper.AddNoise(query, sigma, r)
-	paper.AddNoise(document, sigma, r)
-	return [2][]float32{query, document}
-}
-
-func pairTensors(pair [2][]float32) []*tensors.Tensor {
-	n := len(pair[0]) / 64
-	return []*tensors.Tensor{tensors.FromFlatDataAndDimensions(pair[0], n, 8, 8, 1), tensors.FromFlatDataAndDimensions(pair[1], n, 8, 8, 1)}
-}
-
-func (p positionRun) run(ctx context.Context, at paper.Place) (map[string]float64, error) {
-	r := rand.New(rand.NewPCG(at.Seed, 51))
+func (p positionRun) images(r *rand.Rand) (images, error) {
 	ds, err := data.Open("optdigits", "all")
 	if err != nil {
-		return nil, err
+		return images{}, err
 	}
 	read, err := tuned.Read(ds)
 	if err != nil {
-		return nil, err
+		return images{}, err
 	}
 	mixed := read.At(paper.Shuffled(read.Len(), r))
-	a, b := mixed.Slice(0, p.A), mixed.Slice(p.A, p.A+p.B)
-	probeA, probeB := mixed.Slice(p.A+p.B, p.A+p.B+p.Probe), mixed.Slice(p.A+p.B+p.Probe, p.A+p.B+2*p.Probe)
-	held := mixed.Slice(p.A+p.B+2*p.Probe, mixed.Len())
+	learned, probed := p.A+p.B, p.A+p.B+p.Probe
+	return images{
+		a: mixed.Slice(0, p.A), b: mixed.Slice(p.A, learned), both: mixed.Slice(0, learned),
+		probeA: mixed.Slice(learned, probed), probeB: mixed.Slice(probed, probed+p.Probe), held: mixed.Slice(probed+p.Probe, mixed.Len()),
+	}, nil
+}
 
-	n, err := paper.NewMergeNet(at, zoo.MLP{Hidden: p.Hidden, Classes: p.Width, Norm: norm.Choice{Layer: norm.Identity{}}, Activation: linear.ReLU}, []int{8, 8, 1}, at.Seed)
-	if err != nil {
-		return nil, err
-	}
-	defer n.Close()
-	adam := paper.PlainAdamW(p.LR, 0)
-	learn := func(start weights.Set, steps int, x tuned.Examples, task func(i int32) string, sigma float64) (weights.Set, error) {
-		return n.Train(ctx, start, adam, steps, p.contrastive(n), func(int) []*tensors.Tensor {
-			var pair [2][]float32
-			for _, i := range paper.Shuffled(x.Len(), r)[:p.Batch] {
-				one := p.taskPair(x.At([]int32{i}), task(i), sigma, r)
-				pair[0], pair[1] = append(pair[0], one[0]...), append(pair[1], one[1]...)
-			}
-			return pairTensors(pair)
-		})
-	}
-	always := func(task string) func(int32) string { return func(int32) string { return task } }
-	both := mixed.Slice(0, p.A+p.B)
-	base, err := learn(nil, p.BaseSteps, both, always(""), p.BaseNoise)
-	if err != nil {
-		return nil, err
-	}
-	onlyA, err := learn(base, p.Steps, a, always("a"), p.Noise)
-	if err != nil {
-		return nil, err
-	}
-	onlyB, err := learn(base, p.Steps, b, always("b"), p.Noise)
-	if err != nil {
-		return nil, err
-	}
-	joint, err := learn(base, p.Steps, both, func(i int32) string {
-		if int(i) < p.A {
-			return "a"
+// finding is the objective of all trainings.
+func (p positionRun) finding() finding {
+	return finding{Temperature: p.Temperature, Blanked: p.Blanked, Noise: [3]float64{views: p.BaseNoise, blank: p.Noise, turned: p.Noise}}
+}
+
+// recipe trains the encoder.
+func (p positionRun) recipe() train.Recipe {
+	trunk := zoo.MLP{Hidden: p.Hidden, Classes: p.Width, Norm: norm.Choice{Layer: norm.Identity{}}, Activation: linear.ReLU}
+	r := paper.TuneRecipe("optdigits", zoo.Embedder{Trunk: zoo.Choice{Network: trunk}, Size: p.Width}, paper.PlainAdamW(p.LR, 0), p.Batch)
+	r.Objective.Objective = p.finding()
+	return r
+}
+
+// open compiles one program for all trainings.
+func (p positionRun) open(ctx context.Context, at paper.Place, most data.Dataset) (*train.Loop, error) {
+	return train.Open(ctx, p.recipe(), train.Options{Engine: at.Engine, Data: most})
+}
+
+// models are where the trainings end.
+type models struct{ base, onlyA, onlyB, joint weights.Set }
+
+// train makes the base and, from it, a model of each task and one of both.
+func (p positionRun) train(ctx context.Context, l *train.Loop, x images, r *rand.Rand) (m models, err error) {
+	learn := func(start weights.Set, of tuned.Examples, task func(i int) int, updates int) (end weights.Set) {
+		var set data.Dataset
+		if err == nil {
+			set, err = ask(of, task)
 		}
-		return "b"
-	}, p.Noise)
+		if err == nil {
+			end, err = paper.Tune{Seed: r.Uint64(), Start: start, Data: set, Rate: p.LR, Updates: updates}.Run(ctx, l)
+		}
+		return end
+	}
+	m.base = learn(nil, x.both, always(views), p.BaseSteps)
+	m.onlyA = learn(m.base, x.a, always(blank), p.Steps)
+	m.onlyB = learn(m.base, x.b, always(turned), p.Steps)
+	m.joint = learn(m.base, x.both, func(i int) int {
+		if i < p.A {
+			return blank
+		}
+		return turned
+	}, p.Steps)
+	return m, err
+}
+
+// drawn is what a seed draws.
+func drawn(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 51)) }
+
+func (p positionRun) run(ctx context.Context, at paper.Place) (map[string]float64, error) {
+	r := drawn(at.Seed)
+	x, err := p.images(r)
 	if err != nil {
 		return nil, err
 	}
+	most, err := ask(x.both, always(views))
+	if err != nil {
+		return nil, err
+	}
+	loop, err := p.open(ctx, at, most)
+	if err != nil {
+		return nil, err
+	}
+	defer loop.Close()
+	m, err := p.train(ctx, loop, x, r)
+	if err != nil {
+		return nil, err
+	}
+	b, err := loop.Bundle()
+	if err != nil {
+		return nil, err
+	}
+	defer b.Store.Finalize()
 
-	// The probe, half of it a task, is drawn once.
-	objective, err := tuned.NewObjective(n.Bundle, at.Engine, func(scope *model.Scope, _ *graph.Node, inputs []*graph.Node) *graph.Node {
-		return p.contrastive(n)(scope, inputs)
+	all, metrics, err := p.merge(b, at, x, m, r)
+	if err != nil {
+		return nil, err
+	}
+	all["only_a"], all["only_b"], all["joint"] = m.onlyA, m.onlyB, m.joint
+	return metrics, p.recall(b, at, x.held, all, metrics, r)
+}
+
+// merge looks for the position of the least loss on the probe, half of it a task, which is drawn once.
+func (p positionRun) merge(b *bundle.Bundle, at paper.Place, x images, m models, r *rand.Rand) (all map[string]weights.Set, metrics map[string]float64, err error) {
+	o := p.finding()
+	objective, err := tuned.NewObjective(b, at.Engine, func(scope *model.Scope, _ *graph.Node, in []*graph.Node) *graph.Node {
+		of := func(queries, documents *graph.Node) *graph.Node {
+			return o.loss(b.Logits(scope, graph.Concatenate([]*graph.Node{queries, documents}, 0)))
+		}
+		return graph.DivScalar(graph.Add(of(in[0], in[1]), of(in[2], in[3])), 2)
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer objective.Close()
-	probe := append(pairTensors(p.taskPair(probeA, "a", p.Noise, r)), pairTensors(p.taskPair(probeB, "b", p.Noise, r))...)
+	probeA, err := o.draw(at.Engine, x.probeA, blank, r.Uint64())
+	if err != nil {
+		return nil, nil, err
+	}
+	probeB, err := o.draw(at.Engine, x.probeB, turned, r.Uint64())
+	if err != nil {
+		return nil, nil, err
+	}
+	probe := append(probeA.tensors(), probeB.tensors()...)
 	lossOf := func(w weights.Set) (float64, error) {
 		at, err := objective.At(w, 1, probe...)
 		return at.Value, err
@@ -204,68 +214,85 @@ func (p positionRun) run(ctx context.Context, at paper.Place) (map[string]float6
 
 	method := position.New()
 	method.Mu, method.Steps, method.LR = p.Position.Mu, p.Position.Steps, p.Position.LR
-	search, err := method.NewSearch(base, []weights.Set{onlyA, onlyB}, nil)
+	search, err := method.NewSearch(m.base, []weights.Set{m.onlyA, m.onlyB}, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fit, found, err := search.Fit(func(_ int, w weights.Set) (float64, weights.Set, error) {
 		at, err := objective.At(w, 1, probe...)
 		return at.Value, at.Gradient, err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	grid, err := search.Grid(position.Betas(p.Betas...), 1, lossOf)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	average, err := position.Average([]weights.Set{onlyA, onlyB}, nil) // base + (V_A + V_B) / 2
+	average, err := position.Average([]weights.Set{m.onlyA, m.onlyB}, nil) // base + (V_A + V_B) / 2
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	metrics := map[string]float64{"grid_loss": grid[0].Loss, "beta": fit.A[1] / (fit.A[0] + fit.A[1]), "lambda": fit.Lambda, "angle": fit.Angles[0][0]}
-	for name, w := range map[string]weights.Set{"position": found, "average": average} {
+	metrics = map[string]float64{"grid_loss": grid[0].Loss, "beta": fit.A[1] / (fit.A[0] + fit.A[1]), "lambda": fit.Lambda, "angle": fit.Angles[0][0]}
+	all = map[string]weights.Set{"position": found, "average": average}
+	for name, w := range all {
 		if metrics[name+"_loss"], err = lossOf(w); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	metrics["grid_margin"], metrics["average_margin"] = metrics["grid_loss"]-metrics["position_loss"], metrics["average_loss"]-metrics["position_loss"]
-	questions := map[string][2][]float32{"a": p.taskPair(held, "a", p.Noise, r), "b": p.taskPair(held, "b", p.Noise, r)}
-	for name, w := range map[string]weights.Set{"position": found, "average": average, "only_a": onlyA, "only_b": onlyB, "joint": joint} {
+	return all, metrics, nil
+}
+
+// recall measures R@1 of both tasks on images that were held out.
+func (p positionRun) recall(b *bundle.Bundle, at paper.Place, held tuned.Examples, all map[string]weights.Set, metrics map[string]float64, r *rand.Rand) error {
+	questions := map[string]pair{}
+	for _, q := range []struct {
+		name string
+		task int
+	}{{"a", blank}, {"b", turned}} {
+		var err error
+		if questions[q.name], err = p.finding().draw(at.Engine, held, q.task, r.Uint64()); err != nil {
+			return err
+		}
+	}
+	encode, err := b.NewForward(at.Engine, held.Len())
+	if err != nil {
+		return err
+	}
+	defer encode.Close()
+
+	for name, w := range all {
+		if err := b.SetWeights(w); err != nil {
+			return err
+		}
 		for task, pair := range questions {
-			if metrics[name+"_"+task], err = firstHit(n, w, pair); err != nil {
-				return nil, err
+			queries, err := encode.Logits(pair.query, pair.n)
+			if err != nil {
+				return err
 			}
+			documents, err := encode.Logits(pair.document, pair.n)
+			if err != nil {
+				return err
+			}
+			metrics[name+"_"+task] = firstHit(queries, documents, pair.n)
 		}
 		metrics[name+"_worst"] = min(metrics[name+"_a"], metrics[name+"_b"])
 	}
-	return metrics, nil
+	return nil
 }
 
-// firstHit is R@1: the share of queries whose nearest document, by the cosine of embeddings, is their own.
-func firstHit(n *paper.MergeNet, w weights.Set, pair [2][]float32) (float64, error) {
-	count := len(pair[0]) / 64
-	var embedded [2][]float64
-	for i, x := range pair {
-		scorer, err := tuned.NewScorer(n.Bundle, n.At.Engine, tuned.Examples{X: x, Labels: make([]int32, count), Size: 64})
-		if err != nil {
-			return 0, err
-		}
-		embedded[i], err = scorer.Logits(w)
-		scorer.Close()
-		if err != nil {
-			return 0, err
-		}
-	}
-	width := len(embedded[0]) / count
+// firstHit is R@1 of so many vectors: the share of queries whose nearest document, by the cosine, is their own.
+func firstHit(queries, documents []float32, count int) float64 {
+	width := len(queries) / count
 	hits := 0
 	for q := range count {
 		best, bestScore := -1, 0.0
 		for d := range count {
 			dot, size := 0.0, 0.0
 			for k := range width {
-				dot += embedded[0][q*width+k] * embedded[1][d*width+k]
-				size += embedded[1][d*width+k] * embedded[1][d*width+k]
+				dot += float64(queries[q*width+k]) * float64(documents[d*width+k])
+				size += float64(documents[d*width+k]) * float64(documents[d*width+k])
 			}
 			// The sign is kept: the square of the cosine would take opposite vectors for near ones.
 			score := dot * max(dot, -dot) / max(size, 1e-30)
@@ -277,5 +304,5 @@ func firstHit(n *paper.MergeNet, w weights.Set, pair [2][]float32) (float64, err
 			hits++
 		}
 	}
-	return float64(hits) / float64(count), nil
+	return float64(hits) / float64(count)
 }
