@@ -42,7 +42,7 @@ var Paper = paper.Paper{
 	Claims: []paper.Claim{{
 		Name:      "two-tasks",
 		Statement: "the position learned on a probe of both tasks is as good as the best of a grid, better than the plain average, and does the worse task better",
-		Seeds:     3,
+		Seeds:     5,
 		Experiment: paper.NewExperiment(positionRun{}, func(ctx context.Context, at paper.Place, p positionRun) (map[string]float64, error) {
 			return p.run(ctx, at)
 		}),
