@@ -147,3 +147,32 @@ func TestBattery(t *testing.T) {
 		})
 	})
 }
+
+// TestDevices: two devices give what one gives, tables, averages and the objective's own state among it, where nothing in an update is
+// random. With views and mixings, which the battery's other recipes have, they are refused.
+func TestDevices(t *testing.T) {
+	for name, recipe := range map[string]func() train.Recipe{
+		"a table, and an average": func() train.Recipe {
+			o := objective.NewSupervised()
+			o.Loss = loss.Choice{Loss: loss.NewELR()}
+			r := tiny(o, norm.NewBatch())
+			r.Average = train.Average{Decay: 0.9, Statistics: update.StatisticsAverage}
+			return r
+		},
+		"streams, and a teacher": func() train.Recipe {
+			o := objective.NewSemi()
+			o.Shrink, o.Threshold, o.Align.Kind = true, 0.15, "ema"
+			r := tiny(o, norm.NewBatch())
+			r.Streams = map[string]train.Stream{objective.Unlabeled: more(augment.View{}, augment.View{})}
+			r.Average = train.Average{Decay: 0.9, Statistics: update.StatisticsCopy}
+			return r
+		},
+		"turns, tables, and teachers of each other": func() train.Recipe {
+			o := objective.NewTwoNetworks()
+			o.RampSteps, o.Reweight, o.MixupAlpha = 5, true, 0
+			return tiny(o, norm.NewBatch())
+		},
+	} {
+		t.Run(name, func(t *testing.T) { objectivetest.Devices(t, recipe) })
+	}
+}

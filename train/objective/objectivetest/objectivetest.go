@@ -29,6 +29,7 @@ type Claim func(*claims)
 
 type claims struct {
 	parts    bool
+	spread   bool // two devices are not refused
 	optional []string
 	moments  int
 	options  train.Options
@@ -303,6 +304,12 @@ func (b bench) parts(t *testing.T, e *engine.Engine) {
 	}
 }
 
+// Devices runs of the battery only what two devices give, for recipes that they must not refuse: those in which nothing is random.
+func Devices(t *testing.T, make func() train.Recipe) {
+	b := bench{make: make, claims: claims{spread: true}}
+	enginetest.Each(t, b.devices)
+}
+
 // devices: within 1e-5, or refused.
 func (b bench) devices(t *testing.T, e *engine.Engine) {
 	if e.NumDevices() < 2 {
@@ -312,6 +319,9 @@ func (b bench) devices(t *testing.T, e *engine.Engine) {
 	o := b.options(e)
 	o.Devices = 2
 	two, err := train.Open(t.Context(), b.recipe(), o)
+	if err != nil && b.claims.spread {
+		t.Fatalf("two devices are refused: %v", err)
+	}
 	if err != nil {
 		if !strings.Contains(err.Error(), "devices would") && !strings.Contains(err.Error(), "use one device") {
 			t.Errorf("two devices are refused without a reason: %v", err)
