@@ -280,7 +280,7 @@ func (f *deviceFeed) batch(at place, c cut, inputs []*Node) update.Batch {
 }
 
 func (f *deviceFeed) begin(ctx context.Context, e epoch, _ int) error {
-	if fresh, ok := f.stream.examples.Set.(data.Fresh); ok {
+	if fresh, ok := data.AsFresh(f.stream.examples.Set); ok {
 		if err := f.bring(ctx, fresh.At(e.number)); err != nil {
 			return err
 		}
@@ -372,7 +372,7 @@ func (f *hostFeed) batch(_ place, c cut, inputs []*Node) update.Batch {
 func (f *hostFeed) begin(_ context.Context, e epoch, local int) error {
 	f.close()
 	f.epoch, f.at, f.set = e, local*f.cut.stride, f.stream.examples.Set
-	if fresh, ok := f.set.(data.Fresh); ok {
+	if fresh, ok := data.AsFresh(f.set); ok {
 		f.set = fresh.At(e.number)
 	}
 	order := slices.Clone(e.order[f.at:])
