@@ -2,12 +2,14 @@ package merge
 
 // Breadcrumbs drops the largest and the smallest differences from a base and adds the rest, as task arithmetic does or by elected signs as TIES
 // does (Elect). Of a tensor with n values the floor(gamma n) largest and, after them, all but floor(density n) are dropped; where that leaves too
-// few, fewer of the largest are dropped. Of equal magnitudes the one with the lower index counts as larger.
+// few, fewer of the largest are dropped. Of equal magnitudes the one with the lower index counts as larger. Rescale l1 scales what is left of a
+// model so that the sum of its magnitudes stays.
 // Source: Davari, Belilovsky, "Model Breadcrumbs: Scaling Multi-Task Model Merging with Sparse Masks", arXiv 2312.06795.
 type Breadcrumbs struct {
 	Weight    []float64 `json:"weight"`    // a model; required
-	Density   []float64 `json:"density"`   // a model, (0, 1]; 1
+	Density   []float64 `json:"density"`   // a model, [0, 1]; 1
 	Gamma     []float64 `json:"gamma"`     // a model, [0, 1); 0.01
+	Rescale   Rescale   `json:"rescale"`   // none; or l1
 	Normalize bool      `json:"normalize"` // false
 	Lambda    float64   `json:"lambda"`    // 1
 	Elect     bool      `json:"-"`         // breadcrumbs_ties, else breadcrumbs
@@ -16,7 +18,7 @@ type Breadcrumbs struct {
 var _ Method = Breadcrumbs{}
 
 // NewBreadcrumbs returns the defaults of breadcrumbs.
-func NewBreadcrumbs() Breadcrumbs { return Breadcrumbs{Lambda: 1} }
+func NewBreadcrumbs() Breadcrumbs { return Breadcrumbs{Rescale: RescaleNone, Lambda: 1} }
 
 // Start checks weights, densities and gammas.
 func (m Breadcrumbs) Start(t Target) (Merger, error) {
@@ -34,6 +36,9 @@ func (m Breadcrumbs) Start(t Target) (Merger, error) {
 	if err := t.perModel(name, "gamma", m.Gamma); err != nil {
 		return nil, err
 	}
+	if err := m.Rescale.checkTrimmed(name, t); err != nil {
+		return nil, err
+	}
 	r := ranking{n: t.Elements()}
 	for i, g := range m.Gamma {
 		if g < 0 || g >= 1 {
@@ -44,7 +49,13 @@ func (m Breadcrumbs) Start(t Target) (Merger, error) {
 		r.ask(i, largest)
 		r.ask(i, largest+keep)
 	}
-	return &breadcrumbs{c: c, r: &r}, nil
+	trim := func(model, block int, x []float32) {
+		r.questions[2*model+1].keep(x, r.n, block) // the larger set first: what it clears is below every other threshold
+		if q := &r.questions[2*model]; !q.nothing() {
+			q.drop(x, r.n, block)
+		}
+	}
+	return &trimmed{dropper: newDropper(t.Models, m.Rescale), c: c, r: &r, trim: trim}, nil
 }
 
 // Trim drops from differences in memory what a model's density and gamma say.
@@ -54,47 +65,12 @@ func (m Breadcrumbs) Trim(t Target, delta []float32) error {
 	if err != nil {
 		return err
 	}
-	b := started.(*breadcrumbs)
+	b := started.(*trimmed)
 	block := Block{Models: [][]float32{delta}}
-	for pass := range b.Passes() {
+	for pass := range b.r.passes() {
 		b.r.scan(pass, block)
 		b.r.scanned(pass)
 	}
 	b.trim(0, 0, delta)
 	return nil
-}
-
-type breadcrumbs struct {
-	onePass
-	c consensus
-	r *ranking
-}
-
-func (m *breadcrumbs) Passes() int    { return m.r.passes() }
-func (m *breadcrumbs) Scratch() int64 { return rankingScratch }
-
-func (m *breadcrumbs) Scan(pass int, b Block) {
-	b.deltas()
-	m.r.scan(pass, b)
-}
-
-func (m *breadcrumbs) Scanned(pass int) error {
-	m.r.scanned(pass)
-	return nil
-}
-
-// trim keeps the larger set first: what it clears is below every other threshold.
-func (m *breadcrumbs) trim(model, block int, x []float32) {
-	m.r.questions[2*model+1].keep(x, m.r.n, block)
-	if q := &m.r.questions[2*model]; !q.nothing() {
-		q.drop(x, m.r.n, block)
-	}
-}
-
-func (m *breadcrumbs) Merge(dst []float32, b Block) {
-	b.deltas()
-	for i, x := range b.Models {
-		m.trim(i, b.Index, x)
-	}
-	m.c.merge(dst, b)
 }

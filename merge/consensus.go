@@ -80,6 +80,15 @@ func (r *Rescale) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// checkTrimmed is check for methods that drop by rank: no value has a chance to survive by which to divide. "" is none.
+func (r Rescale) checkTrimmed(method string, t Target) error {
+	switch r {
+	case "", RescaleNone, RescaleL1:
+		return nil
+	}
+	return t.wrong(method, "rescale", "is %q; use none or l1", string(r))
+}
+
 func (r Rescale) check(method string, t Target) error {
 	switch r {
 	case RescaleNone, RescaleInverseDensity, RescaleL1:

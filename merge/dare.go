@@ -15,7 +15,7 @@ import "github.com/ballast-ml/ballast/internal/vector"
 // Source: Yu et al., "Language Models are Super Mario", arXiv 2311.03099.
 type DARE struct {
 	Weight    []float64 `json:"weight"`    // a model; required
-	Density   []float64 `json:"density"`   // a model, (0, 1]; 1
+	Density   []float64 `json:"density"`   // a model, [0, 1]; 1
 	Rescale   Rescale   `json:"rescale"`   // l1
 	Normalize bool      `json:"normalize"` // false
 	Lambda    float64   `json:"lambda"`    // 1
@@ -64,7 +64,9 @@ func (d DARE) Start(t Target) (Merger, error) {
 
 	if m.rescale == RescaleInverseDensity {
 		for i, v := range d.Density {
-			m.scale[i] = 1 / v
+			if v > 0 { // else nothing is left to scale
+				m.scale[i] = 1 / v
+			}
 		}
 	}
 	return m, nil

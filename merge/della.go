@@ -11,14 +11,14 @@ import (
 //
 //	p = density - epsilon + 2 epsilon (r-1)/(n-1)        the chance to be kept; density where n = 1
 //
-// A density of 1 keeps all. Of equal magnitudes the one with the lower index has the lower rank. inverse_density divides by p; l1 is as in DARE.
+// A density of 1 keeps all, one of 0 nothing. Of equal magnitudes the one with the lower index has the lower rank. inverse_density divides by p; l1 is as in DARE.
 // Source: Deep, Bhardwaj, Poria, "DELLA-Merging: Reducing Interference in Model Merging through Magnitude-Based Sampling", arXiv 2406.11617.
 type DELLA struct {
 	Weight    []float64 `json:"weight"`    // a model; required
-	Density   []float64 `json:"density"`   // a model; epsilon away from 0 and 1, or 1
+	Density   []float64 `json:"density"`   // a model; more than epsilon away from 0 and 1, or one of the two
 	Epsilon   []float64 `json:"epsilon"`   // a model; 0.15
 	Rescale   Rescale   `json:"rescale"`   // l1
-	Normalize bool      `json:"normalize"` // false
+	Normalize bool      `json:"normalize"` // false; recipes with della: true
 	Lambda    float64   `json:"lambda"`    // 1
 	Elect     bool      `json:"-"`         // della, else della_linear
 }
@@ -45,7 +45,8 @@ func (d DELLA) Start(t Target) (Merger, error) {
 		return nil, err
 	}
 	for i, e := range d.Epsilon {
-		if e < 0 || d.Density[i] < 1 && (!(d.Density[i]-e > 0) || !(d.Density[i]+e < 1)) {
+		some := d.Density[i] > 0 && d.Density[i] < 1
+		if e < 0 || some && (!(d.Density[i]-e > 0) || !(d.Density[i]+e < 1)) {
 			return nil, t.wrong(name, "density", "%v and epsilon %v of model %d: density - epsilon must lie above 0 and density + epsilon below 1", d.Density[i], e, i)
 		}
 	}
@@ -109,7 +110,11 @@ func (m *della) WholeRows() bool { return true }
 
 // drop clears values by their rows' ranks.
 func (m *della) drop(model, at int, x []float32) {
-	if m.d.Density[model] == 1 {
+	switch m.d.Density[model] {
+	case 1:
+		return
+	case 0:
+		clear(x)
 		return
 	}
 	p := make([]float32, m.row)

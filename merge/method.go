@@ -191,14 +191,18 @@ func Methods() []Choice {
 		{"multislerp", OptionalBase, 0, false, 1, "weighted mean on the sphere", func() Method { return NewMultiSLERP() }},
 		{"karcher", NoBase, 0, false, 1, "Riemannian mean on the sphere", func() Method { return NewKarcher() }},
 		{"task_arithmetic", NeedsBase, 0, false, 0, "base plus weighted deltas", func() Method { return NewTaskArithmetic() }},
-		{"ties", NeedsBase, 0, false, 3, "trim, elect signs, merge", func() Method { return NewTIES() }},
+		{"ties", NeedsBase, 0, false, 4, "trim, elect signs, merge", func() Method { return NewTIES() }},
 		{"dare_linear", NeedsBase, 0, false, 1, "drop deltas at random, then add", func() Method { return NewDARE() }},
 		{"dare_ties", NeedsBase, 0, false, 1, "drop deltas at random, then elect signs", func() Method { d := NewDARE(); d.Elect = true; return d }},
-		{"della", NeedsBase, 0, false, 1, "drop small deltas more often, then elect signs", func() Method { d := NewDELLA(); d.Elect = true; return d }},
+		{"della", NeedsBase, 0, false, 1, "drop small deltas more often, then elect signs", func() Method { d := NewDELLA(); d.Elect, d.Normalize = true, true; return d }},
 		{"della_linear", NeedsBase, 0, false, 1, "drop small deltas more often, then add", func() Method { return NewDELLA() }},
-		{"breadcrumbs", NeedsBase, 0, false, 3, "drop the smallest and the largest deltas, then add", func() Method { return NewBreadcrumbs() }},
-		{"breadcrumbs_ties", NeedsBase, 0, false, 3, "drop the smallest and the largest deltas, then elect signs", func() Method { b := NewBreadcrumbs(); b.Elect = true; return b }},
+		{"breadcrumbs", NeedsBase, 0, false, 4, "drop the smallest and the largest deltas, then add", func() Method { return NewBreadcrumbs() }},
+		{"breadcrumbs_ties", NeedsBase, 0, false, 4, "drop the smallest and the largest deltas, then elect signs", func() Method { b := NewBreadcrumbs(); b.Elect = true; return b }},
 		{"model_stock", NeedsBase, 0, false, 1, "between base and mean, by the angle of the deltas", func() Method { return NewModelStock() }},
+		{"sce", NeedsBase, 0, false, 4, "keep what varies most, weigh models by their deltas", func() Method { return NewSCE() }},
+		{"ram", NeedsBase, 0, false, 0, "deltas of one model whole, shared ones averaged", func() Method { return NewRAM() }},
+		{"ramplus_tl", NeedsBase, 0, false, 1, "the same, deltas of one model scaled up", func() Method { return NewRAMPlus() }},
+		{"arcee_fusion", NeedsBase, 1, false, 2, "take the outlying values of a model", func() Method { return NewArceeFusion() }},
 		{"nearswap", NeedsBase, 1, false, 0, "move towards a model where it is near", func() Method { return NewNearSwap() }},
 		{"passthrough", NoBase, 1, false, 0, "copy, for stacking layers", func() Method { return NewPassthrough() }},
 	}
@@ -238,14 +242,14 @@ func (t Target) perModel(method, field string, values []float64) error {
 	return nil
 }
 
-// densities checks the shares of what is kept.
+// densities checks the shares of what is kept: of a model with 0 nothing is.
 func (t Target) densities(method string, values []float64) error {
 	if err := t.perModel(method, "density", values); err != nil {
 		return err
 	}
 	for i, v := range values {
-		if v <= 0 || v > 1 {
-			return t.wrong(method, "density", "of model %d is %v; it lies above 0 and up to 1", i, v)
+		if v < 0 || v > 1 {
+			return t.wrong(method, "density", "of model %d is %v; it lies from 0 to 1", i, v)
 		}
 	}
 	return nil

@@ -142,7 +142,11 @@ func TestMethodErrors(t *testing.T) {
 	}{
 		{merge.Linear{Weight: []float64{1}}, "merge: linear: tensor w: weight has 1 values for 2 models; give each model one"},
 		{merge.TIES{Weight: []float64{1, 1}, Density: []float64{0.5}, Lambda: 1}, "density has 1 values for 2 models"},
-		{merge.TIES{Weight: []float64{1, 1}, Density: []float64{0.5, 0.2}, Lambda: 1}, "density 0.2 of model 1 keeps none of 2 values"},
+		{merge.TIES{Weight: []float64{1, 1}, Density: []float64{0.5, -0.2}, Lambda: 1}, "density of model 1 is -0.2; it lies from 0 to 1"},
+		{merge.TIES{Weight: []float64{1, 1}, Density: []float64{0.5, 0.2}, Rescale: merge.RescaleInverseDensity}, `rescale is "inverse_density"; use none or l1`},
+		{merge.SCE{SelectTopK: 2}, "select_topk is 2; it lies from 0 to 1"},
+		{merge.RAM{Epsilon: -1}, "epsilon is -1; give a number of at least 0"},
+		{merge.ArceeFusion{}, "models are 2 beside the base; give one"},
 		{merge.DARE{Weight: []float64{1, 1}, Density: []float64{0.5, 0.2}, Rescale: "l2"}, `rescale is "l2"; use none, inverse_density or l1`},
 		{merge.DELLA{Weight: []float64{1, 1}, Density: []float64{0.5, 0.9}, Epsilon: []float64{0.1, 0.1}, Rescale: "l1"}, "density 0.9 and epsilon 0.1 of model 1: density - epsilon must lie above 0 and density + epsilon below 1"},
 		{merge.Breadcrumbs{Weight: []float64{1, 1}, Density: []float64{1, 1}, Gamma: []float64{0, 1}}, "gamma of model 1 is 1"},
@@ -169,5 +173,36 @@ func TestDELLAKeepsAll(t *testing.T) {
 		if got, want := must(t, della, target, base, models), must(t, task, target, base, models); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", rescale, got, want)
 		}
+	}
+}
+
+// Of a model with density 0 nothing remains, by whatever method and scaling; a small density keeps one value of a small tensor.
+func TestDensityZero(t *testing.T) {
+	target, base := merge.Target{Name: "w", Shape: []int{2, 3}}, []float32{1, 2, 3, 4, 5, 6}
+	models := [][]float32{{2, 1, 0, 4, 9, 1}, {0, 3, 3, 5, 5, 5}}
+	weight, gamma, epsilon := []float64{0.5, 0.25}, []float64{0, 0}, []float64{0.1, 0.1}
+	for _, density := range [][]float64{{0, 0}, {0, 1}, {1, 0}} {
+		want := must(t, merge.TaskArithmetic{Weight: []float64{weight[0] * density[0], weight[1] * density[1]}, Lambda: 1}, target, base, models)
+		for _, rescale := range []merge.Rescale{merge.RescaleNone, merge.RescaleL1, merge.RescaleInverseDensity} {
+			methods := []merge.Method{
+				merge.DARE{Weight: weight, Density: density, Rescale: rescale, Lambda: 1},
+				merge.DELLA{Weight: weight, Density: density, Epsilon: epsilon, Rescale: rescale, Lambda: 1},
+			}
+			if rescale != merge.RescaleInverseDensity {
+				methods = append(methods,
+					merge.TIES{Weight: weight, Density: density, Rescale: rescale, Lambda: 1},
+					merge.Breadcrumbs{Weight: weight, Density: density, Gamma: gamma, Rescale: rescale, Lambda: 1})
+			}
+			for _, m := range methods {
+				if got := must(t, m, target, base, models); !slices.Equal(got, want) {
+					t.Errorf("%T of density %v, %s: %v, want %v", m, density, rescale, got, want)
+				}
+			}
+		}
+	}
+
+	small := merge.TIES{Weight: []float64{1}, Density: []float64{0.01}, Rescale: merge.RescaleL1, Lambda: 1}
+	if got, want := must(t, small, target, base, models[:1]), []float32{1, 2, 3, 4, 5, 6 - 5 - 4 - 3 - 1 - 1}; !slices.Equal(got, want) {
+		t.Errorf("a density of 0.01 gives %v, want %v", got, want)
 	}
 }

@@ -12,7 +12,7 @@ import (
 //	r = N c / (1 + (N-1) c)
 //	M = r mean(T) + (1-r) B
 //
-// Where 1 + (N-1) c is 0, as for opposite differences, r is 0. Products of lengths below 1e-6 count as 1e-6. With FilterWise each row has its own r.
+// Where 1 + (N-1) c is below 1e-6, as for opposite differences, r is 0: nothing but rounding would be scaled up. Products of lengths below 1e-6 count as 1e-6. With FilterWise each row has its own r.
 // Source: Jang, Yun, Han, "Model Stock: All we need is just a few fine-tuned models", arXiv 2403.19522.
 type ModelStock struct {
 	FilterWise bool `json:"filter_wise"` // false
@@ -49,7 +49,7 @@ func (ModelStock) Ratio(g [][]float64) (cosine, ratio float64) {
 	}
 	cosine /= float64(pairs)
 	n := float64(len(g))
-	if below := 1 + (n-1)*cosine; below > 1e-9 {
+	if below := 1 + (n-1)*cosine; below >= 1e-6 {
 		return cosine, n * cosine / below
 	}
 	return cosine, 0

@@ -43,11 +43,14 @@ func (q *question) nothing() bool         { return q.k <= 0 }
 
 func (r *ranking) ask(model, k int) { r.questions = append(r.questions, question{model: model, k: k}) }
 
+// rankingPasses is how many passes a ranking takes.
+const rankingPasses = 3
+
 // passes is 0 where all questions have their answers.
 func (r *ranking) passes() int {
 	for i := range r.questions {
 		if q := &r.questions[i]; !q.everything(r.n) && !q.nothing() {
-			return 3
+			return rankingPasses
 		}
 	}
 	return 0

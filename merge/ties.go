@@ -8,16 +8,17 @@ import (
 
 // TIES trims the differences from a base to the largest, elects a sign for each element, and merges what has it. For each tensor by itself:
 //
-//	trim:  the floor(density numel) largest |D_i| = |T_i - B| survive, of equal ones those with the lower index
+//	trim:  the floor(density numel) largest |D_i| = |T_i - B| survive, at least one, of equal ones those with the lower index
 //	elect: E_i = w_i trim(D_i), s = + where sum E_i >= 0, else -
 //	merge: M = B + lambda sum E_i / sum w_i, both sums over the models with sign(E_i) = s; not divided without Normalize
 //
-// What was trimmed to zero has no sign. Density 1 keeps all; a density that keeps nothing of a tensor is an error. The research code trims the
-// model as a whole and does without weights: see ResearchTIES.
+// What was trimmed to zero has no sign. Density 1 keeps all, density 0 nothing. Rescale l1 scales what survives of a model so that the sum of
+// its magnitudes stays. The research code trims the model as a whole and does without weights: see ResearchTIES.
 // Source: Yadav et al., "TIES-Merging: Resolving Interference When Merging Models", arXiv 2306.01708.
 type TIES struct {
 	Weight    []float64 `json:"weight"`    // a model; required
-	Density   []float64 `json:"density"`   // a model, (0, 1]; 1
+	Density   []float64 `json:"density"`   // a model, [0, 1]; 1
+	Rescale   Rescale   `json:"rescale"`   // none; or l1
 	Normalize bool      `json:"normalize"` // true
 	Lambda    float64   `json:"lambda"`    // 1
 }
@@ -25,7 +26,7 @@ type TIES struct {
 var _ Method = TIES{}
 
 // NewTIES returns the defaults.
-func NewTIES() TIES { return TIES{Normalize: true, Lambda: 1} }
+func NewTIES() TIES { return TIES{Rescale: RescaleNone, Normalize: true, Lambda: 1} }
 
 // Start checks weights and densities.
 func (m TIES) Start(t Target) (Merger, error) {
@@ -36,44 +37,22 @@ func (m TIES) Start(t Target) (Merger, error) {
 	if err := t.densities("ties", m.Density); err != nil {
 		return nil, err
 	}
+	if err := m.Rescale.checkTrimmed("ties", t); err != nil {
+		return nil, err
+	}
 	r := ranking{n: t.Elements()}
 	for i, d := range m.Density {
 		k := r.n
 		if d < 1 {
-			if k = int(d * float64(r.n)); k == 0 && r.n > 0 {
-				return nil, t.wrong("ties", "density", "%v of model %d keeps none of %d values; raise it, or give it by a filter for this tensor", d, i, r.n)
-			}
+			k = int(d * float64(r.n))
+		}
+		if d > 0 {
+			k = max(1, k)
 		}
 		r.ask(i, k)
 	}
-	return &ties{c: c, r: &r}, nil
-}
-
-type ties struct {
-	onePass
-	c consensus
-	r *ranking
-}
-
-func (m *ties) Passes() int    { return m.r.passes() }
-func (m *ties) Scratch() int64 { return rankingScratch }
-
-func (m *ties) Scan(pass int, b Block) {
-	b.deltas()
-	m.r.scan(pass, b)
-}
-
-func (m *ties) Scanned(pass int) error {
-	m.r.scanned(pass)
-	return nil
-}
-
-func (m *ties) Merge(dst []float32, b Block) {
-	b.deltas()
-	for i, x := range b.Models {
-		m.r.questions[i].keep(x, m.r.n, b.Index)
-	}
-	m.c.merge(dst, b)
+	keep := func(model, block int, x []float32) { r.questions[model].keep(x, r.n, block) }
+	return &trimmed{dropper: newDropper(t.Models, m.Rescale), c: c, r: &r, trim: keep}, nil
 }
 
 // Masks tells, for one tensor in memory, what survives the trim and what of it has the elected sign, of each model.
@@ -83,14 +62,14 @@ func (m TIES) Masks(t Target, base []float32, models [][]float32) (kept, agree [
 	if err != nil {
 		return nil, nil, err
 	}
-	merger := started.(*ties)
+	merger := started.(*trimmed)
 	block := Block{Base: base}
 	for _, x := range models {
 		block.Models = append(block.Models, append([]float32(nil), x...))
 	}
 
 	block.deltas()
-	for pass := range merger.Passes() {
+	for pass := range merger.r.passes() {
 		merger.r.scan(pass, block)
 		merger.r.scanned(pass)
 	}
