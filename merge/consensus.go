@@ -34,15 +34,7 @@ func (c consensus) merge(dst []float32, b Block) {
 	scale := float32(c.lambda)
 	if !c.elect {
 		combine(dst, c.weight, b.Models)
-		if c.normalize {
-			sum := 0.0
-			for _, w := range c.weight {
-				sum += w
-			}
-			if math.Abs(sum) >= 1e-8 {
-				scale = float32(c.lambda / sum)
-			}
-		}
+		scale = float32(c.scale())
 	} else {
 		for i, x := range b.Models {
 			vector.ScaleTo(x, float32(c.weight[i]), x)
@@ -50,6 +42,14 @@ func (c consensus) merge(dst []float32, b Block) {
 		elect(dst, b.Models, c.weight, c.normalize)
 	}
 	vector.AddScaledTo(dst, b.Base, scale, dst)
+}
+
+// scale is what a weighted sum of differences is multiplied by, where none is elected.
+func (c consensus) scale() float64 {
+	if sum := total(c.weight); c.normalize && math.Abs(sum) >= 1e-8 {
+		return c.lambda / sum
+	}
+	return c.lambda
 }
 
 // How differences that survive a random drop are scaled.

@@ -115,3 +115,28 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestDocuments(t *testing.T) {
+	docs, err := strict.Documents([]byte("---\nx: &m ./a\nhalf: &half {scale: 0.5, t: &t 1}\nown: &own 3\nlist:\n- <<: *half\n  model: *m\n--- # next\ny: 1e-3\n---\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []strict.Document{
+		{Values: map[string]any{
+			"x": "./a", "half": map[string]any{"scale": 0.5, "t": uint64(1)}, "own": uint64(3),
+			"list": []any{map[string]any{"scale": 0.5, "t": uint64(1), "model": "./a"}},
+		}, Anchors: []string{"x", "half"}},
+		{Values: map[string]any{"y": 1e-3}},
+	}
+	if diff := cmp.Diff(want, docs); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := strict.YAML([]byte("a: 1\n---\nb: 2\n")); err == nil || err.Error() != "not YAML: more than one document" {
+		t.Errorf("the error is %v", err)
+	}
+	for _, text := range []string{"a: 1\n---\n---\nb: 2\n", "---\n# nothing\n---\nb: 2\n"} {
+		if _, err := strict.Documents([]byte(text)); err == nil || !strings.Contains(err.Error(), "the document that begins here is empty") {
+			t.Errorf("%q: the error is %v", text, err)
+		}
+	}
+}

@@ -21,6 +21,29 @@ import (
 // name the line. An empty document is an empty mapping. Documents of more than MaxYAML bytes, of more than 64 levels, of more than
 // 5000 keys or 100 anchors, or that aliases make larger than 50,000 values are refused before they are parsed.
 func YAML(data []byte) (map[string]any, error) {
+	docs, err := Documents(data)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(docs) > 1:
+		return nil, errors.New("not YAML: more than one document")
+	case len(docs) == 0:
+		return map[string]any{}, nil
+	}
+	return docs[0].Values, nil
+}
+
+// Document is one of the mappings of a YAML file.
+type Document struct {
+	Values map[string]any
+
+	// Anchors are the keys of the mapping whose values hold an anchor that stands for something under another key: what they are for is
+	// seen there.
+	Anchors []string
+}
+
+// Documents reads the mappings of a YAML file, which --- sets apart, as YAML reads one. An empty one at the end is left out.
+func Documents(data []byte) (docs []Document, err error) {
 	if err := checkText(data); err != nil {
 		return nil, err
 	}
@@ -28,27 +51,78 @@ func YAML(data []byte) (map[string]any, error) {
 	if err := checkTokens(tokens); err != nil {
 		return nil, err
 	}
+	if err := checkEmpty(tokens); err != nil {
+		return nil, err
+	}
 	file, err := parser.Parse(tokens, 0)
 	if err != nil {
 		return nil, notYAML(data, err)
 	}
-	m := map[string]any{}
-	if len(file.Docs) > 1 {
-		return nil, errors.New("not YAML: more than one document")
-	}
-	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		return m, nil
-	}
 
-	body := file.Docs[0].Body
-	if _, err := (&expansion{anchors: map[string]int{}}).count(body); err != nil {
-		return nil, err
+	for _, doc := range file.Docs {
+		body := doc.Body
+		if body == nil {
+			continue
+		}
+		if _, err := (&expansion{anchors: map[string]int{}}).count(body); err != nil {
+			return nil, err
+		}
+		ast.Walk(floats{}, body)
+		d := Document{Values: map[string]any{}, Anchors: anchorKeys(body)}
+		if err := yaml.NodeToValue(body, &d.Values); err != nil {
+			return nil, notYAML(data, err)
+		}
+		docs = append(docs, d)
 	}
-	ast.Walk(floats{}, body)
-	if err := yaml.NodeToValue(body, &m); err != nil {
-		return nil, notYAML(data, err)
+	return docs, nil
+}
+
+// anchorKeys are the keys of a mapping whose values hold an anchor that is used under another key.
+func anchorKeys(body ast.Node) (keys []string) {
+	mapping, ok := body.(*ast.MappingNode)
+	if !ok {
+		return nil
 	}
-	return m, nil
+	var made, used []names
+	for _, v := range mapping.Values {
+		n := anchorNames{made: names{}, used: names{}}
+		ast.Walk(n, v.Value)
+		made, used = append(made, n.made), append(used, n.used)
+	}
+	for i, v := range mapping.Values {
+		for k := range used {
+			if k != i && made[i].meets(used[k]) {
+				keys = append(keys, v.Key.GetToken().Value)
+				break
+			}
+		}
+	}
+	return keys
+}
+
+// names is a set.
+type names map[string]bool
+
+func (n names) meets(other names) bool {
+	for name := range n {
+		if other[name] {
+			return true
+		}
+	}
+	return false
+}
+
+// anchorNames collects the names of anchors and of aliases.
+type anchorNames struct{ made, used names }
+
+func (a anchorNames) Visit(n ast.Node) ast.Visitor {
+	switch n := n.(type) {
+	case *ast.AnchorNode:
+		a.made[n.Name.String()] = true
+	case *ast.AliasNode:
+		a.used[n.Value.String()] = true
+	}
+	return a
 }
 
 // notYAML is what the parser says, with its line of the document. The parser's own account shows the lines around too, but takes time

@@ -107,6 +107,23 @@ func checkTokens(tokens token.Tokens) error {
 	return nil
 }
 
+// checkEmpty refuses a document of nothing before another: the parser leaves out what follows it.
+func checkEmpty(tokens token.Tokens) error {
+	var empty *token.Token // the --- that nothing has followed yet
+	for i, t := range tokens {
+		switch {
+		case t.Type == token.CommentType:
+		case t.Type != token.DocumentHeaderType:
+			empty = nil
+		case empty != nil && i < len(tokens)-1:
+			return yamlError(empty.Position, "the document that begins here is empty; take one of the --- out")
+		default:
+			empty = t
+		}
+	}
+	return nil
+}
+
 // expansion counts the values of a document with aliases replaced by what they stand for.
 type expansion struct {
 	anchors map[string]int // values under each anchor; openAnchor while it is counted

@@ -28,6 +28,7 @@ func (p *Plan) plan() error {
 	b := budget{workers: p.options.Threads + 1, block: merge.BlockElements, widest: 4}
 	passes, scratch := 0, int64(0)
 	largest := int64(0) // bytes that the cache could use
+	wide := int64(0)    // bytes of an element that is merged in float64
 	for _, t := range p.tensors {
 		if t.whole {
 			continue
@@ -39,6 +40,12 @@ func (p *Plan) plan() error {
 		b.block = max(b.block, min(t.target.BlockLength(merger.WholeRows()), t.target.Elements()))
 		b.readers = max(b.readers, len(t.all()))
 		b.widest = max(b.widest, t.width())
+		if t.typ == wideType {
+			wide = 3 * 8 // sums, values and their bytes
+			if _, exact := merger.(merge.Combiner); !exact {
+				p.note("%s merges in float32: values of float64 have its 24 bits", p.Method.Name)
+			}
+		}
 		passes = max(passes, merger.Passes())
 		if s, ok := merger.(merge.Scratcher); ok {
 			scratch = max(scratch, s.Scratch())
@@ -54,7 +61,7 @@ func (p *Plan) plan() error {
 
 	worker := func() int64 {
 		n := int64(b.block) * 4 * int64(2*b.readers+3) // decoded values, their bytes, the result, and room for what methods need
-		return n + int64(b.readers)*scratch
+		return n + int64(b.readers)*scratch + int64(b.block)*wide
 	}
 
 	slot := int64(b.block) * int64(b.widest)

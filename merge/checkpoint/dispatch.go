@@ -102,6 +102,7 @@ func (d *dispatcher) merge(i int, t *planned) error {
 	}
 	d.noteTensor(t, merger.Notes())
 
+	wide := t.wide(merger)
 	var merging sync.WaitGroup
 	for k := range src.blocks() {
 		if merger.Passes() == 0 {
@@ -112,6 +113,9 @@ func (d *dispatcher) merge(i int, t *planned) error {
 			b, err := w.load(src, k, merger.Passes() == 0)
 			if err != nil {
 				return err
+			}
+			if wide != nil {
+				return wide.merge(dst, from, to)
 			}
 			out := w.out[:to-from]
 			merger.Merge(out, b)

@@ -6,7 +6,6 @@ import (
 
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/merge"
 )
 
 // oneStyle opens the models. Where llamas of GGUF are among those of Hugging Face, they are seen by its names and in its order of rows.
@@ -14,9 +13,12 @@ func (p *Plan) oneStyle(models []Source, cut []Slice) error {
 	sources := slices.Clone(models)
 	for _, s := range cut {
 		sources = append(sources, s.Sources...)
+		if s.BaseModel != "" {
+			sources = append(sources, Source{Model: s.BaseModel})
+		}
 	}
 
-	if p.Recipe.BaseModel != "" && (p.Method.Base != merge.NoBase || p.Method.First) {
+	if p.Recipe.BaseModel != "" {
 		sources = append(sources, Source{Model: p.Recipe.BaseModel})
 	}
 	mixed := false
@@ -29,23 +31,37 @@ func (p *Plan) oneStyle(models []Source, cut []Slice) error {
 		mixed = mixed || guess.Name == "llama" && guess.Style == "transformers"
 	}
 
-	if !mixed {
-		return nil
+	if mixed {
+		p.asTransformers()
 	}
+	reference := p.Inputs[0]
+	if p.Recipe.BaseModel != "" {
+		var err error
+		if reference, err = p.input(p.Recipe.BaseModel); err != nil {
+			return err
+		}
+	}
+	p.alignNames(reference)
+	return nil
+}
+
+// asTransformers shows llamas of GGUF as those of Hugging Face.
+func (p *Plan) asTransformers() {
 	for _, in := range p.Inputs {
 		if view, ok := weights.AsTransformers(in.file); ok {
 			in.see(view)
 			p.note("%s is a llama of GGUF: its tensors are seen by Hugging Face's names, and in its order of rows", in.Model)
 		}
 	}
-	return nil
 }
 
 // carry keeps what the reference model has of GGUF's keys, so that the merged one can be written as GGUF.
 func (p *Plan) carry(meta map[string]string) {
-	carried, _ := weights.CarriedMetadata(p.reference.file)
+	carried, _ := weights.CarriedMetadata(p.donor.file)
+	fromGGUF := false
 	for key, text := range carried {
 		name, ok := strings.CutPrefix(key, weights.CarriedGGUF)
+		fromGGUF = fromGGUF || ok
 		switch {
 		case !ok, name == "general.name", name == "general.file_type", name == "general.quantization_version":
 		case p.vocab != nil && strings.HasPrefix(name, "tokenizer."): // the merged one has other tokens
@@ -54,5 +70,8 @@ func (p *Plan) carry(meta map[string]string) {
 		default:
 			meta[key] = text
 		}
+	}
+	if fromGGUF && p.template != "" {
+		meta[weights.CarriedGGUF+"tokenizer.chat_template"], _ = weights.Carry(p.template) // text always can be
 	}
 }

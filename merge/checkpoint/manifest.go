@@ -168,43 +168,75 @@ func (p *Plan) companions(work string) (names []string, err error) {
 	if err := add(RecipeFile, append(recipe, '\n')); err != nil {
 		return nil, err
 	}
-	from, err := hf.Companions(p.copied)
+	from, err := p.carried()
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range from {
-		if name == hf.CardFile {
-			continue // it describes another model
-		}
-		dir := p.copied
-		if p.vocab != nil && len(hf.Tokenizer([]string{name})) > 0 {
-			dir = p.vocab.tokenizer
-		}
-		text, err := hf.ReadCompanion(dir, name)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // the other tokenizer does without
-		}
+	for _, c := range from {
+		text, err := p.companion(c)
 		if err != nil {
+			return nil, err
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(work, c.name)), 0o755); err != nil {
 			return nil, fmt.Errorf("merge: %w", err)
 		}
-		if name == "tokenizer.json" && p.vocab != nil {
-			if text, err = p.vocab.withTokens(text); err != nil {
-				return nil, &fault.Input{File: filepath.Join(dir, name), Err: err}
-			}
-		}
-		if name == hf.ConfigFile {
-			if text, err = p.config(text); err != nil {
-				return nil, &fault.Input{File: filepath.Join(p.copied, name), Err: err}
-			}
-		}
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(work, name)), 0o755); err != nil {
-			return nil, fmt.Errorf("merge: %w", err)
-		}
-		if err := add(name, text); err != nil {
+		if err := add(c.name, text); err != nil {
 			return nil, err
 		}
 	}
+	if p.template != "" {
+		return names, add(templateFile, []byte(p.template))
+	}
 	return names, nil
+}
+
+// companion is a file of a model's folder that goes along.
+type companion struct{ dir, name string }
+
+// carried lists the companions of the output: those of the donor, but the tokenizer of another where the recipe says so. The card stays: it
+// describes another model.
+func (p *Plan) carried() (list []companion, err error) {
+	names, err := hf.Companions(p.copied)
+	if err != nil {
+		return nil, err
+	}
+	tokenizer := hf.Tokenizer(names)
+	for _, name := range names {
+		other := p.vocab != nil && p.vocab.tokenizer != p.copied && slices.Contains(tokenizer, name)
+		if name != hf.CardFile && !other {
+			list = append(list, companion{p.copied, name})
+		}
+	}
+	if p.vocab != nil && p.vocab.tokenizer != p.copied {
+		names, err := hf.Companions(p.vocab.tokenizer)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range hf.Tokenizer(names) {
+			list = append(list, companion{p.vocab.tokenizer, name})
+		}
+	}
+	return slices.DeleteFunc(list, func(c companion) bool { return c.name == templateFile && p.template != "" }), nil
+}
+
+// companion is the text of a companion, with what the merge has changed.
+func (p *Plan) companion(c companion) ([]byte, error) {
+	text, err := hf.ReadCompanion(c.dir, c.name)
+	if err != nil {
+		return nil, fmt.Errorf("merge: %w", err)
+	}
+	switch {
+	case c.name == "tokenizer.json" && p.vocab != nil:
+		text, err = p.vocab.withTokens(text)
+	case c.name == tokenizerConfigFile && p.template != "":
+		text, err = p.withTemplate(text)
+	case c.name == hf.ConfigFile:
+		text, err = p.config(text)
+	}
+	if err != nil {
+		return nil, &fault.Input{File: filepath.Join(c.dir, c.name), Err: err}
+	}
+	return text, nil
 }
 
 // resolved is the recipe with what options have set.
@@ -225,7 +257,7 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 		return nil, err
 	}
 	before := maps.Clone(config)
-	words := map[string]string{"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+	words := map[string]string{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 	for _, key := range []string{"torch_dtype", "dtype"} {
 		if word, ok := config[key].(string); ok {
 			if now, ok := words[p.tensors[0].typ]; ok && word != now {

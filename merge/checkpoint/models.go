@@ -30,6 +30,14 @@ type Input struct {
 	stamp string // sizes and times of its files, to see that they do not change
 }
 
+// existing is a reference without the word model: before it, which older recipes of other tools have, where nothing has that name.
+func (p *Plan) existing(ref Ref) Ref {
+	if plain, ok := strings.CutPrefix(string(ref), "model:"); ok && !exists(string(ref)) {
+		return Ref(plain)
+	}
+	return ref
+}
+
 // openInput opens a model of a recipe. A relative path counts from the working folder, else from that of the recipe.
 func openInput(ref Ref, recipeDir string) (*Input, error) {
 	path := string(ref)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -74,10 +73,13 @@ type Plan struct {
 
 	options Options
 	tensors []*planned
+	refused refusals
 	budget  budget
 
-	reference *Input // whose order, config and tokenizer the output takes
+	reference *Input // whose order the output takes
+	donor     *Input // whose config and tokenizer the output takes: the base, else the reference
 	copied    string // its folder
+	template  string // chat template of the output; "" = that of the tokenizer
 	layers    int    // of the output, if slices made another number
 	vocab     *vocabulary
 	untied    bool // the output layer was tied in the model whose config is copied, and is not in the output
@@ -131,6 +133,7 @@ func (p *Plan) note(format string, args ...any) {
 
 // input opens a model once.
 func (p *Plan) input(ref Ref) (*Input, error) {
+	ref = p.existing(ref)
 	for _, in := range p.Inputs {
 		if in.Model == string(ref) {
 			return in, nil
@@ -142,15 +145,6 @@ func (p *Plan) input(ref Ref) (*Input, error) {
 	}
 	p.Inputs = append(p.Inputs, in)
 	return in, nil
-}
-
-// layout is one slice, or all of a recipe with models.
-type layout struct {
-	sources []Source
-	inputs  []*Input
-	base    int   // among the sources; -1 = none
-	models  []int // among the sources: what the method sees as models
-	scope   scope
 }
 
 func (p *Plan) build() error {
@@ -165,15 +159,15 @@ func (p *Plan) build() error {
 	}
 	var parts []layout
 	if len(models) > 0 {
-		l, err := p.layout(models, outer)
+		l, err := p.layout("models", models, p.Recipe.BaseModel, outer)
 		if err != nil {
 			return err
 		}
 		parts = append(parts, l)
 	}
 
-	for _, s := range cut {
-		l, err := p.layout(s.Sources, append([]Parameters{s.Parameters}, outer...))
+	for i, s := range cut {
+		l, err := p.layout(fmt.Sprintf("slices[%d].sources", i), s.Sources, cmp.Or(s.BaseModel, p.Recipe.BaseModel), append([]Parameters{s.Parameters}, outer...))
 		if err != nil {
 			return err
 		}
@@ -184,9 +178,13 @@ func (p *Plan) build() error {
 	if err := p.refuseInputAsOutput(); err != nil {
 		return err
 	}
-	p.reference = parts[0].reference()
-	p.copied = p.reference.dir()
-	if err := p.planVocabulary(parts[0]); err != nil {
+	if err := p.choose(parts[0]); err != nil {
+		return err
+	}
+	if err := p.planVocabulary(); err != nil {
+		return err
+	}
+	if err := p.planTemplate(); err != nil {
 		return err
 	}
 	var wrong []error
@@ -195,6 +193,7 @@ func (p *Plan) build() error {
 	} else {
 		wrong = p.planSlices(parts)
 	}
+	wrong = append(wrong, p.refused.list()...)
 	if n := len(wrong); n > mostMismatches {
 		wrong = append(wrong[:mostMismatches], &fault.Input{Err: fmt.Errorf("and %d more tensors that do not fit", n-mostMismatches)})
 	}
@@ -208,95 +207,6 @@ func (p *Plan) build() error {
 		return err
 	}
 	return p.plan()
-}
-
-// reference is the input whose order, config and tokenizer the output takes.
-func (l layout) reference() *Input {
-	if l.base >= 0 {
-		return l.inputs[l.base]
-	}
-	return l.inputs[0]
-}
-
-// layout opens the sources and finds what the method sees of them.
-func (p *Plan) layout(sources []Source, outer []Parameters) (layout, error) {
-	l := layout{sources: slices.Clone(sources), base: -1, scope: scope{outer: outer}}
-	c, base := p.Method, p.Recipe.BaseModel
-	if base == "" && c.Base == merge.NeedsBase {
-		return l, &fault.Input{Field: "base_model", Err: fmt.Errorf("it is missing; %s merges differences from a base", c.Name), Fix: "name the model that the others were fine-tuned from"}
-	}
-	if base == "" && c.First {
-		base = l.sources[0].Model
-		p.note("no base_model is given; %s, the first of the models, is the first end", base)
-	}
-	if base != "" && (c.Base != merge.NoBase || c.First) {
-		l.base = slices.IndexFunc(l.sources, func(s Source) bool { return s.Model == base })
-		if l.base < 0 { // recipes need not list it
-			l.base = len(l.sources)
-			l.sources = append(l.sources, Source{Model: base, LayerRange: l.sources[0].LayerRange})
-		}
-	} else if base != "" && !slices.ContainsFunc(l.sources, func(s Source) bool { return s.Model == base }) {
-		p.note("base_model %s is not among the models, and %s takes no base: it is not used", base, c.Name)
-	}
-
-	for i, s := range l.sources {
-		in, err := p.input(s.Model)
-		if err != nil {
-			return l, err
-		}
-		if len(s.LayerRange) == 2 && s.LayerRange[1] > in.Layers {
-			return l, &fault.Input{File: in.Path, Field: "layer_range", Err: fmt.Errorf("it is %v; the model has %d layers", s.LayerRange, in.Layers), Fix: "choose layers that are there"}
-		}
-		l.inputs = append(l.inputs, in)
-		l.scope.sources = append(l.scope.sources, s.Parameters)
-		switch {
-		case i != l.base:
-			l.models = append(l.models, i)
-		case c.First:
-			l.models = append([]int{i}, l.models...)
-		}
-	}
-
-	if c.First && l.base > 0 { // the base first, then the others
-		slices.SortStableFunc(l.models, func(a, b int) int {
-			return cmp.Compare(map[bool]int{true: 0, false: 1}[a == l.base], map[bool]int{true: 0, false: 1}[b == l.base])
-		})
-	}
-	if c.Models != 0 && len(l.models) != c.Models {
-		beside := ""
-		if l.base >= 0 && !c.First {
-			beside = " beside the base"
-		}
-		return l, &fault.Input{Field: "models", Err: fmt.Errorf("%s merges %d%s, the recipe gives %d: %v", c.Name, c.Models, beside, len(l.models), refs(l))}
-	}
-
-	if c.Base == merge.NeedsBase && len(l.models) == 0 {
-		return l, &fault.Input{Field: "models", Err: errors.New("the base is the only model"), Fix: "give at least one model that was fine-tuned from it"}
-	}
-	return l, nil
-}
-
-func refs(l layout) (out []string) {
-	for _, i := range l.models {
-		out = append(out, l.inputs[i].Model)
-	}
-	return out
-}
-
-// unused notes parameters that the method has not.
-func (p *Plan) unused(parts []layout) {
-	names := append(p.Method.Parameters(), ignored...)
-	for _, l := range parts {
-		for _, list := range [][]Parameters{l.scope.sources, l.scope.outer} {
-			for _, parameters := range list {
-				for _, name := range slices.Sorted(maps.Keys(parameters)) {
-					if !slices.Contains(names, name) {
-						p.note("parameter %s is not used: %s has none", name, p.Method.Name)
-					}
-				}
-			}
-		}
-	}
 }
 
 // refuseInputAsOutput keeps a merge from writing over what it reads.

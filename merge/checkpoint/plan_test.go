@@ -35,6 +35,11 @@ func recipes(dir string) map[string]string {
 		"nearswap":    fmt.Sprintf("merge_method: nearswap\n%smodels: [{model: %s/a}]\nparameters: {t: 0.001}\n", base, dir),
 		"passthrough": fmt.Sprintf("merge_method: passthrough\nmodels: [{model: %s/a}]\n", dir),
 	}
+	out["arcee_fusion"] = fmt.Sprintf("merge_method: arcee_fusion\n%smodels: [{model: %s/a}]\n", base, dir)
+	out["sce"] = "merge_method: sce\n" + base + models("") + "parameters: {select_topk: 0.3}\n"
+	out["ram"] = "merge_method: ram\n" + base + models("") + "parameters: {epsilon: 0.004}\n"
+	out["ramplus_tl"] = "merge_method: ramplus_tl\n" + base + models("") + "parameters: {epsilon: 0.004}\n"
+	out["ties rescaled"] = "merge_method: ties\n" + base + models(", density: 0.4") + "parameters: {lambda: 0.9, rescale: true}\n"
 	for _, name := range []string{"multislerp", "task_arithmetic", "model_stock"} {
 		out[name] = "merge_method: " + name + "\n" + base + models("")
 	}
@@ -91,8 +96,13 @@ func TestEngineEqualsMemory(t *testing.T) {
 		"linear":          merge.Linear{Weight: weight, Normalize: true},
 		"task_arithmetic": merge.TaskArithmetic{Weight: weight, Lambda: 1},
 		"ties":            merge.TIES{Weight: weight, Density: density, Normalize: true, Lambda: 0.9},
+		"ties rescaled":   merge.TIES{Weight: weight, Density: density, Rescale: merge.RescaleL1, Normalize: true, Lambda: 0.9},
+		"arcee_fusion":    merge.ArceeFusion{},
+		"sce":             merge.SCE{SelectTopK: 0.3},
+		"ram":             merge.RAM{Epsilon: 0.004},
+		"ramplus_tl":      merge.RAMPlus{R: 0.1, Alpha: 0.2, Epsilon: 0.004},
 		"dare_ties":       merge.DARE{Weight: weight, Density: density, Rescale: merge.RescaleL1, Lambda: 0.9, Elect: true},
-		"della":           merge.DELLA{Weight: weight, Density: density, Epsilon: []float64{0.15, 0.15}, Rescale: merge.RescaleL1, Lambda: 0.9, Elect: true},
+		"della":           merge.DELLA{Weight: weight, Density: density, Epsilon: []float64{0.15, 0.15}, Rescale: merge.RescaleL1, Normalize: true, Lambda: 0.9, Elect: true},
 		"breadcrumbs":     merge.Breadcrumbs{Weight: weight, Density: density, Gamma: []float64{0.01, 0.01}, Lambda: 0.9},
 		"model_stock":     merge.ModelStock{},
 		"multislerp":      merge.MultiSLERP{Weight: weight, NormalizeWeights: true, Eps: 1e-8},
@@ -137,7 +147,11 @@ func TestEngineEqualsMemory(t *testing.T) {
 				if name == "linear" || name == "nuslerp col" {
 					base = nil
 				}
-				want, err := merge.Values(m, target, base, [][]float32{inputs["a"][tensor], inputs["b"][tensor]})
+				models := [][]float32{inputs["a"][tensor], inputs["b"][tensor]}
+				if name == "arcee_fusion" {
+					models = models[:1]
+				}
+				want, err := merge.Values(m, target, base, models)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -202,8 +216,7 @@ func TestErrors(t *testing.T) {
 		"no base":        {two("ties", "a", "b", ""), "base_model: it is missing; ties merges differences from a base"},
 		"no t":           {two("slerp", "a", "b", ""), "slerp: tensor model.embed_tokens.weight: t is NaN; give a number from 0"},
 		"no weight":      {fmt.Sprintf("merge_method: linear\nmodels: [{model: %s/a}, {model: %s/b}]", dir, dir), "weight: model 1 has none for tensor model.embed_tokens.weight"},
-		"density":        {two("ties", "a", "b", base+"parameters: {density: 1.5}"), "density of model 0 is 1.5; it lies above 0 and up to 1"},
-		"keeps nothing":  {two("ties", "a", "b", base+"parameters: {density: 0.001}"), "density 0.001 of model 0 keeps none of 32 values"},
+		"density":        {two("ties", "a", "b", base+"parameters: {density: 1.5}"), "density of model 0 is 1.5; it lies from 0 to 1; and so for 29 more tensors"},
 		"weights cancel": {fmt.Sprintf("merge_method: linear\nmodels: [{model: %s/a, parameters: {weight: 1}}, {model: %s/b, parameters: {weight: -1}}]", dir, dir), "weight [1 -1] sum to 0"},
 		"not finite":     {two("linear", "ones", "nan", ""), "nan/model.safetensors: w: 2 of 4 values are infinite or NaN, the first is element 1"},
 		"too large":      {two("linear", "ones", "huge", "dtype: float16\nparameters: {normalize: false}"), "w: 2 merged values of a block are too large for F16; use bfloat16 or float32, or let them saturate"},

@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,12 +22,12 @@ type Recipe struct {
 	Slices          []Slice           `json:"slices,omitempty"`
 	Modules         map[string]Module `json:"modules,omitempty"` // one module, whose models or slices count
 	Parameters      Parameters        `json:"parameters,omitempty"`
-	DType           string            `json:"dtype,omitempty"`     // type of the output unless out_dtype says another; sums are always float32
-	OutDType        string            `json:"out_dtype,omitempty"` // float32, float16, bfloat16
+	DType           string            `json:"dtype,omitempty"`     // type of the output unless out_dtype says another; see Plan for what sums are
+	OutDType        string            `json:"out_dtype,omitempty"` // float64, float32, float16, bfloat16
 	TokenizerSource Ref               `json:"tokenizer_source,omitempty"`
 	Tokenizer       *Tokenizer        `json:"tokenizer,omitempty"`
-	ChatTemplate    string            `json:"chat_template,omitempty"` // auto, or a template
-	Name            string            `json:"name,omitempty"`          // for people
+	ChatTemplate    string            `json:"chat_template,omitempty"` // auto, the name of one, or a template
+	Name            string            `json:"name,omitempty"`          // of the output, for other recipes of the same file
 }
 
 // Source is a model, or layers of one.
@@ -40,8 +39,10 @@ type Source struct {
 
 // Slice is a stretch of the output's layers; all its sources have equally many.
 type Slice struct {
-	Sources    []Source   `json:"sources"`
-	Parameters Parameters `json:"parameters,omitempty"`
+	Sources        []Source        `json:"sources"`
+	BaseModel      Ref             `json:"base_model,omitempty"`      // in place of the recipe's
+	ResidualWeight json.RawMessage `json:"residual_weight,omitempty"` // refused
+	Parameters     Parameters      `json:"parameters,omitempty"`
 }
 
 // Module is a part of a model.
@@ -53,124 +54,165 @@ type Module struct {
 
 // Tokenizer says which vocabulary the output has.
 type Tokenizer struct {
-	Source          Ref                        `json:"source"`                       // union, base, or a model
-	Tokens          map[string]json.RawMessage `json:"tokens,omitempty"`             // not supported
-	PadToMultipleOf int                        `json:"pad_to_multiple_of,omitempty"` // rows of embeddings; 0 = as many as tokens
+	Source          Ref              `json:"source"`                       // union, base, or a model
+	Tokens          map[string]Token `json:"tokens,omitempty"`             // single tokens; those that no model has are added
+	PadToMultipleOf int              `json:"pad_to_multiple_of,omitempty"` // rows of embeddings; 0 = as many as tokens
 }
 
-// Ref names a model: a file or a folder.
-type Ref string
+// Token says which embedding a token has in the models that lack it, or with Force in all of them.
+type Token struct {
+	Source *TokenSource `json:"source,omitempty"` // nil = as without an entry
+	Force  bool         `json:"force,omitempty"`
+}
 
-// UnmarshalJSON reads a path, or {model: {path: ...}} and {path: ...}.
-func (r *Ref) UnmarshalJSON(data []byte) error {
-	if bytes.HasPrefix(data, []byte("{")) {
-		var long struct {
-			Model Ref `json:"model"`
-			Path  Ref `json:"path"`
-		}
-		if err := strict.Decode(data, &long); err != nil {
-			return err
-		}
-		*r = long.Model + long.Path
-		return nil
+// TokenSource is a model whose embedding of the same token is taken, or of another token, or zeros.
+type TokenSource struct {
+	Kind    string // "" = the same token of Model, TokenOfModel, or ZeroToken
+	Model   Ref
+	TokenID *int   // of TokenOfModel: its row,
+	Token   string // or its text
+}
+
+// Kinds of TokenSource.
+const (
+	TokenOfModel = "model_token"
+	ZeroToken    = "zero"
+)
+
+// UnmarshalJSON reads a model, {kind: zero} or {kind: model_token, model: ..., token_id or token: ...}.
+func (s *TokenSource) UnmarshalJSON(data []byte) error {
+	var kind struct {
+		Kind *string `json:"kind"`
 	}
-	if bytes.Equal(data, []byte("null")) {
-		return nil
+	if json.Unmarshal(data, &kind) != nil || kind.Kind == nil {
+		return s.Model.UnmarshalJSON(data)
 	}
-	text := ""
-	if err := strict.Decode(data, &text); err != nil {
+	var long tokenSource
+	if err := strict.Decode(data, &long); err != nil {
 		return err
 	}
-	*r = Ref(text)
+	*s = TokenSource(long)
+	switch {
+	case s.Kind == ZeroToken && s.Model == "" && s.TokenID == nil && s.Token == "":
+	case s.Kind == ZeroToken:
+		return errors.New("kind: zero takes no model and no token")
+	case s.Kind != TokenOfModel:
+		return fmt.Errorf("kind: no kind %q; use %s or %s", strict.Short(s.Kind), TokenOfModel, ZeroToken)
+	case s.Model == "" || (s.TokenID == nil) == (s.Token == ""):
+		return errors.New("kind: model_token takes a model, and either token_id or token")
+	}
 	return nil
 }
 
-// Parameters are values by their names.
-type Parameters map[string]Value
-
-// Value is a number, true, false or a word for all tensors; a list of numbers, a Gradient over the layers; or a list of {filter, value}, of
-// which the first counts whose filter is a part of the tensor's name, or "*", or missing.
-type Value struct {
-	scalar   any
-	gradient Gradient
-	filters  []filtered
-}
-
-type filtered struct {
-	Filter string `json:"filter,omitempty"`
-	Value  *Value `json:"value"`
-}
-
-// Number is a value that is a number.
-func Number(v float64) Value { return Value{scalar: v} }
-
-// UnmarshalJSON reads any of the forms.
-func (v *Value) UnmarshalJSON(data []byte) error {
-	if !bytes.HasPrefix(data, []byte("[")) {
-		var scalar any
-		if err := json.Unmarshal(data, &scalar); err != nil {
-			return err
-		}
-		switch scalar.(type) {
-		case float64, bool, string:
-			v.scalar = scalar
-			return nil
-		}
-		return fmt.Errorf("want a number, a list of numbers or a list of {filter, value}, got %s", strict.Short(string(data)))
-	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(data, &list); err != nil {
-		return err
-	}
-	if len(list) == 0 {
-		return errors.New("the list is empty; give a number, or numbers from the first layer to the last")
-	}
-	if bytes.HasPrefix(list[0], []byte("{")) {
-		return strict.Decode(data, &v.filters)
-	}
-	return strict.Decode(data, (*[]float64)(&v.gradient))
-}
-
 // MarshalJSON writes what was read.
-func (v Value) MarshalJSON() ([]byte, error) {
-	switch {
-	case v.filters != nil:
-		return json.Marshal(v.filters)
-	case v.gradient != nil:
-		return json.Marshal([]float64(v.gradient))
+func (s TokenSource) MarshalJSON() ([]byte, error) {
+	if s.Kind == "" {
+		return json.Marshal(s.Model)
 	}
-	return json.Marshal(v.scalar)
+	return json.Marshal(tokenSource(s))
 }
 
-// at is the value for a tensor at a position of the layers; ok is false where no filter fits.
-func (v Value) at(tensor string, position float64) (value any, ok bool) {
-	switch {
-	case v.filters != nil:
-		for _, f := range v.filters {
-			if f.Value != nil && (f.Filter == "" || f.Filter == "*" || strings.Contains(tensor, f.Filter)) {
-				return f.Value.at(tensor, position)
-			}
-		}
-		return nil, false
-	case v.gradient != nil:
-		return v.gradient.At(position), true
-	}
-	return v.scalar, v.scalar != nil
+// tokenSource is the long form of TokenSource.
+type tokenSource struct {
+	Kind    string `json:"kind"`
+	Model   Ref    `json:"model,omitempty"`
+	TokenID *int   `json:"token_id,omitempty"`
+	Token   string `json:"token,omitempty"`
 }
 
 // MaxRecipe is the most bytes of a recipe file that are read.
 const MaxRecipe = strict.MaxYAML
 
-// ParseRecipe reads a recipe in YAML. Keys that are not known are errors that name the nearest.
+// ParseRecipe reads a file of one recipe in YAML. Keys that are not known are errors that name the nearest, unless all that they are for is an
+// anchor that another key uses.
 func ParseRecipe(file string, text []byte) (Recipe, error) {
-	var r Recipe
-	if err := strict.DecodeYAML(text, &r); err != nil {
-		return r, &fault.Input{File: file, Err: err}
+	list, err := ParseRecipes(file, text)
+	if err != nil {
+		return Recipe{}, err
 	}
-	if err := r.validate(); err != nil {
-		return r, &fault.Input{File: file, Err: err}
+	if len(list) > 1 {
+		err = &fault.Input{File: file, Err: fmt.Errorf("it has %d documents, each a recipe", len(list)), Fix: "give one"}
 	}
-	return r, nil
+	return list[0], err
+}
+
+// ParseRecipes reads a file of recipes, one a document. Names are given once at most, and one recipe at most has none.
+func ParseRecipes(file string, text []byte) ([]Recipe, error) {
+	docs, err := strict.Documents(text)
+	if err != nil {
+		return nil, &fault.Input{File: file, Err: err}
+	}
+	if len(docs) == 0 {
+		docs = []strict.Document{{Values: map[string]any{}}}
+	}
+	list := make([]Recipe, len(docs))
+	seen := map[string]bool{}
+	for i, doc := range docs {
+		where := ""
+		if len(docs) > 1 {
+			where = fmt.Sprintf("document %d", i+1)
+		}
+		forget(doc)
+		if err := strict.DecodeMap(doc.Values, &list[i]); err != nil {
+			return nil, &fault.Input{File: file, Field: where, Err: err}
+		}
+		if err := list[i].validate(); err != nil {
+			return nil, &fault.Input{File: file, Field: where, Err: err}
+		}
+		if name := list[i].Name; seen[name] {
+			err := fmt.Errorf("another recipe has the name %q too", strict.Short(name))
+			if name == "" {
+				err = errors.New("another recipe has no name either; the one without is the output, the others need names")
+			}
+			return nil, &fault.Input{File: file, Field: where + ": name", Err: err}
+		}
+		seen[list[i].Name] = true
+	}
+	return list, nil
+}
+
+// optionalKeys may be there without a value, as if they were not.
+var optionalKeys = []string{
+	"base_model", "models", "slices", "modules", "parameters", "dtype", "out_dtype", "tokenizer_source", "tokenizer", "chat_template", "name",
+	"residual_weight", "tokens", "source", "pad_to_multiple_of",
+}
+
+// forget takes out of a document what says nothing: keys without a value, and keys of which the recipe knows nothing and whose anchors other
+// keys use.
+func forget(doc strict.Document) {
+	known := keysOf(reflect.TypeFor[Recipe]())
+	for _, key := range doc.Anchors {
+		if _, near := strict.Nearest(key, known); !near && !slices.Contains(known, key) {
+			delete(doc.Values, key)
+		}
+	}
+	forgetNulls(doc.Values)
+}
+
+func forgetNulls(value any) {
+	switch v := value.(type) {
+	case []any:
+		for _, item := range v {
+			forgetNulls(item)
+		}
+	case map[string]any:
+		for key, item := range v {
+			if item == nil && slices.Contains(optionalKeys, key) {
+				delete(v, key)
+			} else if key != "parameters" {
+				forgetNulls(item)
+			}
+		}
+	}
+}
+
+// keysOf are the keys of a struct.
+func keysOf(t reflect.Type) (keys []string) {
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		keys = append(keys, name)
+	}
+	return keys
 }
 
 // ignored are parameters of other tools that change nothing here.
@@ -225,15 +267,12 @@ func (r *Recipe) validateForm() error {
 	if r.TokenizerSource != "" && r.Tokenizer != nil {
 		return errors.New("tokenizer_source: tokenizer is given too; keep one of the two")
 	}
-	if r.Tokenizer != nil && len(r.Tokenizer.Tokens) > 0 {
-		return errors.New("tokenizer.tokens: single tokens cannot be chosen yet; leave it out: a token has the base's embedding, else its only owner's, else the mean")
-	}
 	for _, t := range []string{r.DType, r.OutDType} {
 		if _, err := outputType(t); err != nil {
 			return err
 		}
 	}
-	return nil
+	return checkTemplate(r.ChatTemplate)
 }
 
 // mostFaults is how many faults of a recipe are named; others are counted.
@@ -287,6 +326,9 @@ func (f *faults) slices(where string, list []Slice) {
 		at := fmt.Sprintf("%s[%d]", where, i)
 		f.parameters(at+".parameters", s.Parameters)
 		f.sources(at+".sources", s.Sources, true)
+		if s.ResidualWeight != nil {
+			f.add("%s.residual_weight: no method uses it, here or where the key comes from; leave it out", at)
+		}
 		if len(s.Sources) == 0 {
 			f.add("%s.sources: it is empty; give a model", at)
 			continue
@@ -317,88 +359,15 @@ func knownParameter(name string) error {
 	return fmt.Errorf("%s: unknown parameter; there are %s", strict.Short(name), strings.Join(slices.Compact(known), ", "))
 }
 
-// perModelDefaults are the values of parameters that a model need not have. weight has none.
-var perModelDefaults = map[string]float64{"density": 1, "gamma": 0.01, "epsilon": 0.15}
-
-// scope is where parameters of a tensor are looked up, from the narrowest: those of each source, then those of the slice, the module and
-// the recipe.
-type scope struct {
-	sources []Parameters
-	outer   []Parameters
-}
-
-// configure returns a method with its parameters for a tensor. models are the places of the models among the sources.
-func (s scope) configure(c merge.Choice, models []int, tensor string, position float64) (merge.Method, error) {
-	m := c.New()
-	v := reflect.New(reflect.TypeOf(m)).Elem()
-	v.Set(reflect.ValueOf(m))
-	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("json")
-		if name == "-" {
-			continue
-		}
-		if v.Field(i).Kind() == reflect.Slice {
-			values := make([]float64, len(models))
-			for k, source := range models {
-				value, ok := lookup(append([]Parameters{s.sources[source]}, s.outer...), name, tensor, position)
-				if !ok {
-					fallback, has := perModelDefaults[name]
-					if !has {
-						return nil, fmt.Errorf("%s: model %d has none for tensor %s; give it under the model's parameters", name, k+1, tensor)
-					}
-					value = fallback
-				}
-				if err := set(reflect.ValueOf(&values[k]).Elem(), value); err != nil {
-					return nil, fmt.Errorf("%s: %w", name, err)
-				}
-			}
-			v.Field(i).Set(reflect.ValueOf(values))
-			continue
-		}
-		if value, ok := lookup(s.outer, name, tensor, position); ok {
-			if err := set(v.Field(i), value); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-		}
-	}
-	return v.Interface().(merge.Method), nil
-}
-
-func lookup(scopes []Parameters, name, tensor string, position float64) (any, bool) {
-	for _, p := range scopes {
-		if v, ok := p[name]; ok {
-			if value, ok := v.at(tensor, position); ok {
-				return value, true
-			}
-		}
-	}
-	return nil, false
-}
-
-// set puts a value of a recipe into a field; 0 and 1 stand for false and true.
-func set(field reflect.Value, value any) error {
-	if field.Kind() == reflect.Bool {
-		if number, ok := value.(float64); ok {
-			field.SetBool(number != 0)
-			return nil
-		}
-	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		return err
-	}
-	return strict.Decode(text, field.Addr().Interface())
-}
-
 // outputType is the type of a recipe's word for it, "" for none and for auto.
 func outputType(word string) (string, error) {
 	words := map[string]string{
-		"": "", "auto": "", "float32": "F32", "fp32": "F32", "f32": "F32", "float16": "F16", "fp16": "F16", "f16": "F16", "half": "F16", "bfloat16": "BF16", "bf16": "BF16",
+		"": "", "auto": "", "float64": "F64", "fp64": "F64", "f64": "F64", "double": "F64", "float32": "F32", "fp32": "F32", "f32": "F32", "float16": "F16", "fp16": "F16", "f16": "F16", "half": "F16", "bfloat16": "BF16", "bf16": "BF16",
 	}
-	if t, ok := words[strings.ToLower(word)]; ok {
+	if t, ok := words[strings.TrimPrefix(strings.ToLower(word), "torch.")]; ok {
 		return t, nil
 	}
-	fix := "use float32, float16 or bfloat16"
+	fix := "use float64, float32, float16 or bfloat16"
 	if near, ok := strict.Nearest(word, slices.Collect(maps.Keys(words))); ok {
 		fix = fmt.Sprintf("did you mean %q?", near)
 	}

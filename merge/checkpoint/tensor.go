@@ -47,7 +47,7 @@ func (p *Plan) planModels(l layout) (wrong []error) {
 		if layer, ok := layerOf(name); ok {
 			position = LayerPosition(layer, layers)
 		}
-		wrong = appendError(wrong, p.planTensor(l, name, func(int) string { return name }, position))
+		wrong = appendError(wrong, p.planTensor(l, everywhere(name, position), false))
 	}
 	return wrong
 }
@@ -55,10 +55,9 @@ func (p *Plan) planModels(l layout) (wrong []error) {
 // planSlices plans stacked layers.
 func (p *Plan) planSlices(parts []layout) (wrong []error) {
 	first := parts[0].inputs[0]
-	same := func(name string) func(int) string { return func(int) string { return name } }
 	for _, name := range first.names {
 		if _, ok := layerOf(name); !ok && beforeLayers(name) {
-			wrong = appendError(wrong, p.planTensor(parts[0], name, same(name), 0))
+			wrong = appendError(wrong, p.planTensor(parts[0], everywhere(name, 0), false))
 		}
 	}
 
@@ -71,7 +70,8 @@ func (p *Plan) planSlices(parts []layout) (wrong []error) {
 					continue
 				}
 				in := func(source int) string { return withLayer(name, l.sources[source].LayerRange[0]+i) }
-				wrong = appendError(wrong, p.planTensor(l, withLayer(name, p.layers), in, LayerPosition(i, from[1]-from[0])))
+				at := place{withLayer(name, p.layers), in, LayerPosition(i, from[1]-from[0])}
+				wrong = appendError(wrong, p.planTensor(l, at, false))
 			}
 			p.layers++
 		}
@@ -80,10 +80,34 @@ func (p *Plan) planSlices(parts []layout) (wrong []error) {
 	last := parts[len(parts)-1]
 	for _, name := range last.inputs[0].names {
 		if _, ok := layerOf(name); !ok && !beforeLayers(name) {
-			wrong = appendError(wrong, p.planTensor(last, name, same(name), 0))
+			wrong = appendError(wrong, p.planTensor(last, everywhere(name, 0), false))
+		}
+	}
+	return append(wrong, p.planHead(last)...)
+}
+
+// planHead gives stacked layers whose config has an output layer of its own, while that of the last slice is tied to its embeddings, those
+// embeddings for one.
+func (p *Plan) planHead(last layout) (wrong []error) {
+	for _, pair := range tied {
+		_, own := p.donor.file.Info(pair[0])
+		_, planned := p.planned(pair[0])
+		_, alias, ok := last.inputs[0].find(pair[0])
+		if own && !planned && ok && alias {
+			wrong = appendError(wrong, p.planTensor(last, everywhere(pair[0], 0), true))
+			p.note("%s ties its output layer to its embeddings, which the first slice does not have: %s is written beside them", last.inputs[0].Model, pair[0])
 		}
 	}
 	return wrong
+}
+
+// planned finds a tensor of the output.
+func (p *Plan) planned(name string) (*planned, bool) {
+	i := slices.IndexFunc(p.tensors, func(t *planned) bool { return t.name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return p.tensors[i], true
 }
 
 func appendError(list []error, err error) []error {
@@ -93,21 +117,33 @@ func appendError(list []error, err error) []error {
 	return list
 }
 
-// optional tells whether a tensor is a buffer that models may lack.
-func optional(name string) bool { return strings.HasSuffix(name, "rotary_emb.inv_freq") }
+// buffers are the ends of names of tensors that networks compute anew, so that models may lack them.
+var buffers = []string{
+	"rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", ".position_ids", ".attn.masked_bias", ".attention.masked_bias",
+}
 
-// planTensor plans one tensor of the output. inputName is its name in each source.
-func (p *Plan) planTensor(l layout, name string, inputName func(source int) string, position float64) error {
+// optional tells whether a tensor is a buffer that models may lack. GPT-2 and its kin keep a mask under the name of a bias.
+func optional(name string, shape []int) bool {
+	if (strings.HasSuffix(name, ".attn.bias") || strings.HasSuffix(name, ".attention.bias")) && len(shape) == 4 {
+		return true
+	}
+	return slices.ContainsFunc(buffers, func(end string) bool { return strings.HasSuffix(name, end) })
+}
+
+// planTensor plans one tensor of the output. One that all models tie to another is left to that one, unless own says that it is written.
+func (p *Plan) planTensor(l layout, at place, own bool) error {
+	name := at.name
 	t := &planned{name: name}
-	readers, missing, aliased := l.find(inputName)
-	if aliased == len(l.inputs) { // only because another slice has it
+	readers, missing, aliased := l.find(at.in)
+	if aliased == len(l.inputs) && !own { // only because another slice has it
 		return nil
 	}
-	if _, alias, ok := l.reference().find(name); ok && alias {
+	if _, alias, ok := p.donor.find(name); ok && alias {
 		p.untied = true
 	}
 	if len(missing) > 0 {
-		if p.options.AllowMissing == Intersection || optional(name) {
+		has := slices.IndexFunc(readers, func(r *reader) bool { return r != nil })
+		if p.options.AllowMissing == Intersection || has >= 0 && optional(name, readers[has].info.Shape) {
 			return nil
 		}
 		if p.options.AllowMissing != Union {
@@ -120,14 +156,42 @@ func (p *Plan) planTensor(l layout, name string, inputName func(source int) stri
 	if err := p.fit(t, reference); err != nil {
 		return err
 	}
-	t.typ = p.typeOf(reference.info.Type)
+	t.typ = p.typeOf(t.all())
 	if t.whole = !isFloat(elementType(reference.info.Type)); !t.whole {
-		if err := p.configure(t, l, choice, models, position); err != nil {
-			return &fault.Input{Field: "parameters", Err: err}
+		if err := p.configure(t, l, choice, models, at); err != nil {
+			p.refused.add(name, err)
+			return nil
 		}
 	}
 	p.tensors = append(p.tensors, t)
 	return nil
+}
+
+// refusals are what methods say of their parameters, once where they say the same of several tensors.
+type refusals struct {
+	errs   []error
+	texts  []string // of each, without the tensor's name
+	others []int    // tensors, beside the first
+}
+
+func (r *refusals) add(tensor string, err error) {
+	text := strings.ReplaceAll(err.Error(), tensor, "")
+	if i := slices.Index(r.texts, text); i >= 0 {
+		r.others[i]++
+		return
+	}
+	r.errs, r.texts, r.others = append(r.errs, err), append(r.texts, text), append(r.others, 0)
+}
+
+// list is an error for each.
+func (r *refusals) list() (out []error) {
+	for i, err := range r.errs {
+		if n := r.others[i]; n > 0 {
+			err = fmt.Errorf("%w; and so for %d more tensors", err, n)
+		}
+		out = append(out, &fault.Input{Field: "parameters", Err: err})
+	}
+	return out
 }
 
 // find looks a tensor up in each source. readers is nil where it is missing; aliased is how many have only one it is tied to.
@@ -223,10 +287,10 @@ func (p *Plan) fit(t *planned, reference *reader) error {
 }
 
 // configure gives a tensor its method, with the parameters that the recipe has for it, and tries it.
-func (p *Plan) configure(t *planned, l layout, choice merge.Choice, models []int, position float64) (err error) {
+func (p *Plan) configure(t *planned, l layout, choice merge.Choice, models []int, at place) (err error) {
 	t.target.Name, t.target.Shape, t.target.Seed = t.name, t.shape, p.Seed
 	t.target.Models, t.target.Base = len(t.models), t.base != nil
-	if t.method, err = l.scope.configure(choice, models, t.name, position); err != nil {
+	if t.method, err = l.scope.configure(choice, models, at); err != nil {
 		return err
 	}
 	_, err = t.method.Start(t.target)
@@ -249,21 +313,42 @@ func modelList(list []*Input) string {
 	return strings.Join(names, ", ")
 }
 
-// typeOf is the type of an output tensor.
-func (p *Plan) typeOf(input string) string {
-	t := elementType(input)
-	if !isFloat(t) {
-		return t
+// typeOf is the type of an output tensor: the chosen one, else that of its inputs, or the smallest that holds the values of all of them.
+func (p *Plan) typeOf(readers []*reader) string {
+	common := elementType(readers[0].info.Type)
+	if !isFloat(common) {
+		return common
 	}
 	for _, word := range []string{p.options.DType, p.Recipe.OutDType, p.Recipe.DType} {
 		if chosen, err := outputType(word); err == nil && chosen != "" {
 			return chosen
 		}
 	}
-	if t == "Q" {
+
+	for _, r := range readers[1:] {
+		common = promote(common, elementType(r.info.Type))
+	}
+	if common == "Q" {
 		return "F16"
 	}
-	return t
+	return common
+}
+
+// promote is the smallest type that holds the values of two: float32 for float16 and bfloat16, neither of which holds the other's. What is
+// quantised goes with the other.
+func promote(a, b string) string {
+	for _, t := range []string{"F64", "F32"} {
+		if a == t || b == t {
+			return t
+		}
+	}
+	switch {
+	case a == b, b == "Q":
+		return a
+	case a == "Q":
+		return b
+	}
+	return "F32"
 }
 
 // width is the bytes of an element of the output, 0 where tensors are copied.

@@ -1,202 +1,186 @@
 package checkpoint
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 
 	"github.com/ballast-ml/ballast/fault"
-	"github.com/ballast-ml/ballast/format/hf"
+	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
-	"github.com/ballast-ml/ballast/internal/vector"
 )
 
 // vocabulary is the tokens of the output: which row of each model's embeddings a row of the output is.
 type vocabulary struct {
+	tokens    int // rows that tokens have; those after them are padding
 	rows      int
 	of        map[*Input][]int // row of the output -> row of the model, -1 where it lacks the token
-	base      *Input
-	tokenizer string   // folder whose tokenizer files are copied
-	added     []string // tokens that the tokenizer of that folder lacks, from row first on
+	named     []bool           // whether a row of the output has a token
+	chosen    map[int]filling  // rows of the output for which the recipe says where they come from
+	base      *Input           // nil = none
+	tokenizer string           // folder whose tokenizer files are copied
+	added     []string         // tokens that the tokenizer of that folder lacks, from row first on
+	entries   map[string]tokenEntry
 	first     int
 }
 
+// filling is where a row comes from in models that lack its token, or with force in all of them.
+type filling struct {
+	token string
+	in    *Input // nil = zeros
+	row   int
+	force bool
+}
+
 // planVocabulary matches tokens if the recipe asks for it.
-func (p *Plan) planVocabulary(l layout) error {
-	source, pad := p.Recipe.TokenizerSource, 0
+func (p *Plan) planVocabulary() error {
+	source, pad, single := p.Recipe.TokenizerSource, 0, map[string]Token(nil)
 	if t := p.Recipe.Tokenizer; t != nil {
-		source, pad = t.Source, t.PadToMultipleOf
+		source, pad, single = t.Source, t.PadToMultipleOf, t.Tokens
 		if source == "" {
 			source = "union"
 		}
 	}
-
 	if source == "" {
 		return nil
 	}
-	reference := l.reference()
-	tokens := map[*Input]map[string]int{}
-	for _, in := range p.Inputs {
-		var err error
-		if tokens[in], err = readTokens(in.dir()); err != nil {
+	if pad < 0 || pad > maxPad {
+		return &fault.Input{Field: "tokenizer.pad_to_multiple_of", Err: fmt.Errorf("it is %d, at most %d is possible", pad, maxPad), Fix: "use 64 or 128"}
+	}
+
+	v := &vocabulary{of: map[*Input][]int{}, entries: map[string]tokenEntry{}, tokenizer: p.copied}
+	if p.Recipe.BaseModel != "" || p.Method.First {
+		v.base = p.donor
+	}
+	models := slices.Clone(p.Inputs)
+	tables := map[*Input]tokenTable{}
+	read := func(in *Input) (err error) {
+		if _, ok := tables[in]; !ok {
+			tables[in], err = readTokens(in.dir())
+		}
+		return err
+	}
+	for _, in := range models {
+		if err := read(in); err != nil {
 			return err
 		}
 	}
 
-	v := &vocabulary{of: map[*Input][]int{}, base: reference, tokenizer: reference.dir()}
-	chosen := maps.Clone(tokens[reference])
+	chosen := maps.Clone(tables[p.donor].rows)
 	switch source {
-	case "base":
-	case "union":
-		v.first = size0(chosen)
-		next := v.first
-		for _, in := range p.Inputs {
-			for _, token := range byRow(tokens[in]) {
-				if _, ok := chosen[token]; !ok {
-					chosen[token] = next
-					v.added = append(v.added, token)
-					next++
-				}
-			}
-		}
+	case "base", "union":
 	default:
 		in, err := p.input(source)
 		if err != nil {
 			return err
 		}
-		if tokens[in] == nil {
-			if tokens[in], err = readTokens(in.dir()); err != nil {
-				return err
-			}
+		if err := read(in); err != nil {
+			return err
 		}
-		chosen, v.tokenizer = tokens[in], in.dir()
+		chosen, v.tokenizer = maps.Clone(tables[in].rows), in.dir()
 	}
+	v.first = size0(chosen)
+	if source == "union" {
+		for _, in := range models {
+			v.add(chosen, byRow(tables[in].rows), tables[in])
+		}
+	}
+	v.add(chosen, slices.Sorted(maps.Keys(single)), tokenTable{})
 
-	if pad < 0 || pad > maxPad {
-		return &fault.Input{Field: "tokenizer.pad_to_multiple_of", Err: fmt.Errorf("it is %d, at most %d is possible", pad, maxPad), Fix: "use 64 or 128"}
-	}
-	v.rows = size0(chosen)
-	if pad > 0 {
+	v.tokens = size0(chosen)
+	if v.rows = v.tokens; pad > 0 {
 		v.rows = (v.rows + pad - 1) / pad * pad
 	}
-	for _, in := range p.Inputs {
-		rows := make([]int, v.rows)
-		for i := range rows {
-			rows[i] = -1
-		}
-		for token, row := range chosen {
-			if at, ok := tokens[in][token]; ok {
-				rows[row] = at
-			}
-		}
-		v.of[in] = rows
+	v.named = make([]bool, v.rows)
+	for _, row := range chosen {
+		v.named[row] = true
 	}
-
+	for _, in := range p.Inputs {
+		v.of[in] = v.match(chosen, tables[in].rows)
+	}
+	if err := p.chooseTokens(v, single, chosen, tables); err != nil {
+		return err
+	}
 	p.vocab = v
 	return nil
 }
 
-// size0 is one more than the largest row.
-func size0(tokens map[string]int) int {
-	n := 0
-	for _, row := range tokens {
-		n = max(n, row+1)
-	}
-	return n
-}
-
-func byRow(tokens map[string]int) []string {
-	return slices.SortedFunc(maps.Keys(tokens), func(a, b string) int { return tokens[a] - tokens[b] })
-}
-
-// addedToken is a token beside the vocabulary of a tokenizer.json.
-type addedToken struct {
-	ID      int    `json:"id"`
-	Content string `json:"content"`
-}
-
-// The most values in a tokenizer.json of any size, and then one for so many bytes. Those of models have ten bytes or more for each.
-const (
-	fewTokens     = 250_000
-	bytesPerToken = 4
-)
-
-// maxPad bounds pad_to_multiple_of; sizes that processors like are multiples of 64 or 128.
-const maxPad = 1 << 16
-
-// readTokens reads the tokens of a tokenizer.json and their rows.
-func readTokens(dir string) (map[string]int, error) {
-	path := filepath.Join(dir, "tokenizer.json")
-	text, err := hf.ReadCompanion(dir, "tokenizer.json")
-	if err != nil {
-		return nil, &fault.Input{File: path, Err: err, Fix: "tokens are matched by tokenizer.json: get it, or leave tokenizer_source out"}
-	}
-	if err := untrusted.CheckJSON(path, text, max(fewTokens, len(text)/bytesPerToken)); err != nil {
-		return nil, err
-	}
-	var file struct {
-		Model struct {
-			Vocab json.RawMessage `json:"vocab"`
-		} `json:"model"`
-		Added []addedToken `json:"added_tokens"`
-	}
-	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, &fault.Input{File: path, Err: untrusted.JSONError(err), Fix: "get it again"}
-	}
-	tokens := map[string]int{}
-	if bytes.HasPrefix(file.Model.Vocab, []byte("[")) {
-		err = listedTokens(file.Model.Vocab, tokens)
-	} else {
-		err = json.Unmarshal(file.Model.Vocab, &tokens)
-	}
-	if err != nil {
-		return nil, &fault.Input{File: path, Field: "model.vocab", Err: untrusted.JSONError(err), Fix: "get it again"}
-	}
-	for _, t := range file.Added {
-		tokens[t.Content] = t.ID
-	}
-
-	most := 4*len(tokens) + fewTokens // rows may have gaps, but not without end
-	for token, row := range tokens {
-		if row < 0 || row >= most {
-			return nil, &fault.Input{File: path, Field: token, Err: fmt.Errorf("its row is %d", row), Fix: "get the file again"}
+// add gives tokens that are not there yet the next rows. from says how they are entered in a tokenizer.
+func (v *vocabulary) add(chosen map[string]int, tokens []string, from tokenTable) {
+	for _, token := range tokens {
+		if _, ok := chosen[token]; ok {
+			continue
+		}
+		chosen[token] = v.first + len(v.added)
+		v.added = append(v.added, token)
+		if entry, ok := from.added[token]; ok {
+			v.entries[token] = entry
 		}
 	}
-	return tokens, nil
 }
 
-// listedTokens reads a vocabulary that lists [token, score] in the order of rows, one entry after the other.
-func listedTokens(list []byte, tokens map[string]int) error {
-	d := json.NewDecoder(bytes.NewReader(list))
-	if _, err := d.Token(); err != nil {
-		return err
+// match is the row of a model for each row of the output.
+func (v *vocabulary) match(chosen, own map[string]int) []int {
+	rows := make([]int, v.rows)
+	for i := range rows {
+		rows[i] = -1
 	}
-	for row := 0; d.More(); row++ {
-		var entry []any
-		if err := d.Decode(&entry); err != nil {
-			return err
+	for token, row := range chosen {
+		if at, ok := own[token]; ok {
+			rows[row] = at
 		}
-		if len(entry) > 0 {
-			tokens[fmt.Sprint(entry[0])] = row
+	}
+	return rows
+}
+
+// chooseTokens looks up where the recipe says single tokens come from.
+func (p *Plan) chooseTokens(v *vocabulary, single map[string]Token, chosen map[string]int, tables map[*Input]tokenTable) error {
+	v.chosen = map[int]filling{}
+	for _, token := range slices.Sorted(maps.Keys(single)) {
+		at := "tokenizer.tokens." + strict.Short(token)
+		t := single[token]
+		if t.Source == nil {
+			return &fault.Input{Field: at + ".source", Err: fmt.Errorf("it is missing"), Fix: "name the model whose embedding the token takes, or {kind: zero}"}
 		}
+		f := filling{token: token, force: t.Force}
+		if t.Source.Kind != ZeroToken {
+			i := slices.IndexFunc(p.Inputs, func(in *Input) bool { return in.Model == string(p.existing(t.Source.Model)) })
+			if i < 0 {
+				return &fault.Input{Field: at + ".source", Err: fmt.Errorf("%s is not among the models", strict.Short(string(t.Source.Model))), Fix: "name one that is merged"}
+			}
+			f.in = p.Inputs[i]
+			wanted, known := token, false
+			if t.Source.Token != "" {
+				wanted = t.Source.Token
+			}
+			if f.row, known = tables[f.in].rows[wanted]; t.Source.TokenID != nil {
+				f.row, known = *t.Source.TokenID, *t.Source.TokenID >= 0
+			}
+			if !known {
+				return &fault.Input{Field: at + ".source", Err: fmt.Errorf("%s has no token %q", f.in.Model, strict.Short(wanted)), Fix: "name a token that the model has"}
+			}
+		}
+		v.chosen[chosen[token]] = f
 	}
 	return nil
 }
 
+// maxPad bounds pad_to_multiple_of; sizes that processors like are multiples of 64 or 128.
+const maxPad = 1 << 16
+
 // apply makes a tensor with a row for each token one with the rows of the output.
 func (v *vocabulary) apply(t *planned) error {
 	all := t.all()
-	var peers []rowMap
+	var peers []*rowMap
 	for _, r := range all {
 		if len(r.info.Shape) != len(t.shape) || len(t.shape) == 0 || !slices.Equal(r.info.Shape[1:], t.shape[1:]) {
 			return &fault.Input{File: r.in.Path, Field: t.name, Err: fmt.Errorf("the shape is %v, in %s it is %v", r.info.Shape, all[0].in.Path, all[0].info.Shape), Fix: "only the number of rows may differ"}
 		}
 		plain := *r
-		peers = append(peers, rowMap{plain: &plain, rows: v.of[r.in], have: r.info.Shape[0], base: r.in == v.base})
+		peers = append(peers, &rowMap{v: v, plain: &plain, rows: v.of[r.in], have: r.info.Shape[0], base: r.in == v.base})
+	}
+	if err := v.checkChosen(t, peers); err != nil {
+		return err
 	}
 	t.shape = append([]int{v.rows}, t.shape[1:]...)
 	columns, ok := untrusted.Product(untrusted.MaxElements, t.shape[1:]...)
@@ -204,111 +188,27 @@ func (v *vocabulary) apply(t *planned) error {
 		return &fault.Input{File: all[0].in.Path, Field: t.name, Err: fmt.Errorf("no array has the shape %v", t.shape), Fix: "use a smaller vocabulary"}
 	}
 	for i, r := range all {
-		m := peers[i]
-		m.columns, m.peers = columns, peers
-		r.rows = &m
+		peers[i].columns, peers[i].peers = columns, peers
+		r.rows = peers[i]
 	}
 	return nil
 }
 
-// rowMap reads rows of a tensor in the order of the output. What a model lacks is the base's row, else that of its only owner, else the mean
-// of its owners'; rows without a token stay where they are, or are zero.
-type rowMap struct {
-	plain   *reader
-	rows    []int
-	have    int // rows of the model
-	base    bool
-	columns int
-	peers   []rowMap
-}
-
-// at is the row of the model, -1 where it has none.
-func (m *rowMap) at(row int) int {
-	if r := m.rows[row]; r < m.have {
-		return r
-	}
-	return -1
-}
-
-func (m *rowMap) read(dst []float32, at int, raw []byte) error {
-	for len(dst) > 0 {
-		row, column := at/m.columns, at%m.columns
-		n := min(len(dst), m.columns-column)
-		if own := m.at(row); own >= 0 {
-			if err := m.plain.read(dst[:n], own*m.columns+column, raw); err != nil {
-				return err
-			}
-		} else if err := m.fill(dst[:n], row, column, raw); err != nil {
-			return err
-		}
-		dst, at = dst[n:], at+n
-	}
-	return nil
-}
-
-// fill is a row that the model lacks.
-func (m *rowMap) fill(dst []float32, row, column int, raw []byte) error {
-	var owners []*rowMap
-	for i := range m.peers {
-		peer := &m.peers[i]
-		if peer.at(row) < 0 {
+// checkChosen refuses tokens whose model is not among those of a tensor, or has no such row.
+func (v *vocabulary) checkChosen(t *planned, peers []*rowMap) error {
+	for _, row := range slices.Sorted(maps.Keys(v.chosen)) {
+		f := v.chosen[row]
+		if f.in == nil {
 			continue
 		}
-		if peer.base {
-			return peer.plain.read(dst, peer.at(row)*m.columns+column, raw)
+		at := "tokenizer.tokens." + strict.Short(f.token) + ".source"
+		i := slices.IndexFunc(peers, func(m *rowMap) bool { return m.plain.in == f.in })
+		if i < 0 {
+			return &fault.Input{Field: at, Err: fmt.Errorf("%s is not among the models of tensor %s", f.in.Model, t.name), Fix: "name one that is merged"}
 		}
-		owners = append(owners, peer)
-	}
-
-	clear(dst)
-	if len(owners) == 0 {
-		if row < m.have && !slices.Contains(m.rows, row) { // padding of the model
-			return m.plain.read(dst, row*m.columns+column, raw)
+		if have := peers[i].have; f.row >= have {
+			return &fault.Input{Field: at, Err: fmt.Errorf("row %d is taken, and tensor %s of %s has %d", f.row, t.name, f.in.Model, have), Fix: "name a token that the model has"}
 		}
-		return nil
 	}
-
-	one := make([]float32, len(dst))
-	for _, o := range owners {
-		if err := o.plain.read(one, o.at(row)*m.columns+column, raw); err != nil {
-			return err
-		}
-		vector.AddScaled(dst, 1, one)
-	}
-
-	vector.ScaleTo(dst, 1/float32(len(owners)), dst)
 	return nil
-}
-
-// withTokens is a tokenizer.json with more tokens.
-func (v *vocabulary) withTokens(text []byte) ([]byte, error) {
-	if len(v.added) == 0 {
-		return text, nil
-	}
-	var file map[string]json.RawMessage
-	if err := json.Unmarshal(text, &file); err != nil {
-		return nil, err
-	}
-	var added []json.RawMessage
-	if list, ok := file["added_tokens"]; ok {
-		if err := json.Unmarshal(list, &added); err != nil {
-			return nil, errors.Join(errors.New("added_tokens"), err)
-		}
-	}
-	for i, token := range v.added {
-		entry, err := json.Marshal(map[string]any{
-			"id": v.first + i, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": false,
-		})
-		if err != nil {
-			return nil, err
-		}
-		added = append(added, entry)
-	}
-
-	var err error
-	if file["added_tokens"], err = json.Marshal(added); err != nil {
-		return nil, err
-	}
-	out, err := json.MarshalIndent(file, "", "  ")
-	return append(out, '\n'), err
 }

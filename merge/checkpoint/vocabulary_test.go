@@ -36,13 +36,26 @@ func TestVocabularies(t *testing.T) {
 		want []float32
 	}{
 		"common": {"", []float32{(1 + 20 + 200) / 4., (1 + 20 + 200) / 4., (2 + 10 + 600) / 4., (2 + 10 + 600) / 4.}},
-		"base":   {"tokenizer_source: base", []float32{(1 + 10 + 200) / 4., (1 + 10 + 200) / 4., (2 + 20 + 4) / 4., (2 + 20 + 4) / 4.}},
+		"base":   {"tokenizer_source: base", []float32{(1 + 10 + 200) / 4., (1 + 10 + 200) / 4., (2 + 20 + 22) / 4., (2 + 20 + 22) / 4.}},
+		"a base": {"base_model: " + dir + "/base\ntokenizer_source: base", []float32{(1 + 10 + 200) / 4., (1 + 10 + 200) / 4., (2 + 20 + 4) / 4., (2 + 20 + 4) / 4.}},
 		"union": {"tokenizer_source: union", []float32{
-			(1 + 10 + 200) / 4., (1 + 10 + 200) / 4., (2 + 20 + 4) / 4., (2 + 20 + 4) / 4., // a, b: y takes the base's
+			(1 + 10 + 200) / 4., (1 + 10 + 200) / 4., (2 + 20 + 22) / 4., (2 + 20 + 22) / 4., // a, b: y takes the mean of the others
 			(165 + 30 + 600) / 4., (165 + 30 + 600) / 4., 400, 400, // c: the base takes the mean; d: all take the only owner's
 		}},
 		"padded": {"tokenizer: {source: " + dir + "/x, pad_to_multiple_of: 4}", []float32{
-			(2 + 20 + 4) / 4., (2 + 20 + 4) / 4., (1 + 10 + 200) / 4., (1 + 10 + 200) / 4., (165 + 30 + 600) / 4., (165 + 30 + 600) / 4., 0, 0,
+			(2 + 20 + 22) / 4., (2 + 20 + 22) / 4., (1 + 10 + 200) / 4., (1 + 10 + 200) / 4., (165 + 30 + 600) / 4., (165 + 30 + 600) / 4.,
+			262.5 / 3, 262.5 / 3, // padding: the mean of the others
+		}},
+		"tokens": {"base_model: " + dir + "/base\n" + `tokenizer:
+  source: union
+  tokens:
+    b: {source: ` + dir + `/x}
+    c: {source: {kind: zero}, force: true}
+    d: {source: {kind: model_token, model: ` + dir + `/x, token: a}}
+    e: {source: {kind: model_token, model: {model: {path: ` + dir + `/y, revision: null}, lora: null}, token_id: 2}}
+`, []float32{
+			(1 + 10 + 200) / 4., (1 + 10 + 200) / 4., (2 + 20 + 40) / 4., (2 + 20 + 40) / 4., // y takes b of x
+			0, 0, (10 + 10 + 800) / 4., (10 + 10 + 800) / 4., 400, 400,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +68,7 @@ func TestVocabularies(t *testing.T) {
 			if rows := fmt.Sprintf(`"vocab_size": %d`, len(c.want)/2); !strings.Contains(files["config.json"], rows) {
 				t.Errorf("config.json is %s, want %s", files["config.json"], rows)
 			}
-			if added := strings.Contains(files["tokenizer.json"], `"content": "d"`); added != (name == "union") {
+			if added := strings.Contains(files["tokenizer.json"], `"content": "d"`); added != (name == "union" || name == "tokens") {
 				t.Errorf("tokenizer.json is %s", files["tokenizer.json"])
 			}
 			if noted := strings.Contains(strings.Join(result.Notes, " "), "the first 2 rows are merged"); noted != (name == "common") {
