@@ -44,7 +44,7 @@ func Open(path string) (*Bundle, error) {
 	manifestPath, err := untrusted.Inside(path, ManifestFile)
 	var text []byte
 	if err == nil {
-		text, err = untrusted.ReadFile(manifestPath, maxManifest)
+		text, err = untrusted.ReadFilled(manifestPath, maxManifest)
 	}
 	var refused *untrusted.Error
 	if errors.As(err, &refused) {

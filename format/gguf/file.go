@@ -83,7 +83,7 @@ type Info struct {
 // Open opens a file and checks all that comes before its data. Tensors are read from it when they are asked for; it is not mapped, so that
 // no more is in memory than the header and what the caller holds. The file must not change while it is open.
 func Open(path string, opts ...Options) (*File, error) {
-	file, err := untrusted.Open(path)
+	file, err := untrusted.OpenFilled(path)
 	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
 	}

@@ -34,7 +34,7 @@ type Archive struct {
 
 // OpenArchive opens an .npz file and reads the headers of its arrays.
 func OpenArchive(path string, opts ...Options) (*Archive, error) {
-	file, err := untrusted.Open(path)
+	file, err := untrusted.OpenFilled(path)
 	if err != nil {
 		return nil, fmt.Errorf("npz: %w", err)
 	}

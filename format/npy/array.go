@@ -50,7 +50,7 @@ type Array struct {
 // The file must not change while it is open. What Float32s, Float64s and Int64s return may be the mapping itself: it is
 // read-only (a write ends the program) and gone after Close.
 func Open(path string, opts ...Options) (*Array, error) {
-	file, err := untrusted.Open(path)
+	file, err := untrusted.OpenFilled(path)
 	if err != nil {
 		return nil, fmt.Errorf("npy: %w", err)
 	}

@@ -97,7 +97,7 @@ const maxFile = 2 << 30
 
 // Open reads the model in a file. External data must lie in the file's folder; it is read when a tensor's elements are asked for.
 func Open(file string) (*Model, error) {
-	f, err := untrusted.Open(file)
+	f, err := untrusted.OpenFilled(file)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}

@@ -15,6 +15,7 @@ var (
 	ErrStorage   = pytorch.Kind("storage cannot be read")
 	ErrShape     = pytorch.Kind("tensor reaches outside its storage")
 	ErrDuplicate = pytorch.Kind("name occurs twice")
+	ErrUnread    = pytorch.Kind("tensor has no values that can be read")
 	ErrNoTensor  = pytorch.Misuse("no such tensor")
 	ErrDType     = pytorch.Misuse("type cannot be converted")
 	ErrRange     = pytorch.Misuse("outside the tensor")
@@ -30,5 +31,6 @@ const (
 	fixDownload = "the file is damaged or cut short: get it again"
 	fixSave     = "save it again with torch.save(model.state_dict(), PATH)"
 	fixCall     = "nothing was run; weights need no such call: have the file's maker save the state dict alone, torch.save(model.state_dict(), PATH)"
+	fixPlain    = "make it a plain tensor where it was saved (dense, dequantised, on the CPU) and save the state dict again"
 	fixLimit    = "no checkpoint of weights needs this: do not trust the file"
 )

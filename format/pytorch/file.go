@@ -39,6 +39,7 @@ type Info struct {
 	Shape    []int // empty for a scalar
 	Elements int
 	Storage  string // key of the storage; tensors of one key share bytes
+	Unread   string // why its values cannot be read, "" where they can: "a sparse tensor"
 }
 
 // File is an open checkpoint. Its methods may be called from several goroutines at once, Close aside.
@@ -49,23 +50,29 @@ type File struct {
 	close     func() error
 	zip       *zipread.Archive // nil for the old layout
 	layout    string
+	part      string // of the file, that the object was read from
 	bigEndian bool
 	budget    int64
+
+	loading sync.Mutex // of quantizers
 
 	lock   sync.Mutex
 	mapped mmap.MMap // the file, if tensors with strides were read from the old layout
 
-	root   string
-	names  []string
-	byName map[string]*tensor
-	beside []string
-	meta   map[string]string
+	root    string
+	names   []string
+	byName  map[string]*tensor
+	beside  []string
+	outside []string // tensors beside root, by their paths
+	classes []string // of objects that were passed over
+	unused  []string // entries of the archive that no tensor shows
+	meta    map[string]string
 }
 
 // Open reads what a checkpoint holds; the elements stay in the file until they are asked for. The file must not change
 // while it is open.
 func Open(path string, opts ...Options) (*File, error) {
-	file, err := untrusted.Open(path)
+	file, err := untrusted.OpenFilled(path)
 	if err != nil {
 		return nil, fmt.Errorf("pytorch: %w", err)
 	}
@@ -157,6 +164,15 @@ func (f *File) Root() string { return f.root }
 // Beside names what else the file holds beside Root, such as "optimizer" and "epoch". Open it with Options.Root to read it.
 func (f *File) Beside() []string { return slices.Clone(f.beside) }
 
+// Outside names the tensors that the file holds beside Root, by their paths: "optimizer.state.0.exp_avg".
+func (f *File) Outside() []string { return slices.Clone(f.outside) }
+
+// Classes names the classes of objects that hold no tensor of Root and were passed over, each once: "argparse.Namespace".
+func (f *File) Classes() []string { return slices.Clone(f.classes) }
+
+// Unused names the storages of the zip layout that no tensor shows.
+func (f *File) Unused() []string { return slices.Clone(f.unused) }
+
 // Layout returns "zip" or "old".
 func (f *File) Layout() string { return f.layout }
 
@@ -169,7 +185,7 @@ func (f *File) Info(name string) (info Info, ok bool) {
 	if t == nil {
 		return Info{}, false
 	}
-	return Info{Name: name, DType: t.dtype, Shape: slices.Clone(t.shape), Elements: int(t.elements), Storage: t.storage.key}, true
+	return Info{Name: name, DType: t.dtype, Shape: slices.Clone(t.shape), Elements: int(t.elements), Storage: t.storage.key, Unread: t.unread}, true
 }
 
 // Float32s returns a tensor's values in row-major order, always a copy. One above the memory limit is a *fault.Exhausted: read it in
@@ -187,18 +203,32 @@ func (f *File) Float32s(name string) ([]float32, error) {
 }
 
 // ReadFloat32s puts elements [at, at+len(dst)) of a tensor, in row-major order, into dst. float64 and whole numbers are
-// rounded to the nearest float32, everything narrower is exact; complex and quantised types are an error.
+// rounded to the nearest float32, everything narrower is exact, quantised tensors are restored by their scales; complex types, and tensors
+// that Info says cannot be read, are an error.
 func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
 	t := f.byName[name]
 	if t == nil {
 		return f.missing(name)
 	}
+	return f.values(name, t, at, dst)
+}
+
+// values is ReadFloat32s for a tensor that may have no name of its own; name stands in errors.
+func (f *File) values(name string, t *tensor, at int, dst []float32) error {
+	if t.unread != "" {
+		return f.unreadable(name, t)
+	}
 	as := t.dtype.Safetensors()
-	if as == "" || as == safetensors.C64 {
+	if t.quantised == nil && (as == "" || as == safetensors.C64) {
 		return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrDType, Text: fmt.Sprintf("%s has no values as float32", t.dtype), Fix: "read its bytes"}
 	}
 	if err := f.inside(name, int64(at), int64(len(dst)), t.elements, "elements"); err != nil {
 		return err
+	}
+	if t.quantised != nil {
+		if err := f.load(name, t); err != nil {
+			return err
+		}
 	}
 	piece := 1 << 16
 	if !t.straight {
@@ -211,7 +241,9 @@ func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
 		if err := f.gather(name, t, int64(at), raw[:n*size]); err != nil {
 			return err
 		}
-		if err := safetensors.DecodeFloat32s(dst[:n], as, raw[:n*size]); err != nil {
+		if t.quantised != nil {
+			t.quantised.restore(dst[:n], t.dtype, raw[:n*size], at, t.shape)
+		} else if err := safetensors.DecodeFloat32s(dst[:n], as, raw[:n*size]); err != nil {
 			return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrDType, Err: err}
 		}
 		at, dst = at+n, dst[n:]
@@ -219,11 +251,19 @@ func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
 	return nil
 }
 
+// unreadable says why a tensor has no values.
+func (f *File) unreadable(name string, t *tensor) error {
+	return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrUnread, Text: t.unread, Fix: fixPlain}
+}
+
 // ReadBytes puts bytes [at, at+len(dst)) of a tensor into dst: its elements in row-major order, little endian.
 func (f *File) ReadBytes(name string, at int64, dst []byte) error {
 	t := f.byName[name]
 	if t == nil {
 		return f.missing(name)
+	}
+	if t.unread != "" {
+		return f.unreadable(name, t)
 	}
 	size := int64(t.dtype.Size())
 	if err := f.inside(name, at, int64(len(dst)), t.elements*size, "bytes"); err != nil {
@@ -269,12 +309,13 @@ func (f *File) gather(name string, t *tensor, first int64, raw []byte) error {
 			return err
 		}
 	}
-	if f.bigEndian {
+	if t.storage.raw == nil && f.bigEndian || t.storage.swapped {
 		part := t.dtype.part()
 		for i := 0; i < len(raw); i += part {
 			slices.Reverse(raw[i : i+part])
 		}
 	}
+	t.applyMarks(raw)
 	return nil
 }
 
@@ -289,6 +330,9 @@ func (d DType) part() int {
 
 // whole returns a storage's bytes for reading at any place; nil where the file cannot be mapped.
 func (f *File) whole(s *storage) ([]byte, error) {
+	if s.raw != nil {
+		return s.raw, nil
+	}
 	if s.entry != nil {
 		whole, err := s.entry.Whole()
 		if err != nil {
@@ -314,6 +358,10 @@ func (f *File) whole(s *storage) ([]byte, error) {
 
 // fetch reads bytes of a storage.
 func (f *File) fetch(name string, s *storage, raw []byte, at int64) error {
+	if s.raw != nil {
+		copy(raw, s.raw[at:])
+		return nil
+	}
 	if s.entry != nil {
 		if _, err := s.entry.ReadAt(raw, at); err != nil {
 			return f.archived(err)

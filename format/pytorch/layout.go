@@ -160,7 +160,8 @@ func (f *File) readZip() (any, error) {
 		s.entry, s.at = entry, 0
 		return s, nil
 	}
-	part := e.prefix + "data.pkl"
+	f.part = e.prefix + "data.pkl"
+	part := f.part
 	v, err := m.run()
 	if err != nil {
 		return nil, f.fail(part, m.at, err)
@@ -168,7 +169,24 @@ func (f *File) readZip() (any, error) {
 	if m.in.left() != 0 {
 		return nil, &Error{File: f.path, Part: part, Offset: m.in.offset(), Kind: ErrPickle, Text: fmt.Sprintf("%d bytes after its end", m.in.left()), Fix: fixLimit}
 	}
+	f.unused = unusedOf(e, seen)
 	return v, nil
+}
+
+// unusedOf names the entries of storages that the pickle does not.
+func unusedOf(e entries, seen map[string]*storage) []string {
+	used := make(map[*zipread.Entry]bool, len(seen))
+	for _, s := range seen {
+		used[s.entry] = true
+	}
+	var out []string
+	for name, entry := range e.byName {
+		if strings.HasPrefix(name, e.prefix+"data/") && !used[entry] && entry.Size > 0 {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // stored finds an entry, which must be stored as they are: that is how PyTorch writes them, so that they can
@@ -286,7 +304,8 @@ func (f *File) readOld() (any, error) {
 	if _, _, err := pickle("system"); err != nil {
 		return nil, err
 	}
-	v, _, err := pickle("object")
+	f.part = "object"
+	v, _, err := pickle(f.part)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,8 @@
 package pytorch
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/ballast-ml/ballast/internal/printable"
 )
@@ -14,7 +12,8 @@ type Call string
 
 func (c Call) Error() string { return printable.Short(string(c)) }
 
-// known maps the names that a pickle may use to what the machine does with them. What is not here is refused.
+// known maps the names that a pickle may use to what the machine does with them. What is made by another name is an object, of which
+// nothing is known but what it was to be made of; see foreign.go.
 var known = map[string]func(m *machine, args tuple) (any, error){
 	"collections.OrderedDict":                    buildDict,
 	"collections.defaultdict":                    buildDict,
@@ -42,7 +41,13 @@ var known = map[string]func(m *machine, args tuple) (any, error){
 	"torch._utils._rebuild_parameter_with_state": buildFirst,
 	"torch._tensor._rebuild_from_type_v2":        buildFromType,
 	"torch._tensor._rebuild_from_type":           buildFromType,
+	"torch._utils._rebuild_qtensor":              buildQuantised,
 	"numpy.dtype":                                buildNumPyType,
+	"numpy.ndarray":                              nil,
+	"numpy.core.multiarray._reconstruct":         buildArray,
+	"numpy._core.multiarray._reconstruct":        buildArray,
+	"numpy.core.numeric._frombuffer":             buildBuffer,
+	"numpy._core.numeric._frombuffer":            buildBuffer,
 	"numpy.core.multiarray.scalar":               buildNumPyNumber,
 	"numpy._core.multiarray.scalar":              buildNumPyNumber,
 	"_codecs.encode":                             buildBytes,
@@ -64,7 +69,10 @@ func lookup(module, name string) (any, error) {
 			return storageClass(d), nil
 		}
 	}
-	return nil, Call(full)
+	if acts(module, name) {
+		return nil, Call(full)
+	}
+	return foreign(full), nil
 }
 
 // storageClass is a class of storages of one element type.
@@ -117,11 +125,14 @@ func (m *machine) object(op byte) error {
 		}
 		return m.push(v)
 	case 'R', 0x81, 0x92: // REDUCE, NEWOBJ, NEWOBJ_EX
+		var named []any
 		if op == 0x92 {
-			if named, err := m.pop(); err != nil {
+			v, err := m.pop()
+			if err != nil {
 				return err
-			} else if d, ok := named.(*dict); !ok || len(d.keys) > 0 {
-				return errors.New("it makes an object with named arguments")
+			}
+			if d, ok := v.(*dict); !ok || len(d.keys) > 0 {
+				named = append(named, v)
 			}
 		}
 		args, err := m.pop()
@@ -135,6 +146,11 @@ func (m *machine) object(op byte) error {
 		t, ok := args.(tuple)
 		if !ok {
 			return fmt.Errorf("arguments are %s, want a tuple", describe(args))
+		}
+		if class, unknown := f.(foreign); named != nil && unknown {
+			return m.pushObject(string(class), append(named, t...)...)
+		} else if named != nil {
+			return errors.New("it makes an object with named arguments")
 		}
 		return m.construct(f, t)
 	case 'o':
@@ -157,6 +173,11 @@ func (m *machine) object(op byte) error {
 		if !ok || m.storage == nil {
 			return fmt.Errorf("persistent identity is %s, want that of a storage", describe(id))
 		}
+		if len(t) > 1 && t[0] == "storage" {
+			if class, unknown := t[1].(foreign); unknown { // of elements that have no name here
+				return m.pushObject(string(class), &storage{key: describe(t[1])})
+			}
+		}
 		s, err := m.storage(t)
 		if err != nil {
 			return err
@@ -173,14 +194,31 @@ func (m *machine) object(op byte) error {
 	return Call("copyreg extension")
 }
 
+// pushObject puts an object of an unknown class onto the stack.
+func (m *machine) pushObject(class string, parts ...any) error {
+	o, err := m.make(class, parts...)
+	if err != nil {
+		return err
+	}
+	return m.push(o)
+}
+
 func (m *machine) construct(f any, args tuple) error {
+	switch f := f.(type) {
+	case foreign:
+		return m.pushObject(string(f), args...)
+	case *object: // what an object makes, as functions that were made by a call do
+		return m.pushObject(f.class, append([]any{f}, args...)...)
+	case storageClass, DType:
+		return m.pushObject(describe(f), args...)
+	}
 	name, ok := f.(global)
 	if !ok {
 		return fmt.Errorf("it calls %s", describe(f))
 	}
 	build := known[string(name)]
-	if build == nil {
-		return Call(name)
+	if build == nil { // a class that is otherwise only named
+		return m.pushObject(string(name), args...)
 	}
 	v, err := build(m, args)
 	if err != nil {
@@ -203,6 +241,10 @@ func (m *machine) build() error {
 	switch into := into.(type) {
 	case *dict, *tensor:
 		return nil
+	case *object:
+		return grow(m, &into.parts, state)
+	case *ndarray:
+		return into.fill(state)
 	case *numpyType:
 		if t, ok := state.(tuple); ok && len(t) > 1 {
 			if order, ok := t[1].(string); ok {
@@ -222,10 +264,8 @@ func buildDict(m *machine, args tuple) (any, error) {
 	}
 	d := &dict{}
 	if len(args) > 0 {
-		if f, ok := args[0].(global); ok { // the factory of a defaultdict
-			if f != "builtins.dict" && f != "__builtin__.dict" && f != "builtins.list" && f != "__builtin__.list" {
-				return nil, Call(f)
-			}
+		switch args[0].(type) {
+		case global, foreign, storageClass, DType, nil, *object: // the factory of a defaultdict, which nothing here asks
 			args = args[1:]
 		}
 	}
@@ -295,8 +335,9 @@ func buildOpaque(m *machine, args tuple) (any, error) {
 
 func buildFirst(_ *machine, args tuple) (any, error) {
 	if len(args) > 0 {
-		if t, ok := args[0].(*tensor); ok {
-			return t, nil
+		switch args[0].(type) {
+		case *tensor, *object:
+			return args[0], nil
 		}
 	}
 	return nil, errors.New("it is not made of a tensor")
@@ -307,37 +348,61 @@ func buildFromType(m *machine, args tuple) (any, error) {
 	if len(args) < 3 {
 		return nil, errors.New("too few arguments")
 	}
-	f, ok := args[0].(global)
-	inner, ok2 := args[2].(tuple)
-	switch {
-	case ok && ok2 && f == "torch._utils._rebuild_tensor_v2":
-		return buildTensor(m, inner)
-	case ok && ok2 && f == "torch._utils._rebuild_tensor_v3":
-		return buildTensor3(m, inner)
+	inner, ok := args[2].(tuple)
+	switch f := args[0].(type) {
+	case global:
+		switch {
+		case ok && f == "torch._utils._rebuild_tensor_v2":
+			return buildTensor(m, inner)
+		case ok && f == "torch._utils._rebuild_tensor_v3":
+			return buildTensor3(m, inner)
+		case ok && f == "torch._utils._rebuild_qtensor":
+			return buildQuantised(m, inner)
+		}
+	case foreign: // a class of tensors that are no plain ones
+		class := string(f)
+		if named, ok := args[1].(foreign); ok {
+			class = string(named)
+		}
+		return m.make(class, args...)
 	}
 	return nil, fmt.Errorf("it is made by %s", describe(args[0]))
 }
 
 // buildTensor is _rebuild_tensor_v2(storage, offset, shape, strides, ...), and the older form of four arguments.
-func buildTensor(m *machine, args tuple) (any, error) { return m.tensor(args, "") }
+func buildTensor(m *machine, args tuple) (any, error) { return m.tensor(args, "", at(args, 6)) }
+
+// at is one of the arguments, nil where there are fewer.
+func at(args tuple, i int) any {
+	if i < len(args) {
+		return args[i]
+	}
+	return nil
+}
 
 // buildTensor3 is _rebuild_tensor_v3(storage, offset, shape, strides, requires_grad, hooks, dtype, ...).
 func buildTensor3(m *machine, args tuple) (any, error) {
 	if len(args) < 7 {
 		return nil, errors.New("too few arguments")
 	}
-	d, ok := args[6].(DType)
-	if !ok {
-		return nil, fmt.Errorf("element type is %s", describe(args[6]))
+	switch d := args[6].(type) {
+	case DType:
+		return m.tensor(args, d, at(args, 7))
+	case foreign: // a type of elements that has no name here
+		return m.make(string(d), args...)
 	}
-	return m.tensor(args, d)
+	return nil, fmt.Errorf("element type is %s", describe(args[6]))
 }
 
-func (m *machine) tensor(args tuple, d DType) (any, error) {
+// tensor makes a tensor of (storage, offset, shape, strides, ...). marks are what PyTorch keeps of a view beside its strides.
+func (m *machine) tensor(args tuple, d DType, marks any) (any, error) {
 	if len(args) < 4 {
 		return nil, errors.New("too few arguments")
 	}
 	s, ok := args[0].(*storage)
+	if o, unknown := args[0].(*object); unknown {
+		return m.make(o.class, args...)
+	}
 	if !ok {
 		return nil, fmt.Errorf("storage is %s", describe(args[0]))
 	}
@@ -366,7 +431,31 @@ func (m *machine) tensor(args tuple, d DType) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrShape, err)
 	}
+	t.mark(marks)
 	return t, nil
+}
+
+// mark sets what a view keeps beside its strides: {"neg": true}, {"conj": true}. Marks that are not known leave a tensor without values.
+func (t *tensor) mark(marks any) {
+	d, ok := marks.(*dict)
+	if !ok {
+		if marks != nil {
+			t.unread = "its marks are " + describe(marks)
+		}
+		return
+	}
+	for i, key := range d.keys {
+		on, isBool := d.values[i].(bool)
+		switch {
+		case isBool && !on:
+		case isBool && key == "neg":
+			t.negated = true
+		case isBool && key == "conj":
+			t.conjugate = true
+		default:
+			t.unread = "it has the mark " + describe(key)
+		}
+	}
 }
 
 // whole sees a tuple or list as whole numbers.
@@ -389,65 +478,6 @@ func whole(v any) ([]int64, error) {
 		out[i] = n
 	}
 	return out, nil
-}
-
-// numpyType is a numpy.dtype of a plain number.
-type numpyType struct {
-	code      string
-	bigEndian bool
-}
-
-func buildNumPyType(m *machine, args tuple) (any, error) {
-	code := ""
-	if len(args) > 0 {
-		code, _ = args[0].(string)
-	}
-	switch code {
-	case "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1":
-		return &numpyType{code: code}, m.charge(48)
-	}
-	return nil, fmt.Errorf("type %s is no plain number", printable.Quote(code))
-}
-
-func buildNumPyNumber(m *machine, args tuple) (any, error) {
-	if len(args) != 2 {
-		return nil, errors.New("want a type and bytes")
-	}
-	if err := m.charge(16); err != nil {
-		return nil, err
-	}
-	t, ok := args[0].(*numpyType)
-	b, ok2 := args[1].(bytea)
-	if text, isText := args[1].(string); isText { // Python 2's bytes
-		b, ok2 = bytea(text), true
-	}
-	if !ok || !ok2 || len(b) != int(t.code[1]-'0') {
-		return nil, errors.New("want a type and bytes of its size")
-	}
-	var wide [8]byte
-	for i, v := range b {
-		if t.bigEndian {
-			i = len(b) - 1 - i
-		}
-		wide[i] = v
-	}
-	u := binary.LittleEndian.Uint64(wide[:])
-	switch t.code {
-	case "f4":
-		return float64(math.Float32frombits(uint32(u))), nil
-	case "f8":
-		return math.Float64frombits(u), nil
-	case "b1":
-		return u != 0, nil
-	}
-	if t.code[0] == 'i' {
-		shift := 64 - 8*len(b)
-		return int64(u<<shift) >> shift, nil
-	}
-	if u > math.MaxInt64 {
-		return float64(u), nil
-	}
-	return int64(u), nil
 }
 
 // buildBytes is how protocol 2 writes bytes: text in which each character is one byte.

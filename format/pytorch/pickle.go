@@ -564,6 +564,8 @@ func (m *machine) add(op byte) error {
 		if op == 's' || op == 'u' {
 			return m.fill(into, items)
 		}
+	case *object:
+		return grow(m, &into.parts, items...)
 	}
 	return fmt.Errorf("it adds items to %s", describe(into))
 }
@@ -599,6 +601,14 @@ func describe(v any) string {
 		return fmt.Sprintf("a dictionary of %d", len(v.keys))
 	case global:
 		return string(v)
+	case foreign:
+		return printable.Short(string(v))
+	case *object:
+		return v.what()
+	case *ndarray:
+		return "a NumPy array"
+	case storageClass:
+		return "a class of storages of " + string(v)
 	case DType:
 		return "torch." + string(v)
 	case *tensor:

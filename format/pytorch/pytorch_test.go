@@ -293,9 +293,8 @@ func TestRefusesToCall(t *testing.T) {
 		"builtins.getattr":             p{0x80, 2}.name("builtins", "getattr").op('.'),
 		"torch.storage._load_from_bytes": p{0x80, 2}.name("torch.storage", "_load_from_bytes").op('(').str("x").op(
 			't', 'R', '.'),
-		"torch.Tensor":        p{0x80, 2}.name("torch", "Tensor").op(')', 'R', '.'), // a type that is only named elsewhere
-		"copyreg extension":   {0x80, 2, 0x82, 1, '.'},
-		"collections.Counter": p{0x80, 2}.name("collections", "defaultdict").op('(').name("collections", "Counter").op('t', 'R', '.'),
+		"torch.Tensor":      p{0x80, 2}.name("torch", "Tensor").op(')', 'R', '.'), // a type that is only named elsewhere
+		"copyreg extension": {0x80, 2, 0x82, 1, '.'},
 	} {
 		_, err := parse(archive(t, pickle, nil))
 		var call Call

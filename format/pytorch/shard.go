@@ -70,7 +70,7 @@ func OpenSharded(index string, opts ...Options) (*Sharded, error) {
 
 // readIndex reads the map from tensors to base names.
 func readIndex(path string) (map[string]string, error) {
-	data, err := untrusted.ReadFile(path, maxIndex)
+	data, err := untrusted.ReadFilled(path, maxIndex)
 	if err != nil {
 		return nil, fmt.Errorf("pytorch: %w", err)
 	}

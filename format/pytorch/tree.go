@@ -27,7 +27,10 @@ func (f *File) flatten(v any, o Options) error {
 	switch o.Root {
 	case ".":
 	case "":
-		f.root = findRoot(v)
+		var err error
+		if f.root, err = f.findRoot(v); err != nil {
+			return &Error{File: f.path, Offset: -1, Kind: ErrLimit, Err: err, Fix: fixLimit}
+		}
 	default:
 		f.root = o.Root
 	}
@@ -43,8 +46,14 @@ func (f *File) flatten(v any, o Options) error {
 			root = child
 		}
 	}
+	if o, ok := root.(*object); ok && makers[o.class] == "" { // a whole model, or something else that only its class could read
+		return f.fail(f.part, o.at, Call(o.class))
+	}
 	w := &walker{file: f, most: o.MaxTensors, mostBytes: o.MaxBytes}
 	if err := w.walk("", root, 0); err != nil {
+		return err
+	}
+	if err := w.needed(); err != nil {
 		return err
 	}
 	if f.root != "" {
@@ -58,37 +67,136 @@ func (f *File) flatten(v any, o Options) error {
 	return nil
 }
 
-// findRoot returns the key of the state dict: "" if tensors stand at the top, else a well-known key that holds some, else
-// the only key that does.
-func findRoot(v any) string {
+// needed refuses a file all of whose tensors lie in objects of classes that are not known: a whole model, say.
+func (w *walker) needed() error {
+	f := w.file
+	if w.first == nil || slices.ContainsFunc(f.names, func(name string) bool { return f.byName[name].unread == "" }) {
+		return nil
+	}
+	if _, made := makers[w.first.class]; made {
+		return nil // a tensor of a kind that is not read: it can be listed
+	}
+	return f.fail(f.part, w.first.at, Call(w.first.class))
+}
+
+// besides are words in the names of what training programs keep beside a network, in whose tensors no one looks for the network's.
+var besides = []string{
+	"optim", "sched", "scaler", "rng", "random", "seed", "amp", "ema", "swa", "criterion", "loss", "callback", "loops", "param_groups", "hparams", "hyper",
+	"config", "args", "epoch", "step", "iter", "best", "metric", "stats", "history", "sampler", "loader", "trainer", "grad", "momentum",
+}
+
+// isBeside reports whether a key names what is kept beside a network.
+func isBeside(key any) bool {
+	name, ok := key.(string)
+	return ok && slices.ContainsFunc(besides, func(word string) bool { return strings.Contains(strings.ToLower(name), word) })
+}
+
+// copies are words in the names of second copies of a network.
+var copies = []string{"teacher", "target", "average", "avg", "shadow", "copy", "previous", "last"}
+
+// isCopy reports whether a key names a second copy of what stands under root.
+func isCopy(key any, root string) bool {
+	name, ok := key.(string)
+	return ok && (strings.Contains(name, root) || slices.ContainsFunc(copies, func(word string) bool { return strings.Contains(strings.ToLower(name), word) }))
+}
+
+// findRoot returns the key of the state dict: "" if tensors stand at the top, else a well-known key that holds some, else the only key that
+// does. Where tensors stand, at any depth, under another key as well that is neither what is kept beside a network nor a second copy of the
+// same tensors, the file as a whole is the network: one part of it would be taken for all.
+func (f *File) findRoot(v any) (string, error) {
 	d, ok := v.(*dict)
 	if !ok {
-		return ""
+		return "", nil
 	}
 	holding := []string{}
 	for i, key := range d.keys {
 		if _, ok := d.values[i].(*tensor); ok {
-			return ""
+			return "", nil
 		}
 		if name, ok := key.(string); ok && holdsTensors(d.values[i]) && !strings.Contains(name, ".") && name != "" {
 			holding = append(holding, name)
 		}
 	}
+	root := ""
 	for _, name := range stateDicts {
 		if slices.Contains(holding, name) {
-			return name
+			root = name
+			break
 		}
 	}
-	if len(holding) == 1 {
-		return holding[0]
+	if own := slices.DeleteFunc(slices.Clone(holding), func(name string) bool { return isBeside(name) }); root == "" && len(own) == 1 {
+		root = own[0]
+	} else if root == "" && len(holding) == 1 {
+		root = holding[0]
 	}
-	return ""
+	if root == "" {
+		return "", nil
+	}
+
+	chosen, _ := d.get(root)
+	for i, key := range d.keys {
+		if key == root || isBeside(key) {
+			continue
+		}
+		found, err := f.tensorsIn(d.values[i])
+		if err != nil {
+			return "", err
+		}
+		if found && !(isCopy(key, root) && sameTensors(chosen, d.values[i])) {
+			return "", nil
+		}
+	}
+	return root, nil
+}
+
+// tensorsIn reports whether a tensor stands in dictionaries and lists, at any depth.
+func (f *File) tensorsIn(v any) (bool, error) {
+	found := false
+	err := walkParts(v, f.visits, func(v any) bool {
+		switch v.(type) {
+		case *tensor:
+			found = true
+		case *object: // what lies in objects has no name
+			return false
+		}
+		return !found
+	})
+	return found, err
+}
+
+// sameTensors reports whether two dictionaries hold tensors of the same names and shapes, as averages of weights do.
+func sameTensors(a, b any) bool {
+	x, ok := a.(*dict)
+	y, ok2 := b.(*dict)
+	if !ok || !ok2 || len(x.keys) != len(y.keys) {
+		return false
+	}
+	for i, key := range x.keys {
+		t, ok := x.values[i].(*tensor)
+		if !ok {
+			continue
+		}
+		if _, comparable := key.(string); !comparable {
+			return false
+		}
+		other, _ := y.get(key)
+		if o, ok := other.(*tensor); !ok || !slices.Equal(t.shape, o.shape) {
+			return false
+		}
+	}
+	return true
 }
 
 // holdsTensors tells whether a value is a dictionary with a tensor right in it.
 func holdsTensors(v any) bool {
 	d, ok := v.(*dict)
-	return ok && slices.ContainsFunc(d.values, func(v any) bool { _, ok := v.(*tensor); return ok })
+	return ok && slices.ContainsFunc(d.values, func(v any) bool {
+		switch v.(type) {
+		case *tensor, *ndarray:
+			return true
+		}
+		return false
+	})
 }
 
 func topKeys(v any) []string {
@@ -135,7 +243,9 @@ type walker struct {
 
 	mostBytes, bytes int64 // of all tensors
 
-	scalars bool // only look for metadata
+	scalars bool    // only look for metadata, and for tensors outside the root
+	quiet   bool    // no metadata is looked for either
+	first   *object // that holds tensors
 }
 
 func (w *walker) fail(kind *format.Kind, name, text, fix string) error {
@@ -166,8 +276,12 @@ func (w *walker) walk(name string, v any, depth int) error {
 		}
 	case *list, tuple:
 		items := sequence(v)
-		if w.scalars && len(items) > 16 {
-			return nil
+		if w.scalars && len(items) > 16 { // of no use as metadata
+			if !slices.ContainsFunc(items, isContainer) {
+				return nil
+			}
+			defer func(quiet bool) { w.quiet = quiet }(w.quiet)
+			w.quiet = true
 		}
 		for i, item := range items {
 			if err := w.walk(join(strconv.Itoa(i)), item, depth+1); err != nil {
@@ -175,12 +289,20 @@ func (w *walker) walk(name string, v any, depth int) error {
 			}
 		}
 	case *tensor:
-		if !w.scalars {
-			return w.tensor(name, v)
+		return w.tensor(name, v)
+	case *ndarray:
+		t, err := v.tensor()
+		if err != nil {
+			return w.fail(ErrPickle, name, err.Error(), fixDownload)
 		}
+		if t != nil {
+			return w.tensor(name, t)
+		}
+	case *object:
+		return w.object(name, v)
 	case bool, int64, float64, string:
 		const most, longest = 1000, 1000
-		if text, ok := v.(string); ok && len(text) > longest || len(f.meta) >= most || len(name) > maxName || !utf8.ValidString(name) {
+		if text, ok := v.(string); w.quiet || ok && len(text) > longest || len(f.meta) >= most || len(name) > maxName || !utf8.ValidString(name) {
 			return nil
 		}
 		if text := fmt.Sprint(v); utf8.ValidString(text) {
@@ -190,8 +312,45 @@ func (w *walker) walk(name string, v any, depth int) error {
 	return nil
 }
 
+// isContainer reports whether a tensor may stand in a value.
+func isContainer(v any) bool {
+	switch v.(type) {
+	case *dict, *list, tuple, *tensor, *ndarray, *object:
+		return true
+	}
+	return false
+}
+
+// object lists an object that tensors depend on as a tensor without values; others are passed over, by their class.
+func (w *walker) object(name string, o *object) error {
+	f := w.file
+	shows, err := f.shows(o)
+	if err != nil {
+		return w.fail(ErrLimit, name, err.Error(), fixLimit)
+	}
+	if shows {
+		if !w.scalars && w.first == nil {
+			w.first = o
+		}
+		return w.tensor(name, &tensor{storage: &storage{}, dtype: DType(o.what()), shape: []int{}, unread: "it is " + o.what()})
+	}
+	if class := printable.Short(o.class); !slices.Contains(f.classes, class) && len(f.classes) < mostClasses {
+		f.classes = append(f.classes, class)
+	}
+	return nil
+}
+
+// mostClasses is how many classes of objects are named.
+const mostClasses = 100
+
 func (w *walker) tensor(name string, t *tensor) error {
 	f := w.file
+	if w.scalars {
+		if _, listed := f.byName[strings.TrimPrefix(name, f.root+".")]; !listed || !strings.HasPrefix(name, f.root+".") {
+			f.outside = append(f.outside, name)
+		}
+		return nil
+	}
 	switch {
 	case name == "":
 		name = "tensor" // torch.save of one tensor alone

@@ -62,6 +62,8 @@ type storage struct {
 	elements int64 // bytes if dtype is ""
 	at       int64 // first byte in the file, or in entry if that is set; -1 while it is not known
 	entry    *zipread.Entry
+	raw      []byte // the bytes themselves, of an array that stands in the pickle
+	swapped  bool   // raw is big endian
 }
 
 // bytes returns the size of the storage. It cannot overflow: checkStorage has seen it.
@@ -81,6 +83,11 @@ type tensor struct {
 	strides  []int64
 	elements int64
 	straight bool // the elements stand one behind the other in row-major order
+
+	negated, conjugate bool       // what PyTorch keeps as marks of a view: values are the stored ones with the other sign, or conjugate
+	quantised          *quantizer // how codes become values; nil for plain elements
+	scales, zeros      *tensor    // of a quantizer with one scale a channel, until they are loaded
+	unread             string     // why there are no values; "" where there are
 }
 
 // maxRepeat bounds the elements of a tensor that shows elements of its storage more than once (stride 0), so that a small

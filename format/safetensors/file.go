@@ -32,7 +32,7 @@ func Open(path string, opts ...Options) (*File, error) {
 
 // open opens a file without looking into it.
 func open(path string, mapped bool) (*File, error) {
-	file, err := untrusted.Open(path)
+	file, err := untrusted.OpenFilled(path)
 	if err != nil {
 		return nil, fmt.Errorf("safetensors: %w", err)
 	}

@@ -100,7 +100,7 @@ func readIndex(path string, o Options) (string, error) {
 	if stat, err := os.Stat(path); err == nil && stat.Size() > o.Limits.MaxIndex {
 		return "", &Error{File: path, Offset: -1, Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", o.Limits.MaxIndex), Fix: fixLimit}
 	}
-	text, err := untrusted.ReadFile(path, o.Limits.MaxIndex)
+	text, err := untrusted.ReadFilled(path, o.Limits.MaxIndex)
 	if err != nil {
 		return "", fmt.Errorf("safetensors: %w", err)
 	}

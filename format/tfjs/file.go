@@ -60,7 +60,7 @@ func Open(path string) (*File, error) {
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
 		path = filepath.Join(path, ManifestFile)
 	}
-	manifest, err := untrusted.Open(path)
+	manifest, err := untrusted.OpenFilled(path)
 	if err != nil {
 		return nil, fmt.Errorf("tfjs: %w", err)
 	}
@@ -126,8 +126,11 @@ func (f *File) read(manifest io.Reader, size int64, open func(name string) (io.R
 			source, size, err := open(path)
 			if err != nil {
 				kind, fix := ErrShard, fixDownload
+				unfetched := new(untrusted.Unfetched)
 				if errors.Is(err, ErrLimit) {
 					kind = ErrLimit
+				} else if errors.As(err, &unfetched) {
+					fix = ""
 				} else if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
 					kind, fix = ErrPath, "it must be a file in the model's folder: do not trust the model"
 				}

@@ -41,7 +41,7 @@ func isPyTorchIndex(first []byte, _ int64) bool {
 
 func openPyTorch(path string) (File, error) {
 	first := make([]byte, head)
-	f, err := untrusted.Open(path)
+	f, err := untrusted.OpenFilled(path)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %w", err)
 	}

@@ -205,7 +205,7 @@ func some(names []string) string {
 const head = 4096
 
 func sniff(path string) (Kind, error) {
-	f, err := untrusted.Open(path)
+	f, err := untrusted.OpenFilled(path)
 	if err != nil {
 		return "", fmt.Errorf("weights: %w", err)
 	}

@@ -147,7 +147,7 @@ type piece struct {
 
 // Open reads a tokenizer.json of at most 64 MB.
 func Open(path string) (*Tokenizer, error) {
-	data, err := untrusted.ReadFile(path, maxFile)
+	data, err := untrusted.ReadFilled(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("wordpiece: %w", err)
 	}

@@ -77,6 +77,9 @@ func open(path string, flags int) (*os.File, error) {
 	if stat, err = f.Stat(); err == nil {
 		err = regular(path, stat)
 	}
+	if err == nil {
+		err = notPointer(path, f, stat.Size())
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

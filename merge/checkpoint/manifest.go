@@ -316,7 +316,7 @@ func Owns(dir string) error {
 }
 
 func readManifest(file string) (m Manifest, err error) {
-	text, err := untrusted.ReadFile(file, maxManifest)
+	text, err := untrusted.ReadFilled(file, maxManifest)
 	var refused *untrusted.Error
 	if errors.As(err, &refused) {
 		return m, err

@@ -122,7 +122,7 @@ func (s Signature) PackedSize() int64 {
 
 // Load reads a signature file.
 func Load(path string) (Signature, error) {
-	data, err := untrusted.ReadFile(path, maxSignatureFile)
+	data, err := untrusted.ReadFilled(path, maxSignatureFile)
 	var refused *untrusted.Error
 	if errors.As(err, &refused) {
 		return Signature{}, err
