@@ -29,7 +29,14 @@ type Archive struct {
 	names  []string
 	arrays map[string]*Array
 	others []string
+	unread []Unreadable
 	close  func() error
+}
+
+// Unreadable is an array of an archive whose elements are no numbers.
+type Unreadable struct {
+	Name string
+	Err  error // says its type and what to do, an *Error of the kind ErrDType or ErrObject
 }
 
 // OpenArchive opens an .npz file and reads the headers of its arrays.
@@ -58,7 +65,8 @@ func NewArchive(r io.ReaderAt, size int64, opts ...Options) (*Archive, error) {
 	return a, nil
 }
 
-// SniffArchive tells whether a zip archive is an .npz file: it holds arrays and nothing else.
+// SniffArchive tells whether a zip archive is an .npz file: it holds arrays and nothing else. One that holds arrays beside other things
+// can be opened; see Archive.Others.
 func SniffArchive(z *zip.Reader) bool {
 	for _, f := range z.File {
 		if !IsArray(f.Name) {
@@ -92,15 +100,22 @@ func (a *Archive) read(r io.ReaderAt, size int64, o Options) error {
 			a.others = append(a.others, entry.Name)
 			continue
 		}
-		if a.arrays[name] != nil {
+		if _, twice := a.arrays[name]; twice {
 			return &Error{File: a.path, Field: cut(entry.Name), Offset: -1, Kind: ErrArchive, Text: "name occurs twice", Fix: fixSaveZ}
 		}
 		array, err := a.array(entry, o)
+		if errors.Is(err, ErrDType) || errors.Is(err, ErrObject) { // the others can be read all the same
+			a.unread, a.arrays[name] = append(a.unread, Unreadable{name, err}), nil
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		a.names = append(a.names, name)
 		a.arrays[name] = array
+	}
+	if len(a.names) == 0 && len(a.unread) > 0 {
+		return a.unread[0].Err
 	}
 	return nil
 }
@@ -153,6 +168,9 @@ func (a *Archive) Verify(ctx context.Context) error {
 
 // Names returns the arrays' names, without ".npy", in the order of the archive.
 func (a *Archive) Names() []string { return slices.Clone(a.names) }
+
+// Unread lists the arrays of texts, objects, records and other things that are no numbers, in the order of the archive.
+func (a *Archive) Unread() []Unreadable { return slices.Clone(a.unread) }
 
 // Others names entries that are no arrays; they are not read.
 func (a *Archive) Others() []string { return slices.Clone(a.others) }
@@ -231,7 +249,7 @@ func (m *Member) write(w io.Writer) error {
 		return &Error{Field: cut(m.Name), Offset: -1, Kind: ErrWrite, Text: text, Fix: fix}
 	}
 	width := m.DType.Size()
-	if width == 0 {
+	if width == 0 || m.DType == BFloat16 { // of which NumPy reads nothing but two bytes
 		return fail(fmt.Sprintf("the format has no type %q", m.DType), "convert it to float32")
 	}
 	product, ok := untrusted.Product(math.MaxInt64, append([]int{width}, m.Shape...)...)

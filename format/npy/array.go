@@ -238,6 +238,9 @@ func read[T float32 | float64 | int64](a *Array, dst []T, first int, narrow func
 	if first < 0 || len(dst) > a.Len() || first > a.Len()-len(dst) {
 		return &Error{File: a.where(), Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", first, first+len(dst), a.Len())}
 	}
+	if a.DType == Complex64 || a.DType == Complex128 {
+		return &Error{File: a.where(), Field: "descr", Offset: -1, Kind: ErrDType, Text: string(a.DType) + " has no values as plain numbers", Fix: "read its bytes, or save its real and imaginary parts"}
+	}
 	size := a.DType.Size()
 	piece := max(1, (1<<20)/size)
 	var buffer []byte
@@ -278,8 +281,8 @@ func (a *Array) raw(first, n int, buffer *[]byte) ([]byte, error) {
 		}
 	}
 	if a.bigEndian {
-		for i := 0; i < len(raw); i += size {
-			slices.Reverse(raw[i : i+size])
+		for i, part := 0, a.DType.part(); i < len(raw); i += part {
+			slices.Reverse(raw[i : i+part])
 		}
 	}
 	return raw, nil

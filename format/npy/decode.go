@@ -50,6 +50,8 @@ func decode[T float32 | float64 | int64](dst []T, d DType, raw []byte, narrow fu
 		for i := range dst {
 			dst[i] = T(int64(le.Uint64(raw[8*i:])))
 		}
+	case BFloat16:
+		return floats(dst, narrow, func(i int) float64 { return float64(math.Float32frombits(uint32(le.Uint16(raw[2*i:])) << 16)) })
 	case Float16:
 		return floats(dst, narrow, func(i int) float64 { return fromHalf(le.Uint16(raw[2*i:])) })
 	case Float32:

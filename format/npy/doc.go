@@ -8,9 +8,10 @@
 //
 // [Open] maps a file; [Parse] reads bytes in memory. float32 values in C order are seen in place, without a copy, and
 // [Array.ReadFloat64s] and its kin convert any stretch of a huge array. Big endian and Fortran order are read too, by
-// copying. Arrays of Python objects are refused: reading them would run code from the file. [Write] writes version 1.0.
+// copying. Two bytes without a type ("V2") are bfloat16, which is how JAX's arrays are saved; complex numbers are read as bytes. Arrays of
+// Python objects are refused: reading them would run code from the file. [Write] writes version 1.0.
 //
-// [OpenArchive] reads .npz files, zip archives of such arrays with names, and [WriteArchive] writes them. The CRC-32 of an entry is
+// [OpenArchive] reads .npz files (one array that cannot be read, of texts say, keeps no other from being read: [Archive.Unread]), zip archives of such arrays with names, and [WriteArchive] writes them. The CRC-32 of an entry is
 // compared when its values are read, and that of every entry by [Archive.Verify]; entries that share bytes are refused.
 //
 // Methods that return a whole array (Float32s and its kin) and arrays in Fortran order in a compressed entry take memory for all of it,

@@ -32,6 +32,10 @@ const (
 	Float16 DType = "float16"
 	Float32 DType = "float32"
 	Float64 DType = "float64"
+
+	BFloat16   DType = "bfloat16" // "V2" in files, two bytes without a name: NumPy has no such type, and JAX's arrays are saved so
+	Complex64  DType = "complex64"
+	Complex128 DType = "complex128"
 )
 
 // codes gives each type its letter and size in a header's descr.
@@ -52,6 +56,9 @@ var codes = []struct {
 	{Float16, "f2", 2},
 	{Float32, "f4", 4},
 	{Float64, "f8", 8},
+	{BFloat16, "V2", 2},
+	{Complex64, "c8", 8},
+	{Complex128, "c16", 16},
 }
 
 // Size returns the bytes of one element, 0 for an unknown type.
@@ -62,6 +69,14 @@ func (d DType) Size() int {
 		}
 	}
 	return 0
+}
+
+// part is the size of the numbers that an element is made of: complex ones hold two.
+func (d DType) part() int {
+	if d == Complex64 || d == Complex128 {
+		return d.Size() / 2
+	}
+	return d.Size()
 }
 
 const magic = "\x93NUMPY"
@@ -281,7 +296,7 @@ func (p *literal) descr(h *header) error {
 		return p.fail("descr", ErrObject, cut(text), "save it as numbers: numpy.save(file, array.astype(numpy.float32))")
 	}
 	for _, c := range codes {
-		if len(text) != 3 || text[1:] != c.code || !strings.ContainsRune("<>|", rune(text[0])) || (text[0] == '|' && c.size > 1) {
+		if len(text) < 3 || text[1:] != c.code || !strings.ContainsRune("<>|", rune(text[0])) || (text[0] == '|' && c.size > 1 && c.dtype != BFloat16) {
 			continue
 		}
 		h.dtype, h.bigEndian = c.dtype, text[0] == '>' && c.size > 1

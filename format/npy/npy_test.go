@@ -138,7 +138,7 @@ func TestErrors(t *testing.T) {
 		{"objects", file(dict("|O", "False", "(1,)"), 1), ErrObject, "byte 20: array of Python objects"},
 		{"record", file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", 0, 0, 0, 0), ErrDType, "save each column"},
 		{"text", file(dict("<U3", "False", "(1,)"), 0), ErrDType, `"<U3"`},
-		{"complex", file(dict("<c8", "False", "(1,)"), 0), ErrDType, `"<c8"`},
+		{"wide complex", file(dict("<c32", "False", "(1,)"), 0), ErrDType, `"<c32"`},
 		{"no byte order", file(dict("|f4", "False", "(1,)"), 0, 0, 0, 0), ErrDType, `"|f4"`},
 		{"negative", file(dict("<f4", "False", "(-1,)")), ErrShape, "negative dimension"},
 		{"float", file(dict("<f4", "False", "(1.0,)")), ErrHeader, "shape"},
