@@ -192,7 +192,7 @@ func readBeside(dir, name string, into any) error {
 		return nil
 	}
 	if err == nil {
-		err = json.Unmarshal(data, into)
+		err = json.Unmarshal(hf.Standard(data), into)
 	}
 	if err != nil {
 		return &fault.Input{File: path, Err: err}

@@ -40,7 +40,9 @@ type Config struct {
 	ViT    *ViT    `json:"vit,omitempty"`
 	ResNet *ResNet `json:"resnet,omitempty"`
 
-	Keys map[string]json.RawMessage `json:"-"` // everything in the file, as it stands
+	Keys map[string]json.RawMessage `json:"-"` // everything in the file, as it stands; Standard makes JSON of Python's NaN and Infinity
+
+	standard []byte // the file as JSON
 }
 
 // LoadConfig reads a config.json, or that of a folder. The file may be a link within its folder or into the blobs of a Hugging Face
@@ -70,10 +72,14 @@ func read(path string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hf: %w", err)
 	}
+	if len(data) == 0 && name == ConfigFile {
+		return nil, fmt.Errorf("hf: %w", untrusted.Empty(path))
+	}
 	return data, nil
 }
 
-// ParseConfig reads the text of a config.json. Keys that are missing take the defaults of the family.
+// ParseConfig reads the text of a config.json. Keys that are missing take the defaults of the family. NaN, Infinity and -Infinity are read as
+// Python writes them.
 func ParseConfig(data []byte) (*Config, error) {
 	if len(data) > maxConfig {
 		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxConfig), Fix: fixDownload}
@@ -81,8 +87,8 @@ func ParseConfig(data []byte) (*Config, error) {
 	if err := untrusted.CheckJSON(ConfigFile, data, maxConfigValues); err != nil {
 		return nil, &Error{Kind: ErrLimit, Err: err, Fix: fixDownload}
 	}
-	c := &Config{}
-	d := json.NewDecoder(bytes.NewReader(data))
+	c := &Config{standard: Standard(data)}
+	d := json.NewDecoder(bytes.NewReader(c.standard))
 	if err := d.Decode(&c.Keys); err != nil {
 		return nil, &Error{Kind: ErrConfig, Err: untrusted.JSONError(err), Fix: fixDownload}
 	}
@@ -91,6 +97,9 @@ func ParseConfig(data []byte) (*Config, error) {
 	}
 	if d.More() {
 		return nil, &Error{Kind: ErrConfig, Text: "text after its end", Fix: fixDownload}
+	}
+	for key, raw := range c.Keys {
+		c.Keys[key] = Restore(raw)
 	}
 	if err := c.into(map[string]any{"model_type": &c.ModelType, "architectures": &c.Architectures, "torch_dtype": &c.DType,
 		"transformers_version": &c.TransformersVersion, "tie_word_embeddings": &c.TieWordEmbeddings}); err != nil {
@@ -134,7 +143,7 @@ func (c *Config) into(fields map[string]any) error {
 		if raw == nil || string(raw) == "null" {
 			continue
 		}
-		if err := json.Unmarshal(raw, fields[key]); err != nil {
+		if err := json.Unmarshal(Standard(raw), fields[key]); err != nil {
 			return &Error{Field: key, Kind: ErrConfig, Text: printable.Quote(string(raw)), Err: untrusted.JSONError(err), Fix: "correct the value"}
 		}
 	}
@@ -143,10 +152,7 @@ func (c *Config) into(fields map[string]any) error {
 
 // fill decodes the whole file over the defaults of a family. null leaves a default alone.
 func (c *Config) fill(family any) error {
-	text, err := json.Marshal(c.Keys)
-	if err == nil {
-		err = json.Unmarshal(text, family)
-	}
+	err := json.Unmarshal(c.standard, family)
 	if err == nil {
 		return nil
 	}

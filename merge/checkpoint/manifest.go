@@ -168,26 +168,35 @@ func (p *Plan) companions(work string) (names []string, err error) {
 	if err := add(RecipeFile, append(recipe, '\n')); err != nil {
 		return nil, err
 	}
+	err = p.copies(func(name string, text []byte) error {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(work, name)), 0o755); err != nil {
+			return fmt.Errorf("merge: %w", err)
+		}
+		return add(name, text)
+	})
+	return names, err
+}
+
+// copies gives the files that go along from the reference model and its tokenizer, with what the merge changes in them, to each in turn.
+// It is called once before anything is merged, so that one that cannot be read or changed is known before hours of work.
+func (p *Plan) copies(each func(name string, text []byte) error) error {
 	from, err := p.carried()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, c := range from {
 		text, err := p.companion(c)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(work, c.name)), 0o755); err != nil {
-			return nil, fmt.Errorf("merge: %w", err)
-		}
-		if err := add(c.name, text); err != nil {
-			return nil, err
+		if err := each(c.name, text); err != nil {
+			return err
 		}
 	}
 	if p.template != "" {
-		return names, add(templateFile, []byte(p.template))
+		return each(templateFile, []byte(p.template))
 	}
-	return names, nil
+	return nil
 }
 
 // companion is a file of a model's folder that goes along.
@@ -251,7 +260,7 @@ func (p *Plan) resolved() Recipe {
 // config is a config.json with what the merge has changed: type, layers, tokens.
 func (p *Plan) config(text []byte) ([]byte, error) {
 	var config map[string]any
-	d := json.NewDecoder(bytes.NewReader(text))
+	d := json.NewDecoder(bytes.NewReader(hf.Standard(text)))
 	d.UseNumber()
 	if err := d.Decode(&config); err != nil {
 		return nil, err
@@ -286,7 +295,7 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 		return text, nil
 	}
 	out, err := json.MarshalIndent(config, "", "  ")
-	return append(out, '\n'), err
+	return append(hf.Restore(out), '\n'), err
 }
 
 // rows is the number of rows of the merged embeddings, 0 without any.

@@ -206,6 +206,11 @@ func (p *Plan) build() error {
 	if err := p.arrange(); err != nil {
 		return err
 	}
+	if !p.single() {
+		if err := p.copies(func(string, []byte) error { return nil }); err != nil {
+			return err
+		}
+	}
 	return p.plan()
 }
 
