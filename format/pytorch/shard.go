@@ -34,6 +34,7 @@ const maxValues = 1 << 19
 type Sharded struct {
 	path   string
 	names  []string
+	others []string // tensors that lie in a checkpoint and are not in the index for it
 	of     map[string]*File
 	shards map[string]*File // by base name
 }
@@ -62,6 +63,8 @@ func OpenSharded(index string, opts ...Options) (*Sharded, error) {
 		for _, name := range m.shards[base].Names() {
 			if m.of[name] == m.shards[base] {
 				m.names = append(m.names, name)
+			} else {
+				m.others = append(m.others, base+": "+name)
 			}
 		}
 	}
@@ -212,6 +215,9 @@ func (m *Sharded) open(base string, opts []Options) error {
 
 // Names returns the tensors' names, by shard, then in the order of the file.
 func (m *Sharded) Names() []string { return slices.Clone(m.names) }
+
+// Unmapped names the tensors that lie in a checkpoint and are not in the index for it, "checkpoint: tensor"; they are not reachable.
+func (m *Sharded) Unmapped() []string { return slices.Clone(m.others) }
 
 // Info describes one tensor; ok is false if there is none of that name.
 func (m *Sharded) Info(name string) (Info, bool) {

@@ -24,6 +24,7 @@ func openGGUF(path string) (File, error) {
 
 // AsGGUF gives the file behind one of kind GGUF, with its typed metadata; ok is false for other kinds.
 func AsGGUF(f File) (file *gguf.File, ok bool) {
+	f = inner(f)
 	if v, ok := f.(*llamaView); ok {
 		f = v.File
 	}

@@ -1,8 +1,11 @@
 package weights
 
 import (
+	"errors"
 	"slices"
 	"strings"
+
+	"github.com/ballast-ml/ballast/fault"
 )
 
 // Load reads the floating tensors of a model file or folder of any format into memory, in the natural order of their names: layer_2 comes
@@ -19,6 +22,9 @@ func Load(path string) (Set, error) {
 		if isCounter(info) {
 			continue
 		}
+		if err := Readable(f, info); err != nil {
+			return nil, err
+		}
 		t := Tensor{Name: info.Name, Shape: info.Shape, Values: make([]float32, info.Elements)}
 		if err := f.ReadFloat32s(info.Name, 0, t.Values); err != nil {
 			return nil, err
@@ -27,6 +33,17 @@ func Load(path string) (Set, error) {
 	}
 	slices.SortFunc(set, func(x, y Tensor) int { return naturally(x.Name, y.Name) })
 	return set, nil
+}
+
+// Readable refuses a tensor that is listed and has no values here, such as a sparse one: a *fault.Input.
+func Readable(f File, info Info) error {
+	if info.Unread == "" {
+		return nil
+	}
+	return &fault.Input{
+		File: f.Path(), Field: info.Name, Err: errors.New(info.Unread),
+		Fix: "make it a plain tensor where it was saved, or leave it out of the file",
+	}
 }
 
 // isCounter reports whether a tensor holds whole numbers.

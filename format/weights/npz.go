@@ -171,7 +171,7 @@ func sniffArchive(r io.ReaderAt, size int64, path string) (Kind, error) {
 		return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("a zip archive that cannot be read (%v)", err), Fix: "the file is damaged or cut short: get it again"}
 	case pickles > 0:
 		return PyTorch, nil
-	case arrays == entries && entries > 0:
+	case arrays > 0:
 		return NPZ, nil
 	}
 	return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("a zip archive of %d entries, with neither data.pkl of PyTorch nor arrays alone", entries), Fix: "unpack it and name the model file in it"}

@@ -73,7 +73,7 @@ func (f *pytorchFile) Info(name string) (Info, bool) {
 		return Info{}, false
 	}
 	size := i.DType.Size()
-	return Info{Name: name, Type: string(i.DType), Shape: i.Shape, Elements: i.Elements, Bytes: int64(i.Elements) * int64(size), Block: 1, BlockBytes: size}, true
+	return Info{Name: name, Type: string(i.DType), Shape: i.Shape, Elements: i.Elements, Bytes: int64(i.Elements) * int64(size), Block: 1, BlockBytes: size, Unread: i.Unread}, true
 }
 
 // tensorsOf describes tensors by name.

@@ -21,6 +21,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/ballast-ml/ballast/format"
 	"github.com/ballast-ml/ballast/format/pytorch"
@@ -51,6 +53,8 @@ type Info struct {
 	Bytes      int64  `json:"bytes"`       // as stored
 	Block      int    `json:"block"`       // elements of a storage block: 1, 32 or 256; any stretch can be read, whole blocks are read fastest
 	BlockBytes int    `json:"block_bytes"` // bytes of a block; 0 where a tensor is not stored in one piece
+
+	Unread string `json:"unread,omitempty"` // why its values cannot be read; "" where they can
 }
 
 // File is an open model file. Its methods may be called from several goroutines at once, Close aside. The file must not change while it
@@ -81,8 +85,12 @@ type File interface {
 // models names no format: it stands for files as a whole.
 var models = format.Format{Name: "weights"}
 
-// ErrKind is the error for a file of no kind that is known.
-var ErrKind = models.Kind("no model file that is known")
+// Kinds of errors, for errors.Is.
+var (
+	ErrKind      = models.Kind("no model file that is known")
+	ErrQuantised = models.Kind("the codes of a quantised tensor cannot be read")
+	ErrStretch   = models.Misuse("outside the tensor")
+)
 
 // Error says what is wrong with a file, where, and what to do about it. It is the type of the errors within each format, too.
 type Error = format.Error
@@ -96,8 +104,28 @@ const (
 )
 
 // Open opens a model file, or a folder with one. What is in a folder is looked for in this order: an index of shards,
-// model.safetensors, an index of checkpoints, the only file of a kind that is known.
+// model.safetensors, an index of checkpoints, pytorch_model.bin and other usual names, the only file of a kind that is known.
+//
+// A checkpoint that is quantised by scales beside its weights is shown as the values that its codes stand for, or refused by the name of
+// the method: a code is never taken for a value. OpenStored shows the codes.
 func Open(path string) (File, error) {
+	f, err := OpenStored(path)
+	if err != nil {
+		return nil, err
+	}
+	q := Quantised(f)
+	if q == nil {
+		return f, nil
+	}
+	values, err := q.Dequantised(f)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return values, nil
+}
+
+// OpenStored is Open for those who look at what a file holds, or copy it as it is: tensors are those that are stored, be they codes.
+func OpenStored(path string) (File, error) {
 	kind, path, err := find(path)
 	if err != nil {
 		return nil, err
@@ -107,6 +135,7 @@ func Open(path string) (File, error) {
 
 // Files lists the files that an open model is read from, each once.
 func Files(f File) []string {
+	f = inner(f)
 	if s, ok := f.(*safetensorsFile); ok {
 		if sharded, ok := s.tensorFile.(interface{ Files() []string }); ok {
 			return sharded.Files()
@@ -163,6 +192,42 @@ func find(path string) (Kind, string, error) {
 	if usual := pytorch.IndexFile; exists(filepath.Join(path, usual)) {
 		return inside(PyTorch, path, usual)
 	}
+	for _, usual := range usualNames {
+		if !exists(filepath.Join(path, usual)) {
+			continue
+		}
+		_, at, err := inside("", path, usual)
+		if err != nil {
+			return "", "", err
+		}
+		kind, err := sniff(at)
+		return kind, at, err
+	}
+	return only(path)
+}
+
+// usualNames are the names that programs give the one file of weights in a folder, the likeliest first.
+var usualNames = []string{
+	"model.safetensors", "pytorch_model.bin", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin",
+	"adapter_model.safetensors", "adapter_model.bin",
+}
+
+// adapterNames are those of adapters among them.
+var adapterNames = []string{"adapter_model.safetensors", "adapter_model.bin"}
+
+// isTrainers reports whether a file of a folder is one that training programs keep beside the weights: states of the optimizer, of random
+// numbers, of the schedule, and their arguments.
+func isTrainers(name string) bool {
+	for _, begin := range []string{"training_args.", "optimizer.", "scheduler.", "scaler.", "rng_state", "random_states_", "optimizer_", "zero_pp_rank"} {
+		if strings.HasPrefix(name, begin) {
+			return true
+		}
+	}
+	return false
+}
+
+// only finds the one file of a kind that is known in a folder.
+func only(path string) (Kind, string, error) {
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return "", "", fmt.Errorf("weights: %w", err)
@@ -171,6 +236,9 @@ func find(path string) (Kind, string, error) {
 	var kind Kind
 	var refused error
 	for _, entry := range entries {
+		if isTrainers(entry.Name()) {
+			continue
+		}
 		// A link counts where it stays in the folder, or leads to the blobs of a Hugging Face cache.
 		if link := entry.Type()&fs.ModeSymlink != 0; !link && !entry.Type().IsRegular() {
 			continue
@@ -178,17 +246,32 @@ func find(path string) (Kind, string, error) {
 			refused = fmt.Errorf("weights: %w", err)
 			continue
 		}
-		if k, err := sniff(filepath.Join(path, entry.Name())); err == nil {
+		k, err := sniff(filepath.Join(path, entry.Name()))
+		unfetched := new(untrusted.Unfetched)
+		if err == nil {
 			kind, found = k, append(found, entry.Name())
+		} else if errors.As(err, &unfetched) && weighs(entry.Name()) {
+			refused = err
 		}
 	}
 	if len(found) == 0 && refused != nil {
 		return "", "", refused
 	}
 	if len(found) != 1 {
-		return "", "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %s", len(found), some(found)), Fix: "name one of them"}
+		e := &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %s", len(found), some(found)), Fix: "name one of them"}
+		if len(found) == 0 {
+			e.Fix = "name the folder of a model, or a model file"
+		} else if !slices.ContainsFunc(found, func(name string) bool { return !partName.MatchString(name) }) {
+			e.Fix = "they are parts of one model whose index is missing: get model.safetensors.index.json or pytorch_model.bin.index.json too"
+		}
+		return "", "", e
 	}
 	return kind, filepath.Join(path, found[0]), nil
+}
+
+// weighs reports whether a name is that of a file of weights.
+func weighs(name string) bool {
+	return slices.Contains([]string{".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".npz", ".npy"}, strings.ToLower(filepath.Ext(name)))
 }
 
 // some lists the first names of files.
