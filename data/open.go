@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,11 @@ func named() []namedSet {
 	}
 }
 
+// IsNamed reports whether a data set goes by a name.
+func IsNamed(name string) bool {
+	return slices.ContainsFunc(named(), func(s namedSet) bool { return s.info.Name == name })
+}
+
 // parts are the parts every named set has. Folders may have train and test; others, and arrays, give the whole whatever the part.
 var parts = []string{"train", "test", "all"}
 
@@ -50,7 +56,7 @@ func Open(name, part string) (Dataset, error) {
 	}
 	if pair, ok := strings.CutPrefix(name, "npy:"); ok {
 		pair, option, optional := strings.Cut(pair, "?")
-		x, y, ok := strings.Cut(pair, ",")
+		x, y, ok := cutPair(pair)
 		if !ok {
 			return nil, &fault.Usage{Err: fmt.Errorf("data: %q needs two files: npy:X.npy,Y.npy", name)}
 		}
@@ -75,6 +81,23 @@ func Open(name, part string) (Dataset, error) {
 		text = fmt.Sprintf("data: no data set %q; did you mean %q?", name, near)
 	}
 	return nil, &fault.Usage{Err: errors.New(text)}
+}
+
+// cutPair cuts the paths of two files at a comma. Where there are several, it is the one between two files that are there, else the first.
+func cutPair(pair string) (x, y string, ok bool) {
+	for i, c := range pair {
+		if c != ',' {
+			continue
+		}
+		if !ok {
+			x, y, ok = pair[:i], pair[i+1:], true
+		}
+		_, errX := os.Stat(pair[:i])
+		if _, errY := os.Stat(pair[i+1:]); errX == nil && errY == nil {
+			return pair[:i], pair[i+1:], true
+		}
+	}
+	return x, y, ok
 }
 
 // Listed is a data set or a trained network that goes by a name.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
-// Config is a tree of settings: nil, bool, int64, float64, string, []any and map[string]any.
+// Config is a tree of settings: nil, bool, int64 (uint64 where that is too small), float64, string, []any and map[string]any.
 type Config map[string]any
 
 // Types says what kind of value a path takes, by dotted path: int, float, string, bool, list<...>, mapping or any. Words after
@@ -26,9 +27,10 @@ type Types map[string]string
 //	++key=value   either way
 //	~key          removes it; ~key=value only if it has that value
 //
-// A key is a path with dots; numbers count into lists. A value is null, true, false, a whole number (1_000), a float (1e-3, inf,
-// nan), a 'quoted' or "quoted" string, a list [a,b], a mapping {a:1,b:2}, or else a string as it stands; yes and no are
-// strings. Errors name the override, and the nearest key for one that is not there.
+// A key is a path with dots; numbers count into lists. A value is null, true, false, a number (1_000, 0x10, 1e-3, .5, inf, nan), a
+// 'quoted' or "quoted" string, a list [a,b], a mapping {a:1,b:2}, or else a string as it stands; yes and no are
+// strings. Where a string is wanted it is the text as it was given: 1.10, null, a,b. Errors name the override, and the nearest key for
+// one that is not there.
 func Apply(base Config, types Types, overrides []string) (Config, error) {
 	c := Config(clone(map[string]any(base)).(map[string]any))
 	for _, o := range overrides {
@@ -36,7 +38,7 @@ func Apply(base Config, types Types, overrides []string) (Config, error) {
 			return nil, fmt.Errorf("%s: %w", strict.Short(o), err)
 		}
 	}
-	return c, nil
+	return strict.Plain(map[string]any(c)).(map[string]any), nil
 }
 
 // maxNames is the most names of a path; the recipe's have 3.
@@ -53,20 +55,15 @@ func (c Config) apply(types Types, override string) error {
 	}
 	path, value, hasValue := strings.Cut(text, "=")
 	switch {
-	case path == "":
+	case strings.TrimSpace(path) == "":
 		return fmt.Errorf("empty key; write key=value")
 	case !hasValue && mode != "~":
 		return fmt.Errorf("missing =; write key=value")
 	}
 	var parsed any
 	if hasValue {
-		if parts, err := splitTop(value); err != nil {
-			return err
-		} else if len(parts) > 1 {
-			return fmt.Errorf("%d values are a sweep, which only a comparison runs; quote the value if the comma belongs to it", len(parts))
-		}
 		var err error
-		if parsed, err = parseValue(value); err != nil {
+		if parsed, err = c.one(types, path, value); err != nil {
 			return err
 		}
 	}
@@ -74,6 +71,39 @@ func (c Config) apply(types Types, override string) error {
 		return c.remove(path, parsed, hasValue)
 	}
 	return c.set(types, path, parsed, mode)
+}
+
+// one reads a value that is not a sweep.
+func (c Config) one(types Types, path, value string) (any, error) {
+	parts, err := splitTop(value)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(parts) > 1 && (isSet(value) || c.wantsText(types, path)):
+		return value, nil // a text has its commas, and the name of a data set too: npy:X.npy,Y.npy
+	case len(parts) > 1:
+		return nil, fmt.Errorf("%d values are a sweep, which only a comparison runs; quote the value if the comma belongs to it", len(parts))
+	}
+	v, err := parseValue(value)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", strict.Short(path), err)
+	}
+	return v, nil
+}
+
+// wantsText reports whether a path takes a string.
+func (c Config) wantsText(types Types, path string) bool {
+	kind := types[path]
+	if kind == "" {
+		names := strings.Split(path, ".")
+		if parent, err := c.descend(names, false); err == nil {
+			if m, ok := parent.(map[string]any); ok {
+				kind = kindOf(m[names[len(names)-1]])
+			}
+		}
+	}
+	return strings.HasPrefix(kind, "string")
 }
 
 // set puts a value at a path.
@@ -234,10 +264,22 @@ func convert(types Types, path string, old, value any) (any, error) {
 func convertTo(kind string, value any) (any, error) {
 	kind, words, _ := strings.Cut(kind, " ")
 	wrong := func() (any, error) {
+		if value == "" {
+			return nil, fmt.Errorf("type: %s expected, got nothing; give a value", kind)
+		}
 		return nil, fmt.Errorf("type: %s expected, got %s", kind, strict.Short(show(value)))
 	}
 	if s, ok := value.(string); ok && strings.Contains(s, "${") {
 		return value, nil // checked when it is resolved
+	}
+	if w, ok := value.(strict.Word); ok {
+		switch {
+		case kind == "any" || w.Value == nil && strings.Contains(words, "null"):
+			return w.Value, nil
+		case kind == "string":
+			return w.Text, nil
+		}
+		value = w.Value
 	}
 	if value == nil && (strings.Contains(words, "null") || kind == "any") {
 		return nil, nil
@@ -251,9 +293,12 @@ func convertTo(kind string, value any) (any, error) {
 			return v, nil
 		case int64:
 			return float64(v), nil
+		case uint64:
+			return float64(v), nil
 		}
 	case kind == "int":
-		if v, ok := value.(int64); ok {
+		switch v := value.(type) {
+		case int64, uint64:
 			return v, nil
 		}
 	case kind == "bool":
@@ -264,7 +309,7 @@ func convertTo(kind string, value any) (any, error) {
 		switch v := value.(type) {
 		case string:
 			return v, nil
-		case int64, float64, bool:
+		case int64, uint64, float64, bool:
 			return show(v), nil
 		}
 	case kind == "mapping":
@@ -293,9 +338,11 @@ func convertTo(kind string, value any) (any, error) {
 
 func kindOf(v any) string {
 	switch v := v.(type) {
+	case strict.Word:
+		return kindOf(v.Value)
 	case bool:
 		return "bool"
-	case int64:
+	case int64, uint64:
 		return "int"
 	case float64:
 		return "float"
@@ -338,8 +385,8 @@ func clone(v any) any {
 		}
 		return out
 	case json.Number:
-		if i, err := v.Int64(); err == nil {
-			return i
+		if n, ok := strict.Number(string(v)); ok {
+			return n
 		}
 		f, err := v.Float64()
 		if err != nil {
@@ -349,7 +396,9 @@ func clone(v any) any {
 	case int:
 		return int64(v)
 	case uint64:
-		return int64(v)
+		if v <= math.MaxInt64 {
+			return int64(v)
+		}
 	case float32:
 		return float64(v)
 	}
@@ -359,26 +408,39 @@ func clone(v any) any {
 func equal(a, b any) bool {
 	number := func(v any) (float64, bool) {
 		switch v := v.(type) {
-		case int64:
-			return float64(v), true
-		case float64:
-			return v, true
+		case strict.Word:
+			return asFloat(v.Value, true)
 		}
-		return 0, false
+		return asFloat(v, true)
 	}
 	if x, ok := number(a); ok {
 		y, ok := number(b)
 		return ok && x == y
+	}
+	if w, ok := b.(strict.Word); ok {
+		if s, ok := a.(string); ok {
+			return s == w.Text
+		}
 	}
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && string(x) == string(y)
 }
 
+// written is a key as it stands.
+func written(v any) string {
+	if w, ok := v.(strict.Word); ok {
+		return w.Text
+	}
+	return show(v)
+}
+
 func show(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return "null"
+	case strict.Word:
+		return strings.TrimSpace(v.Text)
 	case string:
 		return v
 	case float64:

@@ -159,7 +159,7 @@ func (c *filler) lookUp(name, path string, via []string) (any, error) {
 		if !hasFallback {
 			return nil, fmt.Errorf("%s: the environment has no %s; set it, or write ${oc.env:%s,default}", path, key, key)
 		}
-		return scalar(strings.TrimSpace(fallback)), nil
+		return strict.Plain(scalar(strings.TrimSpace(fallback))), nil
 	}
 	if rest := strings.TrimLeft(name, "."); rest != name {
 		up := strings.Split(path, ".")

@@ -78,6 +78,7 @@ func trimmed(list string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	parts = whole(parts)
 	for i, p := range parts {
 		parts[i] = strings.TrimSpace(p)
 		if parts[i] == "" && len(parts) > 1 {
@@ -94,7 +95,8 @@ func numberRange(bounds string) ([]string, error) {
 	}
 	numbers := make([]float64, len(parts))
 	for i, p := range parts {
-		if numbers[i], err = strconv.ParseFloat(p, 64); err != nil {
+		w, ok := scalar(p).(strict.Word)
+		if numbers[i], ok = asFloat(w.Value, ok); !ok || math.IsNaN(numbers[i]) || math.IsInf(numbers[i], 0) {
 			return nil, fmt.Errorf("range(%s): %q is not a number", strict.Short(bounds), strict.Short(p))
 		}
 	}
@@ -118,4 +120,17 @@ func numberRange(bounds string) ([]string, error) {
 		values[i] = strconv.FormatFloat(start+float64(i)*step, 'g', 12, 64)
 	}
 	return values, nil
+}
+
+// asFloat is a number of an override.
+func asFloat(v any, ok bool) (float64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return float64(v), ok
+	case uint64:
+		return float64(v), ok
+	case float64:
+		return v, ok
+	}
+	return 0, false
 }

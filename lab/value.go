@@ -4,22 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
-	"strconv"
 	"strings"
 
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
-// parseValue reads the right-hand side of an override.
+// parseValue reads the right-hand side of an override. Nothing at all is an empty text; blanks alone are a mistake, as of an empty
+// variable of a shell.
 func parseValue(text string) (any, error) {
-	if text == "" {
+	trimmed := strings.TrimLeft(text, " ")
+	switch {
+	case text == "":
 		return "", nil
-	}
-	p := &values{text: text}
-	if !strings.ContainsRune(`[{'"`, rune(strings.TrimLeft(text, " ")[:1][0])) {
+	case strings.TrimSpace(text) == "":
+		return nil, errors.New("the value is blank; give one, or '' for an empty text")
+	case !strings.ContainsRune(`[{'"`, rune(trimmed[0])):
 		return scalar(text), nil // whatever stands there: paths, URLs, a=b
 	}
+	p := &values{text: text}
 	v, err := p.value()
 	if err != nil {
 		return nil, err
@@ -69,10 +72,10 @@ func (p *values) value() (any, error) {
 				return err
 			}
 			if p.skip(); p.at == len(p.text) || p.text[p.at] != ':' {
-				return fmt.Errorf("a mapping needs key:value, got %q", strict.Short(show(key)))
+				return fmt.Errorf("a mapping needs key:value, got %q", strict.Short(written(key)))
 			}
 			p.at++
-			m[show(key)], err = p.value()
+			m[written(key)], err = p.value()
 			return err
 		})
 	case '\'', '"':
@@ -127,37 +130,26 @@ func (p *values) quoted() (any, error) {
 	return nil, errors.New("unterminated quote")
 }
 
-var (
-	wholeNumber = regexp.MustCompile(`^[-+]?[0-9][0-9_]*$`)
-	floatNumber = regexp.MustCompile(`^[-+]?([0-9][0-9_]*)?\.?[0-9]*([eE][-+]?[0-9]+)?$`)
-)
-
-// scalar reads an unquoted word. yes, no, on and off are strings.
+// scalar reads an unquoted word as recipes do (strict.Number), and inf and nan without their dot. What is a number, null, true or false is
+// a strict.Word, which keeps its text. yes, no, on and off are strings.
 func scalar(text string) any {
-	switch strings.ToLower(text) {
-	case "null":
-		return nil
+	word := strings.TrimSpace(text)
+	switch strings.ToLower(word) {
+	case "null", "~":
+		return strict.Word{Text: text}
 	case "true":
-		return true
+		return strict.Word{Text: text, Value: true}
 	case "false":
-		return false
+		return strict.Word{Text: text, Value: false}
 	case "inf", "+inf":
-		return math.Inf(1)
+		return strict.Word{Text: text, Value: math.Inf(1)}
 	case "-inf":
-		return math.Inf(-1)
+		return strict.Word{Text: text, Value: math.Inf(-1)}
 	case "nan":
-		return math.NaN()
+		return strict.Word{Text: text, Value: math.NaN()}
 	}
-	plain := strings.ReplaceAll(text, "_", "")
-	if wholeNumber.MatchString(text) {
-		if i, err := strconv.ParseInt(plain, 10, 64); err == nil {
-			return i
-		}
-	}
-	if floatNumber.MatchString(text) {
-		if f, err := strconv.ParseFloat(plain, 64); err == nil {
-			return f
-		}
+	if v, ok := strict.Number(word); ok {
+		return strict.Word{Text: text, Value: v}
 	}
 	return text
 }
@@ -195,4 +187,26 @@ func splitTop(text string) ([]string, error) {
 		return nil, errors.New("unterminated quote")
 	}
 	return append(parts, text[from:]), nil
+}
+
+// isSet reports whether a value is the name of a data set of files, which may hold commas.
+func isSet(value string) bool {
+	value = strings.TrimLeft(value, " ")
+	return strings.HasPrefix(value, "npy:") || strings.HasPrefix(value, "dir:")
+}
+
+// whole puts the names of data sets together again that were cut at their commas. npy: has two files; after dir: and the files of npy:
+// comes what is neither such a name nor that of a set.
+func whole(parts []string) []string {
+	var out []string
+	for _, part := range parts {
+		last := len(out) - 1
+		pair := last >= 0 && strings.HasPrefix(strings.TrimSpace(out[last]), "npy:") && !strings.Contains(out[last], ",")
+		if pair || last >= 0 && isSet(out[last]) && !isSet(part) && !data.IsNamed(strings.TrimSpace(part)) && strings.TrimSpace(part) != "" {
+			out[last] += "," + part
+			continue
+		}
+		out = append(out, part)
+	}
+	return out
 }

@@ -158,7 +158,7 @@ func NewRecipe() Recipe {
 // DecodeYAML reads a recipe over the defaults. An unknown key is an error that names the nearest known one.
 func DecodeYAML(b []byte) (Recipe, error) {
 	r := NewRecipe()
-	m, err := strict.YAML(b)
+	m, err := strict.Settings(b)
 	if err != nil {
 		return Recipe{}, err
 	}

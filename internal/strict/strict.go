@@ -295,6 +295,9 @@ func (d *decoder) scalar(p *place, data []byte, v reflect.Value) {
 		return
 	}
 	if !ok {
+		if v.Kind() == reflect.String && (isNumber(data) || data[0] == 't' || data[0] == 'f') {
+			want += " (in quotes)"
+		}
 		d.wrongKind(p, want, data)
 		return
 	}
@@ -305,12 +308,12 @@ func (d *decoder) scalar(p *place, data []byte, v reflect.Value) {
 
 // specialFloat reads the strings that stand for the floats JSON has no notation for.
 func specialFloat(data []byte) (float64, bool) {
-	switch string(data) {
-	case `"NaN"`:
+	switch strings.ToLower(string(data)) {
+	case `"nan"`:
 		return math.NaN(), true
-	case `"+Inf"`, `"Inf"`:
+	case `"+inf"`, `"inf"`:
 		return math.Inf(1), true
-	case `"-Inf"`:
+	case `"-inf"`:
 		return math.Inf(-1), true
 	}
 	return 0, false

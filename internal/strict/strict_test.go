@@ -117,16 +117,17 @@ func TestNearest(t *testing.T) {
 }
 
 func TestDocuments(t *testing.T) {
+	word := func(text string, value any) strict.Word { return strict.Word{Text: text, Value: value} }
 	docs, err := strict.Documents([]byte("---\nx: &m ./a\nhalf: &half {scale: 0.5, t: &t 1}\nown: &own 3\nlist:\n- <<: *half\n  model: *m\n--- # next\ny: 1e-3\n---\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []strict.Document{
 		{Values: map[string]any{
-			"x": "./a", "half": map[string]any{"scale": 0.5, "t": uint64(1)}, "own": uint64(3),
-			"list": []any{map[string]any{"scale": 0.5, "t": uint64(1), "model": "./a"}},
+			"x": "./a", "half": map[string]any{"scale": word("0.5", 0.5), "t": word("1", int64(1))}, "own": word("3", int64(3)),
+			"list": []any{map[string]any{"scale": word("0.5", 0.5), "t": word("1", int64(1)), "model": "./a"}},
 		}, Anchors: []string{"x", "half"}},
-		{Values: map[string]any{"y": 1e-3}},
+		{Values: map[string]any{"y": word("1e-3", 1e-3)}},
 	}
 	if diff := cmp.Diff(want, docs); diff != "" {
 		t.Error(diff)

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -17,10 +17,19 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// YAML reads a YAML 1.2 mapping: yes, no, on and off are strings, 1e-3 is a number, a key given twice is an error. Errors
+// YAML reads a YAML 1.2 mapping: yes, no, on and off are strings, 1e-3 is a number (see Number), a key given twice is an error. Errors
 // name the line. An empty document is an empty mapping. Documents of more than MaxYAML bytes, of more than 64 levels, of more than
 // 5000 keys or 100 anchors, or that aliases make larger than 50,000 values are refused before they are parsed.
 func YAML(data []byte) (map[string]any, error) {
+	m, err := Settings(data)
+	if err != nil {
+		return nil, err
+	}
+	return Plain(m).(map[string]any), nil
+}
+
+// Settings is YAML with every plain number, true and false as a Word, so that DecodeMap can take its text where text is wanted.
+func Settings(data []byte) (map[string]any, error) {
 	docs, err := Documents(data)
 	switch {
 	case err != nil:
@@ -35,14 +44,14 @@ func YAML(data []byte) (map[string]any, error) {
 
 // Document is one of the mappings of a YAML file.
 type Document struct {
-	Values map[string]any
+	Values map[string]any // as Settings has them
 
 	// Anchors are the keys of the mapping whose values hold an anchor that stands for something under another key: what they are for is
 	// seen there.
 	Anchors []string
 }
 
-// Documents reads the mappings of a YAML file, which --- sets apart, as YAML reads one. An empty one at the end is left out.
+// Documents reads the mappings of a YAML file, which --- sets apart, as Settings reads one. An empty one at the end is left out.
 func Documents(data []byte) (docs []Document, err error) {
 	if err := checkText(data); err != nil {
 		return nil, err
@@ -67,11 +76,12 @@ func Documents(data []byte) (docs []Document, err error) {
 		if _, err := (&expansion{anchors: map[string]int{}}).count(body); err != nil {
 			return nil, err
 		}
-		ast.Walk(floats{}, body)
+		ast.Walk(words{}, body)
 		d := Document{Values: map[string]any{}, Anchors: anchorKeys(body)}
 		if err := yaml.NodeToValue(body, &d.Values); err != nil {
 			return nil, notYAML(data, err)
 		}
+		d.Values = unmark(d.Values).(map[string]any)
 		docs = append(docs, d)
 	}
 	return docs, nil
@@ -145,53 +155,156 @@ func notYAML(data []byte, err error) error {
 	return yamlError(t.Position, "%s\n>  %d | %s", text, t.Position.Line, Short(strings.TrimRight(string(line[:min(len(line), 200)]), "\r ")))
 }
 
-// floats makes numbers of the plain scalars that YAML 1.2 counts as floats and the parser takes for strings, such as 1e-3.
-type floats struct{}
+// words marks the plain scalars that are a number, true or false: the parser gives what they stand for and drops their text, takes 010
+// for octal, and 1e-3 and 08 for strings.
+type words struct{}
 
-var exponentFloat = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$`)
+// The marks of a string that a document holds: what follows is a word, or text that begins as a mark does.
+const (
+	wordMark = "\x00word:"
+	textMark = "\x00text:"
+)
 
-func (f floats) Visit(n ast.Node) ast.Visitor {
+func (w words) Visit(n ast.Node) ast.Visitor {
 	switch n := n.(type) {
 	case *ast.MappingValueNode:
-		n.Value = asFloat(n.Value)
+		n.Value = marked(n.Value)
 	case *ast.SequenceNode:
 		for i := range n.Values {
-			n.Values[i] = asFloat(n.Values[i])
+			n.Values[i] = marked(n.Values[i])
 		}
+	case *ast.AnchorNode:
+		n.Value = marked(n.Value)
+	case *ast.TagNode: // it says itself what its value is
+		return nil
 	}
-	return f
+	return w
 }
 
-func asFloat(n ast.Node) ast.Node {
-	s, ok := n.(*ast.StringNode)
-	if !ok || s.Token.Type != token.StringType || !exponentFloat.MatchString(s.Value) {
+// marked is a scalar with its mark, if it needs one.
+func marked(n ast.Node) ast.Node {
+	t := n.GetToken()
+	switch n := n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode, *ast.BoolNode:
+	case *ast.StringNode:
+		if strings.HasPrefix(n.Value, "\x00") {
+			n.Value = textMark + n.Value
+			return n
+		}
+		if _, number := Number(t.Value); !number || t.Type != token.StringType {
+			return n
+		}
+	default:
 		return n
 	}
-	v, err := strconv.ParseFloat(s.Value, 64)
-	if err != nil {
-		return n
+	s := ast.String(t)
+	s.Value = wordMark + t.Value
+	return s
+}
+
+// unmark makes words of what was marked.
+func unmark(v any) any {
+	switch v := v.(type) {
+	case string:
+		if text, ok := strings.CutPrefix(v, textMark); ok {
+			return text
+		}
+		text, ok := strings.CutPrefix(v, wordMark)
+		if !ok {
+			return v
+		}
+		if value, number := Number(text); number {
+			return Word{Text: text, Value: value}
+		}
+		if value, err := strconv.ParseBool(text); err == nil {
+			return Word{Text: text, Value: value}
+		}
+		return text // a number of more digits than any type holds
+	case map[string]any:
+		for key, item := range v {
+			v[key] = unmark(item)
+		}
+	case []any:
+		for i, item := range v {
+			v[i] = unmark(item)
+		}
 	}
-	float := ast.Float(s.Token)
-	float.Value = v
-	return float
+	return v
 }
 
 // DecodeYAML decodes a YAML mapping onto *into, as Decode does.
 func DecodeYAML(data []byte, into any) error {
-	m, err := YAML(data)
+	m, err := Settings(data)
 	if err != nil {
 		return err
 	}
 	return DecodeMap(m, into)
 }
 
-// DecodeMap decodes a mapping, as YAML returns it, onto *into.
+// DecodeMap decodes a mapping, as YAML or Settings returns it, onto *into.
 func DecodeMap(m map[string]any, into any) error {
-	data, err := json.Marshal(jsonable(m))
+	data, err := json.Marshal(jsonable(settled(m, reflect.TypeOf(into))))
 	if err != nil {
 		return err
 	}
 	return Decode(data, into)
+}
+
+// settled makes the words of a tree text where a value of type t takes text, and their values elsewhere. What decodes itself gets values.
+func settled(v any, t reflect.Type) any {
+	for t != nil && t.Kind() == reflect.Pointer && !decodesItself(t) {
+		t = t.Elem()
+	}
+	if t == nil || decodesItself(t) {
+		return Plain(v)
+	}
+	switch v := v.(type) {
+	case Word:
+		if t.Kind() == reflect.String {
+			return v.Text
+		}
+		return v.Value
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, item := range v {
+			switch t.Kind() {
+			case reflect.Struct:
+				out[key] = settled(item, fieldType(t, key))
+			case reflect.Map:
+				out[key] = settled(item, t.Elem())
+			default:
+				out[key] = Plain(item)
+			}
+		}
+		return out
+	case []any:
+		if t.Kind() != reflect.Slice && t.Kind() != reflect.Array {
+			return Plain(v)
+		}
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = settled(item, t.Elem())
+		}
+		return out
+	}
+	return v
+}
+
+var itself = reflect.TypeFor[json.Unmarshaler]()
+
+// decodesItself reports whether a value of type t has a way of its own to read JSON.
+func decodesItself(t reflect.Type) bool {
+	return t.Implements(itself) || reflect.PointerTo(t).Implements(itself)
+}
+
+// fieldType is the type of the field that a key of JSON names, nil if there is none.
+func fieldType(t reflect.Type, key string) reflect.Type {
+	fields := map[string]reflect.Value{}
+	collect(reflect.New(t).Elem(), fields)
+	if f, ok := fields[key]; ok {
+		return f.Type()
+	}
+	return nil
 }
 
 // jsonable replaces the floats that JSON cannot hold by the strings that Decode reads back.
