@@ -8,13 +8,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/train"
 )
@@ -26,6 +30,11 @@ type CompareOptions struct {
 	Metric   string         // what decides; "" = accuracy
 	Dir      string         // folder of the runs; "" = runs/compare-HASH of what is compared
 	Engine   *engine.Engine
+
+	// Anew says that what Dir holds is removed by Accept. Accept is called once all runs were checked, as far as the first of them is ready
+	// for its first update, and before anything is written or removed; an error ends the comparison. nil = nothing to do.
+	Anew   bool
+	Accept func() error
 
 	Progress func(done, runs int, name string, metrics map[string]float64) // told when a run is done
 	Training func(train.Progress)                                          // told where the present run stands
@@ -74,33 +83,103 @@ func Compare(ctx context.Context, o CompareOptions) (*Comparison, error) {
 	if o.Dir == "" {
 		o.Dir = o.DefaultDir()
 	}
-	c := &Comparison{SchemaVersion: 1, Metric: o.Metric, Dir: o.Dir, Engine: o.Engine.Kind}
-	for done, overrides := range combinations {
-		recipe, err := Recipe(o.Settings, overrides...)
-		if err != nil {
-			return nil, err
+	planned, err := plan(o, combinations)
+	if err != nil {
+		return nil, err
+	}
+	accept := sync.OnceValue(func() error {
+		if o.Accept == nil {
+			return nil
 		}
-		name, seed := nameOf(overrides, o.Sweep)
-		dir := filepath.Join(o.Dir, fileName(name), "seed-"+seed)
-		metrics, made, err := runOnce(ctx, recipe, overrides, dir, o)
+		return o.Accept()
+	})
+	c := &Comparison{SchemaVersion: 1, Metric: o.Metric, Dir: o.Dir, Engine: o.Engine.Kind}
+	for done, p := range planned {
+		metrics, made, err := runOnce(ctx, p, o, accept)
 		if err != nil {
-			return nil, fmt.Errorf("lab: run %s seed %s: %w", name, seed, err)
+			return nil, fmt.Errorf("lab: run %s seed %s: %w", p.name, p.seed, err)
 		}
 		if made {
 			c.Ran++
 		}
 		value, ok := metrics[o.Metric]
 		if !ok {
-			return nil, fmt.Errorf("lab: run %s seed %s measured no %s", name, seed, o.Metric)
+			return nil, unmeasured(p, o.Metric, metrics)
 		}
-		c.add(name, overrides, seed, value)
+		c.add(p.name, p.overrides, p.seed, value)
 		if o.Progress != nil {
-			o.Progress(done+1, len(combinations), name+" seed="+seed, metrics)
+			o.Progress(done+1, len(planned), p.name+" seed="+p.seed, metrics)
 		}
 	}
 	c.judge()
 	c.choose()
+	if err := accept(); err != nil { // where all runs were there
+		return nil, err
+	}
 	return c, c.write()
+}
+
+// planned is a run of a comparison before it is made.
+type planned struct {
+	recipe     train.Recipe
+	config     string // the recipe as JSON
+	overrides  []string
+	name, seed string
+	dir        string
+	metrics    map[string]float64 // of one that is complete in its folder; nil = it is to be made
+}
+
+// plan checks all runs before the first is made: their recipes, and what their folders hold of earlier ones.
+func plan(o CompareOptions, combinations [][]string) ([]planned, error) {
+	var all []planned
+	for _, overrides := range combinations {
+		recipe, err := Recipe(o.Settings, overrides...)
+		if err != nil {
+			return nil, err
+		}
+		config, err := json.Marshal(recipe)
+		if err != nil {
+			return nil, err
+		}
+		p := planned{recipe: recipe, config: string(config), overrides: overrides}
+		p.name, p.seed = nameOf(overrides, o.Sweep)
+		p.dir = filepath.Join(o.Dir, fileName(p.name), "seed-"+p.seed)
+		if !o.Anew {
+			if err := p.find(); err != nil {
+				return nil, fmt.Errorf("lab: run %s seed %s: %w", p.name, p.seed, err)
+			}
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// find reads what a complete run left in the folder, and refuses one of another configuration, complete or not.
+func (p *planned) find() error {
+	another := &fault.Usage{Err: fmt.Errorf("%s holds a run of another configuration; choose another folder", p.dir)}
+	content, err := untrusted.ReadFileNoLink(filepath.Join(p.dir, "summary.json"), maxSummary)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return train.Resumes(p.dir, p.recipe)
+	case err != nil:
+		return err
+	}
+	var s summary
+	if json.Unmarshal(content, &s) != nil || compact(s.Config) != p.config {
+		return another
+	}
+	p.metrics = s.Metrics
+	return nil
+}
+
+// unmeasured says that the runs do not measure what they are to be compared by.
+func unmeasured(p planned, metric string, metrics map[string]float64) error {
+	measured := slices.Sorted(maps.Keys(metrics))
+	text := "they measure " + strings.Join(measured, ", ")
+	if near, ok := strict.Nearest(metric, measured); ok {
+		text = fmt.Sprintf("did you mean %q?", near)
+	}
+	return &fault.Usage{Err: fmt.Errorf("lab: run %s seed %s measured no %s; %s", p.name, p.seed, strict.Short(metric), text)}
 }
 
 // maxSummary is the most bytes of a summary.json that are read; a recipe and its metrics have 3 kB.
@@ -112,38 +191,37 @@ type summary struct {
 	Metrics map[string]float64 `json:"metrics"`
 }
 
-// runOnce makes a run, unless its folder has the very same one, complete.
-func runOnce(ctx context.Context, recipe train.Recipe, overrides []string, dir string, o CompareOptions) (metrics map[string]float64, made bool, err error) {
-	config, err := json.Marshal(recipe)
+// runOnce makes a run, unless its folder has the very same one, complete. accept is called before the first write.
+func runOnce(ctx context.Context, p planned, o CompareOptions, accept func() error) (metrics map[string]float64, made bool, err error) {
+	if p.metrics != nil {
+		return p.metrics, false, nil
+	}
+	settings, err := ConfigOf(p.recipe)
 	if err != nil {
 		return nil, false, err
 	}
-	file := filepath.Join(dir, "summary.json")
-	if content, err := untrusted.ReadFileNoLink(file, maxSummary); err == nil {
-		var s summary
-		if json.Unmarshal(content, &s) == nil && compact(s.Config) == string(config) {
-			return s.Metrics, false, nil
-		}
-		return nil, false, fmt.Errorf("%s holds a run of another configuration; choose another folder", dir)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, false, err
-	}
-	settings, err := ConfigOf(recipe)
+	run, err := Start(StartOptions{
+		Dir: p.dir, Config: settings, Overrides: p.overrides, Engine: o.Engine.Kind, Seed: p.recipe.Seed, Resume: true, Anew: o.Anew,
+	})
 	if err != nil {
 		return nil, false, err
 	}
-	run, err := Start(StartOptions{Dir: dir, Config: settings, Overrides: overrides, Engine: o.Engine.Kind, Seed: recipe.Seed, Resume: true})
-	if err != nil {
-		return nil, false, err
-	}
-	result, err := train.Run(ctx, recipe, train.Options{Engine: o.Engine, Dir: dir, Resume: true, Sink: run, Progress: o.Training})
+	result, err := train.Run(ctx, p.recipe, train.Options{
+		Engine: o.Engine, Dir: p.dir, Resume: true, Anew: o.Anew, Sink: run, Progress: o.Training,
+		Accept: func() error {
+			if err := accept(); err != nil {
+				return err
+			}
+			return run.Begin()
+		},
+	})
 	if err = errors.Join(err, run.Finish(err)); err != nil {
 		return nil, false, err
 	}
-	return result.Metrics, true, durable.WriteFile(file, func(w io.Writer) error {
+	return result.Metrics, true, durable.WriteFile(filepath.Join(p.dir, "summary.json"), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		return e.Encode(summary{Config: config, Metrics: result.Metrics})
+		return e.Encode(summary{Config: json.RawMessage(p.config), Metrics: result.Metrics})
 	})
 }
 

@@ -36,6 +36,7 @@ type StartOptions struct {
 	Engine    string
 	Seed      uint64
 	Resume    bool // take up a folder that has a run in it
+	Anew      bool // what the folder holds is removed before Begin; until then nothing is looked at
 }
 
 // Bounds of what a run folder may hold: meta.json, whose longest part is the command with its overrides, and a line of metrics.jsonl,
@@ -75,6 +76,10 @@ type Meta struct {
 type Run struct {
 	Dir string
 
+	options StartOptions
+	begun   bool
+	made    bool // the folder was missing
+
 	meta    Meta
 	lock    *lock.Lock
 	metrics *os.File
@@ -85,31 +90,55 @@ type Run struct {
 
 var _ train.Sink = (*Run)(nil)
 
-// Start makes a run's folder, or with Resume takes one up. A folder with a run in it is never used again without Resume, and
+// Start takes a new folder for a run, or with Resume takes one up. A folder with a run in it is never used again without Resume, and
 // never by two processes at a time. The folder may be another's: a link in the place of one of its files is an error, and what it
-// leads to is not touched.
+// leads to is not touched. Nothing is written before Begin, the first Log or Rewind, or a Finish without an error: a run that
+// is refused before leaves the folder as it was.
 func Start(o StartOptions) (*Run, error) {
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("lab: %w", err)
+	r := &Run{Dir: o.Dir, options: o, last: -1}
+	if o.Anew {
+		return r, nil
 	}
-	if err := untrusted.FolderNoLink(filepath.Join(o.Dir, "artifacts")); err != nil {
-		return nil, fmt.Errorf("lab: %w", err)
-	}
-	held, owner, err := lock.Try(filepath.Join(o.Dir, "run.lock"))
-	if err != nil {
-		return nil, fmt.Errorf("lab: %w", err)
-	}
-	if held == nil {
-		return nil, fmt.Errorf("lab: %s is in use by %s; wait for it, or choose another folder", o.Dir, owner)
-	}
-	r := &Run{Dir: o.Dir, lock: held, last: -1}
-	if err := r.open(o); err != nil {
-		return nil, errors.Join(err, r.close())
+	if err := r.take(); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Run) open(o StartOptions) error {
+// take locks the folder and looks at what it holds.
+func (r *Run) take() error {
+	_, err := os.Lstat(r.Dir)
+	r.made = errors.Is(err, fs.ErrNotExist)
+	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	held, owner, err := lock.Try(filepath.Join(r.Dir, "run.lock"))
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	if held == nil {
+		return fmt.Errorf("lab: %s is in use by %s; wait for it, or choose another folder", r.Dir, owner)
+	}
+	r.lock = held
+	if err := r.look(); err != nil {
+		return errors.Join(err, r.undo())
+	}
+	return nil
+}
+
+// look reads the record of an earlier run, and refuses what none of ours leaves.
+func (r *Run) look() error {
+	o := r.options
+	for _, name := range []string{"artifacts", "metrics.jsonl"} {
+		if err := untrusted.NoLink(filepath.Join(o.Dir, name)); err != nil {
+			return fmt.Errorf("lab: %w", err)
+		}
+	}
+	for _, name := range []string{"config.yaml", "overrides.txt"} {
+		if _, err := (durable.Permit{Overwrite: true}).CheckFile(filepath.Join(o.Dir, name)); err != nil {
+			return err
+		}
+	}
 	metaFile := filepath.Join(o.Dir, "meta.json")
 	old, err := untrusted.ReadFileNoLink(metaFile, mostMeta)
 	switch {
@@ -122,10 +151,43 @@ func (r *Run) open(o StartOptions) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("lab: %w", err)
 	}
+	return nil
+}
+
+// undo leaves a folder in which nothing was begun as it was.
+func (r *Run) undo() error {
+	if r.lock == nil {
+		return nil
+	}
+	err := r.lock.Undo()
+	if r.made {
+		_ = os.Remove(r.Dir) // it stays if another has put something there
+	}
+	return err
+}
+
+// Begin writes what runs, and on what. It is called once the run was accepted.
+func (r *Run) Begin() error {
+	if r.begun {
+		return nil
+	}
+	if r.lock == nil {
+		if err := r.take(); err != nil {
+			return err
+		}
+	}
+	r.begun = true
+	return r.open(r.options)
+}
+
+func (r *Run) open(o StartOptions) error {
+	if err := untrusted.FolderNoLink(filepath.Join(o.Dir, "artifacts")); err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
 	started := append(r.meta.Started, time.Now().UTC())
 	r.meta = newMeta(o)
 	r.meta.Started = started
-	text, err := yaml.Marshal(o.Config)
+	text, err := yaml.Marshal(map[string]any(o.Config))
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
@@ -149,6 +211,9 @@ func (r *Run) open(o StartOptions) error {
 
 // Log writes the values of a step. Steps must not go back, but after Rewind.
 func (r *Run) Log(step int, values map[string]float64) error {
+	if err := r.Begin(); err != nil {
+		return err
+	}
 	if step < r.last {
 		return fmt.Errorf("lab: step %d comes after step %d; steps must not go back", step, r.last)
 	}
@@ -178,6 +243,9 @@ func (r *Run) Log(step int, values map[string]float64) error {
 
 // Sync puts what was logged on the disk, so that no checkpoint is ahead of it.
 func (r *Run) Sync() error {
+	if err := r.Begin(); err != nil {
+		return err
+	}
 	if err := r.lines.Flush(); err != nil {
 		return fmt.Errorf("lab: metrics.jsonl: %w", err)
 	}
@@ -186,6 +254,9 @@ func (r *Run) Sync() error {
 
 // Rewind drops what was logged after step, and a last line that was cut.
 func (r *Run) Rewind(step int) error {
+	if err := r.Begin(); err != nil {
+		return err
+	}
 	if err := r.lines.Flush(); err != nil {
 		return fmt.Errorf("lab: metrics.jsonl: %w", err)
 	}
@@ -262,8 +333,15 @@ func ReadLog(dir string) ([]Logged, error) {
 	return all, nil
 }
 
-// Finish ends the run and gives the folder free. err is what it ended with, nil if it is done.
+// Finish ends the run and gives the folder free. err is what it ended with, nil if it is done. A run that ended with an error before it
+// began leaves no trace.
 func (r *Run) Finish(err error) error {
+	if !r.begun && err != nil {
+		return r.undo()
+	}
+	if err := r.Begin(); err != nil {
+		return errors.Join(err, r.close())
+	}
 	r.meta.Ended = time.Now().UTC()
 	switch {
 	case err == nil:
@@ -287,7 +365,10 @@ func (r *Run) close() error {
 	if r.events != nil {
 		errs = append(errs, r.events.Close())
 	}
-	return errors.Join(append(errs, r.lock.Release())...)
+	if r.lock != nil {
+		errs = append(errs, r.lock.Release())
+	}
+	return errors.Join(errs...)
 }
 
 func (r *Run) writeMeta() error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -71,11 +72,19 @@ type checkpoints struct {
 	lock   *lock.Lock
 	policy Checkpoint
 	last   string // newest one written or gone on from, "" = none
+
+	begun bool     // something may have been written
+	made  []string // folders that were missing, innermost last
 }
 
 // openCheckpoints makes the folder and locks it. A link in its place, or in that of the lock, is an error.
 func openCheckpoints(runDir string, policy Checkpoint) (*checkpoints, error) {
 	c := &checkpoints{dir: filepath.Join(runDir, checkpointsDir), policy: policy}
+	for _, dir := range []string{runDir, c.dir} {
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			c.made = append(c.made, dir)
+		}
+	}
 	if err := os.MkdirAll(runDir, 0o755); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
@@ -90,13 +99,32 @@ func openCheckpoints(runDir string, policy Checkpoint) (*checkpoints, error) {
 		return nil, fmt.Errorf("train: %s: another run (%s) writes here; wait for it or use another folder", runDir, owner)
 	}
 	c.lock = held
-	if err := durable.RemoveTemporaries(c.dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("train: %w", err), c.close())
-	}
 	return c, nil
 }
 
-func (c *checkpoints) close() error { return c.lock.Release() }
+// begin removes what killed writers left, once the run was accepted.
+func (c *checkpoints) begin() error {
+	c.begun = true
+	if err := durable.RemoveTemporaries(c.dir); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
+}
+
+// close gives the folder free; one of a run that was refused is as it was before.
+func (c *checkpoints) close() error {
+	switch {
+	case c == nil:
+		return nil
+	case c.begun:
+		return c.lock.Release()
+	}
+	err := c.lock.Undo()
+	for _, dir := range slices.Backward(c.made) {
+		_ = os.Remove(dir) // it stays if another has put something there
+	}
+	return err
+}
 
 // steps lists the checkpoints there are, oldest first.
 func (c *checkpoints) steps() ([]int, error) {
@@ -207,6 +235,26 @@ const (
 	maxSums   = 4 << 10
 	maxRecord = 16 << 20
 )
+
+// Resumes says whether the run in a folder, if there is one, may be gone on with by a recipe. It only reads.
+func Resumes(dir string, r Recipe) error {
+	c := &checkpoints{dir: filepath.Join(dir, checkpointsDir)}
+	if _, err := os.Lstat(c.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := untrusted.NoLink(c.dir); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	saved, err := c.newest(func(string) {})
+	if err != nil || saved.Step == 0 {
+		return err
+	}
+	resolved, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return sameRecipe(saved.Recipe, resolved)
+}
 
 // load checks the sums before it believes a byte. The folder may be from a stranger: none of its files may be a link.
 func (c *checkpoints) load(step int) (record, error) {

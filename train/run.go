@@ -27,6 +27,10 @@ type Options struct {
 	Engine *engine.Engine // required
 	Dir    string         // run folder: checkpoints go to Dir/checkpoints; "" writes none
 	Resume bool           // go on from the newest valid checkpoint in Dir, if there is one
+	Anew   bool           // what Dir holds is removed by Accept; until then nothing of it is looked at
+
+	// Accept is called once everything was checked and before anything is written or removed; an error ends the run. nil = nothing to do.
+	Accept func() error
 
 	Sink     Sink           // receives what is measured; nil = nobody
 	Progress func(Progress) // called a few times a second, and at the end; nil = nobody
@@ -100,12 +104,12 @@ func Run(ctx context.Context, r Recipe, o Options) (result *Result, err error) {
 	}
 	run := &run{Loop: l, record: record{SchemaVersion: 1, Metrics: map[string]float64{}, Watched: map[string][]optim.Point{}}}
 	defer run.close()
-	if o.Dir != "" {
+	if o.Dir != "" && !o.Anew {
 		if run.checkpoints, err = openCheckpoints(o.Dir, r.Checkpoint); err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, run.checkpoints.close()) }()
 	}
+	defer func() { err = errors.Join(err, run.checkpoints.close()) }()
 	if err := run.open(ctx); err != nil {
 		return nil, err
 	}
@@ -164,7 +168,8 @@ func (l *run) open(ctx context.Context) error {
 	}
 	p := l.trained.Provenance
 	l.record.Recipe, l.record.Seed, l.record.DataChecksum, l.record.Engine = resolved, p.Seed, p.DataChecksum, p.Engine
-	if err := l.resume(); err != nil {
+	saved, err := l.resume()
+	if err != nil {
 		return err
 	}
 	for _, w := range l.recipe.Watch {
@@ -174,62 +179,88 @@ func (l *run) open(ctx context.Context) error {
 		}
 		l.watchers = append(l.watchers, watcher{Watcher: w, exec: exec})
 	}
-	if l.material.validation == nil && l.material.test == nil {
-		return nil
-	}
-	if !measured(l.trained) {
+	switch {
+	case l.material.validation == nil && l.material.test == nil:
+	case !measured(l.trained):
 		l.options.Remark(fmt.Sprintf("network %s answers with %s, which nothing measures during training", l.trained.Name, l.trained.Network.Task()))
+	default:
+		if l.meter, err = newMeter(l.options.Engine, l.trained, l.state, l.averaged()); err != nil {
+			return err
+		}
+	}
+	return l.accept(saved)
+}
+
+// accept writes for the first time: all that can be refused has been. saved is the checkpoint that the run goes on from, step 0 for none.
+func (l *run) accept(saved record) error {
+	if l.options.Accept != nil {
+		if err := l.options.Accept(); err != nil {
+			return err
+		}
+	}
+	if l.options.Dir != "" && l.checkpoints == nil {
+		var err error
+		if l.checkpoints, err = openCheckpoints(l.options.Dir, l.recipe.Checkpoint); err != nil {
+			return err
+		}
+	}
+	if l.checkpoints == nil {
 		return nil
 	}
-	l.meter, err = newMeter(l.options.Engine, l.trained, l.state, l.averaged())
-	return err
+	if err := l.checkpoints.begin(); err != nil {
+		return err
+	}
+	if !l.options.Resume {
+		return nil
+	}
+	// A run that was killed between saving and pruning left one too many.
+	if saved.Step > 0 {
+		if err := l.checkpoints.prune(saved); err != nil {
+			return err
+		}
+	}
+	if l.options.Sink != nil {
+		if err := l.options.Sink.Rewind(saved.Step); err != nil {
+			return fmt.Errorf("train: resume: %w", err)
+		}
+	}
+	return nil
 }
 
 // averaged says whether the average of the network is what is measured and saved.
 func (l *run) averaged() bool { return l.recipe.Average.Decay > 0 }
 
-// resume goes on from the newest checkpoint that is whole, if there is one and it belongs to this recipe and data.
-func (l *run) resume() error {
+// resume goes on from the newest checkpoint that is whole, if there is one and it belongs to this recipe and data. It only reads.
+func (l *run) resume() (record, error) {
 	if l.checkpoints == nil {
-		return nil
+		return record{}, nil
 	}
 	if !l.options.Resume {
 		steps, err := l.checkpoints.steps()
 		if err == nil && len(steps) > 0 {
 			err = fmt.Errorf("train: %s has checkpoints of an earlier run; resume it, or use another folder", l.options.Dir)
 		}
-		return err
+		return record{}, err
 	}
 	r, err := l.checkpoints.newest(l.options.Remark)
-	if err != nil {
-		return err
+	if err != nil || r.Step == 0 {
+		return r, err
 	}
-	if r.Step > 0 {
-		if err := sameRecipe(r.Recipe, l.record.Recipe); err != nil {
-			return err
-		}
-		if r.DataChecksum != l.record.DataChecksum {
-			return fmt.Errorf("train: resume: the training data are not those of %s; bring them back, or start anew in another folder", l.checkpoints.last)
-		}
-		if r.Engine != l.record.Engine {
-			l.options.Remark(fmt.Sprintf("the checkpoint was made on engine %s, this is %s: the run goes on, but not bit for bit", r.Engine, l.record.Engine))
-		}
-		if err := bundle.ReadTensors(r.tensors, slices.Collect(l.state.store.IterVariables())); err != nil {
-			return fmt.Errorf("train: resume: %w", err)
-		}
-		r.Engine, r.Recipe = l.record.Engine, l.record.Recipe
-		l.record, l.step = r, r.Step
-		// A run that was killed between saving and pruning left one too many.
-		if err := l.checkpoints.prune(r); err != nil {
-			return err
-		}
+	if err := sameRecipe(r.Recipe, l.record.Recipe); err != nil {
+		return r, err
 	}
-	if l.options.Sink != nil {
-		if err := l.options.Sink.Rewind(r.Step); err != nil {
-			return fmt.Errorf("train: resume: %w", err)
-		}
+	if r.DataChecksum != l.record.DataChecksum {
+		return r, fmt.Errorf("train: resume: the training data are not those of %s; bring them back, or start anew in another folder", l.checkpoints.last)
 	}
-	return nil
+	if r.Engine != l.record.Engine {
+		l.options.Remark(fmt.Sprintf("the checkpoint was made on engine %s, this is %s: the run goes on, but not bit for bit", r.Engine, l.record.Engine))
+	}
+	if err := bundle.ReadTensors(r.tensors, slices.Collect(l.state.store.IterVariables())); err != nil {
+		return r, fmt.Errorf("train: resume: %w", err)
+	}
+	r.Engine, r.Recipe = l.record.Engine, l.record.Recipe
+	l.record, l.step = r, r.Step
+	return r, nil
 }
 
 // run goes on from the present step to the last one.

@@ -53,12 +53,33 @@ Without seed=, three seeds are run.`,
 	flags.StringVar(&f.metric, "metric", "accuracy", "what is compared")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if f.print {
-			_, err := a.out.Write(lab.NormsRecipe())
+			return a.printNorms(c, args)
+		}
+		if err := seedTwice(c, args); err != nil {
 			return err
 		}
 		return a.compare(c.Context(), f, args)
 	}
 	return cmd
+}
+
+// printNorms prints the recipe that compares norms.
+func (a *app) printNorms(cmd *cobra.Command, args []string) error {
+	if err := idle(cmd, "with --print-recipe", others(cmd, "print-recipe", "json")...); err != nil {
+		return err
+	}
+	if len(args) > 0 {
+		return &fault.Usage{Err: fmt.Errorf("%s has no effect with --print-recipe; leave it out", args[0])}
+	}
+	if !a.json {
+		_, err := a.out.Write(lab.NormsRecipe())
+		return err
+	}
+	settings, err := strict.YAML(lab.NormsRecipe())
+	if err != nil {
+		return err
+	}
+	return a.printJSON(settings)
 }
 
 // compare runs every combination of the settings and shows them side by side.
@@ -74,6 +95,9 @@ func (a *app) compare(ctx context.Context, f compareFlags, args []string) error 
 	}
 
 	if f.on != "" {
+		if err := givenTwice(args, "data", "--on"); err != nil {
+			return err
+		}
 		settings["data"] = f.on
 	}
 	if !hasSeeds(args) {
@@ -94,12 +118,13 @@ func (a *app) compare(ctx context.Context, f compareFlags, args []string) error 
 	if f.out == "" {
 		f.out = lab.CompareOptions{Settings: settings, Sweep: args, Metric: f.metric}.DefaultDir()
 	}
-	release, err := claimRun("compare", f.out, lab.IsComparison, lab.CompareFiles, f.overwrite)()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = release() }() // the lock ends with the process at the latest
+	return claimRun("compare", f.out, lab.IsComparison, lab.CompareFiles, f.overwrite, func(begin func() error) error {
+		return a.compareRuns(ctx, f, settings, args, len(combinations), begin)
+	})
+}
 
+// compareRuns makes the runs and shows what they say.
+func (a *app) compareRuns(ctx context.Context, f compareFlags, settings map[string]any, args []string, runs int, begin func() error) error {
 	e, err := a.openEngine()
 	if err != nil {
 		return err
@@ -108,7 +133,7 @@ func (a *app) compare(ctx context.Context, f compareFlags, args []string) error 
 
 	training, done := a.progress()
 	comparison, err := lab.Compare(ctx, lab.CompareOptions{
-		Settings: settings, Sweep: args, Metric: f.metric, Dir: f.out, Engine: e, Training: training,
+		Settings: settings, Sweep: args, Metric: f.metric, Dir: f.out, Engine: e, Training: training, Anew: f.overwrite, Accept: begin,
 		Progress: func(n, runs int, name string, metrics map[string]float64) {
 			done()
 			a.remark("%3d/%d  %-44s %s", n, runs, name, headline(metrics))
@@ -125,7 +150,7 @@ func (a *app) compare(ctx context.Context, f compareFlags, args []string) error 
 	if err := comparison.Text(a.out); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.out, "\n%d runs made, %d were there\nplot %s\n", comparison.Ran, len(combinations)-comparison.Ran, filepath.Join(comparison.Dir, "comparison.png"))
+	_, err = fmt.Fprintf(a.out, "\n%d runs made, %d were there\nplot %s\n", comparison.Ran, runs-comparison.Ran, filepath.Join(comparison.Dir, "comparison.png"))
 	return err
 }
 
@@ -139,7 +164,7 @@ func (f compareFlags) settings() (map[string]any, error) {
 	if err != nil {
 		return nil, &fault.Input{Err: err, Fix: "name a recipe file; ballast train --print-recipe shows one"}
 	}
-	settings, err := strict.YAML(text)
+	settings, err := strict.Settings(text)
 	if err == nil {
 		_, err = lab.Recipe(settings)
 	}
@@ -151,7 +176,7 @@ func (f compareFlags) settings() (map[string]any, error) {
 
 func hasSeeds(args []string) bool {
 	for _, arg := range args {
-		if strings.HasPrefix(arg, "seed=") {
+		if strings.HasPrefix(strings.TrimLeft(arg, "+"), "seed=") {
 			return true
 		}
 	}

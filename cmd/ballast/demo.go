@@ -54,7 +54,7 @@ A training that was cut short goes on where it stopped.`,
 		if f.quick {
 			f.out += "-quick"
 		}
-		return claimed(claimRun("demo", f.out, isDemo, demoFiles, f.overwrite), func() error { return a.demo(c.Context(), f) })
+		return claimRun("demo", f.out, isDemo, demoFiles, f.overwrite, func(begin func() error) error { return a.demo(c.Context(), f, begin) })
 	}
 	return cmd
 }
@@ -78,7 +78,7 @@ type demoResult struct {
 	report.Comparison
 }
 
-func (a *app) demo(ctx context.Context, f demoFlags) error {
+func (a *app) demo(ctx context.Context, f demoFlags, begin func() error) error {
 	start := time.Now()
 	e, err := a.openEngine()
 	if err != nil {
@@ -91,7 +91,7 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 		return err
 	}
 
-	trained, accuracy, err := a.demoTrain(ctx, recipe, e, f)
+	trained, accuracy, err := a.demoTrain(ctx, recipe, e, f, begin)
 	if err != nil {
 		return err
 	}
@@ -196,11 +196,11 @@ func (a *app) demoSettings(ctx context.Context, f demoFlags) (train.Recipe, erro
 }
 
 // demoTrain trains, or goes on, and saves the model. It returns the accuracy on all test digits.
-func (a *app) demoTrain(ctx context.Context, recipe train.Recipe, e *engine.Engine, f demoFlags) (*bundle.Bundle, float64, error) {
+func (a *app) demoTrain(ctx context.Context, recipe train.Recipe, e *engine.Engine, f demoFlags, begin func() error) (*bundle.Bundle, float64, error) {
 	a.remark("train %s on %s, %d epochs", recipe.Name, recipe.Data, recipe.Epochs)
 	progress, done := a.progress()
 	result, err := train.Run(ctx, recipe, train.Options{
-		Engine: e, Dir: filepath.Join(f.out, "training"), Resume: true, Progress: progress,
+		Engine: e, Dir: filepath.Join(f.out, "training"), Resume: true, Anew: f.overwrite, Accept: begin, Progress: progress,
 		Remark: func(line string) { a.remark("%s", line) },
 	})
 	done()

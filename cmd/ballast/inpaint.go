@@ -48,6 +48,14 @@ The defaults take minutes on two cores; --paper takes the sizes of the paper (pa
 	cmd.Flags().BoolVar(&f.paper, "paper", false, "the sizes of the paper in place of small ones")
 	cmd.Flags().BoolVar(&f.print, "print-config", false, "print every setting, and do nothing")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
+		if f.print {
+			if err := idle(c, "with --print-config", "data", "out", "overwrite", "engine"); err != nil {
+				return err
+			}
+		}
+		if err := seedTwice(c, args); err != nil {
+			return err
+		}
 		config, err := f.config(a.seed, args)
 		if err != nil {
 			return &fault.Usage{Err: err}
@@ -58,8 +66,10 @@ The defaults take minutes on two cores; --paper takes the sizes of the paper (pa
 		if f.data == "" || f.out == "" {
 			return &fault.Usage{Err: fmt.Errorf("give --data and --out; see: ballast inpaint --help")}
 		}
-		claim := claimRun("inpaint", f.out, isInpainting, append([]string{"filled.png"}, inpaint.Files...), f.overwrite)
-		return claimed(claim, func() error { return a.inpaint(c.Context(), config, f) })
+		files := append([]string{"filled.png"}, inpaint.Files...)
+		return claimRun("inpaint", f.out, isInpainting, files, f.overwrite, func(begin func() error) error {
+			return a.inpaint(c.Context(), config, f, begin)
+		})
 	}
 	return cmd
 }
@@ -93,7 +103,7 @@ func (f inpaintFlags) config(seed uint64, overrides []string) (inpaint.Config, e
 	return c, c.Validate()
 }
 
-func (a *app) inpaint(ctx context.Context, config inpaint.Config, f inpaintFlags) error {
+func (a *app) inpaint(ctx context.Context, config inpaint.Config, f inpaintFlags, begin func() error) error {
 	images, err := imagesOf(f.data, "train", config.Patches)
 	if err != nil {
 		return err
@@ -107,7 +117,7 @@ func (a *app) inpaint(ctx context.Context, config inpaint.Config, f inpaintFlags
 		return err
 	}
 	defer e.Close()
-	result, err := inpaint.Run(ctx, config, images, held, inpaint.Options{Engine: e, Dir: f.out, Progress: func(p inpaint.Point) {
+	result, err := inpaint.Run(ctx, config, images, held, inpaint.Options{Engine: e, Dir: f.out, Anew: f.overwrite, Accept: begin, Progress: func(p inpaint.Point) {
 		a.remark("step %d of %d  loss %.4f  discriminator %.4f  L1 in the holes %.4f  PSNR %.2f dB", p.Step, config.Steps, p.Generator, p.Discriminator, p.L1, p.PSNR)
 	}})
 	if err != nil {

@@ -52,14 +52,17 @@ func claimMarked(path string, overwrite bool) func() (func() error, error) {
 	return claimDir(path, durable.Marked(overwrite))
 }
 
-// claimRun claims a folder that a verb works in and resumes in. With overwrite it is begun anew, if it holds nothing but files.
-func claimRun(verb, path string, known func(dir string) bool, files []string, overwrite bool) func() (func() error, error) {
-	return func() (func() error, error) {
-		c, err := durable.ClaimWork(path, durable.Work{
-			Verb: verb, Known: known, Overwrite: overwrite, Owns: durable.Only(append([]string{durable.MarkFile}, files...)...),
-		})
-		return c.Release, err
+// claimRun claims a folder that a verb works in and resumes in, and works. The folder stays as it is until work calls begin, when all that
+// can be refused has been: with overwrite it is then emptied, if it holds nothing but files.
+func claimRun(verb, path string, known func(dir string) bool, files []string, overwrite bool, work func(begin func() error) error) (err error) {
+	c, err := durable.ClaimWork(path, durable.Work{
+		Verb: verb, Known: known, Overwrite: overwrite, Owns: durable.Only(append([]string{durable.MarkFile}, files...)...), Later: true,
+	})
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, c.Release()) }()
+	return work(c.Begin)
 }
 
 // overwriteRunFlag is overwriteFlag for verbs that work in a folder.

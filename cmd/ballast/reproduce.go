@@ -55,56 +55,56 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 		if _, err := paper.ReadLedger(ledger); err != nil { // before hours of work, not after
 			return err
 		}
-		release, err := claimRun("reproduce", filepath.Join(dir, p.Slug), isReproduction, nil, false)()
-		if err != nil {
-			return err
-		}
-		defer func() { _ = release() }() // the lock ends with the process at the latest
-		e, err := a.openEngine()
-		if err != nil {
-			return err
-		}
-		defer e.Close()
-		o := paper.Options{Engine: e, Dir: dir, Workers: workers, Progress: func(done, runs int, name string, metrics map[string]float64) {
-			a.remark("%3d/%d  %-42s %s", done, runs, name, headline(metrics))
-		}}
-		for i := range seeds {
-			o.Seeds = append(o.Seeds, a.seed+uint64(i))
-		}
-		entry, err := paper.Reproduce(c.Context(), p, o)
-		if err != nil {
-			return err
-		}
-		v := buildVersion()
-		entry.Date, entry.Machine, entry.Version, entry.Commit = time.Now().UTC().Truncate(time.Second), machine(), v.summary(), v.Commit
-		if err := paper.Record(ledger, entry); err != nil {
-			return err
-		}
-		a.remark("ledger: %s", ledger)
-		figures, err := paper.WriteFigures(p, entry, filepath.Join(dir, p.Slug, "figures"))
-		if err != nil {
-			return err
-		}
-		for _, path := range figures {
-			a.remark("figure: %s", path)
-		}
-		if a.json {
-			err = a.printJSON(entry)
-		} else {
-			printEntry(a.out, entry)
-		}
-		if err != nil || entry.Held() {
-			return err
-		}
-		unmet := &fault.Unmet{}
-		for _, claim := range entry.Claims {
-			for _, q := range claim.Inequalities {
-				if !q.Holds {
-					unmet.What = append(unmet.What, fmt.Sprintf("%s: %s: %.4f against %.4f", claim.Name, q.Text, q.Left, q.Right))
+		return claimRun("reproduce", filepath.Join(dir, p.Slug), isReproduction, nil, false, func(begin func() error) error {
+			e, err := a.openEngine()
+			if err != nil {
+				return err
+			}
+			defer e.Close()
+			if err := begin(); err != nil {
+				return err
+			}
+			o := paper.Options{Engine: e, Dir: dir, Workers: workers, Progress: func(done, runs int, name string, metrics map[string]float64) {
+				a.remark("%3d/%d  %-42s %s", done, runs, name, headline(metrics))
+			}}
+			for i := range seeds {
+				o.Seeds = append(o.Seeds, a.seed+uint64(i))
+			}
+			entry, err := paper.Reproduce(c.Context(), p, o)
+			if err != nil {
+				return err
+			}
+			v := buildVersion()
+			entry.Date, entry.Machine, entry.Version, entry.Commit = time.Now().UTC().Truncate(time.Second), machine(), v.summary(), v.Commit
+			if err := paper.Record(ledger, entry); err != nil {
+				return err
+			}
+			a.remark("ledger: %s", ledger)
+			figures, err := paper.WriteFigures(p, entry, filepath.Join(dir, p.Slug, "figures"))
+			if err != nil {
+				return err
+			}
+			for _, path := range figures {
+				a.remark("figure: %s", path)
+			}
+			if a.json {
+				err = a.printJSON(entry)
+			} else {
+				printEntry(a.out, entry)
+			}
+			if err != nil || entry.Held() {
+				return err
+			}
+			unmet := &fault.Unmet{}
+			for _, claim := range entry.Claims {
+				for _, q := range claim.Inequalities {
+					if !q.Holds {
+						unmet.What = append(unmet.What, fmt.Sprintf("%s: %s: %.4f against %.4f", claim.Name, q.Text, q.Left, q.Right))
+					}
 				}
 			}
-		}
-		return unmet
+			return unmet
+		})
 	}
 
 	return cmd

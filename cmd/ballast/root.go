@@ -48,7 +48,12 @@ with what would act on a terminal escaped.
 		SilenceUsage:               true,
 		SilenceErrors:              true,
 		SuggestionsMinimumDistance: 2,
-		PersistentPreRunE:          func(*cobra.Command, []string) error { return a.limitMemory() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFlags(cmd); err != nil {
+				return err
+			}
+			return a.limitMemory()
+		},
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.err)

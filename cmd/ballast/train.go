@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,6 +56,17 @@ save a checkpoint and exit with 130, 143 and 129; a second one ends at once. --r
   ballast train recipe.yaml --out runs/mnist --resume`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.overrides = args
+			if f.print {
+				if err := idle(cmd, "with --print-recipe", "out", "resume", "overwrite", "devices", "engine"); err != nil {
+					return err
+				}
+			}
+			if f.devices < 1 {
+				return &fault.Usage{Err: fmt.Errorf("--devices is %d; use at least 1", f.devices)}
+			}
+			if err := seedTwice(cmd, args); err != nil {
+				return err
+			}
 			recipe, err := readRecipe(args, f.data)
 			if err != nil {
 				return err
@@ -61,12 +74,15 @@ save a checkpoint and exit with 130, 143 and 129; a second one ends at once. --r
 			if cmd.Flags().Changed("seed") {
 				recipe.Seed = a.seed
 			}
+			if f.print && a.json {
+				return a.printJSON(recipe)
+			}
 			if f.print {
 				return printRecipe(a.out, recipe)
 			}
 			if f.out == "" {
 				if f.out, err = lab.RunDir(recipe.Name); err != nil {
-					return &fault.Input{Err: err}
+					return nameFault(args, err)
 				}
 			}
 			if f.resume && f.overwrite {
@@ -76,8 +92,9 @@ save a checkpoint and exit with 130, 143 and 129; a second one ends at once. --r
 			if _, err := recipe.Data.Open(recipe.Part); err != nil {
 				return err
 			}
-			claim := claimRun("train", f.out, lab.IsRun, lab.RunFiles, f.overwrite)
-			return claimed(claim, func() error { return a.train(cmd.Context(), recipe, f) })
+			return claimRun("train", f.out, lab.IsRun, lab.RunFiles, f.overwrite, func(begin func() error) error {
+				return a.train(cmd.Context(), recipe, f, begin)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for the model and the checkpoints (default runs/NAME of the recipe)")
@@ -100,7 +117,7 @@ type trained struct {
 	Metrics map[string]float64 `json:"metrics"`
 }
 
-func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) error {
+func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags, begin func() error) error {
 	e, err := a.openEngine()
 	if err != nil {
 		return err
@@ -110,13 +127,21 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags) erro
 	if err != nil {
 		return err
 	}
-	run, err := lab.Start(lab.StartOptions{Dir: f.out, Config: settings, Overrides: f.overrides, Engine: e.Kind, Seed: recipe.Seed, Resume: f.resume})
+	run, err := lab.Start(lab.StartOptions{
+		Dir: f.out, Config: settings, Overrides: f.overrides, Engine: e.Kind, Seed: recipe.Seed, Resume: f.resume, Anew: f.overwrite,
+	})
 	if err != nil {
 		return err
 	}
 	progress, done := a.progress()
 	result, err := train.Run(ctx, recipe, train.Options{
-		Engine: e, Dir: f.out, Resume: f.resume, Sink: run, Progress: progress, Devices: f.devices,
+		Engine: e, Dir: f.out, Resume: f.resume, Anew: f.overwrite, Sink: run, Progress: progress, Devices: f.devices,
+		Accept: func() error {
+			if err := begin(); err != nil {
+				return err
+			}
+			return run.Begin()
+		},
 		Remark: func(line string) { a.remark("%s", line) },
 	})
 	done()
@@ -161,27 +186,77 @@ func readRecipe(args []string, dataName string) (train.Recipe, error) {
 	defer collectEarly()()
 	settings := map[string]any{}
 	file := ""
-	if len(args) > 0 && !strings.Contains(args[0], "=") {
+	if len(args) > 0 && isRecipeFile(args[0]) {
 		file, args = args[0], args[1:]
 		text, err := untrusted.ReadFile(file, train.MaxRecipe)
+		if errors.Is(err, fs.ErrNotExist) && isKey(file) {
+			return train.Recipe{}, &fault.Usage{Err: fmt.Errorf("%s: missing =; write key=value", file)}
+		}
 		if err != nil {
 			return train.Recipe{}, &fault.Input{Err: err, Fix: "name a recipe file; ballast train --print-recipe shows one"}
 		}
-		if settings, err = strict.YAML(text); err != nil {
+		if settings, err = strict.Settings(text); err != nil {
 			return train.Recipe{}, &fault.Input{File: file, Err: err}
 		}
 	}
-	if dataName != "" {
-		args = append(args, "data="+dataName)
-	}
 	if _, err := lab.Recipe(settings); err != nil {
 		return train.Recipe{}, &fault.Input{File: file, Err: err}
+	}
+	if dataName != "" {
+		if err := givenTwice(args, "data", "--data"); err != nil {
+			return train.Recipe{}, err
+		}
+		settings["data"] = dataName // as it stands: npy:X.npy,Y.npy has a comma
 	}
 	recipe, err := lab.Recipe(settings, args...)
 	if err != nil {
 		return recipe, &fault.Usage{Err: err}
 	}
 	return recipe, nil
+}
+
+// isRecipeFile reports whether an argument names a file rather than a setting. A path may hold a =, as those of a comparison's runs do; a
+// key holds no slash.
+func isRecipeFile(arg string) bool {
+	key, _, setting := strings.Cut(arg, "=")
+	if !setting || strings.ContainsAny(key, `/\`) {
+		return true
+	}
+	if ext := filepath.Ext(arg); ext == ".yaml" || ext == ".yml" {
+		_, err := os.Stat(arg)
+		return err == nil
+	}
+	return false
+}
+
+// isKey reports whether a word is a key of a recipe, or the last name of one, that lacks its value.
+func isKey(word string) bool {
+	for path := range lab.TypesOf(train.NewRecipe()) {
+		if path == word || strings.HasSuffix(path, "."+word) {
+			return true
+		}
+	}
+	return word == "lr" // of every optimizer
+}
+
+// givenTwice refuses an override of a key that a flag sets too.
+func givenTwice(overrides []string, key, flag string) error {
+	for _, o := range overrides {
+		if path, _, _ := strings.Cut(strings.TrimLeft(o, "+~"), "="); path == key || strings.HasPrefix(path, key+".") {
+			return &fault.Usage{Err: fmt.Errorf("give %s or %s, not both", flag, strict.Short(o))}
+		}
+	}
+	return nil
+}
+
+// nameFault is what is wrong with the name of a recipe, which the command line or a file has.
+func nameFault(overrides []string, err error) error {
+	for _, o := range overrides {
+		if strings.HasPrefix(strings.TrimLeft(o, "+"), "name=") {
+			return &fault.Usage{Err: err}
+		}
+	}
+	return &fault.Input{Err: err}
 }
 
 // printRecipe writes a recipe with every setting as YAML.

@@ -67,6 +67,8 @@ type Claim struct {
 	made  []string // folders that were made for it, innermost last
 	using bool     // a write is under way
 	once  bool     // it ends with one write
+
+	begin func() error // of a long work that has not begun; nil = it has, or is none
 }
 
 // claims are the outputs that this process writes, by their path.
@@ -172,6 +174,16 @@ func (c *Claim) Release() error {
 	err := errors.Join(os.RemoveAll(Beside(c.path, temporarySuffix)), dropLock(c.lock))
 	removeEmpty(c.made)
 	return err
+}
+
+// Begin makes the folder of a long work that was claimed with Later ready for it, once: see Work.
+func (c *Claim) Begin() error {
+	if c == nil || c.begin == nil {
+		return nil
+	}
+	begin := c.begin
+	c.begin = nil
+	return begin()
 }
 
 // permitOf is the permit of the claim that this process has on path, else the one given.

@@ -17,6 +17,9 @@ type Work struct {
 	// Overwrite begins anew: what the folder holds is removed, if Owns returns nil for it.
 	Overwrite bool
 	Owns      func(dir string) error
+
+	// Later leaves the folder as it is until Claim.Begin is called: what is refused for another reason in between changes nothing.
+	Later bool
 }
 
 // ClaimWork takes a folder for a long work. It must be new, empty, or one in which the same verb has worked; else it is a
@@ -27,7 +30,10 @@ func ClaimWork(path string, w Work) (*Claim, error) {
 		return nil, err
 	}
 	if err = w.check(path); err == nil {
-		err = w.begin(path)
+		c.begin = func() error { return w.begin(path) }
+		if !w.Later {
+			err = c.Begin()
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Release())

@@ -122,8 +122,13 @@ var Files = []string{"run.json", "state-*.safetensors"}
 
 // Options are what a run needs besides its configuration.
 type Options struct {
-	Engine   *engine.Engine
-	Dir      string      // where the state is saved, so that a run cut short goes on; "" saves nothing
+	Engine *engine.Engine
+	Dir    string // where the state is saved, so that a run cut short goes on; "" saves nothing
+	Anew   bool   // what Dir holds is removed by Accept; until then nothing of it is looked at
+
+	// Accept is called once everything was checked and before anything is written or removed; an error ends the run. nil = nothing to do.
+	Accept func() error
+
 	Progress func(Point) // told of every measurement; nil = nobody
 }
 
@@ -158,8 +163,15 @@ func Run(ctx context.Context, c Config, images, held Images, o Options) (result 
 		}
 	}()
 	journal := train.Journal[Config, Point]{Config: c}
-	if err := journal.Load(o.Dir, net.variables(), c.goesOn); err != nil {
-		return nil, err
+	if !o.Anew {
+		if err := journal.Load(o.Dir, net.variables(), c.goesOn); err != nil {
+			return nil, err
+		}
+	}
+	if o.Accept != nil {
+		if err := o.Accept(); err != nil {
+			return nil, err
+		}
 	}
 	step := 0
 	if n := len(journal.History); n > 0 {

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ballast-ml/ballast/fault"
+)
+
+// unused are the flags of the whole command that a verb has no use for, by its path. They are refused there: a seed that changes nothing
+// is a mistake of whoever gives it. --memory and --quiet hold everywhere.
+var unused = map[string][]string{
+	"":                  {"engine", "seed", "json"},
+	"merge":             {"engine"},
+	"merge diff":        {"engine", "seed"},
+	"verify":            {"engine", "seed"},
+	"signature":         {"engine", "seed", "json"},
+	"signature extract": {"engine", "seed"},
+	"signature remove":  {"engine", "seed"},
+	"signature inspect": {"engine", "seed"},
+	"inspect":           {"engine", "seed"},
+	"run":               {"seed"},
+	"papers":            {"engine", "seed"},
+	"data":              {"engine", "seed", "json"},
+	"data list":         {"engine", "seed"},
+	"data get":          {"engine", "seed"},
+	"data show":         {"engine"},
+	"engine":            {"seed"},
+	"engine install":    {"engine", "seed"},
+	"clean":             {"engine", "seed"},
+	"bench":             {"seed"},
+	"version":           {"engine", "seed"},
+	"help":              {"engine", "seed", "json"},
+	"completion":        {"engine", "seed", "json"},
+}
+
+// checkFlags refuses what no verb can make sense of: a text that is blank, as of an empty variable of a shell, and flags that the verb has
+// no use for.
+func checkFlags(cmd *cobra.Command) (err error) {
+	path := verbOf(cmd)
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		text := f.Value.String()
+		switch {
+		case err != nil:
+		case f.Value.Type() == "string" && strings.TrimSpace(text) == "", f.Value.Type() == "stringSlice" && strings.Trim(text, "[] ") == "":
+			err = &fault.Usage{Err: fmt.Errorf("--%s is blank; give it a value, or leave it out", f.Name)}
+		case slices.Contains(unused[path], f.Name):
+			err = &fault.Usage{Err: fmt.Errorf("--%s has no effect in ballast %s; leave it out", f.Name, path)}
+		}
+	})
+	return err
+}
+
+// verbOf is the path of a verb without the name of the command; that of all shells' completions is "completion".
+func verbOf(cmd *cobra.Command) string {
+	path := strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()))
+	if strings.HasPrefix(path, "completion ") {
+		return "completion"
+	}
+	return path
+}
+
+// idle refuses flags that were given and would be ignored: why says beside what, or without what.
+func idle(cmd *cobra.Command, why string, names ...string) error {
+	for _, name := range names {
+		if cmd.Flags().Changed(name) {
+			return &fault.Usage{Err: fmt.Errorf("--%s has no effect %s; leave it out", name, why)}
+		}
+	}
+	return nil
+}
+
+// others are the flags of a verb, its own and those of the whole command that it has a use for, but for some. --memory and --quiet are not
+// among them: they hold whatever a verb does.
+func others(cmd *cobra.Command, but ...string) []string {
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !slices.Contains(but, f.Name) && f.Name != "memory" && f.Name != "quiet" && f.Name != "help" {
+			names = append(names, f.Name)
+		}
+	})
+	return names
+}
+
+// seedTwice refuses --seed beside an override of the seed.
+func seedTwice(cmd *cobra.Command, overrides []string) error {
+	if !cmd.Flags().Changed("seed") {
+		return nil
+	}
+	for _, o := range overrides {
+		if key, _, _ := strings.Cut(strings.TrimLeft(o, "+~"), "="); key == "seed" {
+			return &fault.Usage{Err: fmt.Errorf("give --seed or %s, not both", o)}
+		}
+	}
+	return nil
+}
