@@ -139,24 +139,11 @@ func (p *plan) compare(t *planned, b weights.File) (Difference, error) {
 		}
 	}
 	n := piece * 4
-	row := 0
-	if t.heads > 0 {
-		row = t.from.Elements / t.from.Shape[0]
-		n = max(n/row, 1) * row
-	}
 	x, y := make([]float32, min(n, t.from.Elements)), make([]float32, min(n, t.from.Elements))
 	for at := 0; at < t.from.Elements; at += n {
 		x, y = x[:min(n, t.from.Elements-at)], y[:min(n, t.from.Elements-at)]
-		if t.heads == 0 {
-			if err := p.file.ReadFloat32s(t.from.Name, at, x); err != nil {
-				return Difference{}, err
-			}
-		} else {
-			for i := range len(x) / row {
-				if err := p.file.ReadFloat32s(t.from.Name, t.sourceRow(at/row+i)*row, x[i*row:(i+1)*row]); err != nil {
-					return Difference{}, err
-				}
-			}
+		if err := p.file.ReadFloat32s(t.from.Name, at, x); err != nil {
+			return Difference{}, err
 		}
 		if err := b.ReadFloat32s(t.name, at, y); err != nil {
 			return Difference{}, err

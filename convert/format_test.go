@@ -3,7 +3,6 @@ package convert
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -399,9 +398,5 @@ func TestTokenizersLeftOut(t *testing.T) {
 		if err != nil || !strings.Contains(strings.Join(r.Remarks, "; "), "so it is not in the GGUF file") {
 			t.Errorf("%s: %v, %v", name, r.Remarks, err)
 		}
-	}
-	var m mergeList
-	if err := json.Unmarshal([]byte(`["a b",["c","d"]]`), &m); err != nil || m.odd || !slices.Equal(m.texts, []string{"a b", "c d"}) {
-		t.Errorf("got %+v, %v", m, err)
 	}
 }

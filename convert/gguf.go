@@ -50,15 +50,12 @@ func (p *plan) carryFromGGUF() map[string]string {
 }
 
 // keepKeys copies the keys of an input that is GGUF itself.
-func (p *plan) keepKeys(keys map[string]any) error {
-	f, err := gguf.Open(p.file.Path())
-	if err != nil {
-		return err
+func (p *plan) keepKeys(keys map[string]any) {
+	if f, ok := weights.AsGGUF(p.file); ok {
+		for key, v := range f.All() {
+			keys[key] = v
+		}
 	}
-	for key, v := range f.All() {
-		keys[key] = v
-	}
-	return f.Close()
 }
 
 func (p *plan) writeGGUF(file string) error {

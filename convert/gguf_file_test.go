@@ -105,7 +105,7 @@ func TestGGUFAndBack(t *testing.T) {
 			t.Fatalf("%s: %v", typ, err)
 		}
 		backAgain(t, in, back, typ)
-		if typ == "" && len(r.Remarks) > 1 {
+		if typ == "" && len(r.Remarks) > 2 { // no tokenizer, and config.json stays
 			t.Errorf("remarks are %v", r.Remarks)
 		}
 	}

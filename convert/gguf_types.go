@@ -42,8 +42,13 @@ func (p *plan) forGGUF(t *planned, from string) error {
 	}
 	if p.options.Type == "" {
 		switch {
+		case wide(t) && from != "F64" || p.decoder != nil && from == "F64": // programs for GGUF have no F64
+			t.to = "F32"
+			if t.raw = t.raw && from == "F32"; from == "F64" {
+				t.remark = "programs that run GGUF models have no F64, its values are F32"
+			}
 		case blockOf(info.Type).elements > 0: // from GGUF to GGUF
-			t.to, t.raw, t.remark = info.Type, t.heads == 0 || info.Shape[len(info.Shape)-1]%blockOf(info.Type).elements == 0, ""
+			t.to, t.raw, t.remark = info.Type, true, ""
 		case strings.HasPrefix(from, "F8"):
 			t.to, t.raw, t.remark = "F32", false, fmt.Sprintf("GGUF has no %s, its values are F32", from)
 		}
@@ -57,20 +62,28 @@ func (p *plan) forGGUF(t *planned, from string) error {
 	return nil
 }
 
+// wideNames end the names of matrices that programs for GGUF take as F32 alone: norms, learnt positions, and what chooses experts.
+var wideNames = []string{"_norm.weight", "position_embd.weight", "token_types.weight", "ffn_gate_inp.weight", "ffn_gate_inp_shexp.weight"}
+
+// wide tells the tensors that are F32 whatever the type of the others: vectors, and those of wideNames.
+func wide(t *planned) bool {
+	return len(t.from.Shape) < 2 || slices.ContainsFunc(wideNames, func(ending string) bool { return strings.HasSuffix(t.name, ending) })
+}
+
 // narrowed is the type a tensor takes with --type.
 func (p *plan) narrowed(t *planned) (to, remark string) {
 	shape, want := t.from.Shape, p.options.Type
 	if want == "F32" || want == "F64" {
 		return want, ""
 	}
-	if len(shape) < 2 {
+	if wide(t) {
 		return "F32", ""
 	}
 	b := blockOf(want)
 	if b.elements == 0 {
 		return want, ""
 	}
-	if t.from.Elements < smallest || strings.Contains(t.name, "norm") || strings.Contains(t.name, "position_embd") || strings.Contains(t.name, "token_types") {
+	if t.from.Elements < smallest || strings.Contains(t.name, "norm") {
 		return "F32", ""
 	}
 	row := shape[len(shape)-1]

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/decoder"
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
@@ -17,29 +18,29 @@ import (
 
 // plan is what becomes of each tensor, before anything is read.
 type plan struct {
-	ctx     context.Context
-	options Options
-	file    weights.File
-	dir     string     // folder that the input stands in, if it is a model's folder
-	config  *hf.Config // of that folder, nil if there is none
-	llama   *llama     // set if the names of a llama are to be translated
-	tensors []planned
-	meta    map[string]string
-	total   int64 // bytes of the input's tensors
-	done    int64
-	result  Result
+	ctx        context.Context
+	options    Options
+	file       weights.File
+	dir        string          // folder that the input stands in, if it is a model's folder
+	config     *hf.Config      // of that folder, nil if there is none
+	view       *weights.View   // the file as the other side has its tensors; nil where they are taken as they are
+	decoder    *decoder.Config // what both sides know of the model; nil where it is none that both know
+	configured bool            // all of it, not its names alone
+	tensors    []planned
+	meta       map[string]string
+	total      int64 // bytes of the input's tensors
+	done       int64
+	result     Result
 }
 
 // planned is one tensor on its way.
 type planned struct {
-	from    weights.Info
-	name    string
-	to      string // type in the output, in safetensors' and GGUF's words
-	raw     bool   // the bytes are copied as they stand
-	heads   int    // rows are put into another order, a head at a time; 0 for none
-	forward bool   // towards GGUF's order
-	remark  string
-	over    int // filled in while writing
+	from   weights.Info
+	name   string
+	to     string // type in the output, in safetensors' and GGUF's words
+	raw    bool   // the bytes are copied as they stand
+	remark string
+	over   int // filled in while writing
 }
 
 // canonical gives the types of other formats in safetensors' words.
@@ -102,15 +103,14 @@ func newPlan(f weights.File, in string, o Options) (*plan, error) {
 	} else if p.dir != in {
 		p.dir = "" // a file among others: nothing beside it need belong to it
 	}
-	p.findLlama()
+	if err := p.findDecoder(); err != nil {
+		return nil, err
+	}
 	names := map[string]string{}
-	for _, info := range f.Tensors() {
+	for _, info := range p.file.Tensors() {
 		t, err := p.tensor(info)
 		if err != nil {
 			return nil, err
-		}
-		if t == nil {
-			continue
 		}
 		if other, twice := names[t.name]; twice {
 			return nil, &fault.Input{File: f.Path(), Field: info.Name, Err: fmt.Errorf("%s and it would both be named %s", printable.Line(other), printable.Line(t.name)), Fix: "convert with --keep-names"}
@@ -125,16 +125,9 @@ func newPlan(f weights.File, in string, o Options) (*plan, error) {
 	return p, nil
 }
 
-// tensor decides about one tensor; nil leaves it out.
+// tensor decides about one tensor.
 func (p *plan) tensor(info weights.Info) (*planned, error) {
 	t := &planned{from: info, name: info.Name}
-	if p.llama != nil {
-		if p.llama.drop(info.Name) {
-			p.remark("%s is left out: the other side computes it", printable.Line(info.Name))
-			return nil, nil
-		}
-		p.llama.translate(t)
-	}
 	from, raw := typeOf(info)
 	theirs := strings.ToLower(info.Type)
 	if from == "C64" || strings.HasPrefix(theirs, "complex") || strings.HasPrefix(theirs, "qint") || strings.HasPrefix(theirs, "quint") || theirs == "string" {
@@ -162,9 +155,6 @@ func (p *plan) tensor(info weights.Info) (*planned, error) {
 	}
 	if safetensors.DType(from).Bits()%8 != 0 && !t.raw {
 		return nil, &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("type %s cannot be written to %s", info.Type, p.options.To), Fix: "use --to safetensors without --type"}
-	}
-	if t.heads > 0 && (len(info.Shape) == 0 || info.Shape[0]%(2*t.heads) != 0) {
-		return nil, &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("%v has no whole rows for %d heads", info.Shape, t.heads), Fix: "correct the number of heads in config.json, or convert with --keep-names"}
 	}
 	return t, nil
 }

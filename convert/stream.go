@@ -50,10 +50,6 @@ func (s *stream) Read(b []byte) (int, error) {
 // next converts pieces, one on each core.
 func (s *stream) next() error {
 	total := min(s.t.from.Elements-s.at, piece*min(runtime.GOMAXPROCS(0), 16))
-	if s.t.heads > 0 { // whole rows, so that they can be put in order
-		row := s.t.from.Elements / s.t.from.Shape[0]
-		total = min(max(total/row, 1)*row, s.t.from.Elements-s.at)
-	}
 	width := encodedSize(s.t.to, total)
 	s.out = resize(s.out, width)
 	before := s.p.bytesOf(s.t.from, s.at)
@@ -88,24 +84,13 @@ func resize[T any](s []T, n int) []T {
 
 func (s *stream) copyRaw(total int) error {
 	size := encodedSize(s.t.to, 8) // of 8 elements, which are whole bytes in every type
-	if s.t.heads == 0 {
-		err := s.p.file.ReadBytes(s.t.from.Name, int64(s.at)*int64(size)/8, s.out)
-		if s.t.to == "BOOL" && s.p.options.To == ToNPZ { // NumPy's truth values are 0 and 1 alone
-			for i, b := range s.out {
-				s.out[i] = min(b, 1)
-			}
-		}
-		return err
-	}
-	row := s.t.from.Elements / s.t.from.Shape[0]
-	width := row * size / 8
-	for i := range total / row {
-		from := s.t.sourceRow(s.at/row + i)
-		if err := s.p.file.ReadBytes(s.t.from.Name, int64(from)*int64(width), s.out[i*width:(i+1)*width]); err != nil {
-			return err
+	err := s.p.file.ReadBytes(s.t.from.Name, int64(s.at)*int64(size)/8, s.out)
+	if s.t.to == "BOOL" && s.p.options.To == ToNPZ { // NumPy's truth values are 0 and 1 alone
+		for i, b := range s.out {
+			s.out[i] = min(b, 1)
 		}
 	}
-	return nil
+	return err
 }
 
 func (s *stream) encode(total int) error {
@@ -113,21 +98,12 @@ func (s *stream) encode(total int) error {
 		return s.encodeWhole(total)
 	}
 	s.values = resize(s.values, total)
-	if from, raw := typeOf(s.t.from); from == "F64" && raw && s.t.heads == 0 {
+	if from, raw := typeOf(s.t.from); from == "F64" && raw {
 		if err := s.readWide(total); err != nil {
 			return err
 		}
-	} else if s.t.heads == 0 {
-		if err := s.p.file.ReadFloat32s(s.t.from.Name, s.at, s.values); err != nil {
-			return err
-		}
-	} else {
-		row := s.t.from.Elements / s.t.from.Shape[0]
-		for i := range total / row {
-			if err := s.p.file.ReadFloat32s(s.t.from.Name, s.t.sourceRow(s.at/row+i)*row, s.values[i*row:(i+1)*row]); err != nil {
-				return err
-			}
-		}
+	} else if err := s.p.file.ReadFloat32s(s.t.from.Name, s.at, s.values); err != nil {
+		return err
 	}
 	var all sync.WaitGroup
 	var lock sync.Mutex

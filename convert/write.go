@@ -52,7 +52,7 @@ func (p *plan) finish(file string) {
 	unpacked := map[string]int{}
 	for i := range p.tensors {
 		t := &p.tensors[i]
-		r.Tensors = append(r.Tensors, Tensor{From: t.from.Name, To: t.name, FromType: t.from.Type, ToType: t.to, Shape: t.from.Shape, Overflowed: t.over, Remark: t.remark})
+		r.Tensors = append(r.Tensors, Tensor{From: p.origin(t), To: t.name, FromType: t.from.Type, ToType: t.to, Shape: t.from.Shape, Overflowed: t.over, Remark: t.remark})
 		r.Overflowed += t.over
 		r.Bytes += int64(encodedSize(t.to, t.from.Elements))
 		if t.remark != "" {

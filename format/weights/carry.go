@@ -246,7 +246,7 @@ func CarriedMetadata(f File) (meta map[string]string, left []string) {
 	}
 	meta = map[string]string{}
 	for key, v := range file.All() {
-		if key == gguf.AlignmentKey {
+		if key == gguf.AlignmentKey || key == gguf.SplitNumberKey || key == gguf.SplitCountKey || key == gguf.SplitTensorsKey { // of the file, not of the model
 			continue
 		}
 		if name, ours := strings.CutPrefix(key, CarriedTensors); ours {

@@ -15,6 +15,7 @@ package weights
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/format"
+	"github.com/ballast-ml/ballast/format/gguf"
 	"github.com/ballast-ml/ballast/format/pytorch"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -146,6 +148,9 @@ func Files(f File) []string {
 			return sharded.Files()
 		}
 	}
+	if g, ok := f.(*ggufFile); ok {
+		return g.Paths()
+	}
 	if t, ok := f.(*tfjsFile); ok {
 		return append([]string{t.path}, t.Shards()...)
 	}
@@ -257,6 +262,9 @@ func only(path string) (Kind, string, error) {
 	if len(found) == 0 && refused != nil {
 		return "", "", refused
 	}
+	if kind == GGUF && oneSplit(found) {
+		found = found[:1] // the others are found by it
+	}
 	if len(found) != 1 {
 		e := &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %s", len(found), some(found)), Fix: "name one of them"}
 		if len(found) == 0 {
@@ -272,6 +280,18 @@ func only(path string) (Kind, string, error) {
 // weighs reports whether a name is that of a file of weights.
 func weighs(name string) bool {
 	return slices.Contains([]string{".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".npz", ".npy"}, strings.ToLower(filepath.Ext(name)))
+}
+
+// oneSplit tells whether files are parts of one GGUF model.
+func oneSplit(names []string) bool {
+	first := ""
+	for i, name := range names {
+		whole, _, ok := gguf.PartOf(name)
+		if first = cmp.Or(first, whole); !ok || i > 0 && whole != first {
+			return false
+		}
+	}
+	return true
 }
 
 // some lists the first names of files.
