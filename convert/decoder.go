@@ -194,7 +194,13 @@ var tokenIDs = [][2]string{{"tokenizer.ggml.bos_token_id", "bos_token_id"}, {"to
 
 // configJSON is a config.json from what the keys of a GGUF file say.
 func (p *plan) configJSON() ([]byte, error) {
-	config := p.decoder.JSON()
+	c := p.decoder
+	_, c.AttentionBias = p.file.Info("model.layers.0.self_attn.q_proj.bias")
+	_, c.MLPBias = p.file.Info("model.layers.0.mlp.gate_proj.bias")
+	if _, whole := p.file.Info("model.layers.0.self_attn.o_proj.bias"); c.Architecture.Type == "llama" && c.AttentionBias != whole {
+		p.remark("some of the layers' four attention weights have a bias and some have none, which no config.json of a llama says: transformers leaves some out, or makes some up")
+	}
+	config := c.JSON()
 	if info, ok := p.file.Info("model.embed_tokens.weight"); ok && len(info.Shape) == 2 {
 		config["vocab_size"] = info.Shape[0]
 	}

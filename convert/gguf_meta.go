@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,11 +72,29 @@ func (p *plan) decoderKeys(keys map[string]any) error {
 	for _, r := range p.decoder.Remarks {
 		p.remark("%s", printable.Line(r))
 	}
+	p.nameOfPhi(keys)
 	if keys["tokenizer.ggml.model"] == nil {
 		keys["tokenizer.ggml.model"] = "none"
 		p.remark("the file has no tokenizer: programs that run it take and give numbers of tokens")
 	}
 	return nil
+}
+
+// phiTokens are those that llama.cpp looks for in a model whose name is that of Phi-3, and stops without.
+var phiTokens = []string{"</s>", "<unk>", "<s>", "<|endoftext|>"}
+
+// nameOfPhi keeps the name of Phi-3 from a model that has not its tokens.
+func (p *plan) nameOfPhi(keys map[string]any) {
+	name, _ := keys["general.name"].(string)
+	tokens, _ := keys["tokenizer.ggml.tokens"].([]string)
+	lower := strings.ToLower(name)
+	if tokens == nil || !strings.Contains(lower, "phi-3") && !strings.Contains(lower, "phi3") {
+		return
+	}
+	if slices.ContainsFunc(phiTokens, func(t string) bool { return !slices.Contains(tokens, t) }) {
+		keys["general.name"] = strings.NewReplacer("phi3", "phi 3", "phi-3", "phi 3").Replace(lower)
+		p.remark("general.name is %q: llama.cpp stops at a model named %q that has not the tokens of Phi-3", keys["general.name"], name)
+	}
 }
 
 // modelName is the name that was asked for, or that of the input's folder, or of its file.

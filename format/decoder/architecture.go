@@ -27,7 +27,7 @@ import (
 )
 
 // decoder is the format as errors name it.
-var decoder = format.Format{Name: "decoder"}
+var decoder = format.Format{Name: "decoder", Tensor: "tensor"}
 
 // Kinds of errors, for errors.Is.
 var (

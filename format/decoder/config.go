@@ -31,6 +31,8 @@ type Config struct {
 	Tied             bool // the output layer is the embeddings
 	Window           int  // of layers with a sliding window; 0 for none
 	Windowed         []bool
+	AttentionBias    bool // in config.json only: the tensors tell
+	MLPBias          bool
 	Experts          int
 	ExpertsUsed      int
 	ExpertSize       int // width inside an expert
@@ -136,6 +138,7 @@ func Read(modelType string, keys map[string]json.RawMessage) (*Config, error) {
 		c.Epsilon = r.number("layer_norm_eps", a.epsilon)
 	}
 	c.Tied = r.flag("tie_word_embeddings", a.tied)
+	c.AttentionBias, c.MLPBias = r.flag("attention_bias", false), r.flag("mlp_bias", false)
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -216,18 +219,28 @@ func (c *Config) readWindow(r *reader) {
 
 // readExperts takes what the mixtures have.
 func (c *Config) readExperts(r *reader) {
+	count := 0 // under either name
+	for _, key := range []string{"num_experts", "num_local_experts"} {
+		r.get(key, &count)
+	}
+	or := func(usual int) int {
+		if count > 0 {
+			return count
+		}
+		return usual
+	}
 	switch c.Architecture.Type {
 	case "mixtral":
-		c.Experts, c.ExpertsUsed = r.size("num_local_experts", 8), r.size("num_experts_per_tok", 2)
+		c.Experts, c.ExpertsUsed = or(8), r.size("num_experts_per_tok", 2)
 		return
 	case "qwen2_moe":
-		c.Experts, c.ExpertsUsed = r.size("num_experts", 60), r.size("num_experts_per_tok", 4)
+		c.Experts, c.ExpertsUsed = or(60), r.size("num_experts_per_tok", 4)
 		c.ExpertSize, c.SharedSize = r.size("moe_intermediate_size", 1408), r.size("shared_expert_intermediate_size", 5632)
 		if r.flag("norm_topk_prob", false) {
 			r.refuse("norm_topk_prob", "true, programs that run a qwen2moe of GGUF do not add the experts' weights up to 1", fixKeep)
 		}
 	case "qwen3_moe":
-		c.Experts, c.ExpertsUsed, c.ExpertSize = r.size("num_experts", 128), r.size("num_experts_per_tok", 8), r.size("moe_intermediate_size", 768)
+		c.Experts, c.ExpertsUsed, c.ExpertSize = or(128), r.size("num_experts_per_tok", 8), r.size("moe_intermediate_size", 768)
 		if !r.flag("norm_topk_prob", false) {
 			r.refuse("norm_topk_prob", "false, programs that run a qwen3moe of GGUF add the experts' weights up to 1", fixKeep)
 		}

@@ -3,6 +3,8 @@ package decoder
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 
 	"github.com/ballast-ml/ballast/internal/strict"
 )
@@ -232,10 +234,16 @@ func (c *Config) JSON() map[string]any {
 		"architectures": []string{a.Class}, "model_type": a.Type, "hidden_act": a.activations[0], "tie_word_embeddings": c.Tied,
 		"vocab_size": c.VocabSize, "hidden_size": c.HiddenSize, "intermediate_size": c.IntermediateSize, "num_hidden_layers": c.Layers,
 		"num_attention_heads": c.Heads, "num_key_value_heads": c.KeyValueHeads, "head_dim": c.HeadDim, "max_position_embeddings": c.Positions,
-		"rms_norm_eps": c.Epsilon, "rope_theta": c.Theta,
+		"rms_norm_eps": decimal(c.Epsilon), "rope_theta": decimal(c.Theta),
 	}
 	if c.VocabSize == 0 {
 		delete(out, "vocab_size")
+	}
+	if c.AttentionBias && !a.biased {
+		out["attention_bias"] = true
+	}
+	if c.MLPBias {
+		out["mlp_bias"] = true
 	}
 	switch a.Type {
 	case "mixtral":
@@ -250,7 +258,7 @@ func (c *Config) JSON() map[string]any {
 		out["hidden_activation"] = a.activations[0]
 		c.gemmaJSON(out)
 	case "phi3":
-		out["sliding_window"], out["partial_rotary_factor"] = nil, c.Rotary
+		out["sliding_window"], out["partial_rotary_factor"] = nil, decimal(c.Rotary)
 		if c.Window > 0 {
 			out["sliding_window"] = c.Window
 		}
@@ -261,7 +269,7 @@ func (c *Config) JSON() map[string]any {
 	case "phi":
 		delete(out, "rms_norm_eps")
 		delete(out, "head_dim")
-		out["layer_norm_eps"], out["partial_rotary_factor"] = c.Epsilon, c.Rotary
+		out["layer_norm_eps"], out["partial_rotary_factor"] = decimal(c.Epsilon), decimal(c.Rotary)
 	}
 	if c.Rope != nil {
 		out["rope_scaling"] = c.Rope.json()
@@ -285,7 +293,7 @@ func (c *Config) gemmaJSON(out map[string]any) {
 	}
 	out["layer_types"] = kinds
 	if c.LocalTheta > 0 {
-		out["rope_local_base_freq"] = c.LocalTheta
+		out["rope_local_base_freq"] = decimal(c.LocalTheta)
 	}
 }
 
@@ -293,25 +301,37 @@ func orNull(v float64) any {
 	if v == 0 {
 		return nil
 	}
-	return v
+	return decimal(v)
+}
+
+// decimal is a number that is read as a float whatever its value: transformers refuses 30 where it wants 30.0.
+type decimal float64
+
+// MarshalJSON writes the shortest form, with a point or an exponent.
+func (d decimal) MarshalJSON() ([]byte, error) {
+	text := strconv.FormatFloat(float64(d), 'g', -1, 64)
+	if !strings.ContainsAny(text, ".e") {
+		text += ".0"
+	}
+	return []byte(text), nil
 }
 
 // json are the keys of rope_scaling.
 func (r *Rope) json() map[string]any {
 	out := map[string]any{"rope_type": r.Type}
 	if r.Factor != 0 {
-		out["factor"] = r.Factor
+		out["factor"] = decimal(r.Factor)
 	}
 	if r.Original > 0 {
 		out["original_max_position_embeddings"] = r.Original
 	}
 	for key, v := range map[string]*float64{"attention_factor": r.Attention, "beta_fast": r.BetaFast, "beta_slow": r.BetaSlow} {
 		if v != nil {
-			out[key] = *v
+			out[key] = decimal(*v)
 		}
 	}
 	if r.Type == "llama3" {
-		out["low_freq_factor"], out["high_freq_factor"] = r.Low, r.High
+		out["low_freq_factor"], out["high_freq_factor"] = decimal(r.Low), decimal(r.High)
 	}
 	if r.Type == "longrope" {
 		out["long_factor"], out["short_factor"] = r.Long, r.Short

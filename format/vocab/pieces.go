@@ -56,7 +56,10 @@ func readPieces(dir string, s *settings) (v *Vocabulary, remark string, err erro
 	if s.Prefix != nil {
 		v.Prefix = s.Prefix
 	}
-	return v, "", v.addAll(dir, s)
+	if s.Legacy != nil && !*s.Legacy && *v.Prefix {
+		remark = afterSpecial
+	}
+	return v, remark, v.addAll(dir, s)
 }
 
 // parsePieces reads sentencepiece.ModelProto: pieces in field 1, the trainer's settings in 2, the normaliser's in 3.

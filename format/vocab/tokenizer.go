@@ -260,6 +260,9 @@ func (t *tokenizer) sentencePieces(vocab map[string]int) bool {
 	return t.Model.ByteFallback || bytes && !slices.ContainsFunc(t.PreTokenizer.all(), func(s step) bool { return s.Type == "ByteLevel" })
 }
 
+// afterSpecial is what differs for tokenizers that put a space before the first word of a text only.
+const afterSpecial = "the tokenizer puts a space before a text alone; programs that run GGUF put one after a special token too, and before one that is there"
+
 // asPieces makes scores of the merges: the sooner two tokens are joined, the higher the score of what they become.
 func (v *Vocabulary) asPieces(t *tokenizer, vocab map[string]int) (remark string, err error) {
 	v.Model, v.Pre, v.Scores = "llama", "default", make([]float32, len(v.Tokens))
@@ -303,8 +306,11 @@ func (v *Vocabulary) asPieces(t *tokenizer, vocab map[string]int) (remark string
 		prefix = prefix || s.Type == "Prepend" && s.Prepend == space || s.Type == "Metaspace" && s.Scheme != "never" && (s.AddPrefix == nil || *s.AddPrefix)
 	}
 	v.Prefix = &prefix
+	if slices.ContainsFunc(t.PreTokenizer.all(), func(s step) bool { return s.Type == "Metaspace" && s.Scheme == "first" }) {
+		remark = afterSpecial
+	}
 	if odd > 0 {
-		remark = fmt.Sprintf("%d tokens can be joined from pairs that are no merges of %s; programs that run GGUF join any two whose sum is a token, so some words may be cut in another way", odd, tokenizerFile)
+		remark = strings.TrimPrefix(remark+"; ", "; ") + fmt.Sprintf("%d tokens can be joined from pairs that are no merges of %s; programs that run GGUF join any two whose sum is a token, so some words may be cut in another way", odd, tokenizerFile)
 	}
 	return remark, nil
 }

@@ -68,6 +68,7 @@ type settings struct {
 	AddBOS    *bool                      `json:"add_bos_token"`
 	AddEOS    *bool                      `json:"add_eos_token"`
 	Prefix    *bool                      `json:"add_prefix_space"`
+	Legacy    *bool                      `json:"legacy"`
 	Template  json.RawMessage            `json:"chat_template"`
 	Added     map[string]addedToken      `json:"added_tokens_decoder"`
 	All       map[string]json.RawMessage `json:"-"`
