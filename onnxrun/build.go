@@ -20,6 +20,8 @@ type builder struct {
 	g      *graph.Graph // main, or that of a node that is computed at once
 	args   map[*onnx.Tensor]*graph.Node
 	at     *onnx.Node
+	top    int      // the place of the main graph's node that is being built
+	gives  []string // the values that the program gives
 	need   []string // inputs whose values have to be known
 	failed error
 	checks []check
@@ -61,15 +63,15 @@ func (s *scope) get(name string) *value {
 	return nil
 }
 
-func (b *builder) graph(names []string, nodes []*graph.Node, fixed map[string]*tensors.Tensor) []*graph.Node {
+// graph builds the program of stage k.
+func (b *builder) graph(k int, names []string, nodes []*graph.Node, fixed map[string]*tensors.Tensor) []*graph.Node {
 	s := &scope{values: map[string]*value{}}
 	b.args = map[*onnx.Tensor]*graph.Node{}
 	for i, t := range b.of.large {
 		b.args[t] = nodes[len(names)+i]
 	}
-	for _, t := range b.of.Model.Graph.Initializers {
-		s.values[t.Name] = b.tensor(t)
-	}
+	stage := b.of.stages[k]
+	b.constantsBefore(stage.from, s)
 	for i, name := range names {
 		s.values[name] = &value{node: nodes[i], from: []string{name}}
 	}
@@ -81,7 +83,20 @@ func (b *builder) graph(names []string, nodes []*graph.Node, fixed map[string]*t
 		taken[n] = true
 	}
 	var out []*graph.Node
-	for _, v := range b.nodes(b.of.Model.Graph, s) {
+	for i, n := range b.of.Model.Graph.Nodes[stage.from:stage.to] {
+		b.top = stage.from + i
+		b.build(n, s)
+	}
+	b.top = stage.to
+	for _, name := range b.of.results(k) {
+		v := s.get(name)
+		if v == nil && stage.to < len(b.of.Model.Graph.Nodes) {
+			continue // refused where it is taken
+		}
+		b.gives = append(b.gives, name)
+		if v == nil {
+			panic(fmt.Errorf("output %s was not made", name))
+		}
 		n := b.node(v)
 		if taken[n] {
 			n = graph.Identity(n)
@@ -131,26 +146,7 @@ func constTensor(g *graph.Graph, t *tensors.Tensor) *graph.Node {
 // nodes runs a graph's nodes in order and returns its outputs.
 func (b *builder) nodes(g *onnx.Graph, s *scope) []*value {
 	for _, n := range g.Nodes {
-		b.at = n
-		b.step()
-		c := &call{build: b, g: b.g, n: n, scope: s, opset: b.of.opset}
-		for i, name := range n.Inputs {
-			var v *value
-			if name != "" {
-				v = s.get(name)
-				need(v != nil, "input %d, %q, is an output that the node before does not give here", i, name)
-				c.from = append(c.from, v.from...)
-			}
-			c.in = append(c.in, v)
-		}
-		slices.Sort(c.from)
-		c.from = slices.Compact(c.from)
-		for i, v := range b.call(c) {
-			if i < len(n.Outputs) && n.Outputs[i] != "" && v != nil {
-				s.values[n.Outputs[i]] = v
-			}
-		}
-		b.measure(n)
+		b.build(n, s)
 	}
 
 	var out []*value
@@ -164,6 +160,30 @@ func (b *builder) nodes(g *onnx.Graph, s *scope) []*value {
 
 	b.at = nil
 	return out
+}
+
+// build computes a node from what a scope holds, and puts its outputs there.
+func (b *builder) build(n *onnx.Node, s *scope) {
+	b.at = n
+	b.step()
+	c := &call{build: b, g: b.g, n: n, scope: s, opset: b.of.opset}
+	for i, name := range n.Inputs {
+		var v *value
+		if name != "" {
+			v = s.get(name)
+			need(v != nil, "input %d, %q, is an output that the node before does not give here", i, name)
+			c.from = append(c.from, v.from...)
+		}
+		c.in = append(c.in, v)
+	}
+	slices.Sort(c.from)
+	c.from = slices.Compact(c.from)
+	for i, v := range b.call(c) {
+		if i < len(n.Outputs) && n.Outputs[i] != "" && v != nil {
+			s.values[n.Outputs[i]] = v
+		}
+	}
+	b.measure(n)
 }
 
 // step counts a node of the model, and stops where the caller gave up.
@@ -184,7 +204,10 @@ func (b *builder) call(c *call) (out []*value) {
 			panic(said(r, c))
 		}
 	}()
-	op := operators()[c.n.Op]
+	op := operatorOf(c.n)
+	if op.host {
+		c.onHost()
+	}
 	if op.values != nil {
 		return op.values(c)
 	}

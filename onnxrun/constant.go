@@ -100,7 +100,7 @@ func countTo(d dtypes.DType, n float64) shapes.Shape {
 	return room(d, int(n))
 }
 
-func nonZero(c *call) []*value {
+func nonZero(c *call) []*tensors.Tensor {
 	t := c.known(0)
 	need(t.Shape().Rank() > 0, "it looks for places in one number, want at least one dimension")
 	if err := memory.Need("the places of what is not 0", 16*int64(t.Shape().Size())*int64(t.Shape().Rank()+4)); err != nil {
@@ -127,9 +127,7 @@ func nonZero(c *call) []*value {
 		}
 	}
 
-	found := int64s(flat, len(dims), len(rows))
-	c.build.hold(found)
-	return known(found)
+	return []*tensors.Tensor{int64s(flat, len(dims), len(rows))}
 }
 
 func oneHot(c *call) *node {
@@ -176,7 +174,7 @@ func eyeLike(c *call) *node {
 
 func constantOps() map[string]operator {
 	return map[string]operator{
-		"Constant": seen(constant), "ConstantOfShape": one(constantOfShape), "Range": one(rangeOp), "NonZero": seen(nonZero),
+		"Constant": seen(constant), "ConstantOfShape": one(constantOfShape), "Range": one(rangeOp), "NonZero": hosted(nonZero),
 		"OneHot": one(oneHot), "EyeLike": one(eyeLike),
 	}
 }

@@ -32,8 +32,7 @@ type Graph struct {
 	large       []*onnx.Tensor                   // arguments of programs; the others are constants of them
 	weightBytes int64
 	mu          sync.Mutex
-	static      map[string]bool // inputs whose values shapes depend on
-	programs    map[string]*program
+	stages      []*stage // of the graph's nodes, in their order
 }
 
 // UnsupportedError lists everything of a model that cannot be run.
@@ -77,7 +76,7 @@ func New(m *onnx.Model) (*Graph, error) {
 
 	g := &Graph{
 		Model: m, opset: m.Opsets[""],
-		tensors: map[*onnx.Tensor]*tensors.Tensor{}, static: map[string]bool{}, programs: map[string]*program{},
+		tensors: map[*onnx.Tensor]*tensors.Tensor{}, stages: []*stage{newStage(0, len(m.Graph.Nodes), false)},
 	}
 	for _, t := range list {
 		w, err := Tensor(t)
@@ -169,9 +168,9 @@ func Operators(m *onnx.Model) (counts map[string]int, missing []string) {
 
 func countOperators(g *onnx.Graph, counts map[string]int, lacks map[string]bool) {
 	for _, n := range g.Nodes {
-		name := strings.TrimPrefix(n.Domain+"."+n.Op, ".")
+		name := operatorName(n)
 		counts[name]++
-		if _, ok := operators()[n.Op]; !ok || n.Domain != "" && n.Domain != "com.microsoft" {
+		if _, ok := operators()[name]; !ok {
 			lacks[name] = true
 		}
 		for i := range n.Attributes {

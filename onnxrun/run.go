@@ -35,26 +35,21 @@ func (g *Graph) RunContext(ctx context.Context, e compute.Backend, inputs map[st
 		return nil, err
 	}
 
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return nil, err
-		}
-		outputs, need, err := g.run(ctx, e, inputs)
-		if len(need) == 0 {
-			return outputs, err
-		}
-
-		// Once more, with these values as part of the program.
-		fresh := false
-		for _, name := range need {
-			if !g.static[name] && inputs[name].Shape().Size() <= smallWeight {
-				g.static[name], fresh = true, true
-			}
-		}
-		if !fresh {
+	values := maps.Clone(inputs)
+	if values == nil {
+		values = map[string]*tensors.Tensor{}
+	}
+	for k := 0; k < len(g.stages); k++ { // a stage that is cut adds others
+		if err := g.runStage(ctx, e, k, values); err != nil {
 			return nil, err
 		}
 	}
+
+	outputs := map[string]*tensors.Tensor{}
+	for _, v := range g.Outputs() {
+		outputs[v.Name] = values[v.Name]
+	}
+	return outputs, nil
 }
 
 // checkInputs refuses names that the model has not, and inputs that are missing or not of the declared type and shape.
@@ -146,17 +141,20 @@ type arguments struct {
 	values []any                      // theirs, and the large weights after them
 }
 
-func (g *Graph) arguments(e compute.Backend, inputs map[string]*tensors.Tensor) (*arguments, error) {
+func (g *Graph) arguments(e compute.Backend, k int, values map[string]*tensors.Tensor) (*arguments, error) {
 	a := &arguments{key: fmt.Sprintf("%p", e), fixed: map[string]*tensors.Tensor{}}
-	for _, v := range g.Inputs() {
-		x := inputs[v.Name]
-		if !g.static[v.Name] {
-			a.names, a.values = append(a.names, v.Name), append(a.values, x)
+	for _, name := range g.argumentNames(k, values) {
+		x := values[name]
+		if !g.stages[k].static[name] {
+			a.names, a.values = append(a.names, name), append(a.values, x)
+			if k > 0 { // what was computed before may have any shape; those of one program are kept for good
+				a.key += "|" + x.Shape().String()
+			}
 			continue
 		}
 
-		a.fixed[v.Name] = x
-		a.key += "|" + v.Name + x.Shape().String()
+		a.fixed[name] = x
+		a.key += "|" + name + x.Shape().String()
 		if x.Shape().Size() == 0 {
 			continue
 		}
@@ -171,8 +169,8 @@ func (g *Graph) arguments(e compute.Backend, inputs map[string]*tensors.Tensor) 
 	return a, nil
 }
 
-// program prepares the program for arguments. Its nodes are built in the first call.
-func (g *Graph) program(e compute.Backend, a *arguments) (*program, error) {
+// program prepares the program of stage k for arguments. Its nodes are built in the first call.
+func (g *Graph) program(e compute.Backend, k int, a *arguments) (*program, error) {
 	b := &builder{of: g}
 	build := func(main *graph.Graph, nodes []*graph.Node) []*graph.Node {
 		defer func() {
@@ -182,7 +180,7 @@ func (g *Graph) program(e compute.Backend, a *arguments) (*program, error) {
 			}
 		}()
 		*b = builder{of: g, ctx: b.ctx, main: main, g: main}
-		return b.graph(a.names, nodes, a.fixed)
+		return b.graph(k, a.names, nodes, a.fixed)
 	}
 
 	var exec *graph.Exec
@@ -210,31 +208,19 @@ func (p *program) call(ctx context.Context, values []any) (results []*tensors.Te
 	return p.exec.Call(values...)
 }
 
-// keepProgram holds a program for later runs. When there are too many, all others go: their arguments vary in ways that come to no end.
-func (g *Graph) keepProgram(key string, p *program) {
-	if g.programs[key] != nil {
-		return
-	}
-	if len(g.programs) >= mostPrograms {
-		for k, old := range g.programs {
-			old.exec.Finalize()
-			delete(g.programs, k)
-		}
-	}
-	g.programs[key] = p
-}
-
-// run computes the outputs, or fails. Then need has the inputs whose values the program wants to know, if that is why.
-func (g *Graph) run(ctx context.Context, e compute.Backend, inputs map[string]*tensors.Tensor) (outputs map[string]*tensors.Tensor, need []string, err error) {
-	a, err := g.arguments(e, inputs)
+// run computes stage k and adds its results to the values, or fails. Then the builder's need has the arguments whose values the
+// program wants to know, if that is why.
+func (g *Graph) run(ctx context.Context, e compute.Backend, k int, values map[string]*tensors.Tensor) (*builder, error) {
+	s := g.stages[k]
+	a, err := g.arguments(e, k, values)
 	if err != nil {
-		return nil, nil, err
+		return &builder{}, err
 	}
 
-	p := g.programs[a.key]
+	p := s.programs[a.key]
 	if p == nil {
-		if p, err = g.program(e, a); err != nil {
-			return nil, nil, err
+		if p, err = g.program(e, k, a); err != nil {
+			return &builder{}, err
 		}
 	}
 
@@ -242,22 +228,25 @@ func (g *Graph) run(ctx context.Context, e compute.Backend, inputs map[string]*t
 	results, err := p.call(ctx, a.values)
 	if err != nil {
 		p.exec.Finalize()
-		delete(g.programs, a.key)
+		delete(s.programs, a.key)
 		if b.failed != nil { // said plainly; err tells of the engine's programs as well
 			err = b.failed
 		}
-		return nil, b.need, g.failure(b.at, err)
+		var here *cut
+		if errors.As(err, &here) {
+			return b, here
+		}
+		return b, g.failure(b.at, err)
 	}
-	g.keepProgram(a.key, p)
+	s.keep(a.key, p)
 
 	if len(b.checks) > 0 { // the program is right, so it stays; these inputs may not be
 		if err := b.look(results[len(results)-1]); err != nil {
-			return nil, nil, err
+			return &builder{}, err
 		}
 	}
-	outputs = map[string]*tensors.Tensor{}
-	for i, v := range g.Outputs() { // what the checks gave comes after them
-		outputs[v.Name] = results[i]
+	for i, name := range b.gives { // what the checks gave comes after them
+		values[name] = results[i]
 	}
-	return outputs, nil, nil
+	return b, nil
 }
