@@ -138,7 +138,7 @@ func Check(m *onnx.Model) error {
 			return err
 		}
 	}
-	return nil
+	return checkUnderstood(m.Path, m.Graph)
 }
 
 func checkType(file, what string, t onnx.DataType) error {

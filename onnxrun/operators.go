@@ -15,6 +15,9 @@ type operator struct {
 	nodes  func(c *call) []*graph.Node
 	values func(c *call) []*value
 	host   bool // values are computed from those of the inputs, on the host
+
+	reads   []string                  // its attributes; nil where none are refused
+	refuses func(n *onnx.Node) string // why a node cannot be run, "" if it can
 }
 
 // one is an operator with one output.
@@ -66,7 +69,7 @@ func operators() map[string]operator {
 		for _, part := range []map[string]operator{
 			elementwiseOps(), activationOps(), quantizedOps(), shapeOps(), constantOps(), gatherOps(), controlOps(),
 			convOps(), poolOps(), reduceOps(), productOps(), normOps(), recurrentOps(), selectOps(), bitOps(), arrangeOps(),
-			rootMeanSquareOps(), attentionOps(),
+			rootMeanSquareOps(), attentionOps(), linearOps(), featureOps(), treeOps(), supportOps(),
 		} {
 			maps.Copy(table, part)
 		}
