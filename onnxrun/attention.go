@@ -20,12 +20,12 @@ type attending struct {
 	softcap float64 // 0 for none
 	bias    *node   // nil, or to broadcast against [batch, heads, queries, keys]; -inf hides
 	hide    *node   // nil, or bools likewise, false for what is not seen
+	smooth  bool    // the weights' sum has 1 more, so that a query may see nothing
 
 	logits, capped, biased, weights *node // what was computed
 }
 
-// run computes the values [batch, heads, queries, d of v]. A query that sees no key gives NaN only where the specification's softmax
-// does: where bias is -inf throughout.
+// run computes the values [batch, heads, queries, d of v]: zeros for a query that sees no key.
 func (a *attending) run() *node {
 	qd, kd := a.q.Shape().Dimensions, a.k.Shape().Dimensions
 	a.k, a.v = repeatHeads(a.k, qd[1]), repeatHeads(a.v, qd[1])
@@ -44,10 +44,17 @@ func (a *attending) run() *node {
 		a.biased = graph.Add(a.biased, expandTo(graph.ConvertDType(a.bias, q.DType()), dims))
 	}
 	if a.hide != nil {
-		hidden := graph.Infinity(q.Graph(), q.DType(), -1)
-		a.biased = graph.Where(expandBool(a.hide, dims), a.biased, graph.BroadcastToDims(hidden, dims...))
+		low := graph.BroadcastToDims(graph.Infinity(q.Graph(), q.DType(), -1), dims...)
+		a.biased = graph.Where(expandBool(a.hide, dims), a.biased, low)
 	}
-	a.weights = ops.MaskedSoftmax(a.biased, nil, 3)
+	hidden := graph.BroadcastToDims(graph.Infinity(q.Graph(), q.DType(), -1), dims...)
+	a.weights = ops.MaskedSoftmax(a.biased, graph.NotEqual(a.biased, hidden), 3)
+	if a.smooth {
+		wide := slices.Clone(dims)
+		wide[3] = 1
+		more := graph.Concatenate([]*node{a.biased, graph.Zeros(q.Graph(), shapes.Make(q.DType(), wide...))}, 3)
+		a.weights = cutAxis(ops.MaskedSoftmax(more, nil, 3), 3, 0, dims[3], 1)
+	}
 	return graph.DotGeneral(a.weights, []int{3}, []int{0, 1}, a.v, []int{2}, []int{0, 1})
 }
 
@@ -164,7 +171,6 @@ func attention(c *call) []*node {
 	mode := c.int("qk_matmul_output_mode", 0)
 	need(mode >= 0 && mode <= 3, "qk_matmul_output_mode %d, want 0 to 3", mode)
 	if c.gives(3) {
-		// In opset 23 the second is with the mask and the third with the cap as well; from 24 on the cap comes first, as it is computed.
 		shown := []*node{a.logits, a.capped, a.biased, a.weights}
 		out = append(out, graph.ConvertDType(shown[mode], t))
 	}

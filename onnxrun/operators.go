@@ -69,7 +69,8 @@ func operators() map[string]operator {
 		for _, part := range []map[string]operator{
 			elementwiseOps(), activationOps(), quantizedOps(), shapeOps(), constantOps(), gatherOps(), controlOps(),
 			convOps(), poolOps(), reduceOps(), productOps(), normOps(), recurrentOps(), selectOps(), bitOps(), arrangeOps(),
-			rootMeanSquareOps(), attentionOps(), linearOps(), featureOps(), treeOps(), supportOps(),
+			rootMeanSquareOps(), attentionOps(), microsoftAttentionOps(), linearOps(), featureOps(), treeOps(), supportOps(),
+			quantizedMicrosoftOps(), fusedOps(), gridOps(), fourierOps(), randomOps(), textOps(),
 		} {
 			maps.Copy(table, part)
 		}

@@ -65,7 +65,7 @@ func skipNorm(simplified bool) operator {
 		if bias := c.maybe(biasAt); bias != nil {
 			sum = graph.Add(sum, expandTo(ops.Widen(bias), d))
 		}
-		y, mean, inverse := normalised(sum, c.x(2), beta, c.float("epsilon", 1e-5), simplified)
+		y, mean, inverse := normalised(sum, c.x(2), beta, c.float("epsilon", 1e-12), simplified)
 		return []*node{graph.ConvertDType(y, x.DType()), mean, inverse, graph.ConvertDType(sum, x.DType())}
 	})
 }

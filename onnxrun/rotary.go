@@ -77,9 +77,6 @@ func (c *call) angles(table *node, input int, d []int) *node {
 func rotaryEmbeddingOld(c *call) *node {
 	heads := c.int("num_heads", 0)
 	x := c.x(0)
-	for _, name := range []string{"is_packed_batching"} {
-		need(c.int(name, 0) == 0, "%s is not supported", name)
-	}
 	half := c.dims(2)[max(0, len(c.dims(2))-1)]
 	if x.Rank() == 3 && heads == 0 { // heads as wide as the angles
 		need(half >= 1 && x.Shape().Dimensions[2]%(2*half) == 0, "num_heads is missing for an input %s and %d angles", x.Shape(), half)
