@@ -69,7 +69,7 @@ var sideways = map[string][]string{
 	"data/corrupt":             {"data"},
 	"data/sample/samplertest":  {"data", "data/sample"},
 	"data/augment/augmenttest": {"data/augment", "nn/optim"},
-	"merge/checkpoint":         {"merge"},
+	"merge/checkpoint":         {"merge", "merge/adapter"},
 	"merge/position":           {"merge/soup"},
 	"train":                    {"train/objective", "train/update"},
 	"train/objective":          {"train/update"},
@@ -88,7 +88,7 @@ var belowLayers = []string{"nn/param", "nn/pass"}
 // milliseconds, and they can be used without an engine.
 var gomlxFree = []string{
 	"format/", "metric", "report", "internal/strict", "internal/durable", "fault", "internal/choice", "internal/golden",
-	"calibrate", "merge", "merge/checkpoint", "merge/position", "merge/signature", "merge/soup",
+	"calibrate", "merge", "merge/adapter", "merge/checkpoint", "merge/position", "merge/signature", "merge/soup",
 }
 
 // backends are the packages that open an engine; only engine may import them.

@@ -1,0 +1,19 @@
+// Package adapter adds low-rank adapters (LoRA) to the weights of the model that they were trained on.
+//
+// An adapter changes a weight W, seen as a matrix of one row for each output, by a product of two thin matrices:
+//
+//	W' = W + s B A                                 A [r, inputs], B [outputs, r], s = alpha / r
+//	W' = m (W + s B A) / ||W + s B A||             DoRA: m [outputs], the norm of each row
+//
+// s is alpha / sqrt(r) where the adapter says use_rslora; rank_pattern and alpha_pattern give r and alpha of single modules. Modules and
+// biases that were trained as a whole take the place of the base's. What an adapter holds is applied or refused by name, nothing is left
+// out in silence.
+//
+//	Open    reads an adapter in the form of the peft library: adapter_config.json beside adapter_model.safetensors or .bin
+//	On      shows a base with the adapter applied: a weights.File that computes the changed tensors as they are read
+//
+// The products are summed in float64 and each changed value is rounded once, to float32.
+//
+// Sources: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2106.09685; Kalajdzievski, "A Rank Stabilization Scaling
+// Factor for Fine-Tuning with LoRA", arXiv 2312.03732; Liu et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", arXiv 2402.09353.
+package adapter
