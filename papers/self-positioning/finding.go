@@ -27,8 +27,8 @@ const (
 	turned        // the image transposed
 )
 
-// finding has an encoder find an image, the document, by what a task makes of it, the query. Of the vectors q and d of a batch, at length 1,
-// it makes smaller
+// finding has an encoder find an image, the document, by what a task makes of it, the query. Of the vectors q and d of a batch, at length
+// 1, it makes smaller
 //
 //	mean over i of -log softmax(q_i . d_j / Temperature over j)[i]
 //
@@ -48,7 +48,8 @@ func (finding) Network(n zoo.Network, _ int) zoo.Network { return n }
 // Validate refuses networks that give no vectors.
 func (finding) Validate(p update.Plan) error {
 	if p.Network.Task() != zoo.Embed {
-		return &fault.Usage{Err: fmt.Errorf("recipe: objective finding trains encoders, and network %s is for the task %s", zoo.Name(p.Network), p.Network.Task())}
+		return &fault.Usage{Err: fmt.Errorf("recipe: objective finding trains encoders, and network %s is for the task %s",
+			zoo.Name(p.Network), p.Network.Task())}
 	}
 	return nil
 }
@@ -106,8 +107,10 @@ type pair struct {
 // draw makes pairs of images by a task once, with noise of the seed.
 func (o finding) draw(e *engine.Engine, x tuned.Examples, task int, seed uint64) (pair, error) {
 	images := tensors.FromFlatDataAndDimensions(x.X, x.Len(), side, side, 1)
-	out, err := CallOnceN(e.Backend, func(x *Node) (query, document *Node) {
-		return o.pairs(ops.NewRandom(x.Graph(), seed), x, FillScalar(x.Graph(), shapes.Make(dtypes.Int32, x.Shape().Dimensions[0]), float64(task)))
+	out, err := CallOnceN(e.Backend, func(images *Node) (query, document *Node) {
+		g := images.Graph()
+		tasks := FillScalar(g, shapes.Make(dtypes.Int32, x.Len()), float64(task))
+		return o.pairs(ops.NewRandom(g, seed), images, tasks)
 	}, images)
 	if err != nil {
 		return pair{}, err
@@ -123,7 +126,8 @@ func (o finding) draw(e *engine.Engine, x tuned.Examples, task int, seed uint64)
 // tensors are the inputs of a loss.
 func (p pair) tensors() []*tensors.Tensor {
 	return []*tensors.Tensor{
-		tensors.FromFlatDataAndDimensions(p.query, p.n, side, side, 1), tensors.FromFlatDataAndDimensions(p.document, p.n, side, side, 1),
+		tensors.FromFlatDataAndDimensions(p.query, p.n, side, side, 1),
+		tensors.FromFlatDataAndDimensions(p.document, p.n, side, side, 1),
 	}
 }
 

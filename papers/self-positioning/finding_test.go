@@ -127,7 +127,8 @@ func TestObjective(t *testing.T) {
 func TestOneProgram(t *testing.T) {
 	enginetest.Go(t, func(t *testing.T, e *engine.Engine) {
 		p := positionRun{
-			Hidden: []int{8}, Width: 4, Temperature: 0.1, Batch: 6, LR: 0.01, BaseSteps: 3, BaseNoise: 0.2, Steps: 4, Noise: 0.1, A: 14, B: 8, Blanked: 3,
+			Hidden: []int{8}, Width: 4, Temperature: 0.1, Batch: 6, LR: 0.01, BaseSteps: 3, BaseNoise: 0.2, Steps: 4, Noise: 0.1,
+			A: 14, B: 8, Blanked: 3,
 		}
 		x := images{a: ramp(14), b: ramp(8), both: ramp(22)}
 		most, err := ask(x.both, always(views))

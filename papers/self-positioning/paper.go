@@ -186,7 +186,9 @@ func (p positionRun) run(ctx context.Context, at paper.Place) (map[string]float6
 }
 
 // merge looks for the position of the least loss on the probe, half of it a task, which is drawn once.
-func (p positionRun) merge(b *bundle.Bundle, at paper.Place, x images, m models, r *rand.Rand) (all map[string]weights.Set, metrics map[string]float64, err error) {
+func (p positionRun) merge(b *bundle.Bundle, at paper.Place, x images, m models, r *rand.Rand) (
+	all map[string]weights.Set, metrics map[string]float64, err error,
+) {
 	o := p.finding()
 	objective, err := tuned.NewObjective(b, at.Engine, func(scope *model.Scope, _ *graph.Node, in []*graph.Node) *graph.Node {
 		of := func(queries, documents *graph.Node) *graph.Node {
@@ -240,7 +242,8 @@ func (p positionRun) merge(b *bundle.Bundle, at paper.Place, x images, m models,
 			return nil, nil, err
 		}
 	}
-	metrics["grid_margin"], metrics["average_margin"] = metrics["grid_loss"]-metrics["position_loss"], metrics["average_loss"]-metrics["position_loss"]
+	metrics["grid_margin"] = metrics["grid_loss"] - metrics["position_loss"]
+	metrics["average_margin"] = metrics["average_loss"] - metrics["position_loss"]
 	return all, metrics, nil
 }
 
