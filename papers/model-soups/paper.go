@@ -28,9 +28,9 @@ var recipe []byte
 // inference time", arXiv 2203.05482.
 //
 // The claim at small scale: the mean of the weights of eight fine-tunes of one small network on optdigits holds up better under noise than
-// the best of them. From one sweep to the next that gain is 0.015 with a standard deviation of 0.022, so a seed measures several. Not
-// claimed: a gain on clean data, which 300 validation images are too few to show, and one of the greedy soup under noise, which is of few
-// models here and gains half as much.
+// the best of them. From one sweep to the next that gain goes far apart, with a standard deviation of 0.022, so a seed measures the mean of
+// several. Not claimed: a gain on clean data, which 300 validation images are too few to show, and how much the greedy soup gains under
+// noise, which is less than the mean of all does, and nothing in one of four sets of seeds.
 var Paper = paper.Paper{
 	Slug:    "model-soups",
 	Title:   "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time",
