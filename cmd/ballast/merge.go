@@ -31,6 +31,7 @@ type mergeFlags struct {
 	weights      []float64
 	t            float64
 	quantize     string
+	lora         []string
 }
 
 // defaultMergeMemory is what a merge works within where --memory does not say.
@@ -56,6 +57,7 @@ A recipe names models, merge_method, base_model, parameters, dtype, slices and t
 A merge that was stopped or ran out of disk goes on where it was when the same command is run again, and writes the same bytes. The
 output carries a manifest with the checksums of all it was made of; "ballast verify" compares them.`,
 		Example: `  ballast merge recipe.yaml --out merged
+  ballast merge base --lora adapter --out merged
   ballast merge recipe.yaml --out merged --memory 256M --dry-run
   ballast merge a b --method linear --weight 0.3,0.7 --out merged
   ballast merge base tuned --method slerp --t 0.5 --out merged.safetensors`,
@@ -75,6 +77,7 @@ output carries a manifest with the checksums of all it was made of; "ballast ver
 	flags.StringVar(&f.base, "base", "", "short form: the base model")
 	flags.Float64SliceVar(&f.weights, "weight", nil, "short form: weights of the models, in their order (default 1 each)")
 	flags.Float64Var(&f.t, "t", 0.5, "short form: where between two models, from 0 to 1")
+	flags.StringSliceVar(&f.lora, "lora", nil, "short form, one model: folders of LoRA adapters to add to it, one after the other")
 	flags.StringVar(&f.quantize, "gguf-type", "", "type of the tensors of a .gguf output: F16, BF16, F32, Q8_0, Q4_K, ...")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, a, args) }
 	cmd.AddCommand(newMergeDiff(a))
@@ -196,6 +199,10 @@ func (f mergeFlags) encode(ctx context.Context, m checkpoint.Manifest) (checkpoi
 // recipe reads the recipe, or makes one of the short form.
 func (f mergeFlags) recipe(args []string) (r checkpoint.Recipe, dir string, err error) {
 	defer collectEarly()()
+	if len(f.lora) > 0 {
+		r, err = f.adapters(args)
+		return r, "", err
+	}
 	if f.method == "" {
 		if len(args) != 1 {
 			return r, "", &fault.Usage{Err: fmt.Errorf("%d arguments; give one recipe, or models and a --method", len(args))}
@@ -234,6 +241,18 @@ func (f mergeFlags) recipe(args []string) (r checkpoint.Recipe, dir string, err 
 		r.Models = append(r.Models, s)
 	}
 	return r, "", nil
+}
+
+// adapters is the recipe that adds adapters to one model.
+func (f mergeFlags) adapters(args []string) (r checkpoint.Recipe, err error) {
+	switch {
+	case f.method != "" || f.base != "" || f.weights != nil:
+		return r, &fault.Usage{Err: errors.New("--lora adds adapters to one model; to merge models with adapters, write them in a recipe as MODEL+ADAPTER")}
+	case len(args) != 1:
+		return r, &fault.Usage{Err: fmt.Errorf("--lora: %d models; give the one that the adapter was trained on", len(args))}
+	}
+	ref := checkpoint.Ref(strings.Join(append(args, f.lora...), "+"))
+	return checkpoint.Recipe{Method: "passthrough", Models: []checkpoint.Source{{Model: ref}}}, nil
 }
 
 // byteSize reads sizes such as 256M, 5GB and 1GiB. Powers of 1024 have no B or an i; those of 1000 end in B.

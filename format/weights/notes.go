@@ -204,7 +204,7 @@ func besideNotes(f File, add func(format string, args ...any)) {
 		return
 	}
 	if adapter && !slices.Contains(adapterNames, base) {
-		add("an adapter lies beside the model and is not applied to it: merge it into the model with the library that wrote it")
+		add("an adapter lies beside the model and is not applied to it; ballast merge MODEL --lora FOLDER does that")
 	}
 	for _, name := range others {
 		if names := tensorNames(filepath.Join(dir, name)); names != nil {

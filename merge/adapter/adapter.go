@@ -43,7 +43,7 @@ func Is(dir string) bool {
 	return err == nil
 }
 
-// Open reads the configuration of the adapter in a folder, and what tensors it has. Close it when the files that On gave are closed.
+// Open reads the configuration of the adapter in a folder, and what tensors it has. Close it, unless On has made a file of it: that closes it.
 func Open(dir string) (*Adapter, error) {
 	config, err := loadConfig(dir)
 	if err != nil {

@@ -35,7 +35,6 @@ func on(t testing.TB, base, dir string) weights.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = a.Close() })
 	v, err := a.On(file)
 	if err != nil {
 		t.Fatal(err)

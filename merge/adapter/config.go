@@ -63,6 +63,9 @@ const fixMerge = "merge it into its base with the library that trained it"
 
 // loadConfig reads the adapter_config.json of a folder.
 func loadConfig(dir string) (c Config, err error) {
+	if !Is(dir) {
+		return c, &fault.Input{File: dir, Err: errors.New("it is no adapter: it has no " + ConfigFile), Fix: "name the folder that the peft library wrote"}
+	}
 	path, err := untrusted.Inside(dir, ConfigFile)
 	if err != nil {
 		return c, fmt.Errorf("adapter: %w", err)

@@ -57,7 +57,7 @@ type factors struct {
 const mostRecent = 8
 
 // On shows base with the adapter applied: a tensor of the base that the adapter does not touch is the base's, the others are computed as they
-// are read and have the type of the base. It refuses an adapter of which something does not fit the base. Closing it closes the base.
+// are read and have the type of the base. It refuses an adapter of which something does not fit the base. Closing it closes both.
 func (a *Adapter) On(base weights.File) (weights.File, error) {
 	v := &view{File: base, adapter: a, changed: map[string]*changed{}}
 	if err := a.fits(base); err != nil {
@@ -225,6 +225,9 @@ func computed(info weights.Info) weights.Info {
 	info.BlockBytes = 0
 	return info
 }
+
+// Close closes the base and the adapter.
+func (v *view) Close() error { return errors.Join(v.File.Close(), v.adapter.Close()) }
 
 // Tensors returns the base's, in their order.
 func (v *view) Tensors() []weights.Info { return v.tensors }

@@ -13,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/merge/adapter"
 )
 
 // Input is a model that is merged.
@@ -38,35 +39,80 @@ func (p *Plan) existing(ref Ref) Ref {
 	return ref
 }
 
-// openInput opens a model of a recipe. A relative path counts from the working folder, else from that of the recipe.
+// openInput opens a model of a recipe, with the adapters that stand behind +. A relative path counts from the working folder, else from that
+// of the recipe.
 func openInput(ref Ref, recipeDir string) (*Input, error) {
-	path := string(ref)
-	if _, err := os.Stat(path); err != nil && recipeDir != "" && !filepath.IsAbs(path) {
-		if beside := filepath.Join(recipeDir, path); exists(beside) {
-			path = beside
-		}
+	path, adapters, err := placed(string(ref), recipeDir)
+	if err != nil {
+		return nil, err
 	}
-	if !exists(path) {
-		fix := "download the model and name its folder or file"
-		if base, _, ok := strings.Cut(path, "+"); ok && exists(base) {
-			fix = "adapters behind + are not applied: merge the adapter into its model first"
-		} else if base, _, ok := strings.Cut(path, "@"); ok && exists(base) {
-			fix = "revisions behind @ are not looked up: name the folder of the one you want"
-		}
-		return nil, &fault.Input{Field: "model", Err: fmt.Errorf("%s: there is no such file or folder", printable.Line(path)), Fix: fix}
-	}
-
 	f, err := weights.Open(path)
 	if err != nil {
 		return nil, err
 	}
+	if _, ok := weights.Adapter(f); ok {
+		return nil, errors.Join(&fault.Input{
+			File: f.Path(), Err: errors.New("it is an adapter, not a model"),
+			Fix: "name the model that it was trained on and the adapter behind it: MODEL+ADAPTER, or merge MODEL --lora ADAPTER",
+		}, f.Close())
+	}
+
 	in := &Input{Model: string(ref), Path: f.Path(), Kind: f.Kind(), files: weights.Files(f)}
+	for _, dir := range adapters {
+		a, err := adapter.Open(dir)
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		with, err := a.On(f)
+		if err != nil {
+			return nil, errors.Join(err, a.Close(), f.Close())
+		}
+		f = with
+		in.files = append(in.files, a.Files()...)
+	}
 	in.see(f)
 	in.stamp, in.Bytes, err = stampOf(in.files)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return in, nil
+}
+
+// placed finds the model that a reference names, and the adapters behind it. A name may have a + of its own.
+func placed(ref, recipeDir string) (path string, adapters []string, err error) {
+	if path, ok := locate(ref, recipeDir); ok {
+		return path, nil, nil
+	}
+	for at, r := range ref {
+		if r != '+' {
+			continue
+		}
+		model, ok := locate(ref[:at], recipeDir)
+		if !ok {
+			continue
+		}
+		dir, more, err := placed(ref[at+1:], recipeDir)
+		return model, append([]string{dir}, more...), err
+	}
+
+	fix := "download the model and name its folder or file"
+	if base, _, ok := strings.Cut(ref, "@"); ok && exists(base) {
+		fix = "revisions behind @ are not looked up: name the folder of the one you want"
+	}
+	return "", nil, &fault.Input{Field: "model", Err: fmt.Errorf("%s: there is no such file or folder", printable.Line(ref)), Fix: fix}
+}
+
+// locate says where a file or folder is, and whether it is there.
+func locate(path, recipeDir string) (string, bool) {
+	if exists(path) {
+		return path, true
+	}
+	if recipeDir != "" && !filepath.IsAbs(path) {
+		if beside := filepath.Join(recipeDir, path); exists(beside) {
+			return beside, true
+		}
+	}
+	return path, false
 }
 
 // see takes the tensors of a model from a file, or a view of it.

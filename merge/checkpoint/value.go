@@ -12,17 +12,17 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
-// Ref names a model: a file or a folder.
+// Ref names a model: a file or a folder; behind +, the folder of an adapter that is added to it, or of several in turn.
 type Ref string
 
-// UnmarshalJSON reads a path, or {model: {path: ...}} and {path: ...}.
+// UnmarshalJSON reads a path, or {model: {path: ...}} and {path: ...}, with lora: {path: ...} beside it for an adapter.
 func (r *Ref) UnmarshalJSON(data []byte) error {
 	if bytes.HasPrefix(data, []byte("{")) {
 		var long struct {
 			Model                Ref             `json:"model"`
 			Path                 Ref             `json:"path"`
 			Revision             json.RawMessage `json:"revision"`
-			LoRA                 json.RawMessage `json:"lora"`
+			LoRA                 Ref             `json:"lora"`
 			OverrideArchitecture json.RawMessage `json:"override_architecture"`
 		}
 		if err := strict.Decode(data, &long); err != nil {
@@ -33,7 +33,6 @@ func (r *Ref) UnmarshalJSON(data []byte) error {
 			given     json.RawMessage
 		}{
 			{"revision", "revisions are not looked up: name the folder of the one you want", long.Revision},
-			{"lora", "adapters are not applied: merge the adapter into its model first", long.LoRA},
 			{"override_architecture", "tensors are matched by their names, whatever the architecture is called: leave it out", long.OverrideArchitecture},
 		} {
 			if key.given != nil && string(key.given) != "null" {
@@ -41,6 +40,9 @@ func (r *Ref) UnmarshalJSON(data []byte) error {
 			}
 		}
 		*r = long.Model + long.Path
+		if long.LoRA != "" {
+			*r += "+" + long.LoRA
+		}
 		return nil
 	}
 	if bytes.Equal(data, []byte("null")) {
