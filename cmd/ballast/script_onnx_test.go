@@ -33,7 +33,7 @@ func graphFiles(dir string) error {
 	}
 	strange := dense
 	strange.Nodes = []onnxtest.Node{
-		{Op: "Unique", Inputs: []string{"pixels"}, Outputs: []string{"u"}},
+		{Op: "ImageDecoder", Inputs: []string{"pixels"}, Outputs: []string{"u"}},
 		{Op: "Magic", Domain: "org.example", Inputs: []string{"u"}, Outputs: []string{"v"}},
 		{Op: "Gemm", Inputs: []string{"v", "w", "b"}, Outputs: []string{"y"}},
 	}
