@@ -10,6 +10,12 @@ type Targeted interface {
 	Target(i int, dst []float32) error
 }
 
+// Imaged is a Targeted set whose targets are images, values in [0,1] [height, width, channels], and not masks.
+type Imaged interface {
+	Targeted
+	ImageTargets() // says so
+}
+
 // Domained is a set whose examples come from several domains.
 type Domained interface {
 	Dataset
@@ -55,7 +61,11 @@ func AsTargeted(ds Dataset) (Targeted, bool) {
 	if len(t.TargetShape()) == 3 && !slices.Equal(ds.Info().Shape, of.Info().Shape) {
 		return nil, false // a mask does not fit an image of another size
 	}
-	return targetedView{ds, t, at}, true
+	view := targetedView{ds, t, at}
+	if _, images := t.(Imaged); images {
+		return imagedView{view}, true
+	}
+	return view, true
 }
 
 type targetedView struct {
@@ -83,6 +93,10 @@ func AsDomained(ds Dataset) (Domained, bool) {
 	}
 	return domainedView{ds, d, at}, true
 }
+
+type imagedView struct{ targetedView }
+
+func (imagedView) ImageTargets() {}
 
 type domainedView struct {
 	Dataset

@@ -32,6 +32,7 @@ func Sources() []choice.Kind[Source] {
 		{Name: "domains", New: func() Source { return NewDomains() }},
 		{Name: "unseen", New: func() Source { return NewUnseen() }},
 		{Name: "go-source", New: func() Source { return NewGoSource() }},
+		{Name: "holes", New: func() Source { return NewHoled() }},
 		{Name: "prepared", New: func() Source { return NewPreparedSource() }},
 	}
 }

@@ -70,7 +70,7 @@ func (s *stream) fields(r Recipe, p plan) fields {
 	f := fields{stream: s, updates: p.stepsPerEpoch, domains: data.DomainsOf(s.examples.Set)}
 	f.shared = s.pads() || s.name == update.Train && (s.examples.Weights != nil || r.Weigh.GradientNoise != 0)
 	f.tokens, _ = data.AsTokens(s.examples.Set)
-	if t := s.targets(); t == loss.Values || t == loss.Masks {
+	if t := s.targets(); t == loss.Values || t == loss.Masks || t == loss.Images {
 		f.targets, _ = data.AsTargeted(s.examples.Set)
 	}
 	return f

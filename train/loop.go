@@ -141,8 +141,8 @@ func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 	}
 	labels := info.Classes
 	switch {
-	case network.Task() == zoo.Embed:
-		labels = nil // the numbers of a vector have no names
+	case network.Task() == zoo.Embed || network.Task() == zoo.Translate:
+		labels = nil // the numbers of a vector have no names, nor have the channels of an image
 	case network.Outputs() != len(labels):
 		labels = make([]string, network.Outputs())
 		for i := range labels {
@@ -217,8 +217,8 @@ func (l *Loop) cut(s *stream) cut {
 func (l *Loop) build() error {
 	o := l.recipe.Objective.Objective
 	l.objective = update.Plan{
-		Network: l.trained.Network.Network, Streams: map[string]update.Stream{}, Updates: l.plan.steps, PerPass: l.plan.stepsPerEpoch,
-		Accumulate: l.recipe.Accumulate, Devices: l.options.Devices,
+		Network: l.trained.Network.Network, Streams: map[string]update.Stream{}, Standardized: len(l.trained.Preprocess.Mean) > 0,
+		Updates: l.plan.steps, PerPass: l.plan.stepsPerEpoch, Accumulate: l.recipe.Accumulate, Devices: l.options.Devices,
 	}
 	for _, s := range l.material.streams {
 		l.objective.Streams[s.name] = s.told()

@@ -80,7 +80,11 @@ func (s *stream) targets() loss.Targets {
 		return loss.Tokens
 	}
 	if t, ok := data.AsTargeted(s.examples.Set); ok {
-		if len(t.TargetShape()) == 3 {
+		_, images := t.(data.Imaged)
+		switch {
+		case images:
+			return loss.Images
+		case len(t.TargetShape()) == 3:
 			return loss.Masks
 		}
 		return loss.Values

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/ops"
 )
@@ -55,6 +56,11 @@ func (p InpaintGenerator) Validate() error {
 // [batch, height, width, 1], 1 in the hole. Panics if height or width is not a multiple of 4, or below 12.
 func (p InpaintGenerator) Apply(scope *model.Scope, x, mask *Node) *Node {
 	checkImages("InpaintGenerator", x)
+	return p.fill(scope, x, mask, x.Shape().Dimensions[3])
+}
+
+// fill is Apply for an answer of so many channels.
+func (p InpaintGenerator) fill(scope *model.Scope, x, mask *Node, channels int) *Node {
 	d := x.Shape().Dimensions
 	if d[1]%4 != 0 || d[2]%4 != 0 || d[1] < 12 || d[2] < 12 {
 		Panicf("zoo.InpaintGenerator: images are %d x %d; sides must be multiples of 4, at least 12, so crop or resize them", d[1], d[2])
@@ -86,7 +92,8 @@ func (p InpaintGenerator) Apply(scope *model.Scope, x, mask *Node) *Node {
 		y = ops.PixelShuffle(layer(at, y, filters, 3, 1, 1), 2)
 		y = activate(at, linear.ReLU, p.norm(at.In("norm"), y, nil))
 	}
-	y = layer(scope.In("output"), ops.PadReflect(y, 3), d[3], 7, 1, 0)
+	y = pass.See(scope, pass.Features, y)
+	y = layer(scope.In(param.OutputScope), ops.PadReflect(y, 3), channels, 7, 1, 0)
 	return MulScalar(OnePlus(Tanh(y)), 0.5)
 }
 

@@ -39,8 +39,11 @@ var images = []int{4, 8, 8, 1}
 
 // inputs are the dimensions of what a network takes.
 func inputs(n zoo.Network) []int {
-	if n.Task() == zoo.Language {
+	switch {
+	case n.Task() == zoo.Language:
 		return []int{3, 4}
+	case zoo.Name(n) == "inpainter": // two channels and a hole
+		return []int{2, 12, 12, 3}
 	}
 	return images
 }
@@ -68,7 +71,8 @@ func TestPasses(t *testing.T) {
 		if kind.Name == "vit" || kind.Name == "decoder" {
 			sites = append(sites, pass.Query, pass.Key, pass.Value, pass.Probabilities, pass.Stream)
 		}
-		if kind.Name == "unet" || kind.Name == "resnet" || kind.Name == "ibn-resnet" || kind.Name == "ibn-densenet" || kind.Name == "efficientnet-lite" {
+		if kind.Name == "unet" || kind.Name == "resnet" || kind.Name == "ibn-resnet" || kind.Name == "ibn-densenet" || kind.Name == "efficientnet-lite" ||
+			kind.Name == "inpainter" {
 			sites = append(sites, pass.Stream)
 		}
 		promises := []passtest.Claim{passtest.Shows(sites...)}

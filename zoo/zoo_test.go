@@ -37,8 +37,11 @@ var small = map[string]zoo.Network{
 	"vit":     tinyViT().WithOutputs(10),
 	"decoder": tinyDecoder(),
 	"unet":    tinyUNet(1),
-	"towers":  tinyTowers(),
-	"heads":   tinyHeads().WithNorm(norm.NewRMS(-1)).WithOutputs(10),
+	"inpainter": zoo.Inpainter{
+		InpaintGenerator: zoo.InpaintGenerator{Base: 2, Blocks: 1, Norm: "region", Style: "instance", Threshold: 0.5}, Channels: 2,
+	},
+	"towers": tinyTowers(),
+	"heads":  tinyHeads().WithNorm(norm.NewRMS(-1)).WithOutputs(10),
 	"ensemble": zoo.Ensemble{
 		Of: zoo.Choice{Network: zoo.MLP{Hidden: []int{6}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}}, Members: 2,
 	},

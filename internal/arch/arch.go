@@ -75,7 +75,7 @@ var sideways = map[string][]string{
 	"train/objective":          {"train/update"},
 	"evaluate/suitetest":       {"evaluate"},
 	"train/grok":               {"train", "train/objective", "train/update"},
-	"train/inpaint":            {"train"},
+	"train/inpaint":            {"train", "train/objective", "train/update"},
 	"train/evosearch":          {"train"},
 
 	"train/objective/objectivetest": {"train"},

@@ -83,6 +83,7 @@ const (
 	Labels Targets = "labels" // one class for each example
 	Values Targets = "values" // real numbers [d]
 	Masks  Targets = "masks"  // 0 or 1 for each place [height, width, channels]
+	Images Targets = "images" // brightness in [0,1] of each place [height, width, channels]
 	Tokens Targets = "tokens" // of a text, whose next tokens are to be foretold
 	Alone  Targets = "none"   // what the network gave is enough
 )

@@ -76,6 +76,24 @@ var ready = map[string]struct {
 		return tiny(o, norm.NewBatch())
 	}, nil},
 	"contrastive": {vectors, nil},
+	"inpaint":     {paints, nil},
+}
+
+// paints is a recipe of inpaint: small patches of digits with holes, seven updates a pass.
+func paints() train.Recipe {
+	o := objective.NewInpaint()
+	o.Discriminator.Base, o.Discriminator.Halves = 2, 1
+	r := tiny(o, norm.Identity{})
+	holes := data.NewHoled()
+	holes.Side, holes.Patches, holes.Held = 12, 28, 4
+	r.Data, r.Prepare, r.BatchSize, r.Preprocess = data.Choice{Source: holes}, data.Steps{}, 4, "none"
+	n := zoo.NewInpainter()
+	n.Base, n.Blocks = 2, 1
+	r.Network = zoo.Choice{Network: n}
+	adam := optim.NewAdamW()
+	adam.Beta1, adam.Beta2, adam.WeightDecay = 0, 0.9, 0
+	r.Optimizer = optim.Choice{Optimizer: adam}
+	return r
 }
 
 // vectors is a recipe of contrastive with proxies of its own: four classes with four examples an update.

@@ -6,6 +6,7 @@
 //	language     train              the cross-entropy of each token of a text, given those before it
 //	semi         train, unlabeled   FixMatch and ShrinkMatch: labels that the network gives a weak view, learned on a strong one
 //	contrastive  train              a loss of the batch's vectors, compared with each other, with mixed examples and with other views
+//	inpaint      train              holes in images are filled, against a discriminator that tells what was painted from what was there
 //	two-networks train              ELR+: two networks in turn, each held to what an average of the other says of the examples
 package objective
 
@@ -30,6 +31,7 @@ func All() []Kind {
 		{Name: "language", New: func() update.Objective { return NewLanguage() }},
 		{Name: "semi", New: func() update.Objective { return NewSemi() }},
 		{Name: "contrastive", New: func() update.Objective { return NewContrastive() }},
+		{Name: "inpaint", New: func() update.Objective { return NewInpaint() }},
 		{Name: "two-networks", New: func() update.Objective { return NewTwoNetworks() }},
 	}
 }

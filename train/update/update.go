@@ -69,12 +69,13 @@ const SuspectsFile = "suspects.csv"
 
 // Plan is what an objective knows of its run.
 type Plan struct {
-	Network    zoo.Network       // as it is trained
-	Streams    map[string]Stream // what the recipe feeds; Train is always there
-	Updates    int               // of the run
-	PerPass    int               // updates of a pass over Train
-	Accumulate int               // micro-batches of an update
-	Devices    int               // that share each of them
+	Network      zoo.Network       // as it is trained
+	Streams      map[string]Stream // what the recipe feeds; Train is always there
+	Standardized bool              // examples are standardised in front of the network
+	Updates      int               // of the run
+	PerPass      int               // updates of a pass over Train
+	Accumulate   int               // micro-batches of an update
+	Devices      int               // that share each of them
 }
 
 // Train is the stream that every run has; its passes are the run's.
