@@ -14,7 +14,7 @@
 //	ViT                images as patches that attend to each other  305,034 for 28x28x1
 //	Decoder            texts: what the next token may be            135,168 for bytes
 //	UNet               an answer for each pixel                     7,764,962 for two classes and one channel
-//	Inpainter          images with holes: what was there            COUNT for three channels
+//	Inpainter          images with holes: what was there            11,596,591 for three channels
 //	Heads              several answers from one trunk               those of the trunk, and of each head
 //	Towers             two encoders into one space                  those of both, and two projections
 //	Ensemble           the mean of several networks of one kind     those of each member

@@ -134,8 +134,8 @@ func heldStates() []held {
 		"generator.base=2 generator.blocks=1 discriminator.base=2 discriminator.halves=1 holes.least=2 holes.most=4")
 	return []held{
 		{name: "train", args: append([]string{"train", "--out", "r", "evaluate_every=0"}, endless...), ready: logged("r/metrics.jsonl"), saves: true, after: resumable},
-		{name: "inpaint", args: append(holes, "evaluate_every=5000000"), setup: images},
-		{name: "inpaint that measures", args: append(holes, "evaluate_every=1"), setup: images, ready: exists("holes/run.json")},
+		{name: "inpaint", args: append(holes, "evaluate_every=5000000"), setup: images, saves: true},
+		{name: "inpaint that measures", args: append(holes, "evaluate_every=1"), setup: images, ready: exists("holes/checkpoints/step-*/SHA256SUMS"), saves: true},
 		{name: "lock of engine install", args: []string{"engine", "install", "--from", "x.so"}, setup: locked},
 		{name: "download of a model", args: []string{"data", "get", "digit-nets"}, setup: stalled, ready: exists("asked")},
 		{name: "download of data", args: []string{"data", "get", "mnist"}, setup: stalled, ready: exists("asked")},

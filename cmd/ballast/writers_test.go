@@ -57,7 +57,7 @@ var writers = []writer{
 	{name: "compare", args: append(words("compare --on optdigits steps=5 norm=batch,ghost batch_size=32 seed=1 --out out/c"), network),
 		varies: `ballast\.json|README\.md|meta\.json|metrics\.jsonl|events.*|run\.lock|lock|state\.json|SHA256SUMS|comparison\.json|report\.md`, resumes: true},
 	{name: "inpaint", args: words("inpaint --data dir:photos?size=32x32 --out out/i side=32 steps=4 evaluate_every=2 patches=4 held=2 batch=2 generator.base=2 generator.blocks=1 discriminator.base=2 discriminator.halves=1"),
-		varies: `run\.json`, resumes: true},
+		varies: `ballast\.json|README\.md|lock`, resumes: true},
 }
 
 const network = "network={name: mlp, hidden: [4]}"

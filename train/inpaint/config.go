@@ -32,7 +32,7 @@ type Config struct {
 	Seed          uint64                   `json:"seed"`           // of patches, holes, weights and order; 1
 }
 
-// NewConfig returns the official setting, of 70 million parameters for patches of 256 pixels.
+// NewConfig returns the official setting, of 11.6 million parameters, and 2.8 million of the discriminator, for patches of 256 pixels.
 func NewConfig() Config {
 	return Config{
 		Generator: zoo.NewInpaintGenerator(), Discriminator: zoo.NewInpaintDiscriminator(), Loss: loss.NewInpainting(), Holes: data.NewHoles(),

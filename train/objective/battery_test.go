@@ -76,7 +76,7 @@ var ready = map[string]struct {
 		return tiny(o, norm.NewBatch())
 	}, nil},
 	"contrastive": {vectors, nil},
-	"inpaint":     {paints, nil},
+	"inpaint":     {paints, []objectivetest.Claim{objectivetest.Slow()}},
 }
 
 // paints is a recipe of inpaint: small patches of digits with holes, seven updates a pass.
@@ -88,7 +88,7 @@ func paints() train.Recipe {
 	holes.Side, holes.Patches, holes.Held = 12, 28, 4
 	r.Data, r.Prepare, r.BatchSize, r.Preprocess = data.Choice{Source: holes}, data.Steps{}, 4, "none"
 	n := zoo.NewInpainter()
-	n.Base, n.Blocks = 2, 1
+	n.Base, n.Blocks, n.Norm = 2, 1, "instance" // XLA takes half as long as for region
 	r.Network = zoo.Choice{Network: n}
 	adam := optim.NewAdamW()
 	adam.Beta1, adam.Beta2, adam.WeightDecay = 0, 0.9, 0

@@ -32,6 +32,7 @@ type claims struct {
 	spread   bool // two devices are not refused
 	optional []string
 	moments  int
+	slow     bool
 	options  train.Options
 }
 
@@ -45,6 +46,10 @@ func Optional(streams ...string) Claim {
 
 // Moments says at how many random moments the run is stopped, in the place of 3.
 func Moments(n int) Claim { return func(c *claims) { c.moments = n } }
+
+// Slow says that compiling the run takes far longer than running it. Where that is so, the second of two runs is the first one's programs
+// begun anew.
+func Slow() Claim { return func(c *claims) { c.slow = true } }
 
 // With gives the runs data that their recipe cannot name.
 func With(o train.Options) Claim { return func(c *claims) { c.options = o } }
@@ -143,9 +148,32 @@ func (b bench) run(t *testing.T, e *engine.Engine, stops ...int) (state [2][]byt
 
 // twice: the same bits.
 func (b bench) twice(t *testing.T, e *engine.Engine) {
+	if b.claims.slow && e.Kind != engine.KindGo {
+		b.anew(t, e)
+		return
+	}
 	one, other := b.run(t, e), b.run(t, e)
 	if !bytes.Equal(one[0], other[0]) || !bytes.Equal(one[1], other[1]) {
 		t.Error("two runs of one recipe end with other bits")
+	}
+}
+
+// anew: the same bits, of one loop that begins again.
+func (b bench) anew(t *testing.T, e *engine.Engine) {
+	r := b.recipe()
+	loop := b.open(t, r, b.options(e))
+	var ends [2]map[string]string
+	for i := range ends {
+		if err := loop.Begin(r.Seed); err != nil {
+			t.Fatal(err)
+		}
+		if err := loop.Updates(t.Context(), Updates); err != nil {
+			t.Fatal(err)
+		}
+		ends[i], _ = values(t, loop)
+	}
+	if !maps.Equal(ends[0], ends[1]) {
+		t.Error("a run and the same begun anew end with other bits")
 	}
 }
 
