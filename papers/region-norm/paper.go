@@ -38,7 +38,7 @@ var Paper = paper.Paper{
 	Year:    2019,
 	ArXiv:   "1911.10375",
 	Summary: "normalise the hole of an image and what is around it apart, with a known hole (RN-B) or one that the network finds (RN-L)",
-	Symbols: []string{"nn/norm.Region", "nn/norm.RegionBasic", "nn/norm.RegionLearned", "nn/loss.Inpainting", "metric.HoleShift"},
+	Symbols: []string{"nn/norm.Region", "nn/norm.RegionBasic", "nn/norm.RegionLearned", "nn/loss.Inpainting", "train/objective.Inpaint", "train/inpaint.Run", "metric.HoleShift"},
 	Recipe:  recipe,
 	Claims: []paper.Claim{{
 		Name:       "shift",
