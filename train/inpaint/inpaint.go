@@ -98,11 +98,11 @@ func Run(ctx context.Context, c Config, from data.Source, o Options) (*Result, e
 	}
 	patches, err := c.Source(from).Open("train")
 	if err != nil {
-		return nil, fmt.Errorf("inpaint: %w", err)
+		return nil, err
 	}
 	r := &Result{Config: c}
 	if r.Held, r.Masks, err = held(c.Source(from)); err != nil {
-		return nil, fmt.Errorf("inpaint: %w", err)
+		return nil, err
 	}
 
 	look := &looker{result: r, options: o}
