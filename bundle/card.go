@@ -25,7 +25,8 @@ func (m Manifest) card() string {
 	case zoo.Language:
 		fmt.Fprintf(&b, "A language model of texts of %d tokens, with a vocabulary of %d.\n\n", m.size(), m.Network.Outputs())
 	case zoo.Translate:
-		fmt.Fprintf(&b, "A network that answers %v images with images of %d channels.\n\n", m.InputShape, m.Network.Outputs())
+		image := append(slices.Clone(m.InputShape[:len(m.InputShape)-1]), m.Network.Outputs())
+		fmt.Fprintf(&b, "A network that answers %v inputs with %v images.\n\n", m.InputShape, image)
 	default:
 		fmt.Fprintf(&b, "A classifier of %v inputs into %d classes: %s.\n\n", m.InputShape, len(labels), strings.Join(labels, ", "))
 	}

@@ -79,10 +79,14 @@ const (
 // Files are the files that Run and Save write into a folder, now and in earlier versions, as patterns of package path.
 var Files = slices.Concat([]string{pictureFile, oldRun, oldStates}, train.Files, durable.Within(modelDir, bundle.Files))
 
-// IsRun reports whether a folder holds a run of an earlier version, which left no other mark.
+// IsRun reports whether a folder holds a run of this package: one of an earlier version, or checkpoints that are no run of "ballast train",
+// which keeps more beside them.
 func IsRun(dir string) bool {
-	_, err := os.Lstat(filepath.Join(dir, oldRun))
-	return err == nil
+	has := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(dir, name))
+		return err == nil
+	}
+	return has(oldRun) || has("checkpoints") && !has("meta.json")
 }
 
 // Run trains the network by the recipe of the configuration on the part train of a source of images, and measures it on patches of the part
@@ -92,7 +96,7 @@ func Run(ctx context.Context, c Config, from data.Source, o Options) (*Result, e
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if o.Dir != "" && !o.Anew && IsRun(o.Dir) {
+	if _, err := os.Lstat(filepath.Join(o.Dir, oldRun)); err == nil && o.Dir != "" && !o.Anew {
 		return nil, &fault.Usage{Err: fmt.Errorf("inpaint: %s holds a run of an earlier version, which had a loop of its own; this version cannot go on with it, "+
 			"so use another folder, or remove this one", o.Dir)}
 	}

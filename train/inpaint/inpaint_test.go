@@ -171,7 +171,7 @@ func saves(t *testing.T, e *engine.Engine, r *inpaint.Result, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if card, err := os.ReadFile(filepath.Join(trained, bundle.CardFile)); err != nil || !strings.Contains(string(card), "answers [16 16 4] images with images of 3 channels") {
+	if card, err := os.ReadFile(filepath.Join(trained, bundle.CardFile)); err != nil || !strings.Contains(string(card), "answers [16 16 4] inputs with [16 16 3] images") {
 		t.Errorf("the card says %s (%v)", card, err)
 	}
 	forward, err := b.NewForward(e, 8)
