@@ -98,8 +98,8 @@ func (p *Plan) openSources(l *layout) error {
 		if err != nil {
 			return err
 		}
-		if len(s.LayerRange) == 2 && s.LayerRange[1] > in.Layers {
-			return &fault.Input{File: in.Path, Field: "layer_range", Err: fmt.Errorf("it is %v; the model has %d layers", s.LayerRange, in.Layers), Fix: "choose layers that are there"}
+		if err := in.checkLayers(s); err != nil {
+			return err
 		}
 		l.inputs = append(l.inputs, in)
 		l.scope.sources = append(l.scope.sources, s.Parameters)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -265,7 +264,7 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 	if err := d.Decode(&config); err != nil {
 		return nil, err
 	}
-	before := maps.Clone(config)
+	before, language := fmt.Sprint(config), textOf(config)
 	words := map[string]string{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 	for _, key := range []string{"torch_dtype", "dtype"} {
 		if word, ok := config[key].(string); ok {
@@ -276,22 +275,24 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 	}
 
 	if p.layers > 0 {
-		for _, key := range []string{"num_hidden_layers", "n_layer", "num_layers", "n_layers"} {
-			if _, ok := config[key]; ok {
-				config[key] = json.Number(fmt.Sprint(p.layers))
-			}
+		if err := p.restack(config); err != nil {
+			return nil, err
 		}
 	}
-
 	if _, ok := config["tie_word_embeddings"]; p.untied && (ok || config["model_type"] != nil) {
 		config["tie_word_embeddings"] = false
 	}
+	if _, ok := language["tie_word_embeddings"]; p.untied && ok {
+		language["tie_word_embeddings"] = false
+	}
 	if rows := p.rows(); rows > 0 {
-		if _, ok := config["vocab_size"]; ok {
-			config["vocab_size"] = json.Number(fmt.Sprint(rows))
+		for _, part := range []map[string]any{config, language} {
+			if _, ok := part["vocab_size"]; ok {
+				part["vocab_size"] = json.Number(fmt.Sprint(rows))
+			}
 		}
 	}
-	if maps.EqualFunc(before, config, func(a, b any) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
+	if fmt.Sprint(config) == before {
 		return text, nil
 	}
 	out, err := json.MarshalIndent(config, "", "  ")

@@ -76,11 +76,12 @@ type Plan struct {
 	refused refusals
 	budget  budget
 
-	reference *Input // whose order the output takes
-	donor     *Input // whose config and tokenizer the output takes: the base, else the reference
-	copied    string // its folder
-	template  string // chat template of the output; "" = that of the tokenizer
-	layers    int    // of the output, if slices made another number
+	reference *Input    // whose order the output takes
+	donor     *Input    // whose config and tokenizer the output takes: the base, else the reference
+	copied    string    // its folder
+	template  string    // chat template of the output; "" = that of the tokenizer
+	layers    int       // of the output, if slices made another number
+	cuts      []cutFrom // where each comes from
 	vocab     *vocabulary
 	untied    bool // the output layer was tied in the model whose config is copied, and is not in the output
 }

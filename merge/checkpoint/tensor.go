@@ -54,10 +54,19 @@ func (p *Plan) planModels(l layout) (wrong []error) {
 
 // planSlices plans stacked layers.
 func (p *Plan) planSlices(parts []layout) (wrong []error) {
-	first := parts[0].inputs[0]
-	for _, name := range first.names {
-		if _, ok := layerOf(name); !ok && beforeLayers(name) {
-			wrong = appendError(wrong, p.planTensor(parts[0], everywhere(name, 0), false))
+	first, last := parts[0], parts[len(parts)-1]
+	sliced := map[*Input]string{}
+	for _, l := range parts {
+		stack, _, err := l.inputs[0].text()
+		if err != nil {
+			return append(wrong, err)
+		}
+		sliced[l.inputs[0]] = stack
+	}
+	apart := func(in *Input, name string) bool { _, ok := layerIn(sliced[in], name); return !ok }
+	for _, name := range first.inputs[0].names {
+		if apart(first.inputs[0], name) && (beforeLayers(name) || tower.MatchString(name)) {
+			wrong = appendError(wrong, p.planTensor(first, everywhere(name, 0), false))
 		}
 	}
 
@@ -65,7 +74,7 @@ func (p *Plan) planSlices(parts []layout) (wrong []error) {
 		from := l.sources[0].LayerRange
 		for i := range from[1] - from[0] {
 			for _, name := range l.inputs[0].names {
-				layer, ok := layerOf(name)
+				layer, ok := layerIn(sliced[l.inputs[0]], name)
 				if !ok || layer != from[0]+i {
 					continue
 				}
@@ -74,12 +83,12 @@ func (p *Plan) planSlices(parts []layout) (wrong []error) {
 				wrong = appendError(wrong, p.planTensor(l, at, false))
 			}
 			p.layers++
+			p.cuts = append(p.cuts, cutFrom{l.inputs[0], from[0] + i})
 		}
 	}
 
-	last := parts[len(parts)-1]
 	for _, name := range last.inputs[0].names {
-		if _, ok := layerOf(name); !ok && !beforeLayers(name) {
+		if apart(last.inputs[0], name) && !beforeLayers(name) && !tower.MatchString(name) {
 			wrong = appendError(wrong, p.planTensor(last, everywhere(name, 0), false))
 		}
 	}
