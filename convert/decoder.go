@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/decoder"
 	"github.com/ballast-ml/ballast/format/hf"
+	"github.com/ballast-ml/ballast/format/vocab"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/printable"
@@ -234,10 +236,24 @@ func (p *plan) writeConfig(dir string) error {
 	if _, err := hf.ParseConfig(text); err != nil {
 		return &fault.Input{File: p.file.Path(), Err: err, Fix: "convert with --keep-names, for tensors alone"}
 	}
-	p.remark("config.json is made from the keys of the GGUF file")
-	p.result.Files = append(p.result.Files, hf.ConfigFile)
-	return durable.WriteFile(filepath.Join(dir, hf.ConfigFile), func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	files, left := vocab.Files(weights.KeysOf(p.file))
+	if left != "" {
+		p.remark("%s", printable.Line(left))
+	}
+	files[hf.ConfigFile] = text
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if slices.Contains(p.result.Files, name) {
+			continue // the folder has its own
+		}
+		err := durable.WriteFile(filepath.Join(dir, name), func(w io.Writer) error {
+			_, err := w.Write(files[name])
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		p.result.Files = append(p.result.Files, name)
+	}
+	p.remark("%s are made from the keys of the GGUF file", strings.Join(slices.Sorted(maps.Keys(files)), ", "))
+	return nil
 }

@@ -189,28 +189,30 @@ def main():
             g = d + "." + typ + ".gguf"
             code, said = run(args.ballast, "convert", d, "--to", "gguf", *(["--type", typ] if typ != "default" else []), "--out", g, "--overwrite")
             if code:
-                rows.append((name, typ, "refused: " + said.splitlines()[-1][:120], "", "", ""))
+                rows.append((name, typ, "refused: " + said.splitlines()[-1][:120], "", "", "", ""))
                 failed += 1
                 continue
             got, numbers = in_llama_cpp(g, ids, TEXTS)
             if got is None:
-                rows.append((name, typ, "llama.cpp: " + numbers, "", "", ""))
+                rows.append((name, typ, "llama.cpp: " + numbers, "", "", "", ""))
                 failed += 1
                 continue
             off, same = apart(want, got)
             equal = sum(a == b for a, b in zip(texts, numbers))
             back = d + "." + typ + ".back"
             code, said = run(args.ballast, "convert", g, "--to", "safetensors", "--out", back, "--overwrite")
-            again = "refused: " + said.splitlines()[-1][:100] if code else ""
+            returned, again = "", "refused: " + said.splitlines()[-1][:100] if code else ""
             if not code:
                 try:
                     other = tf.AutoModelForCausalLM.from_pretrained(back, dtype=torch.float32, attn_implementation=config._attn_implementation).eval()
                     again = "%.1e" % apart(want, logits(other, ids))[0]
+                    theirs = tf.AutoTokenizer.from_pretrained(back)
+                    returned = "%d of %d" % (sum(a == theirs(t).input_ids for t, a in zip(TEXTS, texts)), len(TEXTS))
                 except Exception as e:  # whatever transformers says
                     again = "transformers: " + str(e).splitlines()[0][:100]
-            bad = typ in ("F32", "default") and (off > (5e-3 if name[:3] in ("gem", "phi") and config.model_type != "phi3" else 1e-4) or equal < len(TEXTS) or not again[0].isdigit() or float(again) > 1e-4)
+            bad = typ in ("F32", "default") and (off > (5e-3 if name[:3] in ("gem", "phi") and config.model_type != "phi3" else 1e-4) * (1000 if args.dtype != "float32" else 1) or equal < len(TEXTS) or not again[0].isdigit() or float(again) > 1e-4)
             failed += bad
-            rows.append((name, typ, "%.1e" % off, "%.0f %%" % (100 * same), "%d of %d" % (equal, len(TEXTS)), again))
+            rows.append((name, typ, "%.1e" % off, "%.0f %%" % (100 * same), "%d of %d" % (equal, len(TEXTS)), again, returned))
             if equal < len(TEXTS):
                 for t, a, b in zip(TEXTS, texts, numbers):
                     if a != b:
@@ -218,7 +220,7 @@ def main():
             print(rows[-1], file=sys.stderr, flush=True)
     import llama_cpp
     lines = ["transformers %s, llama-cpp-python %s" % (tf.__version__, llama_cpp.__version__), "",
-             "| model | type | logits in llama.cpp off by | same likeliest token | texts with the same tokens | back in transformers off by |", "| --- | --- | --- | --- | --- | --- |"]
+             "| model | type | logits in llama.cpp off by | same likeliest token | texts with the same tokens | back in transformers off by | texts with the same tokens |", "| --- | --- | --- | --- | --- | --- | --- |"]
     lines += ["| " + " | ".join(r) + " |" for r in rows]
     print("\n".join(lines))
     if args.out:

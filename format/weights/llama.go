@@ -8,8 +8,8 @@ import (
 // maxFactors bounds the tensors of rotary positions, which have a value for each two of a head.
 const maxFactors = 1 << 16
 
-// valuesOf gives the values of GGUF's keys: those of a file, or those that a file of another kind carries from one.
-func valuesOf(f File) func(key string) any {
+// KeysOf gives the values of GGUF's keys: those of a file, or those that a file of another kind carries from one.
+func KeysOf(f File) func(key string) any {
 	if g, ok := AsGGUF(f); ok {
 		return func(key string) any { v, _ := g.Value(key); return v }
 	}
@@ -18,7 +18,7 @@ func valuesOf(f File) func(key string) any {
 }
 
 // DecoderNames reads what the keys of GGUF say of the names and the layout of a decoder's tensors; see DecoderOf.
-func DecoderNames(f File) (*decoder.Config, error) { return decoder.NamesFromKeys(valuesOf(f)) }
+func DecoderNames(f File) (*decoder.Config, error) { return decoder.NamesFromKeys(KeysOf(f)) }
 
 // DecoderOf reads what the keys of GGUF say of a decoder: those of the file, or those that a file of another kind carries from one.
 func DecoderOf(f File) (*decoder.Config, error) {
@@ -33,7 +33,7 @@ func DecoderOf(f File) (*decoder.Config, error) {
 			}
 		}
 	}
-	return decoder.FromKeys(valuesOf(f), !head && !theirs, factors)
+	return decoder.FromKeys(KeysOf(f), !head && !theirs, factors)
 }
 
 // sources lists the tensors for a plan.
