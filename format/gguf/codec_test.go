@@ -2,9 +2,11 @@ package gguf
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"math"
+	"os"
 	"slices"
 	"testing"
 
@@ -166,6 +168,56 @@ var oracles = map[Type]func(b []byte, i int) float64{
 		}
 		return h(b[52:]) * float64(int(q)*3/256-1)
 	},
+	IQ2_XXS: func(b []byte, i int) float64 {
+		group := b[2+i/32*8:]
+		bits := u32(group[4:])
+		return h(b) * (0.5 + float64(bits>>28)) / 4 * point(gridIQ2XXS, 8, int(group[i%32/8]), i, 8, 25, 43) * sign7(bits>>(i%32/8*7), i%8)
+	},
+	IQ2_XS: func(b []byte, i int) float64 {
+		code := uint32(u16(b[2+i/8*2:]))
+		return h(b) * (0.5 + float64(b[66+i/32]>>(i%32/16*4)&15)) / 4 * point(gridIQ2XS, 8, int(code%512), i, 8, 25, 43) * sign7(code>>9, i%8)
+	},
+	IQ2_S: func(b []byte, i int) float64 {
+		code := int(b[2+i/8]) + 256*int(b[66+i/32]>>(i%32/8*2)&3)
+		return h(b) * (0.5 + float64(b[74+i/32]>>(i%32/16*4)&15)) / 4 * point(gridIQ2S, 8, code, i, 8, 25, 43) * float64(1-2*int(b[34+i/8]>>(i%8)&1))
+	},
+	IQ3_XXS: func(b []byte, i int) float64 {
+		bits := u32(b[66+i/32*4:])
+		return h(b) * (0.5 + float64(bits>>28)) / 2 * point(gridIQ3XXS, 4, int(b[2+i/4]), i, 4, 12, 20, 28, 36, 44, 52, 62) * sign7(bits>>(i%32/8*7), i%8)
+	},
+	IQ3_S: func(b []byte, i int) float64 {
+		code := int(b[2+i/4]) + 256*int(b[66+i/32]>>(i%32/4)&1)
+		return h(b) * float64(1+2*int(b[106+i/64]>>(i%64/32*4)&15)) * point(gridIQ3S, 4, code, i, 1, 3, 5, 7, 9, 11, 13, 15) * float64(1-2*int(b[74+i/8]>>(i%8)&1))
+	},
+	IQ1_S: func(b []byte, i int) float64 {
+		bits := int(u16(b[34+i/32*2:]))
+		return h(b) * float64(2*(bits>>12&7)+1) * (point(gridIQ1S, 8, int(b[2+i/8])+256*(bits>>(i%32/8*3)&7), i, -1, 0, 1) + 0.125 - float64(bits>>15)/4)
+	},
+	IQ1_M: func(b []byte, i int) float64 {
+		bits, whole := int(b[32+i/16]>>(i%16/8*4)&15), []byte{0, 0}
+		for n := range 4 {
+			whole[n/2] |= b[49+2*n] >> 4 << (n % 2 * 4)
+		}
+		scale := float64(2*(int(u16(b[48+i/64*2:]))>>(i%64/16*3)&7) + 1)
+		return h(whole) * scale * (point(gridIQ1S, 8, int(b[i/8])+256*(bits&7), i, -1, 0, 1) + 0.125 - float64(bits>>3)/4)
+	},
+}
+
+// point is a coordinate of a point of a grid.
+func point(digits string, width, code, i int, values ...float64) float64 {
+	return values[digits[width*code+i%width]-'0']
+}
+
+// sign7 is a sign of seven bits: the eighth makes their number even.
+func sign7(bits uint32, i int) float64 {
+	n := 0
+	for k := range 7 {
+		n += int(bits >> k & 1)
+	}
+	if i < 7 {
+		n = int(bits >> i & 1)
+	}
+	return float64(1 - n%2*2)
 }
 
 func h(b []byte) float64 { return float64(half(b)) }
@@ -210,6 +262,38 @@ func TestDecode(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDequantised: the values are those that package gguf gives for the same bytes, to the bit; bench/peers/gguf_tables.py wrote them.
+func TestDequantised(t *testing.T) {
+	text, err := os.ReadFile("testdata/dequantised.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Types map[string]struct{ Bytes, Values []byte }
+	}
+	if err := json.Unmarshal(text, &file); err != nil || len(file.Types) != 22 {
+		t.Fatal(len(file.Types), err)
+	}
+	for name, c := range file.Types {
+		typ, err := ParseType(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := make([]float32, len(c.Values)/4)
+		decodeF32(want, c.Values)
+		got := make([]float32, len(want))
+		if err := Decode(typ, got, c.Bytes); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got {
+			if v != want[i] {
+				t.Errorf("%s: element %d is %v, want %v", name, i, v, want[i])
+				break
+			}
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ func half(b []byte) float32 {
 // Decode turns whole blocks into values: exact where float32 holds them, else rounded to the nearest.
 func Decode(t Type, dst []float32, src []byte) error {
 	info := t.info()
-	if info == nil || info.decode == nil {
+	if info == nil {
 		return noDecoder(t)
 	}
 	if len(dst)%info.elements != 0 || len(src) != len(dst)/info.elements*info.bytes {
@@ -34,11 +34,7 @@ func Decode(t Type, dst []float32, src []byte) error {
 }
 
 func noDecoder(t Type) *Error {
-	e := &Error{Field: t.String(), Offset: -1, Kind: ErrDecode, Text: "its values come from tables that are not built in", Fix: "convert the model from its original, or to a type such as Q4_K or Q8_0 with the program that wrote it"}
-	if t.info() == nil {
-		e.Text, e.Fix = "no tensor can have it", "see Types for those there are"
-	}
-	return e
+	return &Error{Field: t.String(), Offset: -1, Kind: ErrDecode, Text: "no tensor can have it", Fix: "see Types for those there are"}
 }
 
 // chunk is about how many bytes of a tensor are read at a time.
@@ -58,11 +54,6 @@ func (f *File) ReadFloat32s(name string, at int, dst []float32) error {
 	}
 	e := &f.tensors[i]
 	info := e.typ.info()
-	if info.decode == nil {
-		err := noDecoder(e.typ)
-		err.File, err.Tensor = f.path, name
-		return err
-	}
 	per, size := info.elements, info.bytes
 	if total := int(e.length / int64(size) * int64(per)); at < 0 || at > total || len(dst) > total-at {
 		return &Error{File: f.path, Tensor: name, Offset: -1, Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), total), Fix: fixRange}

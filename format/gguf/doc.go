@@ -12,11 +12,11 @@
 //	IQ4_NL                                         32; 18                                            yes   yes
 //	Q2_K Q3_K Q8_K IQ4_XS TQ1_0 TQ2_0              256; 84, 110, 292, 136, 54, 66                    yes   as bytes
 //	Q8_1 MXFP4                                     32; 36, 17                                        yes   as bytes
-//	IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S 256; 50, 56, 66, 74, 82, 98, 110                  bytes as bytes
+//	IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S 256; 50, 56, 66, 74, 82, 98, 110                  yes   as bytes
 //
 // Shapes are row-major, slowest dimension first, as everywhere in this module; the file has them the other way round. Blocks lie along
 // rows, so the last dimension must be a multiple of the block.
 //
 // Sources: the format's specification and reference reader, ggml-org/ggml docs/gguf.md and src/gguf.cpp; the reference quantisers,
-// ggml-org/ggml src/ggml-quants.c.
+// ggml-org/ggml src/ggml-quants.c. The grids of IQ1 to IQ3 in grids.go are those of package gguf, under LICENSE.gguf-py.
 package gguf

@@ -110,6 +110,12 @@ func TestBadFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = Open(path)
+			if len(c.data) == 0 { // of a file, the operating system tells
+				if err == nil || !strings.Contains(err.Error(), path+": the file is empty; get it again") {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
 			wantError(t, err, c.kind, strings.Replace(c.want, "gguf: ", "gguf: "+path+": ", 1))
 		})
 	}
@@ -230,7 +236,6 @@ func TestCodecErrors(t *testing.T) {
 		{Encode(Q4_0, make([]byte, 18), x[:31]), ErrLength, "Q4_0: values and bytes do not fit each other: 31 values and 18 bytes; give whole blocks: 32 values in 18 bytes"},
 		{Encode(Q4_K, make([]byte, 144), x), ErrEncode, "Q4_K: values cannot be encoded: value 7 is NaN, its blocks take -4.126752e+06 to 4.126752e+06; keep this tensor as F32 or BF16"},
 		{EncodeParallel(Q8_0, make([]byte, len(big)/32*34), big), ErrEncode, "value 32771 is 1e+09"},
-		{Decode(IQ1_M, x, make([]byte, 56)), ErrDecode, "IQ1_M: type cannot be decoded: its values come from tables that are not built in; convert the model from its original"},
 		{Decode(77, x, nil), ErrDecode, "type 77: type cannot be decoded: no tensor can have it"},
 		{Decode(Q6_K, x, make([]byte, 211)), ErrLength, "Q6_K: values and bytes do not fit each other: 256 values and 211 bytes; give whole blocks: 256 values in 210 bytes"},
 	} {
@@ -240,7 +245,6 @@ func TestCodecErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, f.ReadFloat32s("w", 0, x), ErrDecode, `gguf: tensor "w": IQ3_S: type cannot be decoded`)
 	wantError(t, f.ReadFloat32s("v", 0, x), ErrNoTensor, `gguf: tensor "v": no such tensor: the file holds 1 others; see Names`)
 	wantError(t, f.ReadBytes("v", 0, nil), ErrNoTensor, `tensor "v"`)
 	wantError(t, f.ReadBytes("w", 100, make([]byte, 11)), ErrRange, `tensor "w": outside the tensor: bytes 100 to 111 of 110`)

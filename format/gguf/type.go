@@ -53,7 +53,7 @@ const (
 type typeInfo struct {
 	name            string
 	elements, bytes int
-	decode          func(dst []float32, src []byte) // whole blocks; nil if it cannot be done
+	decode          func(dst []float32, src []byte) // whole blocks; every type that tensors can have has one
 	encode          func(dst []byte, src []float32) // whole blocks of finite values; nil if it cannot be done
 }
 
@@ -75,20 +75,20 @@ var types = [...]typeInfo{
 	Q5_K:    {"Q5_K", 256, 176, decodeQ5K, encodeQ5K},
 	Q6_K:    {"Q6_K", 256, 210, decodeQ6K, encodeQ6K},
 	Q8_K:    {"Q8_K", 256, 292, decodeQ8K, nil},
-	IQ2_XXS: {"IQ2_XXS", 256, 66, nil, nil},
-	IQ2_XS:  {"IQ2_XS", 256, 74, nil, nil},
-	IQ3_XXS: {"IQ3_XXS", 256, 98, nil, nil},
-	IQ1_S:   {"IQ1_S", 256, 50, nil, nil},
+	IQ2_XXS: {"IQ2_XXS", 256, 66, decodeIQ2XXS, nil},
+	IQ2_XS:  {"IQ2_XS", 256, 74, decodeIQ2XS, nil},
+	IQ3_XXS: {"IQ3_XXS", 256, 98, decodeIQ3XXS, nil},
+	IQ1_S:   {"IQ1_S", 256, 50, decodeIQ1S, nil},
 	IQ4_NL:  {"IQ4_NL", 32, 18, decodeIQ4NL, encodeIQ4NL},
-	IQ3_S:   {"IQ3_S", 256, 110, nil, nil},
-	IQ2_S:   {"IQ2_S", 256, 82, nil, nil},
+	IQ3_S:   {"IQ3_S", 256, 110, decodeIQ3S, nil},
+	IQ2_S:   {"IQ2_S", 256, 82, decodeIQ2S, nil},
 	IQ4_XS:  {"IQ4_XS", 256, 136, decodeIQ4XS, nil},
 	I8:      {"I8", 1, 1, decodeI8, nil},
 	I16:     {"I16", 1, 2, decodeI16, nil},
 	I32:     {"I32", 1, 4, decodeI32, nil},
 	I64:     {"I64", 1, 8, decodeI64, nil},
 	F64:     {"F64", 1, 8, decodeF64, encodeF64},
-	IQ1_M:   {"IQ1_M", 256, 56, nil, nil},
+	IQ1_M:   {"IQ1_M", 256, 56, decodeIQ1M, nil},
 	BF16:    {"BF16", 1, 2, decodeBF16, encodeBF16},
 	31:      {name: "Q4_0_4_4"},
 	32:      {name: "Q4_0_4_8"},
