@@ -130,6 +130,6 @@ func tensorScatter(c *call) *node {
 
 func arrangeOps() map[string]operator {
 	return map[string]operator{
-		"CenterCropPad": one(centerCropPad), "ReverseSequence": one(reverseSequence), "TensorScatter": one(tensorScatter),
+		"CenterCropPad": one(centerCropPad).takes("axes"), "ReverseSequence": one(reverseSequence).takes("batch_axis", "time_axis"), "TensorScatter": one(tensorScatter).takes("axis", "mode"),
 	}
 }

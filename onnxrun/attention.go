@@ -225,7 +225,10 @@ func (c *call) attentionMask(a *attending, keys, past int) {
 
 func attentionOps() map[string]operator {
 	return map[string]operator{
-		"Attention": many(attention), "RotaryEmbedding": one(rotaryEmbedding),
-		"com.microsoft.RotaryEmbedding": one(rotaryEmbeddingOld),
+		"Attention": many(attention).
+			takes("is_causal", "kv_num_heads", "q_num_heads", "qk_matmul_output_mode", "scale", "softcap", "softmax_precision"),
+		"RotaryEmbedding": one(rotaryEmbedding).takes("interleaved", "num_heads", "rotary_embedding_dim"),
+		"com.microsoft.RotaryEmbedding": one(rotaryEmbeddingOld).unless(without(map[string]int64{"is_packed_batching": 0})).unless(idleScale).
+			takes("num_heads", "rotary_embedding_dim", "interleaved", "is_packed_batching", "scale"),
 	}
 }

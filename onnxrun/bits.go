@@ -10,10 +10,10 @@ func integersOnly(x *node) *node {
 
 func bitOps() map[string]operator {
 	pair := func(f func(a, b *node) *node) operator {
-		return binary2(func(a, b *node) *node { return f(integersOnly(a), integersOnly(b)) })
+		return binary2(func(a, b *node) *node { return f(integersOnly(a), integersOnly(b)) }).takes()
 	}
 	return map[string]operator{
 		"BitwiseAnd": pair(graph.BitwiseAnd), "BitwiseOr": pair(graph.BitwiseOr), "BitwiseXor": pair(graph.BitwiseXor),
-		"BitwiseNot": unary(func(x *node) *node { return graph.BitwiseNot(integersOnly(x)) }),
+		"BitwiseNot": unary(func(x *node) *node { return graph.BitwiseNot(integersOnly(x)) }).takes(),
 	}
 }

@@ -20,25 +20,25 @@ import (
 	"github.com/ballast-ml/ballast/format/onnx"
 )
 
-// walked is how many cases pass by, without BALLAST_TEST_WALK=all, for each one that is run on a compiling engine as well.
-const walked = 12
+// sampledCases is how many cases pass by, without BALLAST_TEST_WALK=all, for each one that is run on a compiling engine as well.
+const sampledCases = 12
 
-// walkCase is a model of one operator with inputs and what another runtime gives; bench/peers/onnx_cases.py writes them.
-type walkCase struct {
+// peerCase is a model of one operator with inputs and what another runtime gives; bench/peers/onnx_operators.py writes them.
+type peerCase struct {
 	name  string
 	model []byte
 	in    []*tensors.Tensor
 	out   []*tensors.Tensor
 }
 
-// walkCases reads all cases, by name.
-func walkCases(t *testing.T) []walkCase {
+// peerCases reads all cases, by name.
+func peerCases(t *testing.T) []peerCase {
 	t.Helper()
 	files, err := filepath.Glob("testdata/cases/*.zip")
-	if err != nil || len(files) < 1 {
+	if err != nil || len(files) < 10 {
 		t.Fatalf("%d files of cases: %v", len(files), err)
 	}
-	var cases []walkCase
+	var cases []peerCase
 	for _, file := range files {
 		entries := map[string][]byte{}
 		z, err := zip.OpenReader(file)
@@ -84,14 +84,14 @@ func walkCases(t *testing.T) []walkCase {
 					out = append(out, x)
 				}
 			}
-			cases = append(cases, walkCase{family + "/" + name, entries[name+".onnx"], list("in"), list("out")})
+			cases = append(cases, peerCase{family + "/" + name, entries[name+".onnx"], list("in"), list("out")})
 		}
 	}
 	return cases
 }
 
 // run runs a case and compares.
-func (k *walkCase) run(e *engine.Engine) error {
+func (k *peerCase) run(e *engine.Engine) error {
 	m, err := onnx.Parse(k.model)
 	if err != nil {
 		return err
@@ -145,8 +145,8 @@ func agree(got, want *tensors.Tensor) error {
 // TestCases runs every case on the Go engine, and a sample, or all with BALLAST_TEST_WALK=all, on the others.
 func TestCases(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
-		cases := walkCases(t) // for each engine, as a tensor stays where it was used
-		step := walked
+		cases := peerCases(t) // for each engine, as a tensor stays where it was used
+		step := sampledCases
 		if e.Kind == engine.KindGo || os.Getenv("BALLAST_TEST_WALK") == "all" {
 			step = 1
 		}

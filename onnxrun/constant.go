@@ -174,7 +174,7 @@ func eyeLike(c *call) *node {
 
 func constantOps() map[string]operator {
 	return map[string]operator{
-		"Constant": seen(constant), "ConstantOfShape": one(constantOfShape), "Range": one(rangeOp), "NonZero": hosted(nonZero),
+		"Constant": seen(constant), "ConstantOfShape": one(constantOfShape), "Range": one(rangeOp), "NonZero": hosted(nonZero).takes(),
 		"OneHot": one(oneHot), "EyeLike": one(eyeLike),
 	}
 }

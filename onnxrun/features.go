@@ -292,6 +292,13 @@ func (c *call) mapping() *mapping {
 		for _, v := range c.numbers("keys_floats") {
 			m.keys = append(m.keys, floatKey(v))
 		}
+		if c.build.of.Model.Opsets["ai.onnx.ml"] < 4 { // before, NaN was no key, as it equals nothing
+			for i, k := range m.keys {
+				if k == floatKey(math.NaN()) {
+					m.keys[i] = ""
+				}
+			}
+		}
 	default:
 		need(!t.IsFloat() && c.n.Attribute("keys_int64s") != nil, "no keys for an input of %s", t)
 		for _, v := range c.list("keys_int64s") {

@@ -146,7 +146,7 @@ func windowOf(a0, a1, a2 float64) operator {
 			y[i] = a0 - a1*math.Cos(t) + a2*math.Cos(2*t)
 		}
 		return []*tensors.Tensor{made(d, y, n)}
-	})
+	}).takes("output_datatype", "periodic")
 }
 
 // melWeights turn a spectrum into bands that are even in mel.
@@ -196,7 +196,8 @@ func fourierOps() map[string]operator {
 		return ""
 	}
 	return map[string]operator{
-		"DFT": one(fourierTransform).unless(both), "STFT": one(shortFourier), "MelWeightMatrix": hosted(melWeights),
-		"HannWindow": windowOf(0.5, 0.5, 0), "HammingWindow": windowOf(25.0/46, 21.0/46, 0), "BlackmanWindow": windowOf(0.42, 0.5, 0.08),
+		"DFT": one(fourierTransform).unless(both).takes("axis", "inverse", "onesided"), "STFT": one(shortFourier).takes("onesided"),
+		"MelWeightMatrix": hosted(melWeights).takes("output_datatype"),
+		"HannWindow":      windowOf(0.5, 0.5, 0), "HammingWindow": windowOf(25.0/46, 21.0/46, 0), "BlackmanWindow": windowOf(0.42, 0.5, 0.08),
 	}
 }

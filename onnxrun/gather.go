@@ -105,7 +105,7 @@ func (c *call) columns(input int, d []int) (parts []*node) {
 			}
 			one.known, one.node = int64s(column, index.Shape().Dimensions[:axis]...), nil
 		} else {
-			one.node = graph.Squeeze(cutAxis(index, axis, j, j+1, 1), -1)
+			one.node = graph.Reshape(cutAxis(index, axis, j, j+1, 1), index.Shape().Dimensions[:axis]...)
 		}
 		parts = append(parts, part.places(0, d[j]))
 	}

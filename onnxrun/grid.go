@@ -103,10 +103,10 @@ func axisTaps(at *node, size int, mode, padding string, corners bool) []tap {
 	if mode == "nearest" {
 		v = ops.Round(v)
 	}
-	switch padding {
-	case "border":
+	switch {
+	case padding == "border" && mode != "cubic": // whose weights are those of the place beyond, of elements at the end
 		v = hard(v, 0, float64(size-1))
-	case "reflection":
+	case padding == "reflection":
 		v = graph.Where(graph.LogicalOr(graph.LessThan(v, scalar(v, low)), graph.GreaterThan(v, scalar(v, high))), mirrored(v, low, high), v)
 	}
 
@@ -202,7 +202,7 @@ func affineGrid(c *call) *node {
 
 func gridOps() map[string]operator {
 	return map[string]operator{
-		"GridSample": one(gridSample), "AffineGrid": one(affineGrid),
+		"GridSample": one(gridSample).takes("mode", "padding_mode", "align_corners"), "AffineGrid": one(affineGrid).takes("align_corners"),
 		"com.microsoft.GridSample": one(gridSample).takes("mode", "padding_mode", "align_corners"),
 	}
 }

@@ -246,6 +246,10 @@ func TestHostile(t *testing.T) {
 		tries = 2
 	}
 	for _, op := range slices.Sorted(maps.Keys(operators())) {
+		domain := ""
+		if at := strings.LastIndexByte(op, '.'); at > 0 {
+			domain, op = op[:at], op[at+1:]
+		}
 		runtime.ReadMemStats(&before)
 		for i, attributes := range hostileAttributes() {
 			for j := range tries {
@@ -261,15 +265,14 @@ func TestHostile(t *testing.T) {
 					Opset: []int{13, 8, 18}[i%3], Tensors: pool,
 					Inputs:  []onnxtest.Value{{Name: "x", Type: onnxtest.Float, Shape: []any{1, 1, 4, 4}}, {Name: "ids", Type: onnxtest.Int64, Shape: []any{2}}},
 					Outputs: []onnxtest.Value{{Name: "y", Type: onnxtest.Float}},
-					Nodes:   []onnxtest.Node{{Op: op, Inputs: names, Outputs: []string{"y", "z"}, Attributes: attributes}},
+					Nodes:   []onnxtest.Node{{Op: op, Domain: domain, Inputs: names, Outputs: []string{"y", "z"}, Attributes: attributes}},
 				}
 				o, err := graphOf(t, m)
-				if err != nil {
-					t.Fatal(err)
+				if err == nil { // else a node that is not understood, before it runs
+					_, err = o.Run(e, map[string]*tensors.Tensor{
+						"x": tensors.FromFlatDataAndDimensions(arange(16), 1, 1, 4, 4), "ids": tensors.FromValue([]int64{1 << 33, -5}),
+					})
 				}
-				_, err = o.Run(e, map[string]*tensors.Tensor{
-					"x": tensors.FromFlatDataAndDimensions(arange(16), 1, 1, 4, 4), "ids": tensors.FromValue([]int64{1 << 33, -5}),
-				})
 				ran++
 				if err == nil {
 					continue

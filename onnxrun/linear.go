@@ -55,9 +55,6 @@ func linearClassifier(c *call) []*tensors.Tensor {
 		if len(labels) == 2 {
 			out[i] = labels[pick]
 			scores[i] = pair(row[0], false, how)
-			if how == "LOGISTIC" {
-				scores[i] = []float64{1 - row[0], row[0]}
-			}
 		}
 	}
 	return classified(out, scores)

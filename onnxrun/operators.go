@@ -70,7 +70,7 @@ func operators() map[string]operator {
 			elementwiseOps(), activationOps(), quantizedOps(), shapeOps(), constantOps(), gatherOps(), controlOps(),
 			convOps(), poolOps(), reduceOps(), productOps(), normOps(), recurrentOps(), selectOps(), bitOps(), arrangeOps(),
 			rootMeanSquareOps(), attentionOps(), microsoftAttentionOps(), linearOps(), featureOps(), treeOps(), supportOps(),
-			quantizedMicrosoftOps(), fusedOps(), gridOps(), fourierOps(), randomOps(), textOps(),
+			quantizedMicrosoftOps(), fusedOps(), gridOps(), fourierOps(), randomOps(), textOps(), newerOps(),
 		} {
 			maps.Copy(table, part)
 		}

@@ -211,15 +211,17 @@ func geluOf(x *node) *node {
 
 func rootMeanSquareOps() map[string]operator {
 	return map[string]operator{
-		"RMSNormalization": one(rmsNorm), "GroupNormalization": one(groupNorm), "Swish": quickGelu(1),
+		"RMSNormalization":   one(rmsNorm).takes("axis", "epsilon", "stash_type"),
+		"GroupNormalization": one(groupNorm).takes("epsilon", "num_groups", "stash_type"),
+		"Swish":              quickGelu(1).takes("alpha"),
 
-		"SimplifiedLayerNormalization":                   many(simplifiedLayerNorm), // onnxruntime puts it into the standard domain
-		"com.microsoft.SkipLayerNormalization":           skipNorm(false),
-		"com.microsoft.SkipSimplifiedLayerNormalization": skipNorm(true),
-		"com.microsoft.EmbedLayerNormalization":          many(embedNorm),
-		"com.microsoft.GroupNorm":                        one(groupNormLast),
-		"com.microsoft.BiasGelu":                         biasGelu(false),
-		"com.microsoft.FastGelu":                         biasGelu(true),
-		"com.microsoft.QuickGelu":                        quickGelu(1.702),
+		"SimplifiedLayerNormalization":                   many(simplifiedLayerNorm).takes("axis", "epsilon", "stash_type"), // onnxruntime puts it into the standard domain
+		"com.microsoft.SkipLayerNormalization":           skipNorm(false).takes("epsilon"),
+		"com.microsoft.SkipSimplifiedLayerNormalization": skipNorm(true).takes("epsilon"),
+		"com.microsoft.EmbedLayerNormalization":          many(embedNorm).takes("epsilon", "mask_index_type"),
+		"com.microsoft.GroupNorm":                        one(groupNormLast).takes("epsilon", "groups", "activation", "channels_last"),
+		"com.microsoft.BiasGelu":                         biasGelu(false).takes(),
+		"com.microsoft.FastGelu":                         biasGelu(true).takes(),
+		"com.microsoft.QuickGelu":                        quickGelu(1.702).takes("alpha"),
 	}
 }

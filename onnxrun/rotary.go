@@ -5,6 +5,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
+	"github.com/ballast-ml/ballast/format/onnx"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -88,9 +89,6 @@ func rotaryEmbeddingOld(c *call) *node {
 	}
 	cos, sin := c.oldAngles(1, 2, x.Shape().Dimensions), c.oldAngles(1, 3, x.Shape().Dimensions)
 	y := rotated(ops.Widen(x), cos, sin, c.int("interleaved", 0) == 1)
-	if s := c.float("scale", 1); s != 1 {
-		y = times(y, s)
-	}
 	return graph.ConvertDType(back(y), c.dtype(0))
 }
 
@@ -104,4 +102,12 @@ func (c *call) oldAngles(positions, table int, d []int) *node {
 	}
 	need(volumeOf(c.dims(positions)) == d[0]*d[1], "position_ids %v for %d examples of %d words", c.dims(positions), d[0], d[1])
 	return c.angles(t, positions, d)
+}
+
+// idleScale refuses a scale, which the other runtime has among its attributes and does not look at.
+func idleScale(n *onnx.Node) string {
+	if a := n.Attribute("scale"); a != nil && a.Float != 1 {
+		return "a scale of other than 1 is not supported"
+	}
+	return ""
 }

@@ -247,6 +247,9 @@ func (g *Graph) run(ctx context.Context, e compute.Backend, k int, values map[st
 	}
 	for i, name := range b.gives { // what the checks gave comes after them
 		values[name] = results[i]
+		if k < len(g.stages)-1 { // what other engines take too is not on the device of this one
+			values[name] = ofBytes(results[i].DType(), bytesIn(results[i]), results[i].Shape().Dimensions...)
+		}
 	}
 	return b, nil
 }

@@ -201,13 +201,13 @@ func TestErrors(t *testing.T) {
 func TestUnsupported(t *testing.T) {
 	m := affine
 	m.Nodes = append(slices.Clone(affine.Nodes),
-		onnxtest.Node{Op: "Unique", Inputs: []string{"h"}, Outputs: []string{"u"}},
-		onnxtest.Node{Op: "Unique", Inputs: []string{"h"}, Outputs: []string{"v"}},
+		onnxtest.Node{Op: "SequenceAt", Inputs: []string{"h"}, Outputs: []string{"u"}},
+		onnxtest.Node{Op: "SequenceAt", Inputs: []string{"h"}, Outputs: []string{"v"}},
 		onnxtest.Node{Op: "Magic", Domain: "org.example", Inputs: []string{"h"}, Outputs: []string{"z"}},
 		onnxtest.Node{Op: "Relu", Domain: "org.example", Inputs: []string{"h"}, Outputs: []string{"r"}})
 	_, err := graphOf(t, m)
 	var u *UnsupportedError
-	if !errors.As(err, &u) || !slices.Equal(u.Ops, []string{"Unique", "org.example.Magic", "org.example.Relu"}) || !u.BadInput() || u.File != "m.onnx" {
+	if !errors.As(err, &u) || !slices.Equal(u.Ops, []string{"SequenceAt", "org.example.Magic", "org.example.Relu"}) || !u.BadInput() || u.File != "m.onnx" {
 		t.Fatalf("%v", err)
 	}
 	for _, op := range u.Ops {

@@ -114,13 +114,12 @@ func probit(p float64) float64 {
 
 // pair is what a binary classifier with one score gives for two classes: its complement, or its negative where scores have both signs.
 func pair(score float64, mixed bool, how string) []float64 {
+	need(how != "PROBIT", "post_transform PROBIT of one score says nothing of two classes")
 	switch {
-	case how == "PROBIT":
-		return []float64{probit(score)}
-	case !mixed:
-		return []float64{1 - score, score}
 	case how == "LOGISTIC":
 		return []float64{logistic(-score), logistic(score)}
+	case !mixed:
+		return []float64{1 - score, score}
 	}
 	return []float64{-score, score}
 }

@@ -146,7 +146,13 @@ func reversed(b []byte) []byte {
 
 func selectOps() map[string]operator {
 	return map[string]operator{
-		"Compress": hosted(compress), "Unique": hosted(unique), "NonMaxSuppression": hosted(nonMaxSuppression),
-		"RoiAlign": hosted(roiAlign), "MaxRoiPool": hosted(maxRoiPool), "MaxUnpool": hosted(maxUnpool), "DeformConv": hosted(deformConv), "Col2Im": hosted(columnsToImage),
+		"Compress": hosted(compress).takes("axis"), "Unique": hosted(unique).takes("axis", "sorted"),
+		"NonMaxSuppression": hosted(nonMaxSuppression).takes("center_point_box"),
+		"RoiAlign": hosted(roiAlign).
+			takes("coordinate_transformation_mode", "mode", "output_height", "output_width", "sampling_ratio", "spatial_scale"),
+		"MaxRoiPool": hosted(maxRoiPool).takes("pooled_shape", "spatial_scale"),
+		"MaxUnpool":  hosted(maxUnpool).takes("kernel_shape", "pads", "strides"),
+		"DeformConv": hosted(deformConv).takes("dilations", "group", "kernel_shape", "offset_group", "pads", "strides"),
+		"Col2Im":     hosted(columnsToImage).takes("dilations", "pads", "strides"),
 	}
 }

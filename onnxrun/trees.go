@@ -258,32 +258,34 @@ func (v *votes) of(scores []float64, some []bool) (label int, out []float64) {
 		return v.labels[max(best, 0)], transformed(scores, v.how)
 	}
 
-	mixed := true // of the pair that one score makes
+	if !v.single {
+		for i := range v.base {
+			scores[i] += v.base[i]
+		}
+		return v.labels[largest(scores)], transformed(scores, v.how)
+	}
+	return v.one(scores, some[1])
+}
+
+// one is the label and the scores where leaves speak of one of two classes: second if it is the second.
+func (v *votes) one(scores []float64, second bool) (label int, out []float64) {
 	switch {
-	case len(v.base) == 2 && some[1]:
-		// A single score stands for both: the base of the second class counts.
+	case len(v.base) == 2 && second: // a single score stands for both: the base of the second class counts
 		scores[1] = v.base[1] + scores[0]
 		scores[0] = -scores[1]
-	case len(v.base) == 2:
-		scores[0], scores[1] = scores[0]+v.base[0], scores[1]+v.base[1]
-	case len(v.base) == 1:
+	case len(v.base) > 0:
 		scores[0] += v.base[0]
 	}
 	score := scores[0]
-	if some[1] {
+	if second {
 		score = scores[1]
 	}
 	pick := 0
-	if v.single && v.positive {
-		mixed = false
-		if score > 0.5 {
-			pick = 1
-		}
-	} else if score > 0 {
+	if v.positive && score > 0.5 || !v.positive && score > 0 {
 		pick = 1
 	}
-	if len(v.base) != 2 && !some[1] {
-		return v.labels[pick], pair(scores[0], mixed, v.how)
+	if len(v.base) != 2 && !second {
+		return v.labels[pick], pair(scores[0], !v.positive, v.how)
 	}
 	return v.labels[pick], transformed(scores, v.how)
 }

@@ -31,7 +31,7 @@ type Model struct {
 	Outputs []Value
 }
 
-// Node is an operation. Attributes are int, float32, string, []int, []float32, Tensor, or Model for a subgraph.
+// Node is an operation. Attributes are int, float32, string, []int, []float32, []string, Tensor, or Model for a subgraph.
 type Node struct {
 	Op, Domain, Name string
 	Inputs, Outputs  []string
@@ -157,6 +157,11 @@ func attribute(name string, value any) []byte {
 			m = protowire.AppendFixed32(protowire.AppendTag(m, 7, protowire.Fixed32Type), math.Float32bits(f))
 		}
 		m.int(20, 6)
+	case []string:
+		for _, text := range v {
+			m.text(9, text)
+		}
+		m.int(20, 8)
 	case Tensor:
 		m.bytes(5, v.bytes())
 		m.int(20, 4)
@@ -164,7 +169,7 @@ func attribute(name string, value any) []byte {
 		m.bytes(6, v.graph())
 		m.int(20, 5)
 	default:
-		panic(fmt.Errorf("onnxtest: attribute %s is a %T; give an int, float32, string, []int, []float32, Tensor or Model", name, value))
+		panic(fmt.Errorf("onnxtest: attribute %s is a %T; give an int, float32, string, []int, []float32, []string, Tensor or Model", name, value))
 	}
 	return m
 }

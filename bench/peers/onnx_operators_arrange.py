@@ -1,7 +1,7 @@
 """Operators that move elements, and those of bits."""
 import numpy as np
 
-from onnx_cases import array
+from onnx_operators import array
 
 
 def add(f):
@@ -31,3 +31,8 @@ def add(f):
     f.op("col2im_strides", "Col2Im", [array((1, 4, 4)), np.array([5, 5], np.int64), np.array([2, 2], np.int64)], opset=18, strides=[2, 2], dilations=[2, 2])
     f.op("col2im_3d", "Col2Im", [array((1, 8, 8)), np.array([3, 3, 3], np.int64), np.array([2, 2, 2], np.int64)], opset=18)
     f.op("col2im_1d", "Col2Im", [array((1, 6, 4)), np.array([6], np.int64), np.array([3], np.int64)], opset=18, ref="onnx")
+    for name, more in (("plain", {}), ("exclusive", {"exclusive": 1}), ("reverse", {"reverse": 1}), ("both", {"exclusive": 1, "reverse": 1})):
+        f.op("cumprod_" + name, "CumProd", [array((2, 4)), np.array(1, np.int64)], opset=26, constant=(1,), ref="onnx", **more)
+    f.op("cumprod_int", "CumProd", [np.array([3, -2, 5], np.int64), np.array(0, np.int64)], opset=26, constant=(1,), ref="onnx")
+    f.op("bits_as_int", "BitCast", [array((2, 3))], opset=26, to=6, ref="onnx")
+    f.op("bits_as_float", "BitCast", [array((2, 3), np.int32)], opset=26, to=1, ref="onnx")

@@ -1,7 +1,7 @@
 """Operators whose outputs' shapes depend on values."""
 import numpy as np
 
-from onnx_cases import array
+from onnx_operators import array
 
 
 def add(f):

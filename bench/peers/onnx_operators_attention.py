@@ -1,7 +1,7 @@
 """Attention and rotary positions, of the standard and of onnxruntime."""
 import numpy as np
 
-from onnx_cases import array
+from onnx_operators import array
 
 MS = "com.microsoft"
 

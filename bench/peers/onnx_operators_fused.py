@@ -1,7 +1,7 @@
 """com.microsoft's fused products, and weights of a few bits."""
 import numpy as np
 
-from onnx_cases import array
+from onnx_operators import array
 
 MS = "com.microsoft"
 
@@ -13,7 +13,7 @@ def add(f):
     f.op("matmul_batch_b", "FusedMatMul", [array((2, 3, 4)), array((4, 2, 5), seed=1)], domain=MS, transBatchB=1)
     f.op("matmul_batch_both", "FusedMatMul", [array((3, 2, 4)), array((5, 2, 4), seed=1)], domain=MS, transBatchA=1, transBatchB=1, transB=1)
     f.op("transpose_matmul", "TransposeMatMul", [array((4, 3)), array((4, 5), seed=1)], domain=MS, transA=1, alpha=2.0)
-    for name, more in (("Relu", {}), ("Sigmoid", {}), ("Tanh", {}), ("LeakyRelu", {"activation_alpha": 0.3}), ("LeakyRelu_plain", {}), ("HardSigmoid", {"activation_alpha": 0.3, "activation_beta": 0.4})):
+    for name, more in (("Relu", {}), ("Sigmoid", {}), ("Tanh", {}), ("LeakyRelu", {"activation_alpha": 0.3}), ("HardSigmoid", {"activation_alpha": 0.3, "activation_beta": 0.4})):
         f.op("gemm_" + name, "FusedGemm", [array((3, 4)), array((4, 2), seed=1), array(2, seed=2)], domain=MS, alpha=0.5, beta=2.0, activation=name.split("_")[0], **more)
     x, w, b = array((1, 2, 5, 5)), array((3, 2, 3, 3), seed=1), array(3, seed=2)
     for name, p in (("Relu", None), ("Sigmoid", None), ("Tanh", None), ("LeakyRelu", [0.3]), ("Clip", [-0.5, 0.75]), ("HardSigmoid", [0.3, 0.4])):

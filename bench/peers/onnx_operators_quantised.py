@@ -1,7 +1,7 @@
 """com.microsoft's operators of numbers in steps."""
 import numpy as np
 
-from onnx_cases import array
+from onnx_operators import array
 
 MS = "com.microsoft"
 s = lambda v: np.array(v, np.float32)

@@ -2,7 +2,7 @@
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from onnx_cases import array
+from onnx_operators import array
 
 F, I, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
@@ -31,10 +31,10 @@ def add(f):
                       n("Mul", ["z", "rf"], ["y"])],
           {"x": np.where(np.arange(6000).reshape(100, 60) % 1000 == 0, 1, 0).astype(np.float32)}, ["y"],
           {"both": c([0, 1]), "first": c([0]), "nought": c(0), "step": c(1)})
-    # A branch that a computed value decides.
+    # A branch that a computed value decides, with an operator of the host in it.
     then = helper.make_graph([n("NonZero", ["big"], ["a"])], "t", [], [helper.make_empty_tensor_value_info("a")])
     other = helper.make_graph([n("Constant", [], ["b"], value=numpy_helper.from_array(np.zeros((2, 1), np.int64)))], "e", [], [helper.make_empty_tensor_value_info("b")])
-    big = array((70, 70))
+    big = array((60, 60))
     graph(f, "branch", [n("ReduceMax", ["big"], ["top"], keepdims=0), n("Greater", ["top", "zero"], ["yes"]), n("If", ["yes"], ["y"], then_branch=then, else_branch=other)],
           {"big": np.where(np.abs(big) > 2, big, 0).astype(np.float32)}, ["y"], {"zero": c(0, np.float32)})
     # Boxes that stay, gathered; an input is an output as well.
@@ -51,11 +51,9 @@ def add(f):
     graph(f, "none", [n("Greater", ["x", "high"], ["m"]), n("NonZero", ["m"], ["at"]), n("Transpose", ["at"], ["t"]), n("GatherND", ["x", "t"], ["v"]), n("ReduceSum", ["v"], ["y"], keepdims=0)],
           {"x": x}, ["y", "v"], {"high": c(100, np.float32)})
     # An operator of the host in a loop's body.
-    body = helper.make_graph([n("Add", ["acc", "i_f"], ["acc2"]), n("Identity", ["cond"], ["cond2"]), n("Unique", ["x"], ["u"]), n("ReduceSum", ["u"], ["s"], keepdims=0), n("Cast", ["i"], ["i_f"], to=F),
-                              n("Add", ["s", "acc"], ["row"])],
+    body = helper.make_graph([n("Unique", ["x"], ["u"]), n("ReduceSum", ["u"], ["s"], keepdims=0), n("Add", ["acc", "s"], ["acc2"]), n("Identity", ["cond"], ["cond2"]),
+                              n("Mul", ["s", "acc"], ["row"])],
                              "body", [helper.make_tensor_value_info("i", I, []), helper.make_tensor_value_info("cond", B, []), helper.make_tensor_value_info("acc", F, [])],
                              [helper.make_tensor_value_info("cond2", B, []), helper.make_tensor_value_info("acc2", F, []), helper.make_tensor_value_info("row", F, [])])
-    body.node.insert(0, body.node[4])
-    del body.node[5]
     graph(f, "loop", [n("Loop", ["three", "", "start"], ["acc_out", "rows"], body=body)], {"x": np.array([1, 2, 1, 5], np.float32)}, ["acc_out", "rows"],
           {"three": c(3), "start": c(0.5, np.float32)})

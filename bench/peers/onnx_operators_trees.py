@@ -2,7 +2,7 @@
 import numpy as np
 from onnx import numpy_helper
 
-from onnx_cases import array
+from onnx_operators import array
 
 ML = "ai.onnx.ml"
 MODES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"]
@@ -25,14 +25,18 @@ def add(f):
     for mode in MODES:
         f.op("mode_" + mode, "TreeEnsembleRegressor", [x], domain=ML, ml=3, n_targets=1, **trees(mode), **one)
     f.op("missing", "TreeEnsembleRegressor", [x], domain=ML, ml=3, n_targets=1, **trees(missing=1), **one)
-    two = leaves("target", [0, 1, 0, 1, 0], [1.0, 2.0, -3.0, 0.5, 0.25])
+    two, sparse = leaves("target", [0, 0, 0, 1, 1], [1.0, 2.0, -3.0, 0.5, 0.25]), leaves("target", [0, 1, 0, 1, 0], [1.0, 2.0, -3.0, 0.5, 0.25])
+    # Where no leaf speaks of a target, onnxruntime leaves out its base value; the specification adds it.
+    for how in ("SUM", "AVERAGE"):
+        f.op("sparse_" + how, "TreeEnsembleRegressor", [x], domain=ML, ml=3, n_targets=2, aggregate_function=how, base_values=[10.0, 20.0], ref="onnx", **trees(), **sparse)
     for how in ("SUM", "AVERAGE", "MIN", "MAX"):
         f.op("join_" + how, "TreeEnsembleRegressor", [x], domain=ML, ml=3, n_targets=1, aggregate_function=how, base_values=[10.0], **trees(), **one)
         f.op("join2_" + how, "TreeEnsembleRegressor", [x], domain=ML, ml=3, n_targets=2, aggregate_function=how, base_values=[10.0, 20.0], **trees(), **two)
     for t in ("LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"):
         f.op("regress_" + t, "TreeEnsembleRegressor", [x], domain=ML, ml=3, n_targets=2, post_transform=t, **trees(), **two)
     f.op("double", "TreeEnsembleRegressor", [x.astype(np.float64)], domain=ML, ml=3, n_targets=1, **trees(), **one)
-    f.op("ints", "TreeEnsembleRegressor", [array((4, 2), np.int64)], domain=ML, ml=3, n_targets=1, **trees(), **one)
+    f.op("ints_as_floats", "TreeEnsembleRegressor", [array((4, 2), np.int64).astype(np.float32)], domain=ML, ml=3, n_targets=1, **trees(), **one)
+    f.op("ints", "TreeEnsembleRegressor", [array((4, 2), np.int64)], domain=ML, ml=3, n_targets=1, want=f.last(), **trees(), **one)
     wide = trees()
     wide["nodes_values_as_tensor"] = numpy_helper.from_array(np.array(wide.pop("nodes_values"), np.float64))
     weights = dict(one)
@@ -44,22 +48,23 @@ def add(f):
     for t in ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"):
         f.op("class3_" + t, "TreeEnsembleClassifier", [x], outputs=2, domain=ML, ml=3, post_transform=t, **labels, **trees(), **three)
     f.op("class3_base", "TreeEnsembleClassifier", [x], outputs=2, domain=ML, ml=3, base_values=[0.1, 0.2, 0.3], **labels, **trees(), **three)
+    # Where leaves speak of both of two classes, onnxruntime gives 1 and 0 in place of the labels; the specification has the largest.
     signs = {"positive": [0.25, 0.375, 0.125, 0.3, 0.4], "mixed": [0.25, -0.5, 0.75, -0.125, 0.375]}
     for sign, w in signs.items():
         for t in ("NONE", "LOGISTIC", "SOFTMAX"):
             f.op(f"class1_{sign}_{t}", "TreeEnsembleClassifier", [x], outputs=2, domain=ML, ml=3, post_transform=t, classlabels_int64s=[4, 9], **trees(), **leaves("class", [0] * 5, w))
             f.op(f"class1b_{sign}_{t}", "TreeEnsembleClassifier", [x], outputs=2, domain=ML, ml=3, post_transform=t, classlabels_int64s=[4, 9], **trees(), **leaves("class", [1] * 5, w))
-            f.op(f"class2_{sign}_{t}", "TreeEnsembleClassifier", [x], outputs=2, domain=ML, ml=3, post_transform=t, classlabels_int64s=[4, 9], **trees(), **leaves("class", [0, 1, 1, 0, 1], w))
+            f.op(f"class2_{sign}_{t}", "TreeEnsembleClassifier", [x], outputs=2, domain=ML, ml=3, post_transform=t, classlabels_int64s=[4, 9], **trees(), **leaves("class", [0, 1, 1, 0, 1], w), ref="onnx")
         f.op(f"class1_{sign}_base1", "TreeEnsembleClassifier", [x], outputs=2, domain=ML, ml=3, base_values=[0.25], classlabels_int64s=[4, 9], **trees(), **leaves("class", [0] * 5, w))
         f.op(f"class1_{sign}_base2", "TreeEnsembleClassifier", [x], outputs=2, domain=ML, ml=3, base_values=[0.25, 0.125], classlabels_int64s=[4, 9], **trees(), **leaves("class", [0] * 5, w))
-        f.op(f"class2_{sign}_base2", "TreeEnsembleClassifier", [x], outputs=2, domain=ML, ml=3, base_values=[0.25, 0.125], classlabels_int64s=[4, 9], **trees(), **leaves("class", [0, 1, 1, 0, 1], w))
+        f.op(f"class2_{sign}_base2", "TreeEnsembleClassifier", [x], outputs=2, domain=ML, ml=3, base_values=[0.25, 0.125], classlabels_int64s=[4, 9], **trees(), **leaves("class", [0, 1, 1, 0, 1], w), ref="onnx")
 
     as_tensor = lambda v, t: numpy_helper.from_array(np.array(v, t))
     for t in (np.float32, np.float64):
         for join in range(4):
             f.op(f"ensemble_{np.dtype(t)}_{join}", "TreeEnsemble", [x[:5].astype(t)], domain=ML, ml=5, aggregate_function=join, n_targets=2, tree_roots=[0, 2],
                  nodes_featureids=[0, 1, 1], nodes_modes=as_tensor([0, 3, 5], np.uint8), nodes_splits=as_tensor([0.5, 0.25, -0.5], t), nodes_truenodeids=[1, 0, 2], nodes_trueleafs=[0, 1, 1],
-                 nodes_falsenodeids=[3, 1, 4], nodes_falseleafs=[1, 1, 1], leaf_targetids=[0, 1, 0, 1, 0], leaf_weights=as_tensor([1, 2, -3, 0.5, 0.25], t), ref="onnx" if join in (2, 3) else "ort")
+                 nodes_falsenodeids=[3, 1, 4], nodes_falseleafs=[1, 1, 1], leaf_targetids=[0, 1, 0, 1, 0], leaf_weights=as_tensor([1, 2, -3, 0.5, 0.25], t))
     f.op("ensemble_members", "TreeEnsemble", [np.array([[1.0], [2], [3], [4]], np.float32)], domain=ML, ml=5, n_targets=1, tree_roots=[0], nodes_featureids=[0],
          nodes_modes=as_tensor([6], np.uint8), nodes_splits=as_tensor([0], np.float32), membership_values=as_tensor([1, 3, np.nan], np.float32), nodes_truenodeids=[0], nodes_trueleafs=[1],
          nodes_falsenodeids=[1], nodes_falseleafs=[1], leaf_targetids=[0, 0], leaf_weights=as_tensor([5, 6], np.float32))

@@ -1,7 +1,7 @@
 """Small ONNX models of one operator each, with what onnxruntime gives for them: the cases of onnxrun's tests.
 
     pip install onnx onnxruntime scikit-learn skl2onnx numpy
-    python bench/peers/onnx_cases.py [FAMILY ...]
+    python bench/peers/onnx_operators.py [FAMILY ...]
 
 writes onnxrun/testdata/cases/FAMILY.zip: for each case NAME.onnx, NAME.in.I.pb and NAME.out.I.pb. Where onnxruntime does not
 have an operator or a type, the reference evaluator of the package onnx gives the values; each case says which one did.
@@ -81,7 +81,7 @@ class Family:
                 for i, v in enumerate(model.graph.input):
                     put(f"{name}.in.{i}.pb", numpy_helper.from_array(np.asarray(inputs[v.name]), v.name).SerializeToString())
                 for i, v in enumerate(want):
-                    put(f"{name}.out.{i}.pb", numpy_helper.from_array(np.ascontiguousarray(v), model.graph.output[i].name).SerializeToString())
+                    put(f"{name}.out.{i}.pb", numpy_helper.from_array(np.asarray(v, order="C"), model.graph.output[i].name).SerializeToString())
         print(f"{self.name}: {len(self.cases)} cases, {os.path.getsize(path)} bytes")
 
 
@@ -99,7 +99,7 @@ def main():
     failed = []
     for name in sys.argv[1:] or FAMILIES:
         family = Family(name)
-        importlib.import_module("onnx_cases_" + name).add(family)
+        importlib.import_module("onnx_operators_" + name).add(family)
         family.write()
         failed += family.failed
     if failed:

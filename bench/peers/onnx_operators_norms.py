@@ -1,7 +1,7 @@
 """Normalisations and activations."""
 import numpy as np
 
-from onnx_cases import array
+from onnx_operators import array
 
 MS = "com.microsoft"
 
@@ -39,3 +39,6 @@ def add(f):
     f.op("fast_gelu", "FastGelu", [x, s], domain=MS)
     f.op("fast_gelu_plain", "FastGelu", [x], domain=MS)
     f.op("gelu", "Gelu", [x], domain=MS)
+    f.op("swiglu", "SwiGLU", [x, array((2, 3, 8), seed=7)], opset=28, alpha=0.5, ref="onnx")
+    f.op("global_lp", "GlobalLpPool", [g], opset=13)
+    f.op("global_lp3", "GlobalLpPool", [g], opset=13, p=3)

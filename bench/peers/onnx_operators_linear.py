@@ -2,7 +2,7 @@
 import numpy as np
 from onnx import numpy_helper
 
-from onnx_cases import array
+from onnx_operators import array
 
 ML = "ai.onnx.ml"
 TRANSFORMS = ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT"]
@@ -15,11 +15,12 @@ def numbers(shape, seed=0):
 def add(f):
     x = array((5, 3))
     for t in TRANSFORMS:
-        scale = 0.1 if t == "PROBIT" else 1.0
-        base = 0.5 if t == "PROBIT" else 0.0
+        scale = 0.02 if t == "PROBIT" else 1.0
+        base = 0.3 if t == "PROBIT" else 0.0
         f.op("linear3_" + t, "LinearClassifier", [x], outputs=2, domain=ML, ml=1, coefficients=[scale * v for v in numbers(9)], intercepts=[base, base + 0.1, base - 0.1],
              classlabels_ints=[4, 2, 7], post_transform=t)
-        f.op("linear1_" + t, "LinearClassifier", [x], outputs=2, domain=ML, ml=1, coefficients=[scale * v for v in numbers(3)], intercepts=[base], classlabels_ints=[3, 8], post_transform=t)
+        if t != "PROBIT":  # of one score for two classes onnxruntime writes half
+            f.op("linear1_" + t, "LinearClassifier", [x], outputs=2, domain=ML, ml=1, coefficients=[scale * v for v in numbers(3)], intercepts=[base], classlabels_ints=[3, 8], post_transform=t)
         f.op("regress2_" + t, "LinearRegressor", [x], domain=ML, ml=1, coefficients=[scale * v for v in numbers(6)], intercepts=[base, base], targets=2, post_transform=t)
     f.op("regress1", "LinearRegressor", [x], domain=ML, ml=1, coefficients=numbers(3), intercepts=[0.25])
     f.op("regress_plain", "LinearRegressor", [x], domain=ML, ml=1, coefficients=numbers(3))
@@ -62,6 +63,7 @@ def add(f):
     f.op("onehot_float", "OneHotEncoder", [np.array([1, 3], np.float32)], domain=ML, ml=1, cats_int64s=[3, 1])
     f.op("label_ints", "LabelEncoder", [np.array([[3, 1], [9, 2]], np.int64)], domain=ML, ml=2, keys_int64s=[1, 2, 3], values_int64s=[10, 20, 30], default_int64=-5)
     f.op("label_floats", "LabelEncoder", [np.array([1.5, np.nan, 7], np.float32)], domain=ML, ml=2, keys_floats=[1.5, float("nan")], values_int64s=[4, 5])
+    f.op("label_nan", "LabelEncoder", [np.array([1.5, np.nan, 7], np.float32)], domain=ML, ml=4, keys_floats=[1.5, float("nan")], values_int64s=[4, 5])
     f.op("label_to_floats", "LabelEncoder", [np.array([1, 2, 3], np.int64)], domain=ML, ml=2, keys_int64s=[1, 2], values_floats=[0.1, 0.2], default_float=0.7)
     f.op("label_tensors", "LabelEncoder", [np.array([1, 2, 3], np.int64)], domain=ML, ml=4, keys_tensor=numpy_helper.from_array(np.array([1, 2], np.int64)),
          values_tensor=numpy_helper.from_array(np.array([5, 6], np.int64)), default_tensor=numpy_helper.from_array(np.array([8], np.int64)))
