@@ -219,7 +219,7 @@ type mapping struct {
 
 // labelEncoder maps each number to another.
 func labelEncoder(c *call) []*tensors.Tensor {
-	m := c.mapping()
+	m := once(c, c.mapping)
 	to := map[string]string{}
 	for i := len(m.keys) - 1; i >= 0; i-- { // the first of equal keys counts
 		to[m.keys[i]] = m.values[i]

@@ -105,7 +105,10 @@ func (c *call) columns(input int, d []int) (parts []*node) {
 			}
 			one.known, one.node = int64s(column, index.Shape().Dimensions[:axis]...), nil
 		} else {
-			one.node = graph.Reshape(cutAxis(index, axis, j, j+1, 1), index.Shape().Dimensions[:axis]...)
+			one.node = graph.Zeros(c.g, shapes.Make(index.DType(), index.Shape().Dimensions[:axis]...))
+			if index.Shape().Size() > 0 {
+				one.node = graph.Reshape(cutAxis(index, axis, j, j+1, 1), index.Shape().Dimensions[:axis]...)
+			}
 		}
 		parts = append(parts, part.places(0, d[j]))
 	}

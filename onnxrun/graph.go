@@ -32,7 +32,8 @@ type Graph struct {
 	large       []*onnx.Tensor                   // arguments of programs; the others are constants of them
 	weightBytes int64
 	mu          sync.Mutex
-	stages      []*stage // of the graph's nodes, in their order
+	stages      []*stage           // of the graph's nodes, in their order
+	made        map[*onnx.Node]any // what operators of the host made of their attributes
 }
 
 // UnsupportedError lists everything of a model that cannot be run.
@@ -77,6 +78,7 @@ func New(m *onnx.Model) (*Graph, error) {
 	g := &Graph{
 		Model: m, opset: m.Opsets[""],
 		tensors: map[*onnx.Tensor]*tensors.Tensor{}, stages: []*stage{newStage(0, len(m.Graph.Nodes), false)},
+		made: map[*onnx.Node]any{},
 	}
 	for _, t := range list {
 		w, err := Tensor(t)

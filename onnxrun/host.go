@@ -84,6 +84,16 @@ func ofBytes(d dtypes.DType, raw []byte, dims ...int) *tensors.Tensor {
 	return t
 }
 
+// once is what a node's attributes make, which is made at its first run.
+func once[T any](c *call, f func() T) T {
+	if old, ok := c.build.of.made[c.n].(T); ok {
+		return old
+	}
+	v := f()
+	c.build.of.made[c.n] = v
+	return v
+}
+
 // dims are the sizes of an input.
 func (c *call) dims(i int) []int {
 	need(c.has(i), "input %d is missing", i)

@@ -191,7 +191,8 @@ func couple(q [][]float64, p []float64) {
 func supportClassifier(c *call) []*tensors.Tensor {
 	x, n, features := c.rows(0, false)
 	need(features > 0, "its input has no features")
-	m := c.machine(features)
+	m := once(c, func() *machine { return c.machine(features) })
+	need(len(m.vectors)%features == 0 && (len(m.vectors) > 0 || len(m.coefficients) == len(m.labels)*features), "%d features are not those of its vectors", features)
 	out := make([]int, n)
 	scores := make([][]float64, n)
 	for i := range n {

@@ -36,7 +36,6 @@ type forest struct {
 	nodes   []treeNode
 	roots   []int
 	targets int
-	wide    bool // sums are float64
 }
 
 // follows reports whether a value goes to yes.
@@ -63,6 +62,7 @@ func (n *treeNode) follows(v float64) bool {
 
 // sums are what the trees' leaves give a row for each target, joined by SUM, AVERAGE, MIN or MAX, and which targets got anything.
 func (f *forest) sums(c *call, x []float64, how string) (scores []float64, some []bool) {
+	wide := c.dtype(0) == dtypes.Float64 // then the sums are, too
 	scores, some = make([]float64, f.targets), make([]bool, f.targets)
 	for _, at := range f.roots {
 		steps := 0
@@ -86,7 +86,7 @@ func (f *forest) sums(c *call, x []float64, how string) (scores []float64, some 
 			case how == "SUM" || how == "AVERAGE":
 				v += scores[l.target]
 			}
-			if !f.wide {
+			if !wide {
 				v = float64(float32(v))
 			}
 			scores[l.target], some[l.target] = v, true
@@ -128,7 +128,7 @@ func (c *call) forest(kind string, targets int) *forest {
 		need(k == n && n > 0, "lists of %d and %d nodes", n, k)
 	}
 	need(len(missing) == 0 || len(missing) == n, "nodes_missing_value_tracks_true has %d entries for %d nodes", len(missing), n)
-	f := &forest{nodes: make([]treeNode, n), targets: targets, wide: c.dtype(0) == dtypes.Float64}
+	f := &forest{nodes: make([]treeNode, n), targets: targets}
 	type key struct{ tree, node int }
 	place := map[key]int{}
 	for i := range n {
@@ -179,7 +179,7 @@ func (c *call) forest(kind string, targets int) *forest {
 func treeRegressor(c *call) []*tensors.Tensor {
 	targets := c.int("n_targets", 0)
 	need(targets >= 1 && targets <= 1<<20, "n_targets %d", targets)
-	f := c.forest("target", targets)
+	f := once(c, func() *forest { return c.forest("target", targets) })
 	base := c.doubles("base_values", "base_values_as_tensor")
 	return []*tensors.Tensor{f.regress(c, base, dtypes.Float32, c.text("aggregate_function", "SUM"), c.text("post_transform", "NONE"))}
 }
@@ -206,7 +206,7 @@ func (f *forest) regress(c *call, base []float64, d dtypes.DType, join, how stri
 // treeClassifier adds up the leaves of all trees that a row reaches; the class is that with the largest sum.
 func treeClassifier(c *call) []*tensors.Tensor {
 	labels, how := c.labels("classlabels_int64s"), c.text("post_transform", "NONE")
-	f := c.forest("class", len(labels))
+	f := once(c, func() *forest { return c.forest("class", len(labels)) })
 	base := c.doubles("base_values", "base_values_as_tensor")
 	need(len(base) <= len(labels), "%d base_values for %d classes", len(base), len(labels))
 	x, n, features := c.rows(0, true)
@@ -292,7 +292,7 @@ func (v *votes) one(scores []float64, second bool) (label int, out []float64) {
 
 // treeEnsemble is the operator of version 5: nodes and leaves in two lists.
 func treeEnsemble(c *call) []*tensors.Tensor {
-	f := c.ensemble()
+	f := once(c, c.ensemble)
 	join := []string{"AVERAGE", "SUM", "MIN", "MAX"}[c.int("aggregate_function", 1)]
 	return []*tensors.Tensor{f.regress(c, nil, c.dtype(0), join, transforms[c.int("post_transform", 0)])}
 }
@@ -315,7 +315,7 @@ func (c *call) ensemble() *forest {
 	targets := c.int("n_targets", 1)
 	need(targets >= 1 && targets <= 1<<20 && len(weights) == len(leafTargets) && len(weights) > 0, "n_targets %d, %d weights for %d leaves", targets, len(weights), len(leafTargets))
 
-	f := &forest{targets: targets, wide: c.dtype(0) == dtypes.Float64}
+	f := &forest{targets: targets}
 	members := c.members(modes)
 	to := func(at, isLeaf int) int {
 		if isLeaf != 0 {

@@ -26,6 +26,8 @@ def add(f):
     f.op("regress_plain", "LinearRegressor", [x], domain=ML, ml=1, coefficients=numbers(3))
     for t in (np.float64, np.int32, np.int64):
         f.op(f"linear_{np.dtype(t)}", "LinearClassifier", [array((4, 3), t)], outputs=2, domain=ML, ml=1, coefficients=numbers(6), intercepts=[0.1, 0.2], classlabels_ints=[0, 1], post_transform="SOFTMAX")
+    f.op("logistic", "LinearClassifier", [np.array([[-2.0], [3.0]], np.float32)], outputs=2, domain=ML, ml=1, coefficients=[-1.0, 1.0], intercepts=[0.0, 0.0], classlabels_ints=[0, 1], multi_class=1,
+         post_transform="SOFTMAX")
     f.op("linear_multi", "LinearClassifier", [x], outputs=2, domain=ML, ml=1, coefficients=numbers(9), intercepts=[0.1, 0.2, 0.3], classlabels_ints=[0, 1, 2], multi_class=1)
     f.op("linear_row", "LinearClassifier", [x[0]], outputs=2, domain=ML, ml=1, coefficients=numbers(9), intercepts=[0.1, 0.2, 0.3], classlabels_ints=[0, 1, 2])
 

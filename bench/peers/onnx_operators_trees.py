@@ -21,6 +21,9 @@ def leaves(kind, targets, weights):
 
 def add(f):
     x = np.array([[0.5, 0.25], [-1, 1], [2, -0.5], [0.25, -2], [1, 0.25], [np.nan, 0.1], [0.1, np.nan]], np.float32)
+    f.op("stump", "TreeEnsembleRegressor", [np.array([[-2.0], [3.0]], np.float32)], domain=ML, ml=1, n_targets=1, nodes_falsenodeids=[2, 0, 0], nodes_featureids=[0, 0, 0], nodes_hitrates=[1.0, 1.0, 1.0],
+         nodes_missing_value_tracks_true=[0, 0, 0], nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"], nodes_nodeids=[0, 1, 2], nodes_treeids=[0, 0, 0], nodes_truenodeids=[1, 0, 0], nodes_values=[0.0, 0.0, 0.0],
+         target_ids=[0, 0], target_nodeids=[1, 2], target_treeids=[0, 0], target_weights=[-1.0, 1.0])
     one = leaves("target", [0] * 5, [1.0, 2.0, -3.0, 0.5, 0.25])
     for mode in MODES:
         f.op("mode_" + mode, "TreeEnsembleRegressor", [x], domain=ML, ml=3, n_targets=1, **trees(mode), **one)
