@@ -23,6 +23,7 @@ import (
 // mergeFlags are the flags of "ballast merge".
 type mergeFlags struct {
 	out, shard, dtype, missing  string
+	intermediate                string
 	threads                     int
 	dryRun, overwrite, saturate bool
 	verify                      bool
@@ -54,6 +55,9 @@ A recipe names models, merge_method, base_model, parameters, dtype, slices and t
 
 ` + strings.Join(names, "\n") + `
 
+A file may hold several recipes, set apart by ---. Those with a name: are merged first, each into a folder of that name, which other recipes
+take as a model; the one without makes the output.
+
 A merge that was stopped or ran out of disk goes on where it was when the same command is run again, and writes the same bytes. The
 output carries a manifest with the checksums of all it was made of; "ballast verify" compares them.`,
 		Example: `  ballast merge recipe.yaml --out merged
@@ -66,13 +70,14 @@ output carries a manifest with the checksums of all it was made of; "ballast ver
 	flags := cmd.Flags()
 	flags.StringVar(&f.out, "out", "", "where to write the model: a folder, or a file that ends in .safetensors or .gguf")
 	flags.StringVar(&f.shard, "shard-size", "5GB", "bytes of tensors in a file of a folder")
-	flags.StringVar(&f.dtype, "dtype", "", "type of the output, in place of the recipe's: float32, float16 or bfloat16")
+	flags.StringVar(&f.dtype, "dtype", "", "type of the output, in place of the recipe's: float64, float32, float16 or bfloat16")
 	flags.IntVar(&f.threads, "threads", 0, "cores that work (default all)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, say what it would take, and stop")
 	overwriteFlag(cmd, &f.overwrite)
 	flags.BoolVar(&f.saturate, "saturate", false, "values too large for the type of the output become its largest; else they are an error")
 	flags.StringVar(&f.missing, "allow-missing", "", "tensors that not all models have: union merges those there are, intersection leaves them out")
 	flags.BoolVar(&f.verify, "verify", false, "read the output back and compare it with its checksums")
+	flags.StringVar(&f.intermediate, "intermediate", "", "folder for what the recipes with names make, of a file of several (default beside the output, with -merges)")
 	flags.StringVar(&f.method, "method", "", "short form: the method; the arguments are the models")
 	flags.StringVar(&f.base, "base", "", "short form: the base model")
 	flags.Float64SliceVar(&f.weights, "weight", nil, "short form: weights of the models, in their order (default 1 each)")
@@ -88,10 +93,22 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	if f.out == "" {
 		return &fault.Usage{Err: errors.New("give --out, a folder or a file that ends in .safetensors or .gguf")}
 	}
-	recipe, dir, err := f.recipe(args)
+	recipes, dir, err := f.recipes(args)
 	if err != nil {
 		return err
 	}
+	if len(recipes) > 1 {
+		if recipes, err = f.several(cmd, a, recipes, dir); err != nil {
+			return err
+		}
+	} else if f.intermediate != "" {
+		return &fault.Usage{Err: errors.New("--intermediate: there is one recipe, which makes the output; leave the flag out")}
+	}
+	return f.merge(cmd, a, recipes[len(recipes)-1], dir)
+}
+
+// merge makes the output of one recipe.
+func (f mergeFlags) merge(cmd *cobra.Command, a *app, recipe checkpoint.Recipe, dir string) error {
 	o, err := f.options(a, dir)
 	if err != nil {
 		return err
@@ -196,8 +213,8 @@ func (f mergeFlags) encode(ctx context.Context, m checkpoint.Manifest) (checkpoi
 	})
 }
 
-// recipe reads the recipe, or makes one of the short form.
-func (f mergeFlags) recipe(args []string) (r checkpoint.Recipe, dir string, err error) {
+// recipes reads the recipes of a file, or makes one of the short form.
+func (f mergeFlags) recipes(args []string) (list []checkpoint.Recipe, dir string, err error) {
 	defer collectEarly()()
 	if len(f.lora) > 0 {
 		r, err = f.adapters(args)
@@ -205,21 +222,27 @@ func (f mergeFlags) recipe(args []string) (r checkpoint.Recipe, dir string, err 
 	}
 	if f.method == "" {
 		if len(args) != 1 {
-			return r, "", &fault.Usage{Err: fmt.Errorf("%d arguments; give one recipe, or models and a --method", len(args))}
+			return nil, "", &fault.Usage{Err: fmt.Errorf("%d arguments; give one recipe, or models and a --method", len(args))}
 		}
 		text, err := untrusted.ReadFile(args[0], checkpoint.MaxRecipe)
 		if err != nil {
-			return r, "", &fault.Input{File: args[0], Err: err, Fix: "name a recipe, or models and a --method"}
+			return nil, "", &fault.Input{File: args[0], Err: err, Fix: "name a recipe, or models and a --method"}
 		}
-		r, err = checkpoint.ParseRecipe(args[0], text)
-		return r, filepath.Dir(args[0]), err
+		list, err = checkpoint.ParseRecipes(args[0], text)
+		return list, filepath.Dir(args[0]), err
 	}
+	r, err := f.short(args)
+	return []checkpoint.Recipe{r}, "", err
+}
+
+// short makes a recipe of the short form.
+func (f mergeFlags) short(args []string) (r checkpoint.Recipe, err error) {
 	choice, err := merge.FindMethod(f.method)
 	if err != nil {
-		return r, "", &fault.Usage{Err: err}
+		return r, &fault.Usage{Err: err}
 	}
 	if f.weights != nil && len(f.weights) != len(args) {
-		return r, "", &fault.Usage{Err: fmt.Errorf("--weight: %d weights for %d models; give each model one", len(f.weights), len(args))}
+		return r, &fault.Usage{Err: fmt.Errorf("--weight: %d weights for %d models; give each model one", len(f.weights), len(args))}
 	}
 	r = checkpoint.Recipe{Method: f.method, BaseModel: checkpoint.Ref(f.base), Parameters: checkpoint.Parameters{}}
 	for _, name := range choice.Parameters() {
@@ -234,13 +257,13 @@ func (f mergeFlags) recipe(args []string) (r checkpoint.Recipe, dir string, err 
 		}
 		if !choice.Has("weight") {
 			if f.weights != nil {
-				return r, "", &fault.Usage{Err: fmt.Errorf("--weight: %s has none", f.method)}
+				return r, &fault.Usage{Err: fmt.Errorf("--weight: %s has none", f.method)}
 			}
 			s.Parameters = nil
 		}
 		r.Models = append(r.Models, s)
 	}
-	return r, "", nil
+	return r, nil
 }
 
 // adapters is the recipe that adds adapters to one model.

@@ -58,7 +58,11 @@ func (s scope) configure(c merge.Choice, models []int, at place) (merge.Method, 
 			value, ok = lookup(s.sources[s.only:s.only+1], name, at.in(s.only), at.position, chosen)
 		}
 		if !ok {
-			value, ok = lookup(s.outer, name, at.name, at.position, chosen)
+			tensor := at.name
+			if s.only >= 0 && c.Base == merge.NoBase { // copied from one model
+				tensor = at.in(s.only)
+			}
+			value, ok = lookup(s.outer, name, tensor, at.position, chosen)
 		}
 		if ok {
 			if err := set(field, value); err != nil {

@@ -37,10 +37,11 @@ var templates = map[string]string{
 		`{% elif m['role'] == 'user' %}{{ '### Instruction:\n' + m['content'] + '\n\n' }}` +
 		`{% elif m['role'] == 'assistant' %}{{ '### Response:\n' + m['content'] + '\n\n' }}{% endif %}{% endfor %}` +
 		`{% if add_generation_prompt %}{{ '### Response:\n' }}{% endif %}`,
-	"mistral": `{{ bos_token }}{% for m in messages %}{% if m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}` +
-		`{% else %}{{ '[INST] ' + m['content'] + ' [/INST]' }}{% endif %}{% endfor %}`,
-	"exaone": `{% for m in messages %}{{ '[|' + m['role'] + '|]' + m['content'] }}` +
-		`{% if m['role'] == 'user' %}{{ '\n' }}{% else %}{{ '[|endofturn|]\n' }}{% endif %}{% endfor %}` +
+	"mistral": `{{ bos_token }}{% set system = '' %}{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] + '\n\n' %}{% endif %}` +
+		`{% for m in messages %}{% if m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}` +
+		`{% elif m['role'] == 'user' %}{{ '[INST] ' + (system if loop.index0 < 2 else '') + m['content'] + ' [/INST]' }}{% endif %}{% endfor %}`,
+	"exaone": `{% for m in messages %}{% if loop.first and m['role'] != 'system' %}{{ '[|system|][|endofturn|]\n' }}{% endif %}` +
+		`{{ '[|' + m['role'] + '|]' + m['content'] }}{% if m['role'] == 'user' %}{{ '\n' }}{% else %}{{ '[|endofturn|]\n' }}{% endif %}{% endfor %}` +
 		`{% if add_generation_prompt %}{{ '[|assistant|]' }}{% endif %}`,
 }
 

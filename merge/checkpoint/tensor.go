@@ -152,7 +152,11 @@ func (p *Plan) planTensor(l layout, at place, own bool) error {
 	}
 	if len(missing) > 0 {
 		has := slices.IndexFunc(readers, func(r *reader) bool { return r != nil })
-		if p.options.AllowMissing == Intersection || has >= 0 && optional(name, readers[has].info.Shape) {
+		if p.options.AllowMissing == Intersection {
+			return nil
+		}
+		if has >= 0 && optional(name, readers[has].info.Shape) {
+			p.note("tensor %s is left out: %s does not have it, and networks compute it", name, missing[0].Model)
 			return nil
 		}
 		if p.options.AllowMissing != Union {
