@@ -217,8 +217,8 @@ func (f mergeFlags) encode(ctx context.Context, m checkpoint.Manifest) (checkpoi
 func (f mergeFlags) recipes(args []string) (list []checkpoint.Recipe, dir string, err error) {
 	defer collectEarly()()
 	if len(f.lora) > 0 {
-		r, err = f.adapters(args)
-		return r, "", err
+		r, err := f.adapters(args)
+		return []checkpoint.Recipe{r}, "", err
 	}
 	if f.method == "" {
 		if len(args) != 1 {
