@@ -73,7 +73,7 @@ func (f *Foreign) summary() string {
 
 // Identify opens a model file of any format and says what it is.
 func Identify(path string) (*Foreign, error) {
-	file, err := weights.Open(path)
+	file, err := weights.OpenStored(path)
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +116,7 @@ func configBeside(file string) (*hf.Config, error) {
 func (f *Foreign) architecture(file weights.File, names []string, config *hf.Config) {
 	guess := hf.Guess(names)
 	switch name := file.Metadata()["general.architecture"]; {
+	case f.isAdapter(file):
 	case f.Kind == weights.GGUF && name != "":
 		f.Architecture, f.Because = name, "general.architecture"
 	case config != nil && config.Architecture() != "unknown":
@@ -125,6 +126,19 @@ func (f *Foreign) architecture(file weights.File, names []string, config *hf.Con
 	default:
 		f.Architecture = "unknown"
 	}
+}
+
+// isAdapter describes an adapter, which is no model by itself; it reports whether a file is one.
+func (f *Foreign) isAdapter(file weights.File) bool {
+	base, ok := weights.Adapter(file)
+	if !ok {
+		return false
+	}
+	f.Architecture, f.Because = "adapter (LoRA)", "the names of its tensors"
+	if base != "" {
+		f.Architecture, f.Because = "adapter (LoRA) for "+base, "adapter_config.json"
+	}
+	return true
 }
 
 // missing says what stands between the file and a run.

@@ -26,7 +26,8 @@ type Inspection struct {
 	Companions []string          `json:"companions"`       // config, tokenizer, card beside them
 	Licence    string            `json:"licence,omitempty"`
 	Metadata   map[string]string `json:"metadata"`
-	List       []weights.Info    `json:"list"` // every tensor, in the order of the data
+	Notes      []string          `json:"notes"`
+	List       []weights.Info    `json:"list"` // every tensor, in the order of the data, then those that cannot be read
 }
 
 // FileSum is a file with its checksum.
@@ -52,7 +53,7 @@ func Inspect(ctx context.Context, path string, progress func(done, total int64))
 		in.Bundle = &b.Manifest
 		opened = filepath.Join(path, WeightsFile)
 	}
-	file, err := weights.Open(opened)
+	file, err := weights.OpenStored(opened)
 	if err != nil {
 		return nil, notOne(path, err)
 	}
@@ -63,6 +64,8 @@ func Inspect(ctx context.Context, path string, progress func(done, total int64))
 		return nil, err
 	}
 	in.Foreign, in.Metadata = *foreign, file.Metadata()
+	in.List = append(in.List, weights.Unlisted(file)...)
+	in.Notes = append([]string{}, weights.Notes(file)...)
 	if in.Graph != nil && in.Graph.Runs {
 		in.Runs, in.Missing = true, []string{}
 	}

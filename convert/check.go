@@ -58,13 +58,13 @@ type CheckResult struct {
 //
 // It fails where the two cannot be compared, and not where they differ.
 func Check(ctx context.Context, in, out string, o Options) (CheckResult, error) {
-	a, err := weights.Open(in)
+	a, err := openInput(in, o)
 	if err != nil {
 		return CheckResult{}, err
 	}
 	defer a.Close() //nolint:errcheck // it was only read
 	file, _ := outputPath(out, o.To)
-	b, err := weights.Open(file)
+	b, err := weights.OpenStored(file)
 	if err != nil {
 		return CheckResult{}, err
 	}

@@ -75,7 +75,7 @@ type Tensor struct {
 // Tensors of a llama are renamed between Hugging Face's and GGUF's names, and the rows of its query and key weights put in the
 // order that each side's rotary positions want; tensors of other models keep their names.
 func Format(ctx context.Context, in, out string, o Options) (Result, error) {
-	f, err := weights.Open(in)
+	f, err := openInput(in, o)
 	if err != nil {
 		return Result{}, err
 	}

@@ -50,7 +50,7 @@ var canonical = map[string]string{
 	"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0",
 	"FLOAT": "F32", "DOUBLE": "F64", "FLOAT16": "F16", "BFLOAT16": "BF16", "INT64": "I64", "INT32": "I32", "INT16": "I16", "INT8": "I8",
 	"UINT8": "U8", "UINT16": "U16", "UINT32": "U32", "UINT64": "U64", "FLOAT8E4M3FN": "F8_E4M3", "FLOAT8E5M2": "F8_E5M2",
-	"FLOAT8E4M3FNUZ": "F8_E4M3FNUZ", "FLOAT8E5M2FNUZ": "F8_E5M2FNUZ",
+	"FLOAT8E4M3FNUZ": "F8_E4M3FNUZ", "FLOAT8E5M2FNUZ": "F8_E5M2FNUZ", "FLOAT8E8M0": "F8_E8M0", "COMPLEX64": "C64",
 }
 
 // typeOf is the type of a tensor in safetensors' words. raw tells whether its stored bytes are of that type; packed and
@@ -103,6 +103,9 @@ func newPlan(f weights.File, in string, o Options) (*plan, error) {
 	} else if p.dir != in {
 		p.dir = "" // a file among others: nothing beside it need belong to it
 	}
+	if err := p.said(); err != nil {
+		return nil, err
+	}
 	if err := p.findDecoder(); err != nil {
 		return nil, err
 	}
@@ -127,18 +130,21 @@ func newPlan(f weights.File, in string, o Options) (*plan, error) {
 
 // tensor decides about one tensor.
 func (p *plan) tensor(info weights.Info) (*planned, error) {
+	if err := weights.Readable(p.file, info); err != nil {
+		return nil, err
+	}
 	t := &planned{from: info, name: info.Name}
 	from, raw := typeOf(info)
 	theirs := strings.ToLower(info.Type)
-	if from == "C64" || strings.HasPrefix(theirs, "complex") || strings.HasPrefix(theirs, "qint") || strings.HasPrefix(theirs, "quint") || theirs == "string" {
-		if !raw || p.options.To == ToGGUF || p.options.To == ToNPZ {
+	if from == "C64" || strings.HasPrefix(theirs, "complex") || theirs == "string" {
+		if !raw || p.options.To == ToGGUF {
 			return nil, &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("type %s cannot be written to %s", info.Type, p.options.To), Fix: "take it out of the model first"}
 		}
 	}
 	want := p.options.Type
 	if want == "" || !isFloat(from) {
 		want = from
-		if !raw && !isFloat(info.Type) && p.options.Type == "" && from == "F32" && info.Block > 1 {
+		if !raw && !isFloat(info.Type) && p.options.Type == "" && from == "F32" && (info.Block > 1 || strings.HasPrefix(theirs, "q")) {
 			t.remark = info.Type + " is unpacked"
 		}
 	}

@@ -111,7 +111,8 @@ func (p *plan) carried() (map[string]string, error) {
 
 // npyTypes are the types of the output in NumPy's words.
 var npyTypes = map[string]npy.DType{"F64": npy.Float64, "F32": npy.Float32, "F16": npy.Float16, "I64": npy.Int64, "I32": npy.Int32, "I16": npy.Int16, "I8": npy.Int8,
-	"U64": npy.Uint64, "U32": npy.Uint32, "U16": npy.Uint16, "U8": npy.Uint8, "BOOL": npy.Bool}
+	"U64": npy.Uint64, "U32": npy.Uint32, "U16": npy.Uint16, "U8": npy.Uint8, "BOOL": npy.Bool,
+	"C64": npy.Complex64}
 
 func (p *plan) writeNPZ(file string) error {
 	var members []npy.Member
@@ -139,6 +140,9 @@ func (p *plan) writeNPZ(file string) error {
 // companions copies config, tokenizer, card and licences into the output's folder.
 func (p *plan) companions(to string) error {
 	if p.dir != "" {
+		if err := p.plainConfig(to); err != nil {
+			return err
+		}
 		names, err := hf.CopyCompanions(p.dir, to)
 		p.result.Files = append(p.result.Files, names...)
 		if err != nil {

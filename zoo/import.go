@@ -65,6 +65,7 @@ var unused = []string{"num_batches_tracked", "position_ids"}
 // Values is the source of first values (see param.From) that a file of another framework is for the variables under a scope. Each tensor's
 // shape is compared with the network's before it is read. Errors are those of Fill.
 func Values(scope string, file weights.File, imports []Import, beside ...string) (param.Source, error) {
+	file = bare(file, imports)
 	byVariable, names, err := matched(file, imports, beside)
 	if err != nil {
 		return nil, err
@@ -83,6 +84,7 @@ func Values(scope string, file weights.File, imports []Import, beside ...string)
 // bundle.Declare). A variable without an import, a tensor that is missing, is left over or does not fit is an error, a *fault.Input where
 // the file is at fault; variables may have changed then. Tensors whose names begin with one of beside may be left over.
 func Fill(store *model.Store, scope string, file weights.File, imports []Import, beside ...string) error {
+	file = bare(file, imports)
 	byVariable, names, err := matched(file, imports, beside)
 	if err != nil {
 		return err
@@ -107,6 +109,22 @@ func Fill(store *model.Store, scope string, file weights.File, imports []Import,
 	return nil
 }
 
+// bare is a file without what stands before all names that the network has elsewhere: "module." of PyTorch's DataParallel, "_orig_mod." of
+// torch.compile, the name of the part that the network was of a larger one.
+func bare(file weights.File, imports []Import) weights.File {
+	var names, wanted []string
+	for _, info := range file.Tensors() {
+		names = append(names, info.Name)
+	}
+	for _, i := range imports {
+		wanted = append(wanted, i.Tensor)
+	}
+	if prefix, ok := weights.Prefix(names, wanted); ok {
+		return weights.Without(file, prefix)
+	}
+	return file
+}
+
 // matched are the imports by their variables and the names of the file's tensors, none of which may be left over.
 func matched(file weights.File, imports []Import, beside []string) (byVariable map[string]Import, names []string, err error) {
 	byVariable = make(map[string]Import, len(imports))
@@ -117,6 +135,7 @@ func matched(file weights.File, imports []Import, beside []string) (byVariable m
 	}
 	for _, info := range file.Tensors() {
 		names = append(names, info.Name)
+		used[info.Name] = used[info.Name] || weights.IsComputed(info)
 	}
 	for _, name := range names {
 		known := used[name] || slices.Contains(unused, name[strings.LastIndexByte(name, '.')+1:])
@@ -136,6 +155,9 @@ func (i Import) value(file weights.File, variable string, want shapes.Shape, nam
 			e.Err = fmt.Errorf("the tensor is missing; the nearest name is %q", near)
 		}
 		return nil, e
+	}
+	if err := weights.Readable(file, info); err != nil {
+		return nil, err
 	}
 	shape, fits := i.shape(info)
 	if !fits || len(i.View) == 0 && !slices.Equal(shape, want.Dimensions) || product(shape) != product(want.Dimensions) {

@@ -112,6 +112,9 @@ func printInspection(out io.Writer, in *bundle.Inspection, total int, asked bool
 	} else {
 		fmt.Fprintf(w, "runs\tno, missing: %s\n", printable.Line(strings.Join(in.Missing, ", ")))
 	}
+	for _, note := range in.Notes {
+		fmt.Fprintf(w, "note\t%s\n", printable.Line(note))
+	}
 	for i, key := range slices.Sorted(maps.Keys(in.Metadata)) {
 		if i == fewKeys {
 			fmt.Fprintf(w, "metadata\t... and %d more; --json shows all\n", len(in.Metadata)-fewKeys)
@@ -159,6 +162,10 @@ func printTensors(out io.Writer, list []weights.Info, total int, asked bool) err
 	for i, t := range list {
 		if !asked && i == fewTensors {
 			break
+		}
+		if t.Unread != "" {
+			fmt.Fprintf(w, "%s\t%s\t\tcannot be read: %s\n", printable.Line(t.Name), printable.Line(t.Type), printable.Line(t.Unread))
+			continue
 		}
 		fmt.Fprintf(w, "%s\t%s\t%v\t%d\n", printable.Line(t.Name), printable.Line(t.Type), t.Shape, t.Bytes)
 	}

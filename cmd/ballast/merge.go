@@ -14,6 +14,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/convert"
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/merge"
@@ -167,7 +168,8 @@ func (f mergeFlags) options(a *app, dir string) (o checkpoint.Options, err error
 	}
 	shard, err := byteSize("--shard-size", f.shard)
 	return checkpoint.Options{
-		Out: f.out, RecipeDir: dir, Memory: memory, ShardSize: shard, DType: f.dtype, Threads: f.threads, Seed: a.seed, Overwrite: f.overwrite,
+		Find: data.ModelPath,
+		Out:  f.out, RecipeDir: dir, Memory: memory, ShardSize: shard, DType: f.dtype, Threads: f.threads, Seed: a.seed, Overwrite: f.overwrite,
 		AllowMissing: f.missing, Saturate: f.saturate, Versions: bundle.Versions(),
 	}, err
 }

@@ -22,9 +22,16 @@ the mean of |x - y|, and the cosine of the flattened tensors. Tensors that one o
 		Args: usageArgs(cobra.ExactArgs(2)),
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := checkpoint.Diff(cmd.Context(), args[0], args[1])
+		paths, err := modelPaths(args)
 		if err != nil {
 			return err
+		}
+		d, err := checkpoint.Diff(cmd.Context(), paths[0], paths[1])
+		if err != nil {
+			return err
+		}
+		for _, note := range d.Notes {
+			a.remark("%s", note)
 		}
 		if a.json {
 			return a.printJSON(d)

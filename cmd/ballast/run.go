@@ -126,7 +126,7 @@ func (a *app) runModel(ctx context.Context, path string, arrays map[string]*npy.
 	b, err := bundle.Open(path)
 	var foreign *bundle.ForeignError
 	if errors.As(err, &foreign) && foreign.Kind == "onnx" {
-		return a.runGraph(ctx, path, arrays)
+		return a.runGraph(ctx, foreign.File, arrays)
 	}
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/merge/signature"
 	"github.com/ballast-ml/ballast/merge/tuned"
@@ -43,10 +44,13 @@ What was put on is noted in the model, so that no signature gets on twice. Stati
 		if out == "" {
 			return &fault.Usage{Err: errors.New("signature apply: give --out, a folder for the patched model")}
 		}
+		var err error
+		if args[0], err = data.ModelPath(args[0]); err != nil {
+			return err
+		}
 		if p.Data != "" && !bundle.Is(args[0]) {
 			return &fault.Usage{Err: errors.New(`signature apply: --data needs a model that "ballast train" has written`)}
 		}
-		var err error
 		if p.Shifts, err = parseShifts(shifts); err != nil {
 			return err
 		}

@@ -46,6 +46,11 @@ separated by commas, with * for any characters. --levels is the number of values
 		if err := x.Method.Validate(); err != nil {
 			return &fault.Usage{Err: err}
 		}
+		paths, err := modelPaths([]string{x.Pretrained, x.Clean, x.Robust})
+		if err != nil {
+			return err
+		}
+		x.Pretrained, x.Clean, x.Robust = paths[0], paths[1], paths[2]
 		if x.Name == "" {
 			x.Name = strings.TrimSuffix(filepath.Base(out), filepath.Ext(out))
 		}

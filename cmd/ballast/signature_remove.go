@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/merge/signature"
 	"github.com/ballast-ml/ballast/merge/tuned"
@@ -27,6 +28,10 @@ last one, so keep the clean model where that matters.`,
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if out == "" {
 			return &fault.Usage{Err: errors.New("signature remove: give --out, a folder for the model")}
+		}
+		var err error
+		if args[0], err = data.ModelPath(args[0]); err != nil {
+			return err
 		}
 		release, err := claimLike(args[0], out, overwrite)()
 		if err != nil {

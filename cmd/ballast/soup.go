@@ -58,7 +58,11 @@ seed, so that they have not seen these; a model that has is named.`,
 	flags.BoolVar(&s.Recalibrate, "recalibrate", false, "estimate the statistics of batch norms again on the training part")
 	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(c *cobra.Command, args []string) error {
-		f.soup.Models, f.soup.Seed = args, a.seed
+		paths, err := modelPaths(args)
+		if err != nil {
+			return err
+		}
+		f.soup.Models, f.soup.Seed = paths, a.seed
 		return f.run(c.Context(), a)
 	}
 	return cmd

@@ -41,3 +41,21 @@ func TestPythonNumbers(t *testing.T) {
 		t.Error("Infinit is no number")
 	}
 }
+
+// A member goes with its comma, wherever it stands; all else stays byte for byte.
+func TestWithoutKeys(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"a": 1, "q": {"b": 2}, "c": 3}`:                   `{"a": 1, "c": 3}`,
+		`{"q": 1, "c": 3}`:                                  `{ "c": 3}`,
+		"{\n  \"a\": NaN,\n  \"q\": [1, 2]\n}\n":            "{\n  \"a\": NaN\n}\n",
+		`{"q": 1}`:                                          `{}`,
+		`{"text": {"q": {}, "n": -Infinity}, "x": "q, \""}`: `{"text": { "n": -Infinity}, "x": "q, \""}`,
+		`{"a": [{"q": 1}], "b": "q"}`:                       `{"a": [{"q": 1}], "b": "q"}`,
+		`[1, 2]`:                                            `[1, 2]`,
+		`{"a": 1`:                                           `{"a": 1`,
+	} {
+		if got := string(WithoutKeys([]byte(text), "q")); got != want {
+			t.Errorf("%s becomes %s, want %s", text, got, want)
+		}
+	}
+}

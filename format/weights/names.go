@@ -55,9 +55,18 @@ func Without(f File, prefix string) File {
 	return renamedFile(f, func(name string) string { return strings.TrimPrefix(name, prefix) })
 }
 
-// With shows a file with a prefix before all of its names.
-func With(f File, prefix string) File {
-	return renamedFile(f, func(name string) string { return prefix + name })
+// With shows a file with a prefix before those of its names that the reference has with it.
+func With(f File, prefix string, reference []string) File {
+	known := make(map[string]bool, len(reference))
+	for _, name := range reference {
+		known[name] = true
+	}
+	return renamedFile(f, func(name string) string {
+		if known[prefix+name] {
+			return prefix + name
+		}
+		return name
+	})
 }
 
 // renamed is a file with other names.

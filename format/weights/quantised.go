@@ -274,3 +274,17 @@ func (q *Quantisation) Dequantised(f File) (File, error) {
 	}
 	return v, nil
 }
+
+// AsDequantised says how a file was quantised that is shown as values; ok is false for any other.
+func AsDequantised(f File) (q *Quantisation, ok bool) {
+	for {
+		if v, ok := f.(*dequantised); ok {
+			return v.q, true
+		}
+		view, ok := f.(interface{ Unwrap() File })
+		if !ok {
+			return nil, false
+		}
+		f = view.Unwrap()
+	}
+}

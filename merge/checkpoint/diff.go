@@ -32,17 +32,18 @@ type ModelDiff struct {
 	First   []string     `json:"first"`   // tensors that the first alone has
 	Second  []string     `json:"second"`  // tensors that the second alone has
 	Shapes  []string     `json:"shapes"`  // tensors of other shapes, which cannot be compared, with both
+	Notes   []string     `json:"notes"`   // what else there is to know about the models
 }
 
 // Diff compares two model files or folders of any format tensor by tensor, block by block, whatever their size. Values that are infinite or NaN are an error that names the tensor.
 func Diff(ctx context.Context, first, second string) (ModelDiff, error) {
-	d := ModelDiff{Tensors: []TensorDiff{}, First: []string{}, Second: []string{}, Shapes: []string{}}
-	a, err := openInput(Ref(first), "")
+	d := ModelDiff{Tensors: []TensorDiff{}, First: []string{}, Second: []string{}, Shapes: []string{}, Notes: []string{}}
+	a, err := openInput(Ref(first), "", nil)
 	if err != nil {
 		return d, err
 	}
 	defer a.file.Close() //nolint:errcheck // it was only read
-	b, err := openInput(Ref(second), "")
+	b, err := openInput(Ref(second), "", nil)
 	if err != nil {
 		return d, err
 	}
@@ -51,6 +52,14 @@ func Diff(ctx context.Context, first, second string) (ModelDiff, error) {
 		if view, ok := weights.AsTransformers(in.file); ok && hf.Guess(a.names).Style != hf.Guess(b.names).Style {
 			in.see(view)
 		}
+	}
+	for _, in := range []*Input{a, b} {
+		for _, note := range in.notes {
+			d.Notes = append(d.Notes, printable.Line(in.Model)+": "+note)
+		}
+	}
+	if prefix, _ := b.seeAs(a); prefix != "" {
+		d.Notes = append(d.Notes, fmt.Sprintf("all names differ by the prefix %s, which is not looked at", printable.Quote(prefix)))
 	}
 	for _, info := range b.file.Tensors() {
 		if _, ok := a.file.Info(info.Name); !ok {
@@ -67,6 +76,9 @@ func Diff(ctx context.Context, first, second string) (ModelDiff, error) {
 		case !slices.Equal(x.Shape, y.Shape):
 			d.Shapes = append(d.Shapes, fmt.Sprintf("%s: %v and %v", printable.Line(x.Name), x.Shape, y.Shape))
 			continue
+		}
+		if err := errors.Join(weights.Readable(a.file, x), weights.Readable(b.file, y)); err != nil {
+			return d, err
 		}
 		t, err := diffTensor(ctx, a, b, x, y)
 		if err != nil {

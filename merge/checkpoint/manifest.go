@@ -16,6 +16,7 @@ import (
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/hf"
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -265,6 +266,11 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 		return nil, err
 	}
 	before, language := fmt.Sprint(config), textOf(config)
+	if p.donor.dequantised { // the output is not quantised any more
+		for _, key := range weights.QuantisationKeys {
+			delete(config, key)
+		}
+	}
 	words := map[string]string{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 	for _, key := range []string{"torch_dtype", "dtype"} {
 		if word, ok := config[key].(string); ok {

@@ -25,10 +25,12 @@ type Input struct {
 	Bytes   int64        `json:"bytes"` // of all its files
 	Layers  int          `json:"layers"`
 
-	file  weights.File
-	files []string
-	names []string
-	stamp string // sizes and times of its files, to see that they do not change
+	file        weights.File
+	files       []string
+	names       []string
+	dequantised bool     // config.json says otherwise
+	notes       []string // what there is to know about its files
+	stamp       string   // sizes and times of its files, to see that they do not change
 }
 
 // existing is a reference without the word model: before it, which older recipes of other tools have, where nothing has that name.
@@ -41,8 +43,16 @@ func (p *Plan) existing(ref Ref) Ref {
 
 // openInput opens a model of a recipe, with the adapters that stand behind +. A relative path counts from the working folder, else from that
 // of the recipe.
-func openInput(ref Ref, recipeDir string) (*Input, error) {
+// find, if not nil, knows models by other names.
+func openInput(ref Ref, recipeDir string, find func(string) (string, error)) (*Input, error) {
 	path, adapters, err := placed(string(ref), recipeDir)
+	if err != nil && find != nil {
+		if other, failed := find(string(ref)); failed != nil {
+			return nil, failed
+		} else if exists(other) {
+			path, adapters, err = other, nil, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +67,8 @@ func openInput(ref Ref, recipeDir string) (*Input, error) {
 		}, f.Close())
 	}
 
-	in := &Input{Model: string(ref), Path: f.Path(), Kind: f.Kind(), files: weights.Files(f)}
+	in := &Input{Model: string(ref), Path: f.Path(), Kind: f.Kind(), files: weights.Files(f), notes: weights.Notes(f)}
+	_, in.dequantised = weights.AsDequantised(f)
 	for _, dir := range adapters {
 		a, err := adapter.Open(dir)
 		if err != nil {
@@ -153,6 +164,7 @@ func (in *Input) dir() string { return filepath.Dir(in.Path) }
 var tied = [][2]string{
 	{"lm_head.weight", "model.embed_tokens.weight"},
 	{"lm_head.weight", "transformer.wte.weight"},
+	{"lm_head.weight", "wte.weight"},
 	{"lm_head.weight", "model.decoder.embed_tokens.weight"},
 	{"lm_head.weight", "shared.weight"},
 	{"embed_out.weight", "gpt_neox.embed_in.weight"},
@@ -227,7 +239,7 @@ func elementType(t string) string {
 	if w, ok := words[strings.ToLower(t)]; ok {
 		return w
 	}
-	if strings.HasPrefix(t, "Q") || strings.HasPrefix(t, "IQ") || strings.HasPrefix(t, "TQ") || strings.HasPrefix(t, "MXFP") {
+	if strings.HasPrefix(t, "qint") || strings.HasPrefix(t, "quint") || strings.HasPrefix(t, "Q") || strings.HasPrefix(t, "IQ") || strings.HasPrefix(t, "TQ") || strings.HasPrefix(t, "MXFP") {
 		return "Q"
 	}
 	return t

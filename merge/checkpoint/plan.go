@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/merge"
 )
 
@@ -26,6 +27,9 @@ type Options struct {
 	Saturate     bool              // values beyond the output type become its largest; else they are an error
 	SyncBytes    int64             // written between two points to which a merge that was killed goes back; 64 MiB
 	Versions     map[string]string // for the manifest
+
+	// Find gives the path of a model that is named otherwise, such as one of "ballast data get"; nil knows none.
+	Find func(name string) (path string, err error)
 }
 
 // Defaults of Options.
@@ -140,9 +144,12 @@ func (p *Plan) input(ref Ref) (*Input, error) {
 			return in, nil
 		}
 	}
-	in, err := openInput(ref, p.options.RecipeDir)
+	in, err := openInput(ref, p.options.RecipeDir, p.options.Find)
 	if err != nil {
 		return nil, err
+	}
+	for _, note := range in.notes {
+		p.note("%s: %s", printable.Line(in.Model), note)
 	}
 	p.Inputs = append(p.Inputs, in)
 	return in, nil
@@ -203,6 +210,9 @@ func (p *Plan) build() error {
 	}
 	if len(p.tensors) == 0 {
 		return &fault.Input{Err: errors.New("the models have no tensor in common"), Fix: "merge models of one architecture"}
+	}
+	if err := p.common(); err != nil {
+		return err
 	}
 	if err := p.arrange(); err != nil {
 		return err

@@ -133,6 +133,9 @@ var buffers = []string{
 
 // optional tells whether a tensor is a buffer that models may lack. GPT-2 and its kin keep a mask under the name of a bias.
 func optional(name string, shape []int) bool {
+	if weights.IsComputed(weights.Info{Name: name, Shape: shape}) {
+		return true
+	}
 	if (strings.HasSuffix(name, ".attn.bias") || strings.HasSuffix(name, ".attention.bias")) && len(shape) == 4 {
 		return true
 	}
@@ -166,11 +169,20 @@ func (p *Plan) planTensor(l layout, at place, own bool) error {
 
 	choice, models := p.assign(t, l, readers, len(missing) > 0)
 	reference := t.reference()
+	for _, r := range t.all() {
+		if err := weights.Readable(r.in.file, r.info); err != nil {
+			return err
+		}
+	}
 	if err := p.fit(t, reference); err != nil {
 		return err
 	}
 	t.typ = p.typeOf(t.all())
-	if t.whole = !isFloat(elementType(reference.info.Type)); !t.whole {
+	if t.whole = !isFloat(elementType(reference.info.Type)); t.whole && isCounter(name) {
+		p.note("%s and other counters of batches are those of %s: they are not merged", name, reference.in.Model)
+		t.base, t.models = nil, []*reader{reference}
+	}
+	if !t.whole {
 		if err := p.configure(t, l, choice, models, at); err != nil {
 			p.refused.add(name, err)
 			return nil
@@ -205,6 +217,11 @@ func (r *refusals) list() (out []error) {
 		out = append(out, &fault.Input{Field: "parameters", Err: err})
 	}
 	return out
+}
+
+// isCounter reports whether a tensor counts what a norm has seen, which differs between models and is no weight.
+func isCounter(name string) bool {
+	return name == "num_batches_tracked" || strings.HasSuffix(name, ".num_batches_tracked")
 }
 
 // find looks a tensor up in each source. readers is nil where it is missing; aliased is how many have only one it is tied to.

@@ -64,7 +64,19 @@ func combineFiles(paths []string, out string, mean *fileMean) (r FileResult, err
 			return r, err
 		}
 		if i > 0 {
+			files[i] = named(files[i], files[0])
 			if err := sameTensors(files[0], files[i]); err != nil {
+				return r, err
+			}
+		}
+	}
+
+	for i, f := range files {
+		for _, note := range weights.Notes(f) {
+			r.Warnings = append(r.Warnings, paths[i]+": "+note)
+		}
+		for _, info := range f.Tensors() {
+			if err := weights.Readable(f, info); err != nil {
 				return r, err
 			}
 		}
@@ -110,6 +122,24 @@ func combineFiles(paths []string, out string, mean *fileMean) (r FileResult, err
 		}
 	}
 	return r, nil
+}
+
+// named shows a file by the names of the first one, where a prefix before all names is what they differ by.
+func named(f, first weights.File) weights.File {
+	names := func(f weights.File) (out []string) {
+		for _, info := range f.Tensors() {
+			out = append(out, info.Name)
+		}
+		return out
+	}
+	own, theirs := names(f), names(first)
+	if prefix, ok := weights.Prefix(own, theirs); ok {
+		return weights.Without(f, prefix)
+	}
+	if prefix, ok := weights.Prefix(theirs, own); ok {
+		return weights.With(f, prefix, theirs)
+	}
+	return f
 }
 
 // sameTensors says where a file's tensors differ from the first one's.
