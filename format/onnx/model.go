@@ -118,7 +118,7 @@ func Open(file string) (*Model, error) {
 		return nil, in(file, err)
 	}
 	m.Path = file
-	if err := locate(filepath.Dir(file), external); err != nil {
+	if err := locate(file, external); err != nil {
 		return nil, in(file, err)
 	}
 	return m, nil
@@ -153,9 +153,9 @@ func checkLocation(name, location string) error {
 	return nil
 }
 
-// locate finds the files of external tensors in the model's folder and holds the tensors against their sizes. Nothing is read:
+// locate finds the files of external tensors in the folder of the model in file and holds the tensors against their sizes. Nothing is read:
 // sixty tensors may name the same stretch of a file.
-func locate(dir string, external []*Tensor) error {
+func locate(file string, external []*Tensor) error {
 	type found struct {
 		path string
 		size int64
@@ -169,7 +169,7 @@ func locate(dir string, external []*Tensor) error {
 		e := t.External
 		f, ok := files[e.Location]
 		if !ok {
-			f.path, f.err = untrusted.Inside(dir, e.Location)
+			f.path, f.err = dataPath(file, e.Location)
 			if f.err != nil {
 				return wrong(ErrPath, printable.Quote(e.Location), f.err)
 			}
