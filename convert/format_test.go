@@ -350,8 +350,8 @@ func TestFormatRefuses(t *testing.T) {
 	if err := safetensors.WriteFile(complexFile, []safetensors.Tensor{{Name: "z", DType: safetensors.C64, Shape: []int{1}, Data: make([]byte, 8)}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Format(t.Context(), complexFile, filepath.Join(dir, "z.npz"), Options{To: ToNPZ})
-	if err == nil || !strings.Contains(err.Error(), "z: type C64 cannot be written to npz; take it out of the model first") {
+	_, err := Format(t.Context(), complexFile, filepath.Join(dir, "z.gguf"), Options{To: ToGGUF})
+	if err == nil || !strings.Contains(err.Error(), "z: type C64 cannot be written to gguf; take it out of the model first") {
 		t.Errorf("got %v", err)
 	}
 }

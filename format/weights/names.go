@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // Prefix finds what stands before the names of a model and not before those of another one of the same network: "module." of PyTorch's
@@ -102,20 +104,22 @@ func (r *renamed) Info(name string) (Info, bool) {
 	return info, ok
 }
 
-// name is that in the file, or the one given where there is none: the file says what is wrong with it.
-func (r *renamed) name(name string) string {
-	if stored, ok := r.stored[name]; ok {
-		return stored
-	}
-	return name
+func (r *renamed) missing(name string) error {
+	return &Error{File: r.Path(), Kind: ErrNoTensor, Text: printable.Quote(name), Fix: "take a name that the file lists"}
 }
 
 func (r *renamed) ReadFloat32s(name string, at int, dst []float32) error {
-	return r.File.ReadFloat32s(r.name(name), at, dst)
+	if stored, ok := r.stored[name]; ok {
+		return r.File.ReadFloat32s(stored, at, dst)
+	}
+	return r.missing(name)
 }
 
 func (r *renamed) ReadBytes(name string, at int64, dst []byte) error {
-	return r.File.ReadBytes(r.name(name), at, dst)
+	if stored, ok := r.stored[name]; ok {
+		return r.File.ReadBytes(stored, at, dst)
+	}
+	return r.missing(name)
 }
 
 // computed are endings of the names of buffers that a network computes from its config: tables of positions, masks, rotary frequencies.

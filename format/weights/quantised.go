@@ -197,7 +197,7 @@ func (q *Quantisation) names(f File) bool {
 	// What is left over may be buffers, and 8-bit floats that are plain values. Scales of 8 bits were found by their weights.
 	for _, info := range rest {
 		isBuffer := slices.ContainsFunc(buffers, func(part string) bool { return strings.Contains(info.Name, part) })
-		if hidden[info.Name] || isBuffer || len(info.Shape) < 2 && !isF8(word(info.Type)) {
+		if hidden[info.Name] || isBuffer || isAside(info.Name) || len(info.Shape) < 2 && !isF8(word(info.Type)) {
 			continue
 		}
 		if q.Method != "" {

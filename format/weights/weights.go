@@ -92,6 +92,7 @@ var (
 	ErrKind      = models.Kind("no model file that is known")
 	ErrQuantised = models.Kind("the codes of a quantised tensor cannot be read")
 	ErrStretch   = models.Misuse("outside the tensor")
+	ErrNoTensor  = models.Misuse("no such tensor")
 )
 
 // Error says what is wrong with a file, where, and what to do about it. It is the type of the errors within each format, too.
