@@ -8,12 +8,19 @@
 //
 // A pickle is a program. The machine that reads it here has no way to call anything: it builds numbers, text, lists, tuples
 // and dictionaries, and knows by name the few constructors that tensors are written with (tensors and parameters, storages,
-// OrderedDict, torch.Size, element types, plain NumPy numbers). Every other name is refused with an [*Error] of kind
-// [ErrCall] that says what the file wanted to call. Whole models, optimiser objects and TorchScript archives are such files:
-// have their maker save the state dict.
+// OrderedDict, torch.Size, element types, NumPy numbers and arrays). An object of any other class is not made: it is passed over where it
+// holds no tensor, and named by [File.Classes]. Where all tensors lie in such objects, and where a name is one whose call would act on the
+// machine (os.system), the file is refused with an [*Error] of kind [ErrCall] that says what it wanted to call. Whole models and
+// TorchScript archives are such files: have their maker save the state dict.
 //
 // [Open] finds the state dict: the top of the file, or what stands under "state_dict", "model" and the like, or, with
-// [Options] Root, what the caller names. Nested dictionaries are flattened with dots, the way PyTorch names parameters.
+// [Options] Root, what the caller names. Nested dictionaries are flattened with dots, the way PyTorch names parameters. Where tensors stand
+// elsewhere too, which are neither what is kept beside a network nor a second copy of it, the whole file is read; those that are not read
+// are named by [File.Outside].
+//
+// Marks of views (negated, conjugate) are applied, quantised tensors restored by their scales. Sparse, nested and meta tensors and those of
+// classes that are not known are listed; [Info] says why their values cannot be read.
+//
 // Tensors may be views with any strides and share storages; they are read in row-major order, in stretches.
 //
 // The CRC-32 of an entry of the zip layout is compared before the first of its bytes is used, and that of every entry by [File.Verify];

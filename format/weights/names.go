@@ -136,3 +136,24 @@ func IsComputed(info Info) bool {
 	isMask := strings.HasSuffix(info.Name, ".attn.bias") || strings.HasSuffix(info.Name, ".attention.bias")
 	return isMask && len(s) == 4 && s[0] == 1 && s[1] == 1 && s[2] == s[3]
 }
+
+// Like is w with the names of the reference, where a prefix before all names is what they differ by; else w itself. Values are shared.
+func (w Set) Like(reference Set) Set {
+	own, theirs := w.Names(), reference.Names()
+	to := func(name string) string { return name }
+	if prefix, ok := Prefix(own, theirs); ok {
+		to = func(name string) string { return strings.TrimPrefix(name, prefix) }
+	} else if prefix, ok := Prefix(theirs, own); ok {
+		to = func(name string) string {
+			if slices.Contains(theirs, prefix+name) {
+				return prefix + name
+			}
+			return name
+		}
+	}
+	out := slices.Clone(w)
+	for i := range out {
+		out[i].Name = to(out[i].Name)
+	}
+	return out
+}

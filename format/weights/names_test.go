@@ -44,6 +44,17 @@ func TestPrefix(t *testing.T) {
 	}
 }
 
+func TestLike(t *testing.T) {
+	plain := weights.Set{{Name: "a.w"}, {Name: "a.b"}}
+	parallel := weights.Set{{Name: "module.a.w"}, {Name: "module.a.b"}}
+	other := weights.Set{{Name: "x"}, {Name: "y"}}
+	for i, c := range [][3]weights.Set{{parallel, plain, plain}, {plain, parallel, parallel}, {plain, plain, plain}, {other, plain, other}} {
+		if got := c[0].Like(c[1]).Names(); !slices.Equal(got, c[2].Names()) {
+			t.Errorf("%d: got %v, want %v", i, got, c[2].Names())
+		}
+	}
+}
+
 func TestRenamed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.safetensors")
 	if err := safetensors.WriteFile(path, []safetensors.Tensor{floats("module.w", []int{2}, 1, 2), floats("head", []int{1}, 3)}, nil); err != nil {

@@ -38,6 +38,7 @@ func (x Extraction) Run() (signature.Signature, error) {
 		if models[i], err = Load(path); err != nil {
 			return signature.Signature{}, err
 		}
+		models[i] = models[i].Like(models[0])
 		if err := models[0].SameLayout(paths[0], models[i], path); err != nil {
 			return signature.Signature{}, err
 		}
