@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/hf"
@@ -16,7 +18,40 @@ import (
 
 // openInput opens a model to be converted. One that is quantised by scales beside its weights is copied as it is where neither format nor
 // types change, which loses nothing; else it is read as the values that its codes stand for, or refused.
+//
+// Names in GGUF are those of one network: what wrappers put before all of them is taken off.
 func openInput(path string, o Options) (weights.File, error) {
+	f, err := openValues(path, o)
+	if err != nil || o.To != ToGGUF || o.KeepNames {
+		return f, err
+	}
+	if prefix := wrapper(f); prefix != "" {
+		return weights.Without(f, prefix), nil
+	}
+	return f, nil
+}
+
+// wrappers are what PyTorch's DataParallel and torch.compile put before every name of the network they hold.
+var wrappers = []string{"module.", "_orig_mod."}
+
+// wrapper is what wrappers put before all names of a file, "" for nothing.
+func wrapper(f weights.File) (prefix string) {
+	list := f.Tensors()
+	for {
+		found := ""
+		for _, w := range wrappers {
+			if len(list) > 0 && !slices.ContainsFunc(list, func(t weights.Info) bool { return !strings.HasPrefix(t.Name, prefix+w) }) {
+				found = w
+			}
+		}
+		if found == "" {
+			return prefix
+		}
+		prefix += found
+	}
+}
+
+func openValues(path string, o Options) (weights.File, error) {
 	f, err := weights.OpenStored(path)
 	if err != nil {
 		return nil, err
@@ -37,6 +72,9 @@ func openInput(path string, o Options) (weights.File, error) {
 func (p *plan) said() error {
 	for _, note := range weights.Notes(p.file) {
 		p.remark("%s", note)
+	}
+	if prefix := wrapper(weights.Inner(p.file)); prefix != "" && p.options.To == ToGGUF && !p.options.KeepNames {
+		p.remark("%s is taken off all names", printable.Line(prefix))
 	}
 	base, ok := weights.Adapter(p.file)
 	if !ok {

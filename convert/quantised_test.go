@@ -118,3 +118,27 @@ func TestPackedInput(t *testing.T) {
 		t.Errorf("a copy: %v, %v", r.Remarks, err)
 	}
 }
+
+// What wrappers put before all names is taken off in a GGUF file, and stays elsewhere.
+func TestWrappedNames(t *testing.T) {
+	for _, prefix := range []string{"module.", "_orig_mod.", "_orig_mod.module."} {
+		in := filepath.Join(t.TempDir(), "in.safetensors")
+		list := []safetensors.Tensor{safetensors.FromFloat32s(prefix+"model.w", []int{1}, []float32{1}), safetensors.FromFloat32s(prefix+"head", []int{1}, []float32{2})}
+		if err := safetensors.WriteFile(in, list, nil); err != nil {
+			t.Fatal(err)
+		}
+		for to, want := range map[string]string{ToGGUF: "model.w", ToSafetensors: prefix + "model.w", ToNPZ: prefix + "model.w"} {
+			out := filepath.Join(t.TempDir(), "out."+to)
+			r, err := Format(t.Context(), in, out, Options{To: to})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c, err := Check(t.Context(), in, out, Options{To: to}); err != nil || !c.Agrees || c.Exact != 2 {
+				t.Errorf("%s %s: %+v (%v)", prefix, to, c, err)
+			}
+			if r.Tensors[0].To != want && r.Tensors[1].To != want || (len(r.Remarks) > 0) != (to == ToGGUF) {
+				t.Errorf("%s %s: %+v", prefix, to, r)
+			}
+		}
+	}
+}

@@ -65,7 +65,10 @@ func TestWaysToMakeObjects(t *testing.T) {
 		"what it makes": func(b p) p { return b.name("a.b", "f").op(')', 'R', ')', 'R') },
 		"a class":       func(b p) p { return b.name("a.b", "C") },
 		"a function":    func(b p) p { return b.name("functools", "partial").op('(').name("a.b", "f").op('t', 'R') },
-		"by text":       func(b p) p { return b.str("a.b").str("C").op(0x93, ')', 'R') },
+		"old class": func(b p) p {
+			return b.name("copy_reg", "_reconstructor").op('(').name("a.b", "C").name("__builtin__", "object").op('N', 't', 'R')
+		},
+		"by text": func(b p) p { return b.str("a.b").str("C").op(0x93, ')', 'R') },
 		"factory": func(b p) p {
 			return b.name("collections", "defaultdict").op('(').name("collections", "Counter").op('t', 'R')
 		},

@@ -194,6 +194,17 @@ func (m *machine) object(op byte) error {
 	return Call("copyreg extension")
 }
 
+// madeBy is the class of an object: what makes it, or, where that makes objects of any class, the class it is given.
+func madeBy(f foreign, args tuple) string {
+	switch f {
+	case "copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__", "copyreg.__newobj_ex__":
+		if len(args) > 0 {
+			return describe(args[0])
+		}
+	}
+	return string(f)
+}
+
 // pushObject puts an object of an unknown class onto the stack.
 func (m *machine) pushObject(class string, parts ...any) error {
 	o, err := m.make(class, parts...)
@@ -206,7 +217,7 @@ func (m *machine) pushObject(class string, parts ...any) error {
 func (m *machine) construct(f any, args tuple) error {
 	switch f := f.(type) {
 	case foreign:
-		return m.pushObject(string(f), args...)
+		return m.pushObject(madeBy(f, args), args...)
 	case *object: // what an object makes, as functions that were made by a call do
 		return m.pushObject(f.class, append([]any{f}, args...)...)
 	case storageClass, DType:

@@ -254,8 +254,8 @@ func (v *dequantised) ReadBytes(name string, at int64, dst []byte) error {
 	return nil
 }
 
-// inner is the file that a view shows.
-func inner(f File) File {
+// Inner is the file that a view shows, as it is stored: below other names, and below the values of codes.
+func Inner(f File) File {
 	for {
 		v, ok := f.(interface{ Unwrap() File })
 		if !ok {

@@ -24,7 +24,7 @@ func openGGUF(path string) (File, error) {
 
 // AsGGUF gives the file behind one of kind GGUF, with its typed metadata, the first of several; ok is false for other kinds.
 func AsGGUF(f File) (file *gguf.File, ok bool) {
-	g, ok := inner(f).(*ggufFile)
+	g, ok := Inner(f).(*ggufFile)
 	if !ok {
 		return nil, false
 	}

@@ -19,7 +19,7 @@ import (
 func Notes(f File) []string {
 	var notes []string
 	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
-	stored := inner(f)
+	stored := Inner(f)
 	if n, ok := stored.(interface {
 		notes(add func(format string, args ...any))
 	}); ok {
@@ -152,7 +152,7 @@ func (f *onnxFile) notes(add func(format string, args ...any)) {
 // Unlisted are the tensors that a file holds and cannot read, where they are not among Tensors: arrays of texts beside numbers, say. Each
 // says why in Unread.
 func Unlisted(f File) []Info {
-	n, ok := inner(f).(*npzFile)
+	n, ok := Inner(f).(*npzFile)
 	if !ok {
 		return nil
 	}

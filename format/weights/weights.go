@@ -90,6 +90,7 @@ var models = format.Format{Name: "weights"}
 // Kinds of errors, for errors.Is.
 var (
 	ErrKind      = models.Kind("no model file that is known")
+	ErrSeveral   = models.Kind("more than one model file")
 	ErrQuantised = models.Kind("the codes of a quantised tensor cannot be read")
 	ErrStretch   = models.Misuse("outside the tensor")
 	ErrNoTensor  = models.Misuse("no such tensor")
@@ -138,7 +139,7 @@ func OpenStored(path string) (File, error) {
 
 // Files lists the files that an open model is read from, each once.
 func Files(f File) []string {
-	f = inner(f)
+	f = Inner(f)
 	if s, ok := f.(*safetensorsFile); ok {
 		if sharded, ok := s.tensorFile.(interface{ Files() []string }); ok {
 			return sharded.Files()
@@ -270,7 +271,10 @@ func only(path string) (Kind, string, error) {
 		e := &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("the folder holds %d model files %s", len(found), some(found)), Fix: "name one of them"}
 		if len(found) == 0 {
 			e.Fix = "name the folder of a model, or a model file"
-		} else if !slices.ContainsFunc(found, func(name string) bool { return !partName.MatchString(name) }) {
+		} else {
+			e.Kind = ErrSeveral
+		}
+		if len(found) > 0 && !slices.ContainsFunc(found, func(name string) bool { return !partName.MatchString(name) }) {
 			e.Fix = "they are parts of one model whose index is missing: get model.safetensors.index.json or pytorch_model.bin.index.json too"
 		}
 		return "", "", e
