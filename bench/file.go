@@ -144,7 +144,7 @@ func Read(path string) (*File, error) {
 const mostFile = 64 << 20
 
 func decode(path string, into any) error {
-	data, err := untrusted.ReadFile(path, mostFile)
+	data, err := untrusted.ReadFilled(path, mostFile)
 	if err != nil {
 		return &fault.Input{File: path, Err: err, Fix: "name a file that is there"}
 	}

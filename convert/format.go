@@ -88,6 +88,11 @@ func Format(ctx context.Context, in, out string, o Options) (Result, error) {
 	if err := clear(f.Path(), file, folder); err != nil {
 		return Result{}, err
 	}
+	if folder != "" && p.dir != "" {
+		if err := hf.CheckCompanions(p.dir); err != nil {
+			return Result{}, err
+		}
+	}
 	p.ctx = ctx
 	if folder == "" {
 		err = p.write(file)

@@ -226,7 +226,7 @@ func (f mergeFlags) recipes(args []string) (list []checkpoint.Recipe, dir string
 		if len(args) != 1 {
 			return nil, "", &fault.Usage{Err: fmt.Errorf("%d arguments; give one recipe, or models and a --method", len(args))}
 		}
-		text, err := untrusted.ReadFile(args[0], checkpoint.MaxRecipe)
+		text, err := untrusted.ReadFilled(args[0], checkpoint.MaxRecipe)
 		if err != nil {
 			return nil, "", &fault.Input{File: args[0], Err: err, Fix: "name a recipe, or models and a --method"}
 		}

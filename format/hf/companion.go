@@ -61,6 +61,24 @@ func Companions(dir string) ([]string, error) {
 	return out, nil
 }
 
+// CheckCompanions is Companions for those who will copy the files: one whose content did not arrive, a Git LFS pointer, is an error too.
+func CheckCompanions(dir string) error {
+	names, err := Companions(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		f, err := untrusted.Open(filepath.Join(dir, filepath.FromSlash(name)))
+		if err != nil {
+			return fmt.Errorf("hf: %w", err)
+		}
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("hf: %w", err)
+		}
+	}
+	return nil
+}
+
 // maxCompanion bounds the companions that are read as a whole; the largest tokenizer.json has 35 MB.
 const maxCompanion = 128 << 20
 
@@ -80,6 +98,9 @@ func ReadCompanion(dir, name string) ([]byte, error) {
 		return nil, fmt.Errorf("hf: %w", err)
 	}
 	if name == ConfigFile {
+		if len(text) == 0 {
+			return nil, fmt.Errorf("hf: %w", untrusted.Empty(path))
+		}
 		if err := untrusted.CheckJSON(path, text, maxConfigValues); err != nil {
 			return nil, fmt.Errorf("hf: %w", err)
 		}
