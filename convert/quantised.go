@@ -26,9 +26,31 @@ func openInput(path string, o Options) (weights.File, error) {
 		return f, err
 	}
 	if prefix := wrapper(f); prefix != "" {
-		return weights.Without(f, prefix), nil
+		f = weights.Without(f, prefix)
+	}
+	if names := bareDecoder(f); names != nil {
+		f = weights.With(f, decoderPrefix, names)
 	}
 	return f, nil
+}
+
+// decoderPrefix stands before the names of a decoder in files of Hugging Face, but where the decoder was saved without its head.
+const decoderPrefix = "model."
+
+// bareDecoder is the names that a decoder of the llama kind has with decoderPrefix, where its own lack it; nil for all else.
+func bareDecoder(f weights.File) (names []string) {
+	if _, ok := f.Info("embed_tokens.weight"); !ok {
+		return nil
+	}
+	if _, ok := f.Info("layers.0.self_attn.q_proj.weight"); !ok {
+		return nil
+	}
+	for _, info := range f.Tensors() {
+		if !strings.HasPrefix(info.Name, "lm_head.") {
+			names = append(names, decoderPrefix+info.Name)
+		}
+	}
+	return names
 }
 
 // wrappers are what PyTorch's DataParallel and torch.compile put before every name of the network they hold.
@@ -75,6 +97,9 @@ func (p *plan) said() error {
 	}
 	if prefix := wrapper(weights.Inner(p.file)); prefix != "" && p.options.To == ToGGUF && !p.options.KeepNames {
 		p.remark("%s is taken off all names", printable.Line(prefix))
+	}
+	if p.options.To == ToGGUF && !p.options.KeepNames && bareDecoder(weights.Inner(p.file)) != nil {
+		p.remark("%s is put before the names, which are those of a decoder saved without its head", decoderPrefix)
 	}
 	base, ok := weights.Adapter(p.file)
 	if !ok {

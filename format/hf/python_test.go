@@ -37,8 +37,8 @@ func TestPythonNumbers(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "rope_theta") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := ParseConfig([]byte(`{"model_type": Infinit}`)); err == nil {
-		t.Error("Infinit is no number")
+	if _, err := ParseConfig([]byte(`{"model_type": Infinities}`)); err == nil {
+		t.Error("a word beyond Infinity is read")
 	}
 }
 

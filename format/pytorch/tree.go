@@ -142,7 +142,7 @@ func (f *File) findRoot(v any) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if found && !(isCopy(key, root) && sameTensors(chosen, d.values[i])) {
+		if found && (!isCopy(key, root) || !sameTensors(chosen, d.values[i])) {
 			return "", nil
 		}
 	}
