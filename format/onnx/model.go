@@ -179,7 +179,7 @@ func locate(file string, external []*Tensor) error {
 		if f.err != nil {
 			return wrong(ErrExternal, printable.Quote(e.Location), f.err)
 		}
-		want := int64(t.Elements) * int64(t.Type.Size())
+		want := t.RawBytes()
 		if e.Length >= 0 && e.Length != want {
 			return wrong(ErrSize, fmt.Sprintf("length %d, the shape %v of %s takes %d", e.Length, t.Dims, t.Type, want), nil)
 		}

@@ -488,7 +488,7 @@ func (p *parser) value(data []byte) (Value, error) {
 
 // packed are the fields of TensorProto with typed data, and which types each may hold.
 var packed = map[protowire.Number][]DataType{
-	4: {Float, Complex64}, 5: {Int32, Int16, Int8, Uint16, Uint8, Bool, Float16, BFloat16, Float8E4M3, Float8E4Z, Float8E5M2, Float8E5Z},
+	4: {Float, Complex64}, 5: {Int32, Int16, Int8, Uint16, Uint8, Bool, Float16, BFloat16, Float8E4M3, Float8E4Z, Float8E5M2, Float8E5Z, Float8E8M0, Uint4, Int4, Float4, Uint2, Int2},
 	7: {Int64}, 10: {Double, Complex128}, 11: {Uint64, Uint32},
 }
 
@@ -583,7 +583,6 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 		return nil, wrong(ErrShape, "%v: a dimension is negative or the product overflows", t.Dims)
 	}
 
-	size := t.Type.Size()
 	if t.Type == String {
 		if len(t.Strings) != t.Elements || hasRaw || external || len(typed) > 0 {
 			return nil, wrong(ErrSize, "%d strings for the shape %v", len(t.Strings), t.Dims)
@@ -591,7 +590,7 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 		return t, nil
 	}
 
-	if size == 0 {
+	if t.Type.Bits() == 0 {
 		return nil, wrong(ErrDType, "%s", t.Type)
 	}
 
@@ -621,8 +620,8 @@ func (p *parser) tensor(data []byte) (*Tensor, error) {
 		}
 	}
 
-	if len(raw) != t.Elements*size {
-		return nil, wrong(ErrSize, "%d bytes, the shape %v of %s takes %d", len(raw), t.Dims, t.Type, t.Elements*size)
+	if int64(len(raw)) != t.RawBytes() {
+		return nil, wrong(ErrSize, "%d bytes, the shape %v of %s takes %d", len(raw), t.Dims, t.Type, t.RawBytes())
 	}
 
 	t.Raw = raw
@@ -635,7 +634,7 @@ func (p *parser) typed(t *Tensor, list []field, wrong func(*format.Kind, string,
 		return nil, nil
 	}
 
-	size := t.Type.Size()
+	size := max(1, t.Type.Size()) // elements of less than a byte are packed already
 	wire := protowire.VarintType
 	switch list[0].num {
 	case 4:
@@ -657,11 +656,11 @@ func (p *parser) typed(t *Tensor, list []field, wrong func(*format.Kind, string,
 	if len(list) == 1 && wire != protowire.VarintType && list[0].typ == protowire.BytesType {
 		return list[0].bytes, nil // fixed-size numbers lie there as they are
 	}
-	if err := p.spend(t.Elements * t.Type.Size()); err != nil {
+	if err := p.spend(int(t.RawBytes())); err != nil {
 		return nil, err
 	}
 
-	raw := make([]byte, 0, t.Elements*t.Type.Size())
+	raw := make([]byte, 0, t.RawBytes())
 	var over error
 	for _, x := range list {
 		err := p.numbers(x, "tensor", wire, func(v uint64) {
@@ -690,7 +689,7 @@ func (p *parser) typed(t *Tensor, list []field, wrong func(*format.Kind, string,
 				low, high = math.MinInt8, math.MaxInt8
 			case Uint16, Float16, BFloat16:
 				low, high = 0, math.MaxUint16
-			case Uint8, Float8E4M3, Float8E4Z, Float8E5M2, Float8E5Z:
+			case Uint8, Float8E4M3, Float8E4Z, Float8E5M2, Float8E5Z, Float8E8M0, Uint4, Int4, Float4, Uint2, Int2:
 				low, high = 0, math.MaxUint8
 			case Bool:
 				low, high = 0, 1

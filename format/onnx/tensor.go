@@ -36,14 +36,22 @@ const (
 	Float8E4Z  DataType = 18 // FLOAT8E4M3FNUZ
 	Float8E5M2 DataType = 19
 	Float8E5Z  DataType = 20 // FLOAT8E5M2FNUZ
+	Uint4      DataType = 21
+	Int4       DataType = 22
+	Float4     DataType = 23 // FLOAT4E2M1
+	Float8E8M0 DataType = 24
+	Uint2      DataType = 25
+	Int2       DataType = 26
 )
 
 var typeNames = []string{
 	"UNDEFINED", "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL", "FLOAT16", "DOUBLE", "UINT32",
 	"UINT64", "COMPLEX64", "COMPLEX128", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ",
+	"UINT4", "INT4", "FLOAT4E2M1", "FLOAT8E8M0", "UINT2", "INT2",
 }
 
-var typeSizes = []int{0, 4, 1, 1, 2, 2, 4, 8, 0, 1, 2, 8, 4, 8, 8, 16, 2, 1, 1, 1, 1}
+// typeBits are the bits of an element. Elements of less than a byte lie close together, the first in the lowest bits.
+var typeBits = []int{0, 32, 8, 8, 16, 16, 32, 64, 0, 8, 16, 64, 32, 64, 64, 128, 16, 8, 8, 8, 8, 4, 4, 4, 8, 2, 2}
 
 // String is the name the specification gives.
 func (d DataType) String() string {
@@ -53,12 +61,23 @@ func (d DataType) String() string {
 	return fmt.Sprintf("type %d", int32(d))
 }
 
-// Size is the bytes of an element, 0 for strings and types that are not known.
-func (d DataType) Size() int {
-	if d >= 0 && int(d) < len(typeSizes) {
-		return typeSizes[d]
+// Size is the bytes of an element, 0 for strings, types that are not known, and those of less than a byte.
+func (d DataType) Size() int { return d.Bits() / 8 }
+
+// Bits is the bits of an element, 0 for strings and types that are not known.
+func (d DataType) Bits() int {
+	if d >= 0 && int(d) < len(typeBits) {
+		return typeBits[d]
 	}
 	return 0
+}
+
+// bytesOf is the bytes that n elements take together.
+func (d DataType) bytesOf(n int) int64 {
+	if bits := d.Bits(); bits < 8 {
+		return (int64(n)*int64(bits) + 7) / 8
+	}
+	return int64(n) * int64(d.Size())
 }
 
 // Tensor is a tensor of a model.
@@ -82,7 +101,7 @@ type External struct {
 }
 
 // RawBytes is the bytes that ReadRaw has to give: those of all elements, 0 for strings.
-func (t *Tensor) RawBytes() int64 { return int64(t.Elements) * int64(t.Type.Size()) }
+func (t *Tensor) RawBytes() int64 { return t.Type.bytesOf(t.Elements) }
 
 // ReadRaw puts bytes of the elements, from byte at on, into dst. External data is read from its file at every call.
 func (t *Tensor) ReadRaw(at int64, dst []byte) error {
@@ -137,7 +156,7 @@ func (t *Tensor) Float32s(at int, dst []float32) error {
 		return &Error{Field: "tensor " + printable.Quote(t.Name), Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), t.Elements), Fix: "stay within the tensor"}
 	}
 	size := t.Type.Size()
-	if size == 0 || t.Type == Complex64 || t.Type == Complex128 {
+	if size == 0 || t.Type == Float8E8M0 || t.Type == Complex64 || t.Type == Complex128 {
 		return &Error{Field: "tensor " + printable.Quote(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s has no numbers that float32 can hold", t.Type), Fix: "leave this tensor out"}
 	}
 	if t.External == nil || t.Raw != nil {
