@@ -39,6 +39,8 @@ type value struct {
 	node  *graph.Node
 	known *tensors.Tensor
 	from  []string // the inputs of the model that it depends on
+
+	narrow onnx.DataType // of a tensor of the model whose type has fewer bits than what keeps it, else 0
 }
 
 func (v *value) shape() shapes.Shape {
@@ -105,7 +107,7 @@ func (b *builder) graph(k int, names []string, nodes []*graph.Node, fixed map[st
 		out = append(out, n)
 	}
 
-	out = append(out, b.watched()...)
+	out = append(out, watched(b.checks)...)
 	b.measure(nil)
 	b.fits(out)
 	return out
@@ -120,7 +122,11 @@ func (b *builder) tensor(t *onnx.Tensor) *value {
 		}
 		refuse("tensor %q is not a constant of the model", t.Name)
 	}
-	return &value{known: w, node: b.args[t]}
+	v := &value{known: w, node: b.args[t]}
+	if _, ok := fourBits[t.Type]; ok {
+		v.narrow = t.Type
+	}
+	return v
 }
 
 // node is a value as a node of the graph.
@@ -210,6 +216,9 @@ func (b *builder) call(c *call) (out []*value) {
 	}
 	if op.values != nil {
 		return op.values(c)
+	}
+	if op.elements && c.isEmpty() {
+		return c.empty(op)
 	}
 	size := 0
 	for _, v := range c.in {

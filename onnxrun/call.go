@@ -24,6 +24,8 @@ type call struct {
 	opset int64
 	from  []string
 	fold  bool
+
+	checks []check // of a node that is computed at once
 }
 
 // has tells whether an input is there.

@@ -23,9 +23,13 @@ func (c *call) watch(x *graph.Node, wrong func(low, high int64) error) {
 	if x.Shape().Size() == 0 {
 		return
 	}
-	b := c.build
 	x = graph.ConvertDType(x, dtypes.Int64)
-	b.checks = append(b.checks, check{c.n, graph.ReduceAllMin(x), graph.ReduceAllMax(x), wrong})
+	k := check{c.n, graph.ReduceAllMin(x), graph.ReduceAllMax(x), wrong}
+	if c.fold {
+		c.checks = append(c.checks, k)
+		return
+	}
+	c.build.checks = append(c.build.checks, k)
 }
 
 // watchInput is watch for an input, which is checked at once where its values are known.
@@ -43,12 +47,12 @@ func (c *call) watchInput(input int, x *node, wrong func(low, high int64) error)
 }
 
 // watched is what a run returns beside the outputs: the ends of every check.
-func (b *builder) watched() []*graph.Node {
-	if len(b.checks) == 0 {
+func watched(checks []check) []*graph.Node {
+	if len(checks) == 0 {
 		return nil
 	}
 	var ends []*graph.Node
-	for _, k := range b.checks {
+	for _, k := range checks {
 		ends = append(ends, graph.Reshape(k.low, 1), graph.Reshape(k.high, 1))
 	}
 	return []*graph.Node{graph.Concatenate(ends, 0)}
@@ -56,13 +60,21 @@ func (b *builder) watched() []*graph.Node {
 
 // look reads what a run's checks gave.
 func (b *builder) look(ends *tensors.Tensor) error {
-	values := tensorInts(ends)
-	for i, k := range b.checks {
-		if err := k.wrong(int64(values[2*i]), int64(values[2*i+1])); err != nil {
-			return &fault.Input{File: b.of.Model.Path, Field: k.node.String(), Err: err}
-		}
+	if k, err := failing(b.checks, ends); err != nil {
+		return &fault.Input{File: b.of.Model.Path, Field: k.node.String(), Err: err}
 	}
 	return nil
+}
+
+// failing is the first check that does not hold, by the ends of all.
+func failing(checks []check, ends *tensors.Tensor) (check, error) {
+	values := tensorInts(ends)
+	for i, k := range checks {
+		if err := k.wrong(int64(values[2*i]), int64(values[2*i+1])); err != nil {
+			return k, err
+		}
+	}
+	return check{}, nil
 }
 
 // places is an input of indices in [-n, n) as int32 in [0, n). One beyond ends the run, with its value: moved to the nearest end it

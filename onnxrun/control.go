@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -83,10 +84,26 @@ func loopOp(c *call) []*value {
 		}
 	}
 
+	var tried []*value
 	for j, s := range scans {
-		state = append(state, s.value(c, body.Outputs[1+carried+j]))
+		if declared := body.Outputs[1+carried+j]; len(s.rows) > 0 || s.declared(declared) {
+			state = append(state, s.value(c, declared))
+			continue
+		}
+		if tried == nil {
+			tried = c.tryRound(body, roundValues(body, 0, on, state[:carried]))
+		}
+		state = append(state, s.none(tried[1+carried+j].shape()))
 	}
 	return state
+}
+
+// tryRound builds a round whose values nobody takes, for their types and shapes.
+func (c *call) tryRound(body *onnx.Graph, values map[string]*value) []*value {
+	b := c.build
+	checks := len(b.checks)
+	defer func() { b.checks = b.checks[:checks] }()
+	return branch(c, body, values)
 }
 
 // goesOn reports whether a loop has a further round, which has to be known.
@@ -117,59 +134,6 @@ func roundValues(body *onnx.Graph, i int, on *value, state []*value) map[string]
 // has reports whether a loop has a number of rounds, and builds nodes in each.
 func has(trips, nodes int) bool { return trips < math.MaxInt/mostNodes && nodes > 0 }
 
-func scanOp(c *call) []*value {
-	m := c.int("num_scan_inputs", 1)
-	need(m >= 1 && m <= len(c.in), "num_scan_inputs %d of %d inputs", m, len(c.in))
-	for i := range c.in {
-		need(c.has(i), "input %d is missing", i)
-	}
-	state := slices.Clone(c.in[:len(c.in)-m])
-	xs := c.in[len(c.in)-m:]
-	plain := c.opset >= 9
-	for _, name := range []string{"scan_input_directions", "scan_input_axes", "scan_output_directions", "scan_output_axes"} {
-		plain = plain && c.list(name) == nil
-	}
-	need(plain, "a Scan runs over the first axis, forwards, from opset 9 on")
-
-	body := c.body("body", len(c.in), len(state))
-	rounds := -1
-	for _, x := range xs {
-		s := x.shape()
-		need(s.Rank() > 0 && (rounds < 0 || s.Dimensions[0] == rounds),
-			"what it runs over has shapes of different lengths, or none: %s and %s", xs[0].shape(), s)
-		rounds = s.Dimensions[0]
-	}
-
-	need(rounds <= mostRounds, "it runs over %d rows, at most %d are unrolled", rounds, mostRounds)
-	b, before := c.build, 0
-	scans := make([]rows, len(body.Outputs)-len(state))
-	for i := range rounds {
-		b.round()
-		values := map[string]*value{}
-		for j, v := range state {
-			values[body.Inputs[j].Name] = v
-		}
-		for j, v := range xs {
-			values[body.Inputs[len(state)+j].Name] = &value{node: graph.Squeeze(cutAxis(b.node(v), 0, i, i+1, 1), 0), from: c.from}
-		}
-		out := branch(c, body, values)
-		copy(state, out[:len(state)])
-		for j, v := range out[len(state):] {
-			scans[j].add(v)
-		}
-		if now := len(c.g.Nodes()); i == 1 { // every round builds what the second did
-			c.parts((now - before) * (rounds - 2))
-		} else {
-			before = now
-		}
-	}
-
-	for j, s := range scans {
-		state = append(state, s.value(c, body.Outputs[len(c.in)-m+j]))
-	}
-	return state
-}
-
 // rows are the values of an output of a loop, one a round.
 type rows struct {
 	rows  []*value
@@ -187,17 +151,28 @@ func (r *rows) add(v *value) {
 	}
 }
 
+// declared reports whether the model says of which type the rows are, and how many axes they have.
+func (r *rows) declared(v onnx.Value) bool {
+	_, ok := engineTypes[v.Type]
+	return ok && v.Rank >= 0
+}
+
+// none is the value of no rows of a shape.
+func (r *rows) none(row shapes.Shape) *value {
+	return &value{known: tensors.FromShape(room(row.DType, append([]int{0}, row.Dimensions...)...))}
+}
+
 // value puts the rows one above the other; at once where all are known and small.
 func (r *rows) value(c *call, declared onnx.Value) *value {
 	if len(r.rows) == 0 {
 		d, ok := engineTypes[declared.Type]
 		need(ok && declared.Rank >= 0,
 			"no round was run, and the type or shape of output %q of its body is not declared; export the model with shapes", declared.Name)
-		dims := []int{0}
+		dims := []int{}
 		for _, size := range declared.Dims {
 			dims = append(dims, max(0, size.Size))
 		}
-		return &value{known: tensors.FromShape(room(d, dims...))}
+		return r.none(shapes.Make(d, dims...))
 	}
 	first := r.rows[0].shape()
 	dims := append([]int{len(r.rows)}, first.Dimensions...)

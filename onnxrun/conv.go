@@ -2,13 +2,26 @@ package onnxrun
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/ballast-ml/ballast/ops"
 )
 
-func conv(c *call) *node { return addBias(convOf(c, c.x(0), c.x(1)), c.maybe(2)) }
+// conv adds up in float32 or wider.
+func conv(c *call) *node {
+	return graph.ConvertDType(addBias(convOf(c, widen(c.x(0)), widen(c.x(1))), c.wideBias()), c.x(0).DType())
+}
+
+// wideBias is input 2, nil if it is left out.
+func (c *call) wideBias() *node {
+	b := c.maybe(2)
+	if b == nil {
+		return nil
+	}
+	return widen(b)
+}
 
 // convOf convolves x [n, cin, ...] with a kernel [cout, cin/groups, ...].
 func convOf(c *call, x, k *node) *node {
@@ -17,7 +30,10 @@ func convOf(c *call, x, k *node) *node {
 	need(len(xd) >= 3 && len(kd) == len(xd), "input %v and kernel %v", xd, kd)
 	need(groups >= 1 && xd[1] == kd[1]*groups && kd[0]%groups == 0,
 		"%d groups of input %v and kernel %v", groups, xd, kd)
-	w, out := c.window(xd[2:], kd[2:], false)
+	w, out := c.window(xd[2:], c.kernelShape(kd[2:]), false)
+	if x.Shape().Size() == 0 || k.Shape().Size() == 0 {
+		return graph.Zeros(c.g, room(x.DType(), append([]int{xd[0], kd[0]}, out...)...))
+	}
 
 	perm := []int{}
 	for i := 2; i < k.Rank(); i++ {
@@ -27,6 +43,14 @@ func convOf(c *call, x, k *node) *node {
 	x = channelsLast(x)
 	room(x.DType(), append([]int{xd[0], kd[0]}, out...)...)
 	return channelsFirst(w.convolve(x, k, groups))
+}
+
+// kernelShape is that of a kernel, which the attribute of the name may repeat.
+func (c *call) kernelShape(of []int) []int {
+	if said := c.list("kernel_shape"); len(said) > 0 {
+		need(slices.Equal(said, of), "kernel_shape %s, and the kernel has %v", dimsText(said), of)
+	}
+	return of
 }
 
 // convolve takes x [n, ..., cin] and a kernel [..., cin/groups, cout].

@@ -11,14 +11,14 @@ import (
 
 // convTranspose spreads the input by the strides and convolves it with the kernel turned around.
 func convTranspose(c *call) *node {
-	x, k := c.x(0), c.x(1)
+	x, k := widen(c.x(0)), widen(c.x(1))
 	need(x.Rank() >= 3 && k.Rank() == x.Rank(), "input %v and kernel %v", x.Shape().Dimensions, k.Shape().Dimensions)
 	kd, size := k.Shape().Dimensions, x.Shape().Dimensions[2:]
 	groups := c.int("group", 1)
 	need(groups >= 1 && kd[0]%groups == 0 && x.Shape().Dim(1) == kd[0],
 		"%d groups of input %v and kernel %v", groups, x.Shape().Dimensions, kd)
 
-	w, _ := c.window(size, kd[2:], false)
+	w, _ := c.window(size, c.kernelShape(kd[2:]), false)
 	margins := c.transposeMargins(w, size)
 	for i, s := range w.strides {
 		m, reach := margins[i], (kd[2+i]-1)*w.dilations[i]+1
@@ -32,7 +32,8 @@ func convTranspose(c *call) *node {
 	k = turned(k, groups)
 	// What was done above leaves a convolution without strides, for which ops has 0, and without pads.
 	plain := window{strides: make([]int, len(size)), dilations: w.dilations, pads: make([][2]int, len(size))}
-	return addBias(channelsFirst(plain.convolve(channelsLast(x), k, groups)), c.maybe(2))
+	y := addBias(channelsFirst(plain.convolve(channelsLast(x), k, groups)), c.wideBias())
+	return graph.ConvertDType(y, c.x(0).DType())
 }
 
 // margin is what a transposed convolution adds along an axis before the kernel passes; below zero it cuts.
@@ -64,9 +65,12 @@ func (c *call) transposeMargins(w window, size []int) []margin {
 				out = want[len(want)-n+i]
 			}
 			total := (size[i]-1)*w.strides[i] + reach + extra[i] - out
-			cut = [2]int{total / 2, total - total/2}
-			if mode == "SAME_LOWER" && want == nil {
-				cut = [2]int{total - total/2, total / 2}
+			cut = [2]int{total - total/2, total / 2}
+			switch {
+			case total < 0: // what is missing is added behind
+				cut = [2]int{0, total}
+			case mode == "SAME_UPPER":
+				cut = [2]int{total / 2, total - total/2}
 			}
 		}
 		all[i] = margin{pads: [2]int{reach - 1 - cut[0], reach - 1 - cut[1] + extra[i]}, cut: cut}

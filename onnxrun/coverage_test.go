@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/ballast-ml/ballast/engine"
@@ -90,7 +92,7 @@ func runCase(t *testing.T, e *engine.Engine, dir string) error {
 	inputs := map[string]*tensors.Tensor{}
 	for i, v := range o.Inputs() {
 		if i < len(in) {
-			inputs[v.Name] = in[i]
+			inputs[v.Name] = bfloats(t, in[i], engineTypes[v.Type])
 		}
 	}
 	got, err := o.Run(e, inputs)
@@ -101,11 +103,29 @@ func runCase(t *testing.T, e *engine.Engine, dir string) error {
 		if i >= len(want) {
 			break
 		}
-		if err := nearly(got[v.Name], want[i]); err != nil {
+		if err := nearly(got[v.Name], bfloats(t, want[i], got[v.Name].DType())); err != nil {
 			return fmt.Errorf("WRONG %s: %w", v.Name, err)
 		}
 	}
 	return nil
+}
+
+// bfloats is x as bfloat16 where that is wanted: the files hold such values as the integers of their bits.
+func bfloats(t *testing.T, x *tensors.Tensor, d dtypes.DType) *tensors.Tensor {
+	t.Helper()
+	if d != dtypes.BFloat16 || x.DType() != dtypes.Uint16 {
+		return x
+	}
+	y := tensors.FromShape(shapes.Make(d, x.Shape().Dimensions...))
+	err := y.MutableBytes(func(to []byte) {
+		if err := x.ConstBytes(func(from []byte) { copy(to, from) }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return y
 }
 
 func nearly(got, want *tensors.Tensor) error {

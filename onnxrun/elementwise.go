@@ -17,15 +17,25 @@ func unary(f func(x *node) *node) operator {
 
 func binary2(f func(a, b *node) *node) operator {
 	return one(func(c *call) *node {
-		a, b := c.x(0), c.x(1)
-		if c.n.Attribute("axis") != nil && c.opset < 7 { // the old rule: b lies along a's axes from axis on
-			for b.Rank() < a.Rank()-c.int("axis", 0) {
-				b = graph.ExpandAxes(b, -1)
-			}
-		}
-		p := broadcast(a, b)
+		p := broadcast(c.pair())
 		return f(p[0], p[1])
 	})
+}
+
+// pair are two inputs that broadcast. By the rule of old versions the second lies along the axes of the first from the attribute axis on.
+func (c *call) pair() (a, b *node) {
+	a, b = c.x(0), c.x(1)
+	if c.opset >= 7 || a.Shape().Size() == 0 || b.Shape().Size() == 0 {
+		return a, b
+	}
+	if c.n.Attribute("axis") != nil {
+		for b.Rank() < a.Rank()-c.int("axis", 0) {
+			b = graph.ExpandAxes(b, -1)
+		}
+	}
+	need(c.int("broadcast", 0) == 1 || slices.Equal(a.Shape().Dimensions, b.Shape().Dimensions),
+		"shapes %v and %v, and its attribute broadcast is 0", a.Shape().Dimensions, b.Shape().Dimensions)
+	return a, b
 }
 
 // divide is Div.
@@ -78,9 +88,14 @@ func modulo(c *call) *node {
 	a, b := p[0], p[1]
 	if a.DType().IsFloat() {
 		if c.int("fmod", 0) == 1 {
-			return ops.Rem(a, b)
+			return viaWide(graph.Rem)(a, b)
 		}
-		return ops.Mod(a, b)
+		return viaWide(func(a, b *node) *node { // exact where the quotient is large, and a where b is infinite
+			r := graph.Rem(a, b)
+			zero := graph.ZerosLike(r)
+			other := graph.LogicalXor(graph.LessThan(r, zero), graph.LessThan(b, zero))
+			return graph.Where(graph.LogicalAnd(graph.NotEqual(r, zero), other), graph.Add(r, b), r)
+		})(a, b)
 	}
 	b = c.divisor(b)
 	r := graph.Sub(a, graph.Mul(graph.Div(a, b), b))
@@ -92,6 +107,11 @@ func modulo(c *call) *node {
 	return graph.Where(other, graph.Add(r, b), r)
 }
 
+// viaWide lets f work on floats of 16 bits as on those of 32.
+func viaWide(f func(a, b *node) *node) func(a, b *node) *node {
+	return func(a, b *node) *node { return graph.ConvertDType(f(ops.Widen(a), ops.Widen(b)), a.DType()) }
+}
+
 func clip(c *call) *node {
 	x := c.x(0)
 	if c.opset < 11 {
@@ -99,17 +119,17 @@ func clip(c *call) *node {
 	}
 	if low := c.maybe(1); low != nil {
 		p := broadcast(x, low)
-		x = graph.Max(p[0], p[1])
+		x = larger(p[0], p[1])
 	}
 	if high := c.maybe(2); high != nil {
 		p := broadcast(x, high)
-		x = graph.Min(p[0], p[1])
+		x = smaller(p[0], p[1])
 	}
 	return x
 }
 
 func power(c *call) *node {
-	x, y := c.x(0), c.x(1)
+	x, y := c.pair()
 	if c.has(1) && c.in[1].known != nil && c.in[1].known.Shape().Size() == 1 && x.DType().IsFloat() && y.Rank() <= x.Rank() {
 		switch c.floats(1)[0] {
 		case 2:
@@ -120,26 +140,20 @@ func power(c *call) *node {
 			return graph.Mul(x, graph.Mul(x, x))
 		}
 	}
-	d := x.DType()
-	wide := d
-	if !d.IsFloat() {
-		wide = dtypes.Float64
+	p := broadcast(x, y)
+	if !x.DType().IsFloat() {
+		return c.integerPower(p[0], p[1])
 	}
-	p := broadcast(graph.ConvertDType(x, wide), graph.ConvertDType(y, wide))
-	y = graph.Pow(p[0], p[1])
-	if wide != d {
-		y = graph.ConvertDType(ops.Round(y), d)
-	}
-	return y
+	return graph.Pow(p[0], graph.ConvertDType(p[1], x.DType()))
 }
 
 func gelu(c *call) *node {
-	x := c.x(0)
+	x, d := widen(c.x(0)), c.x(0).DType()
 	if c.text("approximate", "none") == "tanh" {
 		inner := times(graph.Add(x, times(graph.Mul(x, graph.Mul(x, x)), 0.044715)), math.Sqrt(2/math.Pi))
-		return times(graph.Mul(x, plus(graph.Tanh(inner), 1)), 0.5)
+		return graph.ConvertDType(graph.Mul(times(x, 0.5), plus(graph.Tanh(inner), 1)), d)
 	}
-	return times(graph.Mul(x, plus(graph.Erf(times(x, math.Sqrt2/2)), 1)), 0.5)
+	return graph.ConvertDType(graph.Mul(times(x, 0.5), plus(graph.Erf(times(x, math.Sqrt2/2)), 1)), d)
 }
 
 func inverseHyperbolic(name string) func(x *node) *node {
@@ -172,17 +186,61 @@ func isInf(c *call) *node {
 	case down:
 		return inf(-1)
 	}
-	return graph.NotEqual(x, x)
+	return graph.LogicalAnd(inf(1), inf(-1)) // nowhere
+}
+
+// equal compares bools as numbers, which the Go engine does not compare otherwise.
+func equal(a, b *node) *node {
+	if a.DType() == dtypes.Bool {
+		a, b = graph.ConvertDType(a, dtypes.Int32), graph.ConvertDType(b, dtypes.Int32)
+	}
+	return graph.Equal(a, b)
+}
+
+// erf of integers is what is left when the fraction is cut off: 1 from 4 on, as float32 has it.
+func erf(x *node) *node {
+	if x.DType().IsFloat() {
+		return graph.Erf(x)
+	}
+	zero := graph.ZerosLike(x)
+	y := graph.Where(graph.GreaterOrEqual(x, scalar(x, 4)), graph.OnesLike(x), zero)
+	if x.DType().IsUnsigned() {
+		return y
+	}
+	return graph.Where(graph.LessOrEqual(x, scalar(x, -4)), graph.Neg(graph.OnesLike(x)), y)
+}
+
+// absolute leaves unsigned numbers alone, of which XLA takes no absolute value.
+func absolute(x *node) *node {
+	if x.DType().IsUnsigned() {
+		return x
+	}
+	return graph.Abs(x)
+}
+
+// sign keeps NaN.
+func sign(x *node) *node {
+	switch {
+	case x.DType().IsUnsigned():
+		return graph.ConvertDType(positive(x), x.DType())
+	case x.DType().IsFloat():
+		return graph.Where(graph.NotEqual(x, x), x, graph.Sign(x))
+	}
+	return graph.Sign(x)
 }
 
 func prelu(a, b *node) *node { return graph.Where(positive(a), a, graph.Mul(a, b)) }
 
 func shift(c *call) *node {
 	p := broadcast(c.x(0), c.x(1))
-	if c.text("direction", "") == "LEFT" {
-		return graph.BitwiseShiftLeft(p[0], p[1])
+	move := graph.BitwiseShiftRightLogical
+	switch d := p[0].DType(); {
+	case c.text("direction", "") == "LEFT":
+		move = graph.BitwiseShiftLeft
+	case !d.IsUnsigned():
+		move = graph.BitwiseShiftRightArithmetic
 	}
-	return graph.BitwiseShiftRightLogical(p[0], p[1])
+	return move(p[0], p[1])
 }
 
 // activations of one input, without attributes or with numbers.
@@ -195,7 +253,8 @@ func activationOps() map[string]operator {
 		"HardSwish": unary(func(x *node) *node { return graph.Mul(x, hard(plus(times(x, 1.0/6), 0.5), 0, 1)) }),
 		"Sigmoid":   unary(graph.Sigmoid), "Tanh": unary(graph.Tanh), "Gelu": one(gelu), "PRelu": one(parametricRelu),
 		"HardSigmoid": one(func(c *call) *node {
-			return hard(plus(times(c.x(0), c.float("alpha", 0.2)), c.float("beta", 0.5)), 0, 1)
+			y := hard(plus(times(widen(c.x(0)), c.float("alpha", 0.2)), c.float("beta", 0.5)), 0, 1)
+			return graph.ConvertDType(y, c.x(0).DType())
 		}),
 		"LeakyRelu": one(func(c *call) *node {
 			x := c.x(0)
@@ -250,9 +309,9 @@ func hyperbolicCosine(x *node) *node {
 
 func elementwiseOps() map[string]operator {
 	return map[string]operator{
-		"Abs": unary(graph.Abs), "Neg": unary(graph.Neg), "Sign": unary(graph.Sign), "Not": unary(graph.LogicalNot),
+		"Abs": unary(absolute), "Neg": unary(graph.Neg), "Sign": unary(sign), "Not": unary(graph.LogicalNot),
 		"Ceil": unary(ops.Ceil), "Floor": unary(ops.Floor), "Round": unary(ops.Round), "Clip": one(clip),
-		"Sqrt": unary(graph.Sqrt), "Exp": unary(graph.Exp), "Log": unary(graph.Log), "Erf": unary(graph.Erf), "Pow": one(power),
+		"Sqrt": unary(graph.Sqrt), "Exp": unary(graph.Exp), "Log": unary(graph.Log), "Erf": unary(erf), "Pow": one(power),
 		"Reciprocal": unary(func(x *node) *node { return graph.Div(scalar(x, 1), x) }),
 		"IsNaN":      unary(graph.IsNaN), "IsInf": one(isInf),
 
@@ -266,9 +325,9 @@ func elementwiseOps() map[string]operator {
 
 		"Add": binary2(graph.Add), "Sub": binary2(graph.Sub), "Mul": binary2(graph.Mul), "Div": divide, "Mod": one(modulo),
 		"BitShift": one(shift), "And": binary2(graph.LogicalAnd), "Or": binary2(graph.LogicalOr), "Xor": binary2(graph.LogicalXor),
-		"Equal": binary2(graph.Equal), "Less": binary2(graph.LessThan), "Greater": binary2(graph.GreaterThan),
+		"Equal": binary2(equal), "Less": binary2(graph.LessThan), "Greater": binary2(graph.GreaterThan),
 		"LessOrEqual": binary2(graph.LessOrEqual), "GreaterOrEqual": binary2(graph.GreaterOrEqual),
-		"Sum": variadic(graph.Add, nil), "Max": variadic(graph.Max, nil), "Min": variadic(graph.Min, nil),
+		"Sum": variadic(graph.Add, nil), "Max": variadic(larger, nil), "Min": variadic(smaller, nil),
 		"Mean":     variadic(graph.Add, func(x *node, n int) *node { return times(x, 1/float64(n)) }),
 		"Where":    one(func(c *call) *node { return choose(c.x(0), c.x(1), c.x(2)) }),
 		"Cast":     one(func(c *call) *node { return cast(c.x(0), castTo(c.int("to", 0))) }),

@@ -34,13 +34,14 @@ func (b *builder) fold(c *call, op operator) (out []*value, ok bool) {
 				panic(r)
 			}
 		}()
-		b.g, c.g, c.fold = g, g, true
+		b.g, c.g, c.fold, c.checks = g, g, true, nil
 		var nodes []*graph.Node
 		for i, n := range op.nodes(c) {
 			if n != nil {
 				nodes, places = append(nodes, n), append(places, i)
 			}
 		}
+		nodes = append(nodes, watched(c.checks)...)
 		bytes := int64(0)
 		for _, n := range g.Nodes() {
 			bytes += nodeBytes(n)
@@ -63,6 +64,12 @@ func (b *builder) fold(c *call, op operator) (out []*value, ok bool) {
 		return nil, false
 	}
 
+	if len(c.checks) > 0 {
+		if _, err := failing(c.checks, results[len(results)-1]); err != nil {
+			panic(err)
+		}
+		results = results[:len(results)-1]
+	}
 	for i, t := range results {
 		for len(out) < places[i] {
 			out = append(out, nil)

@@ -58,6 +58,11 @@ func New(m *onnx.Model) (*Graph, error) {
 	if err := Check(m); err != nil {
 		return nil, err
 	}
+	return prepare(m)
+}
+
+// prepare is New for a model that was checked.
+func prepare(m *onnx.Model) (*Graph, error) {
 	if len(m.Graph.Outputs) == 0 {
 		return nil, &fault.Input{
 			File: m.Path, Field: "graph " + m.Graph.Name, Err: errors.New("it has no outputs"), Fix: "export the model again",
@@ -100,7 +105,7 @@ func New(m *onnx.Model) (*Graph, error) {
 // elements a tensor is left out, and its node refused if it is reached.
 func constantsOf(g *onnx.Graph, list []*onnx.Tensor) []*onnx.Tensor {
 	for _, t := range g.Initializers {
-		if _, ok := engineTypes[t.Type]; ok {
+		if _, ok := keptAs(t.Type); ok {
 			list = append(list, t)
 		}
 	}
@@ -114,7 +119,7 @@ func constantsOf(g *onnx.Graph, list []*onnx.Tensor) []*onnx.Tensor {
 			if a.Tensor == nil || n.Op != "Constant" {
 				continue
 			}
-			if _, ok := engineTypes[a.Tensor.Type]; ok {
+			if _, ok := keptAs(a.Tensor.Type); ok {
 				list = append(list, a.Tensor)
 			}
 		}
@@ -128,6 +133,9 @@ func Check(m *onnx.Model) error {
 		return &UnsupportedError{m.Path, missing}
 	}
 	for _, t := range m.Graph.Initializers {
+		if _, ok := keptAs(t.Type); ok {
+			continue
+		}
 		if err := checkType(m.Path, "tensor "+t.Name, t.Type); err != nil {
 			return err
 		}
@@ -140,7 +148,19 @@ func Check(m *onnx.Model) error {
 			return err
 		}
 	}
-	return checkUnderstood(m.Path, m.Graph)
+	if err := checkUnderstood(m.Path, m.Graph); err != nil {
+		return err
+	}
+	return checkNodes(m)
+}
+
+// keptAs is how the engines keep a tensor of a model: integers of 4 bits in a byte each.
+func keptAs(t onnx.DataType) (dtypes.DType, bool) {
+	if four, ok := fourBits[t]; ok {
+		return four.kept, true
+	}
+	d, ok := engineTypes[t]
+	return d, ok
 }
 
 func checkType(file, what string, t onnx.DataType) error {
@@ -197,16 +217,31 @@ var engineTypes = map[onnx.DataType]dtypes.DType{
 	onnx.Uint8: dtypes.Uint8, onnx.Uint16: dtypes.Uint16, onnx.Uint32: dtypes.Uint32, onnx.Uint64: dtypes.Uint64,
 }
 
-// Tensor makes an engine's tensor of one of a model's.
+// Tensor makes an engine's tensor of one of a model's. Integers of 4 bits get a byte each.
 func Tensor(t *onnx.Tensor) (*tensors.Tensor, error) {
-	if err := checkType("", "tensor "+t.Name, t.Type); err != nil {
-		return nil, err
+	d, ok := keptAs(t.Type)
+	if !ok {
+		return nil, checkType("", "tensor "+t.Name, t.Type)
 	}
-	x := tensors.FromShape(shapes.Make(engineTypes[t.Type], t.Dims...))
+	x := tensors.FromShape(shapes.Make(d, t.Dims...))
 	if t.Elements == 0 {
 		return x, nil
 	}
+
 	var read error
-	err := x.MutableBytes(func(b []byte) { read = t.ReadRaw(0, b) })
+	err := x.MutableBytes(func(b []byte) {
+		if _, four := fourBits[t.Type]; !four {
+			read = t.ReadRaw(0, b)
+			return
+		}
+		packed := make([]byte, t.RawBytes())
+		read = t.ReadRaw(0, packed)
+		for i := range b {
+			b[i] = packed[i/2] >> (4 * (i % 2)) & 15
+			if t.Type == onnx.Int4 {
+				b[i] = (b[i] ^ 8) - 8
+			}
+		}
+	})
 	return x, errors.Join(read, err)
 }

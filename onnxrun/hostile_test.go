@@ -294,8 +294,8 @@ func TestHostile(t *testing.T) {
 					Outputs: []onnxtest.Value{{Name: "y", Type: onnxtest.Float}},
 					Nodes:   []onnxtest.Node{{Op: op, Domain: domain, Inputs: names, Outputs: []string{"y", "z"}, Attributes: attributes}},
 				}
-				o, err := graphOf(t, m)
-				if err == nil { // else a node that is not understood, before it runs
+				o, err := prepare(read(t, m)) // operators stand what a check of their attributes would refuse
+				if err == nil {
 					_, err = o.Run(e, map[string]*tensors.Tensor{
 						"x": tensors.FromFlatDataAndDimensions(arange(16), 1, 1, 4, 4), "ids": tensors.FromValue([]int64{1 << 33, -5}),
 					})

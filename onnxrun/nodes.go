@@ -2,12 +2,14 @@ package onnxrun
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 
+	"github.com/ballast-ml/ballast/format/onnx"
 	"github.com/ballast-ml/ballast/ops"
 )
 
@@ -15,6 +17,19 @@ type node = graph.Node
 
 // broadcast brings nodes to one shape, as NumPy does.
 func broadcast(x ...*node) []*node {
+	dims := broadcastDims(x)
+	for _, n := range x {
+		room(n.DType(), dims...)
+	}
+	out := make([]*node, len(x))
+	for i, n := range x {
+		out[i] = expandTo(n, dims)
+	}
+	return out
+}
+
+// broadcastDims is that shape.
+func broadcastDims(x []*node) []int {
 	rank := 0
 	for _, n := range x {
 		rank = max(rank, n.Rank())
@@ -34,15 +49,7 @@ func broadcast(x ...*node) []*node {
 			}
 		}
 	}
-
-	for _, n := range x {
-		room(n.DType(), dims...)
-	}
-	out := make([]*node, len(x))
-	for i, n := range x {
-		out[i] = expandTo(n, dims)
-	}
-	return out
+	return dims
 }
 
 func shapesOf(x []*node) (out []string) {
@@ -66,6 +73,9 @@ func expandTo(x *node, dims []int) *node {
 	if same {
 		return x
 	}
+	if volumeOf(dims) == 0 {
+		return graph.Zeros(x.Graph(), shapes.Make(x.DType(), dims...))
+	}
 	return graph.BroadcastToDims(x, dims...)
 }
 
@@ -78,7 +88,7 @@ func times(x *node, v float64) *node { return graph.Mul(x, scalar(x, v)) }
 func positive(x *node) *node { return graph.GreaterThan(x, scalar(x, 0)) }
 
 func hard(x *node, low, high float64) *node {
-	return graph.Max(graph.Min(x, scalar(x, high)), scalar(x, low))
+	return graph.Max(graph.Min(x, scalar(x, high)), scalar(x, low)) // NaN stays, as x comes first
 }
 
 func joined(parts []*node, f func(a, b *node) *node) *node {
@@ -117,23 +127,50 @@ func perChannel(v, x *node) *node {
 	return expandTo(graph.Reshape(v, dims...), x.Shape().Dimensions)
 }
 
+// cast converts as Cast does: integers lose their upper bits, and what is not 0 is true. Of floats beyond an integer type's ends the
+// specification says nothing, and each engine has values of its own: they become the nearer end, and NaN becomes 0.
 func cast(x *node, d dtypes.DType) *node {
-	if x.DType() == d {
+	switch from := x.DType(); {
+	case from == d:
 		return x
-	}
-	if d == dtypes.Bool {
+	case d == dtypes.Bool:
 		return graph.NotEqual(x, scalar(x, 0))
+	case from.IsFloat() && d.IsInt():
+		return saturated(x, d)
 	}
 	return graph.ConvertDType(x, d)
 }
 
+// saturated converts floats to integers, the fraction cut off.
+func saturated(x *node, d dtypes.DType) *node {
+	x = ops.Widen(x)
+	bits := float64(8 * d.Size())
+	low, end := -math.Exp2(bits-1), math.Exp2(bits-1)
+	if d.IsUnsigned() {
+		low, end = 0, math.Exp2(bits)
+	}
+
+	above, below := graph.GreaterOrEqual(x, scalar(x, end)), graph.LessThan(x, scalar(x, low))
+	inside := graph.LogicalAnd(graph.LessThan(x, scalar(x, end)), graph.GreaterOrEqual(x, scalar(x, low)))
+	y := graph.ConvertDType(graph.Where(inside, x, graph.ZerosLike(x)), d)
+	full := func(v float64) *node { return graph.BroadcastToDims(extreme(y, v), y.Shape().Dimensions...) }
+	return graph.Where(above, full(math.Inf(1)), graph.Where(below, full(math.Inf(-1)), y))
+}
+
 func castTo(to int) dtypes.DType {
-	for k, d := range engineTypes {
-		if int(k) == to {
-			return d
+	d, ok := engineTypes[onnx.DataType(to)]
+	need(ok, "the engines have no type %s", onnx.DataType(to))
+	return d
+}
+
+// typeOf is the type of a file for one of the engines'.
+func typeOf(d dtypes.DType) onnx.DataType {
+	for k, is := range engineTypes {
+		if is == d {
+			return k
 		}
 	}
-	panic(fmt.Errorf("the engines have no type %d", to))
+	panic(fmt.Errorf("no file holds %s", d))
 }
 
 func viaFloat(f func(x *node) *node) func(x *node) *node {
@@ -144,6 +181,14 @@ func viaFloat(f func(x *node) *node) func(x *node) *node {
 		}
 		return f(x)
 	}
+}
+
+// widen is x with floats of 16 bits in 32, in which sums are taken; others are left as they are.
+func widen(x *node) *node {
+	if !x.DType().IsFloat() {
+		return x
+	}
+	return ops.Widen(x)
 }
 
 // viaInt lets f work on bools as bytes.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/ballast-ml/ballast/ops"
@@ -14,7 +15,16 @@ func batchNorm(c *call) []*node {
 	mean, variance := c.x(3), c.x(4)
 	out := []*node{nil}
 	d := x.DType()
-	if c.int("training_mode", 0) == 1 {
+	training := c.int("training_mode", 0) == 1
+	if c.opset < 7 { // the old attribute; its default was to train, which nobody meant who asks for one output
+		training = c.int("is_test", 0) == 0 && len(c.n.Outputs) > 1
+	}
+	need(c.int("spatial", 1) == 1, "its attribute spatial is 0, which is not supported")
+	need(!training || c.opset >= 14, "it has the outputs of training, which are not supported before opset 14")
+	if x.Shape().Size() == 0 && !training {
+		return []*node{x}
+	}
+	if training {
 		axes := []int{}
 		for i := range x.Rank() {
 			if i != 1 {
@@ -38,37 +48,58 @@ func batchNorm(c *call) []*node {
 	return out
 }
 
+// instanceNorm computes in float32 or wider, as layerNorm does.
 func instanceNorm(c *call) *node {
-	x := c.x(0)
+	x, d := widen(c.x(0)), c.x(0).DType()
+	if x.Shape().Size() == 0 {
+		return c.x(0)
+	}
+	need(x.Rank() >= 3, "it takes examples, channels and one axis or more, got %v", x.Shape().Dimensions)
 	axes := []int{}
 	for i := 2; i < x.Rank(); i++ {
 		axes = append(axes, i)
 	}
 	m, v := ops.Moments(x, axes, nil)
-	d := x.Shape().Dimensions
-	y := graph.Div(graph.Sub(x, expandTo(m, d)), expandTo(graph.Sqrt(plus(v, c.float("epsilon", 1e-5))), d))
-	return graph.Add(graph.Mul(y, perChannel(c.x(1), x)), perChannel(c.x(2), x))
+	dims := x.Shape().Dimensions
+	y := graph.Div(graph.Sub(x, expandTo(m, dims)), expandTo(graph.Sqrt(plus(v, c.float("epsilon", 1e-5))), dims))
+	y = graph.Add(graph.Mul(y, perChannel(widen(c.x(1)), x)), perChannel(widen(c.x(2)), x))
+	return graph.ConvertDType(y, d)
 }
 
+// layerNorm has mean and scale in float32 or wider, and gives both in the type that stash_type names.
 func layerNorm(c *call) []*node {
-	x := c.x(0)
+	x, d := widen(c.x(0)), c.x(0).DType()
+	stash := castTo(c.int("stash_type", 1))
+	need(stash.IsFloat(), "stash_type %s is not a type of floats", stash)
 	var axes []int
+	dims := x.Shape().Dimensions
+	kept := slices.Clone(dims)
 	for i := axisIn(c.int("axis", -1), x.Rank()); i < x.Rank(); i++ {
-		axes = append(axes, i)
+		axes, kept[i] = append(axes, i), 1
 	}
-	d := x.Shape().Dimensions
+	if x.Shape().Size() == 0 {
+		need(volumeOf(kept) == 0, "the mean of no elements of %v", dims)
+		return []*node{c.x(0), emptyOf(c, stash, kept), emptyOf(c, stash, kept)}
+	}
+
 	m, v := ops.Moments(x, axes, nil)
 	inverse := ops.Rsqrt(plus(v, c.float("epsilon", 1e-5)))
-	y := graph.Mul(graph.Sub(x, expandTo(m, d)), expandTo(inverse, d))
-	y = graph.Mul(y, expandTo(c.x(1), d))
-	if b := c.maybe(2); b != nil {
-		y = graph.Add(y, expandTo(b, d))
+	y := graph.Mul(graph.Sub(x, expandTo(m, dims)), expandTo(inverse, dims))
+	if stash == dtypes.BFloat16 || stash == dtypes.Float16 { // what is normalised passes through this type
+		y = graph.ConvertDType(graph.ConvertDType(y, stash), x.DType())
 	}
-	return []*node{y, m, inverse}
+	y = graph.Mul(y, expandTo(widen(c.x(1)), dims))
+	if b := c.maybe(2); b != nil {
+		y = graph.Add(y, expandTo(widen(b), dims))
+	}
+	return []*node{graph.ConvertDType(y, d), graph.ConvertDType(m, stash), graph.ConvertDType(inverse, stash)}
 }
 
 func lrn(c *call) *node {
-	x, size := c.x(0), c.int("size", 1)
+	x, d, size := widen(c.x(0)), c.x(0).DType(), c.int("size", 1)
+	if x.Shape().Size() == 0 {
+		return c.x(0)
+	}
 	need(x.Rank() >= 2 && size >= 1 && size <= mostNodes, "size %d of %v", size, x.Shape().Dimensions)
 	c.parts(2 * size)
 	wide := slices.Clone(x.Shape().Dimensions)
@@ -82,27 +113,38 @@ func lrn(c *call) *node {
 		parts = append(parts, cutAxis(s, 1, i, i+x.Shape().Dimensions[1], 1))
 	}
 	base := plus(times(joined(parts, graph.Add), c.float("alpha", 1e-4)/float64(size)), c.float("bias", 1))
-	return graph.Div(x, graph.Pow(base, scalar(x, c.float("beta", 0.75))))
+	return graph.ConvertDType(graph.Div(x, graph.Pow(base, scalar(x, c.float("beta", 0.75)))), d)
 }
 
+// lpNorm leaves rows of zeros as they are.
 func lpNorm(c *call) *node {
-	x := c.x(0)
-	axis := axisIn(c.int("axis", -1), x.Rank())
+	x, d := widen(c.x(0)), c.x(0).DType()
+	axis, p := axisIn(c.int("axis", -1), x.Rank()), c.int("p", 2)
+	need(p == 1 || p == 2, "p is %d; 1 and 2 are supported", p)
+	if x.Shape().Size() == 0 {
+		return c.x(0)
+	}
 	n := graph.Sqrt(graph.ReduceSum(graph.Mul(x, x), axis))
-	if c.int("p", 2) == 1 {
+	if p == 1 {
 		n = graph.ReduceSum(graph.Abs(x), axis)
 	}
-	return graph.Div(x, expandTo(graph.ExpandAxes(n, axis), x.Shape().Dimensions))
+	n = graph.Where(graph.Equal(n, graph.ZerosLike(n)), graph.OnesLike(n), n)
+	return graph.ConvertDType(graph.Div(x, expandTo(graph.ExpandAxes(n, axis), x.Shape().Dimensions)), d)
 }
 
 func meanVarianceNorm(c *call) *node {
-	x, axes := c.x(0), c.list("axes")
+	x, axes := widen(c.x(0)), c.list("axes")
 	if axes == nil {
 		axes = []int{0, 2, 3}
 	}
+	axes = positiveAxes(axes, x.Rank())
+	if x.Shape().Size() == 0 || len(axes) == 0 {
+		return c.x(0)
+	}
 	m, v := ops.Moments(x, axes, nil)
 	d := x.Shape().Dimensions
-	return graph.Div(graph.Sub(x, expandTo(m, d)), expandTo(plus(graph.Sqrt(v), 1e-9), d))
+	y := graph.Div(graph.Sub(x, expandTo(m, d)), expandTo(plus(graph.Sqrt(v), 1e-9), d))
+	return graph.ConvertDType(y, c.x(0).DType())
 }
 
 func dropout(c *call) []*node {
@@ -110,7 +152,11 @@ func dropout(c *call) []*node {
 	if c.has(2) && c.intAt(2) != 0 && !(c.has(1) && c.floatAt(1) == 0) {
 		panic(fmt.Errorf("dropout in training draws numbers of its own; export the model for inference"))
 	}
-	return []*node{x, graph.Equal(graph.ZerosLike(x), graph.ZerosLike(x))}
+	mask := graph.Equal(graph.ZerosLike(x), graph.ZerosLike(x))
+	if c.opset < 10 {
+		mask = graph.OnesLike(x)
+	}
+	return []*node{x, mask}
 }
 
 func normOps() map[string]operator {

@@ -18,6 +18,8 @@ type operator struct {
 
 	reads   []string                  // its attributes; nil where none are refused
 	refuses func(n *onnx.Node) string // why a node cannot be run, "" if it can
+
+	elements bool // each element of its output is made of those in the same place, as inputs broadcast
 }
 
 // one is an operator with one output.
@@ -73,6 +75,12 @@ func operators() map[string]operator {
 			quantizedMicrosoftOps(), fusedOps(), gridOps(), fourierOps(), randomOps(), textOps(), newerOps(),
 		} {
 			maps.Copy(table, part)
+		}
+		for _, part := range []map[string]operator{elementwiseOps(), activationOps()} {
+			for name, op := range part {
+				op.elements = true
+				table[name] = op
+			}
 		}
 	})
 	return table

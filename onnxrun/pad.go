@@ -32,9 +32,7 @@ func pad(c *call) *node {
 			continue
 		}
 		if mode == "constant" {
-			all := make([][2]int, x.Rank())
-			all[axis] = p
-			x = ops.PadConstant(x, fill, all)
+			x = c.padAxis(x, axis, p, fill)
 			continue
 		}
 		need(4*(n+p[0]+p[1]) <= mostConstantBytes,
@@ -43,6 +41,39 @@ func pad(c *call) *node {
 	}
 
 	return x
+}
+
+// padAxis puts a value at the ends of an axis. That of a wide integer is taken as it is, which no float holds.
+func (c *call) padAxis(x *node, axis int, p [2]int, fill float64) *node {
+	if c.has(2) && x.DType().IsInt() && x.DType().Size() == 8 && c.x(2).Shape().Size() == 1 {
+		value := graph.Reshape(c.x(2))
+		end := func(n int) *node {
+			d := slices.Clone(x.Shape().Dimensions)
+			d[axis] = n
+			return expandTo(value, d)
+		}
+		return joinedAxis(axis, end(p[0]), x, end(p[1]))
+	}
+	all := make([][2]int, x.Rank())
+	all[axis] = p
+	return ops.PadConstant(x, fill, all)
+}
+
+// joinedAxis puts those of the parts that have elements behind each other.
+func joinedAxis(axis int, parts ...*node) *node {
+	var full []*node
+	for _, p := range parts {
+		if p.Shape().Size() > 0 {
+			full = append(full, p)
+		}
+	}
+	switch len(full) {
+	case 0:
+		return parts[1]
+	case 1:
+		return full[0]
+	}
+	return graph.Concatenate(full, axis)
 }
 
 // pads are the elements to add before and after each axis of x: an attribute in old versions, an input in new ones, which may name axes.

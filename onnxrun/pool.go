@@ -24,7 +24,7 @@ func maxPool(c *call) []*node {
 	}
 
 	parts := c.windows(x, w, out, lowest)
-	y := joined(parts, graph.Max)
+	y := joined(parts, larger)
 	if len(c.n.Outputs) < 2 || c.n.Outputs[1] == "" {
 		return []*node{y}
 	}
@@ -42,7 +42,8 @@ func maxPool(c *call) []*node {
 	at := c.windows(places, w, out, -1)
 	best := at[len(at)-1]
 	for i := len(parts) - 1; i >= 0; i-- {
-		best = graph.Where(graph.Equal(parts[i], y), at[i], best)
+		hit := graph.LogicalOr(graph.Equal(parts[i], y), graph.NotEqual(parts[i], parts[i])) // the first NaN is the largest
+		best = graph.Where(hit, at[i], best)
 	}
 	return []*node{y, graph.ConvertDType(best, dtypes.Int64)}
 }
@@ -86,7 +87,9 @@ func global(f func(x *node, axes ...int) *node) operator {
 func poolOps() map[string]operator {
 	return map[string]operator{
 		"MaxPool": many(maxPool), "AveragePool": one(averagePool), "LpPool": one(lpPool),
-		"GlobalAveragePool": global(graph.ReduceMean), "GlobalMaxPool": global(graph.ReduceMax),
+		"GlobalAveragePool": global(func(x *node, axes ...int) *node {
+			return graph.ConvertDType(graph.ReduceMean(widen(x), axes...), x.DType())
+		}), "GlobalMaxPool": global(func(x *node, axes ...int) *node { return reduceMax(x, axes) }),
 		"Resize": one(resize), "Upsample": one(resize),
 	}
 }

@@ -1,10 +1,14 @@
 package onnxrun
 
 import (
+	"math"
 	"slices"
 
-	"github.com/ballast-ml/ballast/ops"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
+
+	"github.com/ballast-ml/ballast/ops"
 )
 
 func matMul(a, b *node) *node {
@@ -19,8 +23,14 @@ func matMul(a, b *node) *node {
 		b = graph.ExpandAxes(b, 1)
 	}
 	ad, bd := a.Shape().Dimensions, b.Shape().Dimensions
+	need(ad[len(ad)-1] == bd[len(bd)-2], "%v and %v: they have %d and %d elements to multiply", ad, bd, ad[len(ad)-1], bd[len(bd)-2])
 	var y *node
-	if len(bd) == 2 {
+	if volumeOf(ad) == 0 || volumeOf(bd) == 0 { // sums of nothing, if any
+		lead := broadcastDims([]*node{
+			graph.Zeros(a.Graph(), shapes.Make(a.DType(), ad[:len(ad)-2]...)), graph.Zeros(a.Graph(), shapes.Make(a.DType(), bd[:len(bd)-2]...)),
+		})
+		y = graph.Zeros(a.Graph(), room(a.DType(), append(lead, ad[len(ad)-2], bd[len(bd)-1])...))
+	} else if len(bd) == 2 {
 		y = graph.DotGeneral(a, []int{len(ad) - 1}, nil, b, []int{0}, nil)
 	} else {
 		rank := max(len(ad), len(bd))
@@ -53,22 +63,39 @@ func matMul(a, b *node) *node {
 func gemm(c *call) *node {
 	a, b := c.x(0), c.x(1)
 	at, bt := c.int("transA", 0), c.int("transB", 0)
-	y := graph.DotGeneral(a, []int{1 - at}, nil, b, []int{bt}, nil)
-	if alpha := c.float("alpha", 1); alpha != 1 {
-		y = times(y, alpha)
+	need(a.Rank() == 2 && b.Rank() == 2, "inputs %v and %v, want two dimensions each", a.Shape().Dimensions, b.Shape().Dimensions)
+	var y *node
+	if ad, bd := a.Shape().Dimensions, b.Shape().Dimensions; volumeOf(ad) == 0 || volumeOf(bd) == 0 {
+		y = graph.Zeros(c.g, room(a.DType(), ad[at], bd[1-bt]))
+	} else {
+		y = graph.DotGeneral(a, []int{1 - at}, nil, b, []int{bt}, nil)
 	}
+	y = scaled(y, c.float("alpha", 1))
 	if bias := c.maybe(2); bias != nil {
-		if beta := c.float("beta", 1); beta != 1 {
-			bias = times(bias, beta)
+		bias = scaled(bias, c.float("beta", 1))
+		need(c.opset >= 7 || c.int("broadcast", 0) == 1 || slices.Equal(bias.Shape().Dimensions, y.Shape().Dimensions),
+			"input 2 is %v, the product %v, and its attribute broadcast is 0", bias.Shape().Dimensions, y.Shape().Dimensions)
+		if bias = expandTo(bias, y.Shape().Dimensions); y.Shape().Size() > 0 {
+			y = graph.Add(y, bias)
 		}
-		y = graph.Add(y, expandTo(bias, y.Shape().Dimensions))
 	}
 	return y
 }
 
+// scaled is x times a factor. Integers are rounded towards 0 after they were multiplied.
+func scaled(x *node, factor float64) *node {
+	switch {
+	case factor == 1:
+		return x
+	case x.DType().IsFloat() || factor == math.Trunc(factor) && math.Abs(factor) < 1<<31:
+		return times(x, factor)
+	}
+	return cast(times(graph.ConvertDType(x, dtypes.Float64), factor), x.DType())
+}
+
 func determinant(c *call) *node {
-	l, sign := ops.LogDet(c.x(0))
-	return graph.Mul(graph.Exp(l), sign)
+	l, sign := ops.LogDet(widen(c.x(0)))
+	return graph.ConvertDType(graph.Mul(graph.Exp(l), sign), c.x(0).DType())
 }
 
 func productOps() map[string]operator {

@@ -44,6 +44,9 @@ func recurrent(k cell) operator {
 		if cs != nil {
 			results = append(results, graph.Concatenate(cs, 0))
 		}
+		for i, y := range results {
+			results[i] = graph.ConvertDType(y, c.x(0).DType())
+		}
 		if s.batchFirst {
 			results[0] = graph.TransposeAllAxes(results[0], 2, 0, 1, 3)
 			for i := range results[1:] {
@@ -64,17 +67,17 @@ type sequence struct {
 
 	steps, batch, dirs, hidden int
 
-	names  []string // of the activations
-	clipAt float64  // what activations take lies within; 0 for anything
+	functions []func(v *node) *node // the activations of all directions
+	clipAt    float64               // what activations take lies within; 0 for anything
 }
 
 func (c *call) sequence(k cell) *sequence {
-	x, w, r := c.x(0), c.x(1), c.x(2)
+	x, w, r := widen(c.x(0)), widen(c.x(1)), widen(c.x(2)) // sums are taken in float32 or wider
 	need(x.Rank() == 3 && w.Rank() == 3 && r.Rank() == 3, "input %v, weights %v and %v: each has three dimensions",
 		x.Shape().Dimensions, w.Shape().Dimensions, r.Shape().Dimensions)
 
 	s := &sequence{c: c, kind: k, x: x, w: w, r: r, batchFirst: c.int("layout", 0) == 1}
-	s.names, s.clipAt = k.activations, c.float("clip", 0)
+	s.clipAt = c.float("clip", 0)
 	if s.batchFirst {
 		s.x = graph.TransposeAllAxes(x, 1, 0, 2)
 	}
@@ -90,13 +93,33 @@ func (c *call) sequence(k cell) *sequence {
 	need(slices.Equal(w.Shape().Dimensions, []int{s.dirs, wide, d[2]}) && slices.Equal(r.Shape().Dimensions, []int{s.dirs, wide, s.hidden}),
 		"weights %v and %v for input %v and %d hidden values", w.Shape().Dimensions, r.Shape().Dimensions, d, s.hidden)
 
-	if a := c.n.Attribute("activations"); a != nil {
-		s.names = nil
-		for _, name := range a.Strings {
-			s.names = append(s.names, string(name))
-		}
+	need(s.directed(), "direction %q with the weights of %d directions", c.text("direction", "forward"), s.dirs)
+	s.functions = c.activations(k.activations, s.dirs)
+	if c.has(4) {
+		c.lengths(s.steps)
 	}
 	return s
+}
+
+// directed reports whether there are weights for the directions that the node names.
+func (s *sequence) directed() bool {
+	switch s.c.text("direction", "forward") {
+	case "forward", "reverse":
+		return s.dirs == 1
+	case "bidirectional":
+		return s.dirs == 2
+	}
+	return false
+}
+
+// lengths refuses sequences that are longer than the input.
+func (c *call) lengths(steps int) {
+	c.watchInput(4, c.x(4), func(low, high int64) error {
+		if low >= 0 && high <= int64(steps) {
+			return nil
+		}
+		return fmt.Errorf("sequences of %d to %d steps in an input of %d", low, high, steps)
+	})
 }
 
 // recurrence is one direction of a sequence.
@@ -112,6 +135,7 @@ type recurrence struct {
 func (s *sequence) direction(dir int) *recurrence {
 	r := &recurrence{sequence: s, dir: dir, w: row(s.w, dir), r: row(s.r, dir)}
 	if b := s.c.maybe(3); b != nil {
+		b = widen(b)
 		r.wb, r.rb = r.part(row(b, dir), 0, s.kind.gates), r.part(row(b, dir), s.kind.gates, 2*s.kind.gates)
 	}
 
@@ -119,7 +143,7 @@ func (s *sequence) direction(dir int) *recurrence {
 	if s.kind.gates == 4 {
 		r.start.cell = r.initial(6)
 		if p := s.c.maybe(7); p != nil {
-			r.peephole = row(p, dir)
+			r.peephole = row(widen(p), dir)
 		}
 	}
 	return r
@@ -139,6 +163,7 @@ func (r *recurrence) initial(input int) *node {
 	if s == nil {
 		return graph.ZerosLike(graph.BroadcastToDims(scalar(r.x, 0), r.batch, r.hidden))
 	}
+	s = widen(s)
 	if r.batchFirst {
 		s = graph.TransposeAllAxes(s, 1, 0, 2)
 	}
@@ -198,18 +223,10 @@ func (r *recurrence) gate(v *node, i int) *node { return cutAxis(v, 1, i*r.hidde
 
 // activate is activation i of the direction.
 func (r *recurrence) activate(i int, v *node) *node {
-	need(len(r.names) > 0, "activations is empty")
-	name := r.names[(r.dir*len(r.kind.activations)+i)%len(r.names)]
-	f := map[string]func(v *node) *node{
-		"Sigmoid": graph.Sigmoid, "Tanh": graph.Tanh, "Relu": func(v *node) *node { return graph.Max(v, scalar(v, 0)) },
-	}[name]
-	if f == nil {
-		panic(fmt.Errorf("activation %q is not supported", name))
-	}
 	if r.clipAt > 0 {
 		v = hard(v, -r.clipAt, r.clipAt)
 	}
-	return f(v)
+	return r.functions[r.dir*len(r.kind.activations)+i](v)
 }
 
 // simpleStep is h = f(x W^T + h R^T + b).

@@ -11,13 +11,13 @@ import (
 	"github.com/ballast-ml/ballast/ops"
 )
 
-func reduction(f func(x *node, axes []int) *node) operator {
+func reduction(r reducer) operator {
 	return one(func(c *call) *node {
 		x := c.x(0)
 		axes := c.axes("axes", 1)
 		if len(axes) == 0 {
-			if c.int("noop_with_empty_axes", 0) == 1 {
-				return x
+			if c.int("noop_with_empty_axes", 0) == 1 { // each element is reduced alone
+				return r.apply(c, graph.ExpandAxes(x, -1), []int{x.Rank()})
 			}
 			for i := range x.Rank() {
 				axes = append(axes, i)
@@ -25,9 +25,9 @@ func reduction(f func(x *node, axes []int) *node) operator {
 		}
 		axes = positiveAxes(axes, x.Rank())
 		if len(axes) == 0 {
-			return x
+			return r.apply(c, graph.ExpandAxes(x, -1), []int{0})
 		}
-		y := f(x, axes)
+		y := r.apply(c, x, axes)
 		if c.int("keepdims", 1) == 1 {
 			d := slices.Clone(x.Shape().Dimensions)
 			for _, a := range axes {
@@ -39,18 +39,26 @@ func reduction(f func(x *node, axes []int) *node) operator {
 	})
 }
 
-func arg(best func(x *node, axis int, d ...dtypes.DType) *node) operator {
+func arg(largest bool) operator {
 	return one(func(c *call) *node {
 		x := c.x(0)
 		axis := axisIn(c.int("axis", 0), x.Rank())
 		n := x.Shape().Dimensions[axis]
+		if x.Shape().Size() == 0 && n > 0 {
+			d := slices.Clone(x.Shape().Dimensions)
+			d[axis] = 1
+			if c.int("keepdims", 1) != 1 {
+				d = slices.Delete(d, axis, axis+1)
+			}
+			return emptyOf(c, dtypes.Int64, d)
+		}
 		need(n > 0 && n <= math.MaxInt32, "axis %d has %d elements, of which none is the largest", axis, n)
 		var y *node
 		if c.int("select_last_index", 0) == 1 {
-			y = best(ops.Reverse(x, axis), axis, dtypes.Int32)
+			y = argBest(ops.Reverse(x, axis), axis, largest)
 			y = plus(graph.Neg(y), float64(x.Shape().Dimensions[axis]-1))
 		} else {
-			y = best(x, axis, dtypes.Int32)
+			y = argBest(x, axis, largest)
 		}
 		y = graph.ConvertDType(y, dtypes.Int64)
 		if c.int("keepdims", 1) == 1 {
@@ -63,16 +71,42 @@ func arg(best func(x *node, axis int, d ...dtypes.DType) *node) operator {
 func softmax(f func(x, mask *node, axis int) *node) operator {
 	return one(func(c *call) *node {
 		x := c.x(0)
-		if c.opset >= 13 {
-			return f(x, nil, axisIn(c.int("axis", -1), x.Rank()))
+		if x.Shape().Size() == 0 {
+			return x
 		}
-		return graph.Reshape(f(flattenFrom(x, c.int("axis", 1)), nil, 1), x.Shape().Dimensions...)
+		if c.opset >= 13 {
+			axis := axisIn(c.int("axis", -1), x.Rank())
+			return noneOfInfinite(x, f(x, nil, axis), axis)
+		}
+		x = flattenFrom(x, c.int("axis", 1))
+		return graph.Reshape(noneOfInfinite(x, f(x, nil, 1), 1), c.x(0).Shape().Dimensions...)
 	})
 }
 
-func hardmax(x, _ *node, axis int) *node {
+// noneOfInfinite is y, and NaN where the largest element of x along the axis is infinite, of which there are no shares: XLA gives 0 to
+// the others.
+func noneOfInfinite(x, y *node, axis int) *node {
+	top := graph.ReduceAndKeep(ops.Widen(x), graph.ReduceMax, axis)
+	infinite := graph.Equal(graph.Abs(top), graph.Infinity(x.Graph(), top.DType(), 1))
 	d := x.Shape().Dimensions
-	best := expandTo(graph.ExpandAxes(graph.ArgMax(x, axis, dtypes.Int32), axis), d)
+	return graph.Where(graph.BroadcastToDims(infinite, d...), graph.BroadcastToDims(scalar(y, math.NaN()), d...), y)
+}
+
+func hardmaxOf(c *call) *node {
+	x := c.x(0)
+	switch {
+	case x.Shape().Size() == 0:
+		return x
+	case c.opset >= 13:
+		return hardmax(x, axisIn(c.int("axis", -1), x.Rank()))
+	}
+	return graph.Reshape(hardmax(flattenFrom(x, c.int("axis", 1)), 1), x.Shape().Dimensions...)
+}
+
+// hardmax is 1 at the first of the largest elements along an axis, and 0 elsewhere.
+func hardmax(x *node, axis int) *node {
+	d := x.Shape().Dimensions
+	best := expandTo(graph.ExpandAxes(argBest(x, axis, true), axis), d)
 	return graph.ConvertDType(graph.Equal(best, graph.Iota(x.Graph(), shapes.Make(dtypes.Int32, d...), axis)), x.DType())
 }
 
@@ -89,51 +123,33 @@ func topK(c *call) []*node {
 		d[axis] = k
 		return []*node{graph.Zeros(c.g, shapes.Make(x.DType(), d...)), graph.Zeros(c.g, shapes.Make(dtypes.Int64, d...))}
 	}
-	order := cutAxis(ops.ArgSort(x, axis, c.int("largest", 1) == 1), axis, 0, k, 1)
+	key := x
+	if x.DType() == dtypes.Uint64 {
+		key = ordered(x)
+	}
+	order := cutAxis(ops.ArgSort(key, axis, c.int("largest", 1) == 1), axis, 0, k, 1)
 	return []*node{ops.TakeAlongAxis(x, order, axis), graph.ConvertDType(order, dtypes.Int64)}
 }
 
 func cumSum(c *call) *node {
 	sum := ops.Cumulative{Axis: axisIn(c.intAt(1), c.x(0).Rank())}
 	sum.Exclusive, sum.Reverse = c.int("exclusive", 0) == 1, c.int("reverse", 0) == 1
-	return sum.Sum(c.x(0))
-}
-
-// logSumExp subtracts the largest value first, so that none overflows.
-func logSumExp(x *node, axes []int) *node {
-	m := graph.ReduceMax(x, axes...)
-	dims := slices.Clone(x.Shape().Dimensions)
-	for _, i := range axes {
-		dims[i] = 1
+	x := c.x(0)
+	if x.Shape().Size() == 0 {
+		return x
 	}
-	less := graph.Sub(x, expandTo(graph.Reshape(m, dims...), x.Shape().Dimensions))
-	return graph.Add(m, graph.Log(graph.ReduceSum(graph.Exp(less), axes...)))
-}
-
-func reduceProduct(x *node, axes []int) *node {
-	for i := len(axes) - 1; i >= 0; i-- {
-		x = ops.ReduceProduct(x, axes[i])
-	}
-	return x
+	return graph.ConvertDType(sum.Sum(widen(x)), x.DType())
 }
 
 func reduceOps() map[string]operator {
-	sum := func(x *node, a []int) *node { return graph.ReduceSum(x, a...) }
-	return map[string]operator{
-		"ReduceSum":       reduction(sum),
-		"ReduceMean":      reduction(func(x *node, a []int) *node { return graph.ReduceMean(x, a...) }),
-		"ReduceMax":       reduction(func(x *node, a []int) *node { return graph.ReduceMax(x, a...) }),
-		"ReduceMin":       reduction(func(x *node, a []int) *node { return graph.ReduceMin(x, a...) }),
-		"ReduceL1":        reduction(func(x *node, a []int) *node { return sum(graph.Abs(x), a) }),
-		"ReduceL2":        reduction(func(x *node, a []int) *node { return graph.Sqrt(sum(graph.Mul(x, x), a)) }),
-		"ReduceSumSquare": reduction(func(x *node, a []int) *node { return sum(graph.Mul(x, x), a) }),
-		"ReduceLogSum":    reduction(func(x *node, a []int) *node { return graph.Log(sum(x, a)) }),
-		"ReduceLogSumExp": reduction(logSumExp),
-		"ReduceProd":      reduction(reduceProduct),
-
-		"ArgMax": arg(graph.ArgMax), "ArgMin": arg(graph.ArgMin), "TopK": many(topK), "CumSum": one(cumSum),
-		"Softmax": softmax(ops.MaskedSoftmax), "LogSoftmax": softmax(ops.MaskedLogSoftmax), "Hardmax": softmax(hardmax),
+	table := map[string]operator{
+		"ArgMax": arg(true), "ArgMin": arg(false), "TopK": many(topK), "CumSum": one(cumSum),
+		"Softmax": softmax(ops.MaskedSoftmax), "LogSoftmax": softmax(ops.MaskedLogSoftmax), "Hardmax": one(hardmaxOf),
 		"NegativeLogLikelihoodLoss": one(func(c *call) *node { return logLoss(c, c.x(0)) }),
 		"SoftmaxCrossEntropyLoss":   many(softmaxLoss),
 	}
+	for name, r := range reducers() {
+		table[name] = reduction(r)
+	}
+	return table
 }

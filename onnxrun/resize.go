@@ -1,15 +1,17 @@
 package onnxrun
 
 import (
-	"fmt"
 	"math"
 	"slices"
+	"strings"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/ops"
 )
 
 // resizing is what a Resize or Upsample asks for.
@@ -23,29 +25,112 @@ type resizing struct {
 	near   string    // nearest_mode
 
 	cubic   float64 // cubic_coeff_a
-	outside bool    // exclude_outside: cubic weights beyond the input do not count
+	outside bool    // exclude_outside: weights beyond the input do not count
+	smooth  bool    // antialias: where there are fewer elements than before, each is made of all that it stands for
+	extra   float64 // extrapolation_value: of what tf_crop_and_resize finds beyond the input
+	policy  string  // keep_aspect_ratio_policy
 }
 
-// resize multiplies each axis by a matrix of weights that is made from the sizes.
+// resize multiplies each axis by a matrix of weights that is made from the sizes; of the nearest elements it takes the rows. What
+// becomes of integers is computed in floats, the fraction cut off.
 func resize(c *call) *node {
 	x := c.x(0)
 	d := x.Shape().Dimensions
 	r := c.resizing(x)
-	room(x.DType(), r.size...)
+	shape := room(x.DType(), r.size...)
+	if shape.Size() == 0 {
+		return graph.Zeros(c.g, shape)
+	}
+	need(x.Shape().Size() > 0, "its input of shape %v is empty", d)
 
+	y := x
+	if r.mode != "nearest" {
+		y = r.inFloats(x)
+	}
 	for axis, n := range d {
 		if r.size[axis] == n && r.scales[axis] == 1 && r.where != "tf_crop_and_resize" {
 			continue
 		}
 		m := r.size[axis]
-		table, ok := untrusted.Product(mostConstantBytes/4, m, n)
+		if r.mode == "nearest" {
+			at := make([]int32, m)
+			for i := range at {
+				at[i] = int32(min(max(r.nearest(r.source(axis, n, i)), 0), n-1))
+			}
+			y = viaInt(y, func(y *node) *node { return takeAxis(y, graph.Const(c.g, at), axis) })
+			continue
+		}
+
+		table, ok := untrusted.Product(mostConstantBytes/y.DType().Size(), m, n)
 		need(ok,
 			"axis %d from %d to %d elements takes a table of more than %s; resize by smaller steps", axis, n, m, memory.Size(mostConstantBytes))
 		c.build.work += float64(table)
-		matrix := graph.ConstTensor(c.g, tensors.FromFlatDataAndDimensions(r.weights(axis, n), m, n))
-		x = alongAxis(x, graph.ConvertDType(matrix, x.DType()), axis)
+		y = alongAxis(y, weightTable(y, r.weights(axis, n), m, n), axis)
 	}
-	return x
+	if y.DType() != x.DType() && !x.DType().IsFloat() {
+		y = whole(y)
+	}
+	return r.extrapolated(cast(y, x.DType()), d)
+}
+
+// weightTable is a constant [m, n] of the type of x.
+func weightTable(x *node, weights []float64, m, n int) *node {
+	if x.DType() == dtypes.Float64 {
+		return graph.ConstTensor(x.Graph(), tensors.FromFlatDataAndDimensions(weights, m, n))
+	}
+	narrow := make([]float32, len(weights))
+	for i, v := range weights {
+		narrow[i] = float32(v)
+	}
+	return graph.ConvertDType(graph.ConstTensor(x.Graph(), tensors.FromFlatDataAndDimensions(narrow, m, n)), x.DType())
+}
+
+// whole cuts off the fraction of x, unless it is next to a whole number: of 3 in place of 2.9999 each sum has its own.
+func whole(x *node) *node {
+	near := ops.Round(x)
+	close := graph.LessThan(graph.Abs(graph.Sub(x, near)), scalar(x, 1e-4))
+	cut := graph.Where(graph.LessThan(x, graph.ZerosLike(x)), ops.Ceil(x), ops.Floor(x))
+	return graph.Where(close, near, cut)
+}
+
+// inFloats is x as interpolation takes it.
+func (r *resizing) inFloats(x *node) *node {
+	switch d := x.DType(); {
+	case d.IsFloat():
+		return ops.Widen(x)
+	case d == dtypes.Bool:
+		refuse("mode %q of bools", r.mode)
+	case d.Size() > 2:
+		return graph.ConvertDType(x, dtypes.Float64)
+	}
+	return graph.ConvertDType(x, dtypes.Float32)
+}
+
+// extrapolated puts extrapolation_value where a cropped region lies beyond the input of dimensions d.
+func (r *resizing) extrapolated(y *node, d []int) *node {
+	if r.where != "tf_crop_and_resize" {
+		return y
+	}
+	for axis, n := range d {
+		beyond, any := make([]bool, r.size[axis]), false
+		for i := range beyond {
+			at := r.source(axis, n, i)
+			beyond[i] = at < 0 || at > float64(n-1)
+			any = any || beyond[i]
+		}
+		if !any {
+			continue
+		}
+
+		wide := make([]int, len(d))
+		for i := range wide {
+			wide[i] = 1
+		}
+		wide[axis] = len(beyond)
+		mask := graph.BroadcastToDims(graph.Reshape(graph.Const(y.Graph(), beyond), wide...), y.Shape().Dimensions...)
+		y = graph.Where(mask, graph.BroadcastToDims(scalar(y, r.extra), y.Shape().Dimensions...), y)
+	}
+	return y
 }
 
 // resizing reads the attributes and inputs of a node that resizes x.
@@ -80,7 +165,9 @@ func (c *call) resizing(x *node) resizing {
 		r.where, r.near = "asymmetric", c.text("nearest_mode", "floor")
 	}
 	r.cubic, r.outside = c.float("cubic_coeff_a", -0.75), c.int("exclude_outside", 0) == 1
-	need(x.Shape().Size() > 0, "its input of shape %v is empty", d)
+	r.smooth, r.extra = c.int("antialias", 0) == 1, c.float("extrapolation_value", 0)
+	r.policy = c.text("keep_aspect_ratio_policy", "stretch")
+	r.check()
 	need(r.where != "tf_crop_and_resize" || len(r.region) == 2*len(r.axes),
 		"a region of %d numbers for %d axes", len(r.region), len(r.axes))
 
@@ -90,13 +177,28 @@ func (c *call) resizing(x *node) resizing {
 		r.byScales(c.scales(scalesAt), d)
 	}
 	for axis, n := range r.size {
-		need(n >= 1 && n <= math.MaxInt32, "size %d of axis %d", n, axis)
+		need(n >= 1 && n <= math.MaxInt32 || n == 0 && d[axis] == 0, "size %d of axis %d", n, axis)
 	}
 	return r
 }
 
+// check refuses words that no version of the operator knows.
+func (r *resizing) check() {
+	one := func(name, value string, of ...string) {
+		need(slices.Contains(of, value), "%s %q is not known; there are %s", name, value, strings.Join(of, ", "))
+	}
+	one("mode", r.mode, "nearest", "linear", "bilinear", "cubic")
+	one("nearest_mode", r.near, "round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+	one("keep_aspect_ratio_policy", r.policy, "stretch", "not_larger", "not_smaller")
+	one("coordinate_transformation_mode", r.where, "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+		"tf_half_pixel_for_nn", "tf_crop_and_resize")
+}
+
 // scales are those of a resizing: an attribute in the oldest versions.
 func (c *call) scales(input int) (list []float64) {
+	if c.n.Attribute("height_scale") != nil || c.n.Attribute("width_scale") != nil { // of images, in the first version
+		return []float64{1, 1, c.float("height_scale", 1), c.float("width_scale", 1)}
+	}
 	a := c.n.Attribute("scales")
 	if a == nil {
 		return c.floats(input)
@@ -108,10 +210,26 @@ func (c *call) scales(input int) (list []float64) {
 }
 
 func (r *resizing) toSizes(sizes, d []int) {
-	need(len(sizes) == len(r.axes), "%d sizes for %d axes", len(sizes), len(r.axes))
+	need(len(sizes) == len(r.axes) && len(sizes) > 0, "%d sizes for %d axes", len(sizes), len(r.axes))
 	for i, v := range sizes {
 		a := r.axes[i]
-		r.size[a], r.scales[a] = v, float64(v)/float64(d[a])
+		r.size[a], r.scales[a] = v, float64(v)/float64(max(1, d[a]))
+	}
+	if r.policy == "stretch" {
+		return
+	}
+
+	// All axes get the scale of one: the smallest, or the largest.
+	scale := r.scales[r.axes[0]]
+	for _, a := range r.axes[1:] {
+		if r.policy == "not_larger" {
+			scale = min(scale, r.scales[a])
+		} else {
+			scale = max(scale, r.scales[a])
+		}
+	}
+	for _, a := range r.axes {
+		r.size[a], r.scales[a] = int(math.Floor(scale*float64(d[a])+0.5)), scale
 	}
 }
 
@@ -129,27 +247,51 @@ func (r *resizing) byScales(scales []float64, d []int) {
 }
 
 // weights is the matrix [size of the output, n] of an axis of n elements, laid flat.
-func (r *resizing) weights(axis, n int) []float32 {
+func (r *resizing) weights(axis, n int) []float64 {
 	m := r.size[axis]
-	flat := make([]float32, m*n)
+	flat := make([]float64, m*n)
 	for i := range m {
 		row := flat[i*n : (i+1)*n]
-		put := func(j int, v float64) { row[min(max(j, 0), n-1)] += float32(v) }
+		put := func(j int, v float64) { row[min(max(j, 0), n-1)] += v }
 		at := r.source(axis, n, i)
-		switch r.mode {
-		case "nearest":
-			put(r.nearest(at), 1)
-		case "linear", "bilinear":
+		switch {
+		case r.smooth && r.scales[axis] < 1:
+			r.putSmooth(at, r.scales[axis], n, put)
+		case r.mode == "cubic":
+			r.putCubic(at, n, put)
+		case r.outside && (at < 0 || at > float64(n-1)): // one of two neighbours, the other does not count
+			put(int(math.Round(at)), 1)
+		default:
 			j := math.Floor(at)
 			put(int(j), 1-(at-j))
 			put(int(j)+1, at-j)
-		case "cubic":
-			r.putCubic(at, n, put)
-		default:
-			panic(fmt.Errorf("mode %q is not supported", r.mode))
 		}
 	}
 	return flat
+}
+
+// putSmooth gives the elements within reach of a place the weights of linear or cubic interpolation, the distances counted in steps of
+// the output.
+func (r *resizing) putSmooth(at, scale float64, n int, put func(j int, v float64)) {
+	reach, weigh := 1.0, func(t float64) float64 { return max(0, 1-t) }
+	if r.mode == "cubic" {
+		reach, weigh = 2, r.keys
+	}
+
+	from := int(math.Floor(at)) + int(math.Floor(-reach/scale)) + 1
+	to := int(math.Floor(at)) + 2 - (int(math.Floor(-reach/scale)) + 1)
+	total := 0.0
+	var parts []float64
+	for j := from; j < to; j++ {
+		v := weigh(scale * math.Abs(float64(j)-at))
+		if r.outside && (j < 0 || j >= n) {
+			v = 0
+		}
+		parts, total = append(parts, v), total+v
+	}
+	for k, v := range parts {
+		put(from+k, v/total)
+	}
 }
 
 // source is the place in an axis of n elements that element i of the output takes its value from.
@@ -158,6 +300,8 @@ func (r *resizing) source(axis, n, i int) float64 {
 	switch r.where {
 	case "half_pixel":
 		return (float64(i)+0.5)/scale - 0.5
+	case "half_pixel_symmetric": // the same on both sides where the size was rounded
+		return float64(n)/2*(1-float64(m)/(float64(n)*scale)) + (float64(i)+0.5)/scale - 0.5
 	case "tf_half_pixel_for_nn":
 		return (float64(i) + 0.5) / scale
 	case "pytorch_half_pixel":
@@ -180,13 +324,13 @@ func (r *resizing) source(axis, n, i int) float64 {
 func (r *resizing) cropped(axis, n, i int) float64 {
 	m := r.size[axis]
 	j := slices.Index(r.axes, axis)
+	if j < 0 {
+		return float64(i)
+	}
 	low, high := r.region[j], r.region[j+len(r.axes)]
 	at := 0.5 * (low + high) * float64(n-1)
 	if m > 1 {
 		at = low*float64(n-1) + float64(i)*(high-low)*float64(n-1)/float64(m-1)
-	}
-	if at < 0 || at > float64(n-1) {
-		panic(fmt.Errorf("tf_crop_and_resize beyond the image is not supported"))
 	}
 	return at
 }
@@ -203,20 +347,13 @@ func (r *resizing) nearest(at float64) int {
 	return int(math.Ceil(at - 0.5))
 }
 
-// putCubic gives the four elements around a place Keys' weights, with the coefficient a = r.cubic:
-//
-//	(a+2) t^3 - (a+3) t^2 + 1      for a distance t of at most 1
-//	a t^3 - 5 a t^2 + 8 a t - 4 a  for one of at most 2
+// putCubic gives the four elements around a place Keys' weights.
 func (r *resizing) putCubic(at float64, n int, put func(j int, v float64)) {
-	a, j := r.cubic, math.Floor(at)
+	j := math.Floor(at)
 	total := 0.0
 	var parts [4]float64
 	for k := range parts {
-		t := math.Abs(at - j - float64(k-1))
-		v := ((a*t-5*a)*t+8*a)*t - 4*a
-		if t <= 1 {
-			v = ((a+2)*t-(a+3))*t*t + 1
-		}
+		v := r.keys(math.Abs(at - j - float64(k-1)))
 		if q := int(j) + k - 1; r.outside && (q < 0 || q >= n) {
 			v = 0
 		}
@@ -229,6 +366,21 @@ func (r *resizing) putCubic(at float64, n int, put func(j int, v float64)) {
 		}
 		put(int(j)+k-1, v)
 	}
+}
+
+// keys is Keys' weight at a distance t, with the coefficient a = r.cubic:
+//
+//	(a+2) t^3 - (a+3) t^2 + 1      for a distance of at most 1
+//	a t^3 - 5 a t^2 + 8 a t - 4 a  for one of at most 2
+func (r *resizing) keys(t float64) float64 {
+	a := r.cubic
+	switch {
+	case t <= 1:
+		return ((a+2)*t-(a+3))*t*t + 1
+	case t < 2:
+		return ((a*t-5*a)*t+8*a)*t - 4*a
+	}
+	return 0
 }
 
 // alongAxis multiplies an axis of x by a matrix [m, n].

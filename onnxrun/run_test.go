@@ -18,12 +18,17 @@ import (
 // graphOf prepares a model.
 func graphOf(t *testing.T, m onnxtest.Model) (*Graph, error) {
 	t.Helper()
-	parsed, err := onnx.Parse(m.Bytes())
+	return New(read(t, m))
+}
+
+func read(t *testing.T, m onnxtest.Model) *onnx.Model {
+	t.Helper()
+	p, err := onnx.Parse(m.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed.Path = "m.onnx"
-	return New(parsed)
+	p.Path = "m.onnx"
+	return p
 }
 
 // affine is y = relu(x w + b) for x [n, 3], with y [n, 2].

@@ -237,7 +237,7 @@ func expand(c *call) *node {
 }
 
 func tile(c *call) *node {
-	x, repeats := c.x(0), c.ints(1)
+	x, repeats := c.x(0), c.repeats()
 	need(len(repeats) == x.Rank(), "%d repeats for %d dimensions", len(repeats), x.Rank())
 	d := x.Shape().Dimensions
 	var pair, wide, dims []int // each axis as one of repeats and itself
@@ -261,6 +261,21 @@ func tile(c *call) *node {
 	})
 }
 
+// repeats are how often each axis of Tile comes. The first version had a number, and the axis that it is for.
+func (c *call) repeats() []int {
+	if c.opset >= 6 {
+		return c.ints(1)
+	}
+	list := make([]int, c.x(0).Rank())
+	for i := range list {
+		list[i] = 1
+	}
+	n, axis := c.floatAt(1), c.floatAt(2)
+	need(n == math.Trunc(n) && axis == math.Trunc(axis) && math.Abs(n) < math.MaxInt32 && math.Abs(axis) < math.MaxInt32, "%v tiles along axis %v", n, axis)
+	list[axisIn(int(axis), len(list))] = int(n)
+	return list
+}
+
 func shapeOf(c *call) []*value {
 	dims := c.in[0].shape().Dimensions
 	limit := func(v int) int {
@@ -282,6 +297,9 @@ func depthSpace(c *call, toSpace bool) *node {
 	need(s >= 1 && s <= math.MaxInt32 && (toSpace && ch%(s*s) == 0 || !toSpace && h%s == 0 && w%s == 0),
 		"blocksize %d of %v", s, d)
 	switch {
+	case !toSpace && c.text("mode", "DCR") == "CRD":
+		y := graph.TransposeAllAxes(graph.Reshape(x, n, ch, h/s, s, w/s, s), 0, 1, 3, 5, 2, 4)
+		return graph.Reshape(y, n, ch*s*s, h/s, w/s)
 	case !toSpace:
 		y := graph.TransposeAllAxes(graph.Reshape(x, n, ch, h/s, s, w/s, s), 0, 3, 5, 1, 2, 4)
 		return graph.Reshape(y, n, ch*s*s, h/s, w/s)

@@ -49,11 +49,13 @@ func (c *call) window(size, kernel []int, ceil bool) (w window, out []int) {
 			if mode == "SAME_LOWER" {
 				w.pads[i] = [2]int{total - total/2, total / 2}
 			}
+			c.padsAgree(pads, i, n, w.pads[i])
 		case "NOTSET":
 			if len(pads) == 2*n {
 				w.pads[i] = [2]int{pads[i], pads[i+n]}
 			}
 		case "VALID":
+			c.padsAgree(pads, i, n, [2]int{})
 		default:
 			refuse("auto_pad %q is not known", mode)
 		}
@@ -68,6 +70,15 @@ func (c *call) window(size, kernel []int, ceil bool) (w window, out []int) {
 	}
 
 	return w, out
+}
+
+// padsAgree refuses pads beside an auto_pad that amounts to others along axis i of n. Those of a ConvTranspose are cut, in its own way.
+func (c *call) padsAgree(pads []int, i, n int, are [2]int) {
+	if len(pads) == 0 || c.n.Op == "ConvTranspose" {
+		return
+	}
+	said := [2]int{pads[i], pads[i+n]}
+	need(said == are || said == [2]int{}, "pads %s beside auto_pad, which amounts to %v along axis %d; give one of them", dimsText(pads), are, 2+i)
 }
 
 // windows gives, for each place of the window, the elements of x there, after padding with value.

@@ -39,7 +39,7 @@ func (c Cumulative) scan(x *graph.Node, axis int, neutral float64, join func(a, 
 		if c.Reverse {
 			padding[axis] = [2]int{-by, by}
 		}
-		return fit(x, neutral, padding)
+		return fitAny(x, neutral, padding)
 	}
 	if c.Exclusive {
 		x = shift(x, 1)
@@ -84,7 +84,7 @@ func ReduceProduct(x *graph.Node, axis int) *graph.Node {
 	half := func(x *graph.Node, from, to int) *graph.Node {
 		padding := make([][2]int, x.Rank())
 		padding[a] = [2]int{-from, to - x.Shape().Dimensions[a]}
-		return fit(x, 1, padding)
+		return fitAny(x, 1, padding)
 	}
 	for n := x.Shape().Dimensions[a]; n > 1; n = (n + 1) / 2 {
 		m := (n + 1) / 2

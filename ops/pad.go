@@ -38,6 +38,18 @@ func fit(x *graph.Node, value float64, padding [][2]int) *graph.Node {
 	return CustomGradient(y, []*graph.Node{x}, func(v *graph.Node) []*graph.Node { return []*graph.Node{fit(v, 0, back)} })
 }
 
+// fitAny is fit for integers too, which have no gradient and which the Go engine does not pad.
+func fitAny(x *graph.Node, value float64, padding [][2]int) *graph.Node {
+	if x.DType().IsFloat() {
+		return fit(x, value, padding)
+	}
+	around := make([][2]int, len(padding))
+	for axis, p := range padding {
+		around[axis] = [2]int{max(p[0], 0), max(p[1], 0)}
+	}
+	return padByConcatenation(crop(x, padding), value, around)
+}
+
 // crop cuts off what a negative padding takes away.
 func crop(x *graph.Node, padding [][2]int) *graph.Node {
 	spec := make([]graph.SliceAxisSpec, x.Rank())
