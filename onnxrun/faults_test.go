@@ -108,7 +108,11 @@ func compareFault(t *testing.T, dir string, o *Graph, got map[string]*tensors.Te
 				continue
 			}
 			compared++
-			if err := alike(got[v.Name], readArray(t, file)); err != nil {
+			compare := alike
+			if filepath.Base(dir) == "layernorm-float16" { // a chain of operators, each rounded to 16 bits
+				compare = agree
+			}
+			if err := compare(got[v.Name], readArray(t, file)); err != nil {
 				t.Errorf("%s: %s: %v", dir, v.Name, err)
 			}
 		}
