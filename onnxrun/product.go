@@ -61,7 +61,7 @@ func matMul(a, b *node) *node {
 }
 
 func gemm(c *call) *node {
-	a, b := c.x(0), c.x(1)
+	a, b := widen(c.x(0)), widen(c.x(1))
 	at, bt := c.int("transA", 0), c.int("transB", 0)
 	need(a.Rank() == 2 && b.Rank() == 2, "inputs %v and %v, want two dimensions each", a.Shape().Dimensions, b.Shape().Dimensions)
 	var y *node
@@ -72,14 +72,14 @@ func gemm(c *call) *node {
 	}
 	y = scaled(y, c.float("alpha", 1))
 	if bias := c.maybe(2); bias != nil {
-		bias = scaled(bias, c.float("beta", 1))
+		bias = scaled(widen(bias), c.float("beta", 1))
 		need(c.opset >= 7 || c.int("broadcast", 0) == 1 || slices.Equal(bias.Shape().Dimensions, y.Shape().Dimensions),
 			"input 2 is %v, the product %v, and its attribute broadcast is 0", bias.Shape().Dimensions, y.Shape().Dimensions)
 		if bias = expandTo(bias, y.Shape().Dimensions); y.Shape().Size() > 0 {
 			y = graph.Add(y, bias)
 		}
 	}
-	return y
+	return graph.ConvertDType(y, c.x(0).DType())
 }
 
 // scaled is x times a factor. Integers are rounded towards 0 after they were multiplied.
@@ -100,7 +100,7 @@ func determinant(c *call) *node {
 
 func productOps() map[string]operator {
 	return map[string]operator{
-		"MatMul": one(func(c *call) *node { return matMul(c.x(0), c.x(1)) }),
+		"MatMul": one(func(c *call) *node { return graph.ConvertDType(matMul(widen(c.x(0)), widen(c.x(1))), c.x(0).DType()) }),
 		"Gemm":   one(gemm), "Einsum": one(einsum), "Det": one(determinant),
 	}
 }

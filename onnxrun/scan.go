@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/ballast-ml/ballast/format/onnx"
+	"github.com/ballast-ml/ballast/ops"
 )
 
 // scanning is a Scan: a body that is run over the places of an axis of its inputs, with a state that goes from one to the next.
@@ -157,7 +158,7 @@ func (s *scanning) laid(j int, v *value) *value {
 
 	x := s.c.build.node(v)
 	if s.outBack[j] && shape.Size() > 0 {
-		x = graph.Reverse(x, 0)
+		x = ops.Reverse(x, 0)
 	}
 	if axis > 0 {
 		var perm []int

@@ -13,7 +13,7 @@ var idleAttributes = map[string]string{
 	"consumed_inputs": "a hint of the first versions to the memory", "sorted": "the order that is asked for by default is one of those that 0 allows",
 	"saturate": "of the float8 types, which are refused", "round_mode": "of a float8 type, which is refused", "num_outputs": "the node has as many",
 	"output_sequence": "the node leaves out the output", "hidden_size": "the weights say it too", "ratio": "of dropout in training, which is refused",
-	"is_test": "only 1 runs",  "seed": "of random numbers of their own", "spatial": "only 1 runs",
+	"is_test": "only 1 runs", "seed": "of random numbers of their own", "spatial": "only 1 runs",
 	"stash_type": "the precision of what is computed, in which the other tools take no notice of it",
 }
 

@@ -78,7 +78,7 @@ func checkValue(op string, a *onnx.Attribute) error {
 	}
 	t := onnx.DataType(a.Int)
 	_, four := fourBits[t]
-	if _, ok := engineTypes[t]; !ok && !(four && slices.Contains(narrowTyped, op+"."+a.Name)) {
+	if _, ok := engineTypes[t]; !ok && (!four || !slices.Contains(narrowTyped, op+"."+a.Name)) {
 		return fmt.Errorf("attribute %s: the engines have no type %s", a.Name, t)
 	}
 	return nil
