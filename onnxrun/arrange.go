@@ -50,7 +50,8 @@ func reverseSequence(c *call) *node {
 	x := c.x(0)
 	need(x.Rank() >= 2, "it takes two axes or more, got %v", x.Shape().Dimensions)
 	time, batch := c.int("time_axis", 0), c.int("batch_axis", 1)
-	need(time >= 0 && batch >= 0 && time+batch == 1, "time_axis %d and batch_axis %d, want 0 and 1 or 1 and 0", time, batch)
+	need(time >= 0 && batch >= 0 && time+batch == 1, "time_axis %d and batch_axis %d, want 0 and 1 or 1 and 0", time,
+		batch)
 	d := x.Shape().Dimensions
 	need(slices.Equal(c.dims(1), []int{d[batch]}), "lengths %v for %d examples", c.dims(1), d[batch])
 	if x.Shape().Size() == 0 {
@@ -87,7 +88,8 @@ func tensorScatter(c *call) *node {
 	axis := axisIn(c.int("axis", -2), x.Rank())
 	mode := c.text("mode", "linear")
 	need(mode == "linear" || mode == "circular", "mode %q is not known", mode)
-	need(axis > 0 && len(u) == len(d) && u[axis] <= d[axis] && x.DType() == update.DType(), "an update %s of a cache %s along axis %d", update.Shape(), x.Shape(), axis)
+	need(axis > 0 && len(u) == len(d) && u[axis] <= d[axis] && x.DType() == update.DType(),
+		"an update %s of a cache %s along axis %d", update.Shape(), x.Shape(), axis)
 	for i := range d {
 		need(i == axis || d[i] == u[i], "an update %v of a cache %v: they differ beside axis %d", u, d, axis)
 	}
@@ -108,7 +110,8 @@ func tensorScatter(c *call) *node {
 			if low >= 0 && high <= int64(most) {
 				return nil
 			}
-			return fmt.Errorf("write_indices from %d to %d; %d rows of %d are written, so each is 0 to %d", low, high, u[axis], d[axis], most)
+			return fmt.Errorf("write_indices from %d to %d; %d rows of %d are written, so each is 0 to %d", low, high,
+				u[axis], d[axis], most)
 		})
 		start = graph.ConvertDType(at, dtypes.Int32)
 	}
@@ -124,12 +127,14 @@ func tensorScatter(c *call) *node {
 	if mode == "circular" {
 		row = graph.Where(graph.LessThan(row, scalar(row, 0)), plus(row, float64(d[axis])), row)
 	}
-	taken := graph.LogicalAnd(graph.GreaterOrEqual(row, scalar(row, 0)), graph.LessThan(row, scalar(row, float64(u[axis]))))
+	taken := graph.LogicalAnd(graph.GreaterOrEqual(row, scalar(row, 0)), graph.LessThan(row, scalar(row,
+		float64(u[axis]))))
 	return graph.Where(taken, ops.TakeAlongAxis(update, row, axis), x)
 }
 
 func arrangeOps() map[string]operator {
 	return map[string]operator{
-		"CenterCropPad": one(centerCropPad).takes("axes"), "ReverseSequence": one(reverseSequence).takes("batch_axis", "time_axis"), "TensorScatter": one(tensorScatter).takes("axis", "mode"),
+		"CenterCropPad": one(centerCropPad).takes("axes"), "ReverseSequence": one(reverseSequence).takes("batch_axis",
+			"time_axis"), "TensorScatter": one(tensorScatter).takes("axis", "mode"),
 	}
 }

@@ -63,7 +63,8 @@ func expandBool(x *node, dims []int) *node {
 	if slices.Equal(x.Shape().Dimensions, dims) {
 		return x
 	}
-	return graph.NotEqual(expandTo(graph.ConvertDType(x, dtypes.Int32), dims), graph.Zeros(x.Graph(), shapes.Make(dtypes.Int32, dims...)))
+	return graph.NotEqual(expandTo(graph.ConvertDType(x, dtypes.Int32), dims), graph.Zeros(x.Graph(),
+		shapes.Make(dtypes.Int32, dims...)))
 }
 
 // repeatHeads gives each head of [batch, heads, ...] as often as it takes to have n.
@@ -97,7 +98,8 @@ func after(past, x *node, axis int) *node {
 		return x
 	}
 	for i, d := range past.Shape().Dimensions {
-		need(past.Rank() == x.Rank() && (i == axis || d == x.Shape().Dimensions[i]), "what was before is %s, what comes to it %s", past.Shape(), x.Shape())
+		need(past.Rank() == x.Rank() && (i == axis || d == x.Shape().Dimensions[i]),
+			"what was before is %s, what comes to it %s", past.Shape(), x.Shape())
 	}
 	if x.Shape().Size() == 0 {
 		return past
@@ -145,7 +147,8 @@ func attention(c *call) []*node {
 		heads := c.int("kv_num_heads", 0)
 		q, k, v = splitHeads(q, c.int("q_num_heads", 0)), splitHeads(k, heads), splitHeads(v, heads)
 	}
-	need(q.Rank() == 4 && k.Rank() == 4 && v.Rank() == 4 && volumeOf(q.Shape().Dimensions)*volumeOf(v.Shape().Dimensions) > 0,
+	need(q.Rank() == 4 && k.Rank() == 4 && v.Rank() == 4 &&
+		volumeOf(q.Shape().Dimensions)*volumeOf(v.Shape().Dimensions) > 0,
 		"queries %s, keys %s and values %s", q.Shape(), k.Shape(), v.Shape())
 	past := 0
 	if c.has(4) {
@@ -156,8 +159,12 @@ func attention(c *call) []*node {
 	d := q.Shape().Dimensions
 	a := &attending{q: ops.Widen(q), k: ops.Widen(k), v: ops.Widen(v), softcap: c.float("softcap", 0)}
 	a.scale = c.float("scale", 1/math.Sqrt(float64(d[3])))
-	if p := c.int("softmax_precision", 0); p != 0 {
+	if p := c.int("softmax_precision", 0); p != 0 { // none is below float32 here
 		need(castTo(p).IsFloat(), "softmax_precision %s, want a type of floats", castTo(p))
+		if castTo(p) == dtypes.Float64 {
+			wide := func(x *node) *node { return graph.ConvertDType(x, dtypes.Float64) }
+			a.q, a.k, a.v = wide(a.q), wide(a.k), wide(a.v)
+		}
 	}
 	keys := k.Shape().Dimensions[2]
 	c.attentionMask(a, keys, past)
@@ -188,7 +195,8 @@ func (c *call) attentionMask(a *attending, keys, past int) {
 			dims[len(dims)-1] = gap
 			rest := graph.BroadcastToDims(graph.Infinity(c.g, dtypes.Float32, -1), dims...)
 			if m.DType() == dtypes.Bool {
-				m = cast(graph.Concatenate([]*node{graph.ConvertDType(m, dtypes.Int32), graph.Zeros(c.g, shapes.Make(dtypes.Int32, dims...))}, m.Rank()-1), dtypes.Bool)
+				m = cast(graph.Concatenate([]*node{graph.ConvertDType(m, dtypes.Int32), graph.Zeros(c.g,
+					shapes.Make(dtypes.Int32, dims...))}, m.Rank()-1), dtypes.Bool)
 			} else {
 				m = graph.Concatenate([]*node{m, graph.ConvertDType(rest, m.DType())}, m.Rank()-1)
 			}
@@ -202,7 +210,8 @@ func (c *call) attentionMask(a *attending, keys, past int) {
 
 	var there *node // [batch] how many keys
 	if l := c.maybe(6); l != nil {
-		need(slices.Equal(l.Shape().Dimensions, a.q.Shape().Dimensions[:1]), "nonpad_kv_seqlen %s for %d examples", l.Shape(), a.q.Shape().Dimensions[0])
+		need(slices.Equal(l.Shape().Dimensions, a.q.Shape().Dimensions[:1]), "nonpad_kv_seqlen %s for %d examples",
+			l.Shape(), a.q.Shape().Dimensions[0])
 		c.watchInput(6, l, func(low, high int64) error {
 			if low >= 0 && high <= int64(keys) {
 				return nil
@@ -226,7 +235,8 @@ func (c *call) attentionMask(a *attending, keys, past int) {
 func attentionOps() map[string]operator {
 	return map[string]operator{
 		"Attention": many(attention).
-			takes("is_causal", "kv_num_heads", "q_num_heads", "qk_matmul_output_mode", "scale", "softcap", "softmax_precision"),
+			takes("is_causal", "kv_num_heads", "q_num_heads", "qk_matmul_output_mode", "scale", "softcap",
+				"softmax_precision"),
 		"RotaryEmbedding": one(rotaryEmbedding).takes("interleaved", "num_heads", "rotary_embedding_dim"),
 		"com.microsoft.RotaryEmbedding": one(rotaryEmbeddingOld).unless(without(map[string]int64{"is_packed_batching": 0})).unless(idleScale).
 			takes("num_heads", "rotary_embedding_dim", "interleaved", "is_packed_batching", "scale"),

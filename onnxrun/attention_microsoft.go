@@ -22,7 +22,8 @@ func packedAttention(c *call) []*node {
 	if sizes == nil {
 		sizes = []int{wd[1] / 3, wd[1] / 3, wd[1] / 3}
 	}
-	need(len(sizes) == 3 && heads >= 1 && sizes[0] == sizes[1] && sizes[0]+sizes[1]+sizes[2] == wd[1], "weights %v for hidden sizes %s and %d heads", wd, dimsText(sizes), heads)
+	need(len(sizes) == 3 && heads >= 1 && sizes[0] == sizes[1] && sizes[0]+sizes[1]+sizes[2] == wd[1],
+		"weights %v for hidden sizes %s and %d heads", wd, dimsText(sizes), heads)
 	all := graph.DotGeneral(ops.Widen(x), []int{2}, nil, ops.Widen(w), []int{0}, nil)
 	if b := c.maybe(2); b != nil {
 		all = graph.Add(all, expandTo(ops.Widen(b), all.Shape().Dimensions))
@@ -43,7 +44,8 @@ func packedAttention(c *call) []*node {
 	t := c.dtype(0)
 	out := []*node{graph.ConvertDType(y, t)}
 	if c.gives(1) {
-		need(slices.Equal(k.Shape().Dimensions, v.Shape().Dimensions), "keys %s and values %s do not lie together as present", k.Shape(), v.Shape())
+		need(slices.Equal(k.Shape().Dimensions, v.Shape().Dimensions),
+			"keys %s and values %s do not lie together as present", k.Shape(), v.Shape())
 		both := graph.Concatenate([]*node{graph.ExpandAxes(k, 0), graph.ExpandAxes(v, 0)}, 0)
 		out = append(out, graph.ConvertDType(both, t))
 	}
@@ -90,7 +92,8 @@ func (c *call) oldMask(m *node, d []int, keys int) *node {
 	case len(md) == 1 && md[0] == 2*batch:
 		m = graph.ConvertDType(m, dtypes.Int32)
 		ends, starts := cutAxis(m, 0, 0, batch, 1), cutAxis(m, 0, batch, 2*batch, 1)
-		return graph.LogicalAnd(upTo(c.g, plus(ends, -1), 1, keys), graph.LogicalNot(upTo(c.g, plus(starts, -1), 1, keys)))
+		return graph.LogicalAnd(upTo(c.g, plus(ends, -1), 1, keys), graph.LogicalNot(upTo(c.g, plus(starts, -1), 1,
+			keys)))
 	case slices.Equal(md, []int{batch, keys}):
 		return graph.Reshape(not(m), batch, 1, 1, keys)
 	case slices.Equal(md, []int{batch, d[2], keys}):
@@ -105,7 +108,8 @@ func (c *call) oldMask(m *node, d []int, keys int) *node {
 func multiHeadAttention(c *call) []*node {
 	heads := c.int("num_heads", 0)
 	q, k, v := c.threeInputs(heads)
-	need(q.Shape().Size() > 0 && k.Shape().Size() > 0 && v.Shape().Size() > 0, "queries %s, keys %s and values %s", q.Shape(), k.Shape(), v.Shape())
+	need(q.Shape().Size() > 0 && k.Shape().Size() > 0 && v.Shape().Size() > 0, "queries %s, keys %s and values %s",
+		q.Shape(), k.Shape(), v.Shape())
 	past := 0
 	if p := c.maybe(6); p != nil {
 		need(c.has(7) && p.Rank() == 4, "past_key %s without a past_value like it", p.Shape())
@@ -127,13 +131,15 @@ func (c *call) threeInputs(heads int) (q, k, v *node) {
 		return graph.TransposeAllAxes(graph.Squeeze(cutAxis(x, 3, i, i+1, 1), 3), 0, 2, 1, 3)
 	}
 	if !c.has(1) {
-		need(q.Rank() == 5 && q.Shape().Dimensions[3] == 3 && q.Shape().Dimensions[2] == heads, "a query %s without keys, want [batch, words, %d, 3, d]", q.Shape(), heads)
+		need(q.Rank() == 5 && q.Shape().Dimensions[3] == 3 && q.Shape().Dimensions[2] == heads,
+			"a query %s without keys, want [batch, words, %d, 3, d]", q.Shape(), heads)
 		q, k, v = packed(q, 0), packed(q, 1), packed(q, 2)
 	} else {
 		q, k = splitHeads(q, heads), ops.Widen(c.x(1))
 		switch {
 		case k.Rank() == 5 && !c.has(2):
-			need(k.Shape().Dimensions[3] == 2 && k.Shape().Dimensions[2] == heads, "keys %s without values, want [batch, words, %d, 2, d]", k.Shape(), heads)
+			need(k.Shape().Dimensions[3] == 2 && k.Shape().Dimensions[2] == heads,
+				"keys %s without values, want [batch, words, %d, 2, d]", k.Shape(), heads)
 			k, v = packed(k, 0), packed(k, 1)
 		case k.Rank() == 4:
 			v = ops.Widen(c.x(2))
@@ -164,7 +170,8 @@ func (c *call) threeInputs(heads int) (q, k, v *node) {
 func groupQueryAttention(c *call) []*node {
 	heads, kvHeads := c.int("num_heads", 0), c.int("kv_num_heads", 0)
 	q := ops.Widen(c.x(0))
-	need(heads >= 1 && kvHeads >= 1 && heads%kvHeads == 0 && q.Rank() == 3 && q.Shape().Size() > 0, "%d heads of queries %s for %d of keys and values", heads, q.Shape(), kvHeads)
+	need(heads >= 1 && kvHeads >= 1 && heads%kvHeads == 0 && q.Rank() == 3 && q.Shape().Size() > 0,
+		"%d heads of queries %s for %d of keys and values", heads, q.Shape(), kvHeads)
 	var k, v *node
 	if c.has(1) {
 		q, k, v = splitHeads(q, heads), splitHeads(ops.Widen(c.x(1)), kvHeads), splitHeads(ops.Widen(c.x(2)), kvHeads)
@@ -182,7 +189,8 @@ func groupQueryAttention(c *call) []*node {
 	if c.int("do_rotary", 0) == 1 {
 		cos, sin := c.cacheAngles(7, before, d), c.cacheAngles(8, before, d)
 		turn := func(x *node) *node {
-			return graph.TransposeAllAxes(rotated(graph.TransposeAllAxes(x, 0, 2, 1, 3), cos, sin, c.int("rotary_interleaved", 0) == 1), 0, 2, 1, 3)
+			return graph.TransposeAllAxes(rotated(graph.TransposeAllAxes(x, 0, 2, 1, 3), cos, sin,
+				c.int("rotary_interleaved", 0) == 1), 0, 2, 1, 3)
 		}
 		q, k = turn(q), turn(k)
 	}
@@ -253,7 +261,8 @@ func (c *call) cacheAngles(table int, before *node, d []int) *node {
 func (c *call) cached(input int, x, before *node, total int) *node {
 	p := c.maybe(input)
 	if p == nil {
-		need(x.Shape().Dimensions[2] == total, "%d words of %d, and no cache of those before", x.Shape().Dimensions[2], total)
+		need(x.Shape().Dimensions[2] == total, "%d words of %d, and no cache of those before", x.Shape().Dimensions[2],
+			total)
 		return x
 	}
 	p = ops.Widen(p)
@@ -277,16 +286,19 @@ func microsoftAttentionOps() map[string]operator {
 	return map[string]operator{
 		"com.microsoft.Attention": many(packedAttention).unless(buffers).
 			unless(lacking("input", inputsOf, map[int]string{6: "past_sequence_length"})).
-			takes("num_heads", "unidirectional", "scale", "mask_filter_value", "qkv_hidden_sizes", "past_present_share_buffer", "do_rotary", "rotary_embedding_dim"),
+			takes("num_heads", "unidirectional", "scale", "mask_filter_value", "qkv_hidden_sizes",
+				"past_present_share_buffer", "do_rotary", "rotary_embedding_dim"),
 		"com.microsoft.MultiHeadAttention": many(multiHeadAttention).
 			unless(lacking("input", inputsOf, map[int]string{8: "past_sequence_length", 9: "cache_indirection"})).
 			unless(lacking("output", outputsOf, map[int]string{3: "qk"})).
 			takes("num_heads", "unidirectional", "scale", "mask_filter_value"),
 		"com.microsoft.GroupQueryAttention": many(groupQueryAttention).unless(plain).
-			unless(lacking("input", inputsOf, map[int]string{11: "head_sink", 12: "k_scale", 13: "v_scale", 14: "q_norm_weight", 15: "k_norm_weight", 16: "query_seqlens"})).
+			unless(lacking("input", inputsOf, map[int]string{11: "head_sink", 12: "k_scale", 13: "v_scale",
+				14: "q_norm_weight", 15: "k_norm_weight", 16: "query_seqlens"})).
 			unless(lacking("output", outputsOf, map[int]string{3: "output_qk"})).
 			unless(numbersOnly("k_quant_type", "v_quant_type")).
-			takes("num_heads", "kv_num_heads", "scale", "softcap", "do_rotary", "rotary_interleaved", "local_window_size", "smooth_softmax",
+			takes("num_heads", "kv_num_heads", "scale", "softcap", "do_rotary", "rotary_interleaved",
+				"local_window_size", "smooth_softmax",
 				"causal", "qk_output", "sliding_window_cache", "kv_cache_bit_width", "k_quant_type", "v_quant_type"),
 	}
 }

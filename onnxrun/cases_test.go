@@ -124,7 +124,8 @@ func agree(got, want *tensors.Tensor) error {
 	}
 	read := func(x *tensors.Tensor) []float64 { return (&call{in: []*value{{known: x}}}).floats(0) }
 	a, b := read(got), read(want)
-	share := map[dtypes.DType]float64{dtypes.Float64: 1e-9, dtypes.Float32: 2e-5, dtypes.Float16: 4e-3, dtypes.BFloat16: 2e-2}[got.DType()]
+	share := map[dtypes.DType]float64{dtypes.Float64: 1e-9, dtypes.Float32: 2e-5, dtypes.Float16: 4e-3,
+		dtypes.BFloat16: 2e-2}[got.DType()]
 	top := 0.0
 	for _, v := range b {
 		if !math.IsInf(v, 0) && !math.IsNaN(v) {

@@ -135,9 +135,11 @@ func lowHigh(v float64, n int) (low, high int, share float64) {
 func roiAlign(c *call) []*tensors.Tensor {
 	d, r := c.dims(0), c.dims(1)
 	need(len(d) == 4 && len(r) == 2 && r[1] == 4 && c.in[2].shape().Size() == r[0] && volumeOf(d) > 0,
-		"maps %v and regions %v, want [examples, channels, height, width] and [regions, 4] with an example for each", d, r)
+		"maps %v and regions %v, want [examples, channels, height, width] and [regions, 4] with an example for each", d,
+		r)
 	high, wide, ratio := c.int("output_height", 1), c.int("output_width", 1), c.int("sampling_ratio", 0)
-	need(high >= 1 && wide >= 1 && ratio >= 0, "output_height %d, output_width %d, sampling_ratio %d", high, wide, ratio)
+	need(high >= 1 && wide >= 1 && ratio >= 0, "output_height %d, output_width %d, sampling_ratio %d", high, wide,
+		ratio)
 	mode := c.text("mode", "avg")
 	need(mode == "avg" || mode == "max", "mode %q is not known", mode)
 	half := 0.5
@@ -216,7 +218,8 @@ func (r regionParts) of(c *call, m []float64, height, width, i, j int) float64 {
 func maxRoiPool(c *call) []*tensors.Tensor {
 	d, r, pooled := c.dims(0), c.dims(1), c.list("pooled_shape")
 	need(len(d) == 4 && len(r) == 2 && r[1] == 5 && len(pooled) == 2 && pooled[0] >= 1 && pooled[1] >= 1,
-		"maps %v, regions %v and pooled_shape %v, want [examples, channels, height, width], [regions, 5] and two sizes", d, r, pooled)
+		"maps %v, regions %v and pooled_shape %v, want [examples, channels, height, width], [regions, 5] and two sizes",
+		d, r, pooled)
 	shape := room(c.dtype(0), r[0], d[1], pooled[0], pooled[1])
 	x, regions, scale := c.floats(0), c.floats(1), c.float("spatial_scale", 1)
 	y := make([]float64, 0, shape.Size())

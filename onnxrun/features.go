@@ -388,7 +388,8 @@ func knownNorm(n *onnx.Node) string {
 }
 
 func featureOps() map[string]operator {
-	encoder := numbersOnly("keys_strings", "values_strings", "keys_tensor", "values_tensor", "default_tensor", "default_string", "classes_strings")
+	encoder := numbersOnly("keys_strings", "values_strings", "keys_tensor", "values_tensor", "default_tensor",
+		"default_string", "classes_strings")
 	return map[string]operator{
 		"ai.onnx.ml.Scaler":     hosted(scaler).takes("offset", "scale"),
 		"ai.onnx.ml.Normalizer": hosted(normalizer).unless(knownNorm).takes("norm"),
@@ -399,7 +400,9 @@ func featureOps() map[string]operator {
 		"ai.onnx.ml.FeatureVectorizer":     hosted(featureVectorizer).takes("inputdimensions"),
 		"ai.onnx.ml.OneHotEncoder":         hosted(oneHotEncoder).unless(numbersOnly("cats_strings")).takes("cats_int64s", "cats_strings", "zeros"),
 		"ai.onnx.ml.ZipMap":                seen(zipMap).takes("classlabels_int64s", "classlabels_strings"),
-		"ai.onnx.ml.LabelEncoder": hosted(labelEncoder).unless(encoder).takes("keys_floats", "keys_int64s", "keys_strings", "keys_tensor",
-			"values_floats", "values_int64s", "values_strings", "values_tensor", "default_float", "default_int64", "default_string", "default_tensor", "classes_strings"),
+		"ai.onnx.ml.LabelEncoder": hosted(labelEncoder).unless(encoder).takes("keys_floats", "keys_int64s",
+			"keys_strings", "keys_tensor",
+			"values_floats", "values_int64s", "values_strings", "values_tensor", "default_float", "default_int64",
+			"default_string", "default_tensor", "classes_strings"),
 	}
 }

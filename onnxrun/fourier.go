@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -16,7 +17,8 @@ func fourierTransform(c *call) *node {
 	x := c.x(0)
 	d := x.Shape().Dimensions
 	rank := len(d)
-	need(rank >= 2 && (d[rank-1] == 1 || d[rank-1] == 2) && x.DType().IsFloat(), "its input is %s, want floats [..., 1] or [..., 2]", x.Shape())
+	need(rank >= 2 && (d[rank-1] == 1 || d[rank-1] == 2) && x.DType().IsFloat(),
+		"its input is %s, want floats [..., 1] or [..., 2]", x.Shape())
 	axis := c.int("axis", 1)
 	if c.opset >= 20 {
 		axis = -2
@@ -38,10 +40,11 @@ func fourierTransform(c *call) *node {
 	shape := room(x.DType(), wide...)
 	need(x.Shape().Size() > 0 && shape.Size() > 0, "its input of shape %v is empty", d)
 
-	// The axis comes last, as long as the transform.
+	// The axis comes last, as long as the transform. In float32 what should be 0 is as far from it as the largest term's rounding.
 	parts := func(i int) *node {
-		y := graph.Squeeze(cutAxis(ops.Widen(x), rank-1, i, i+1, 1), rank-1)
-		y = graph.TransposeAllAxes(y, slices.Insert(slices.DeleteFunc(lastAxes(0, rank-1), func(a int) bool { return a == axis }), rank-2, axis)...)
+		y := graph.Squeeze(cutAxis(graph.ConvertDType(x, dtypes.Float64), rank-1, i, i+1, 1), rank-1)
+		y = graph.TransposeAllAxes(y, slices.Insert(slices.DeleteFunc(lastAxes(0, rank-1),
+			func(a int) bool { return a == axis }), rank-2, axis)...)
 		return toLength(y, n)
 	}
 	z := ops.ComplexPair{Re: parts(0)}
@@ -81,19 +84,23 @@ func toLength(x *node, n int) *node {
 func shortFourier(c *call) *node {
 	x := c.x(0)
 	d := x.Shape().Dimensions
-	need((len(d) == 3 && (d[2] == 1 || d[2] == 2) || len(d) == 2) && x.DType().IsFloat(), "its signal is %s, want floats [batch, length, 1 or 2]", x.Shape())
+	need((len(d) == 3 && (d[2] == 1 || d[2] == 2) || len(d) == 2) && x.DType().IsFloat(),
+		"its signal is %s, want floats [batch, length, 1 or 2]", x.Shape())
 	step, frame := c.intAt(1), 0
 	if c.has(3) {
 		frame = c.intAt(3)
 	}
 	window := c.maybe(2)
 	if window != nil {
-		need(window.Rank() == 1 && (frame == 0 || frame == window.Shape().Size()), "a window %s for frames of %d", window.Shape(), frame)
+		need(window.Rank() == 1 && (frame == 0 || frame == window.Shape().Size()), "a window %s for frames of %d",
+			window.Shape(), frame)
 		frame = window.Shape().Size()
 	}
-	need(step >= 1 && frame >= 1 && frame <= d[1] && frame <= 1<<24, "frames of %d every %d of a signal of %d", frame, step, d[1])
+	need(step >= 1 && frame >= 1 && frame <= d[1] && frame <= 1<<24, "frames of %d every %d of a signal of %d", frame,
+		step, d[1])
 	count := (d[1]-frame)/step + 1
-	need(count*frame <= mostConstantBytes/4, "%d frames of %d are more than %d numbers", count, frame, mostConstantBytes/4)
+	need(count*frame <= mostConstantBytes/4, "%d frames of %d are more than %d numbers", count, frame,
+		mostConstantBytes/4)
 	half := c.int("onesided", 1) == 1
 	complex := len(d) == 3 && d[2] == 2
 	need(!half || !complex, "onesided of a complex signal; give onesided = 0")
@@ -155,7 +162,8 @@ func melWeights(c *call) []*tensors.Tensor {
 	d := castTo(c.int("output_datatype", 1))
 	low, high := c.floatAt(3), c.floatAt(4)
 	bins := length/2 + 1
-	need(bands >= 1 && length >= 0 && rate >= 1, "%d bands of a transform of %d at %d samples a second", bands, length, rate)
+	need(bands >= 1 && length >= 0 && rate >= 1, "%d bands of a transform of %d at %d samples a second", bands, length,
+		rate)
 	shape := room(d, bins, bands)
 	mel := func(hz float64) float64 { return 2595 * math.Log10(1+hz/700) }
 	step := (mel(high) - mel(low)) / float64(bands+2)
@@ -196,8 +204,10 @@ func fourierOps() map[string]operator {
 		return ""
 	}
 	return map[string]operator{
-		"DFT": one(fourierTransform).unless(both).takes("axis", "inverse", "onesided"), "STFT": one(shortFourier).takes("onesided"),
+		"DFT":             one(fourierTransform).unless(both).takes("axis", "inverse", "onesided"),
+		"STFT":            one(shortFourier).takes("onesided"),
 		"MelWeightMatrix": hosted(melWeights).takes("output_datatype"),
-		"HannWindow":      windowOf(0.5, 0.5, 0), "HammingWindow": windowOf(25.0/46, 21.0/46, 0), "BlackmanWindow": windowOf(0.42, 0.5, 0.08),
+		"HannWindow":      windowOf(0.5, 0.5, 0), "HammingWindow": windowOf(25.0/46, 21.0/46, 0),
+		"BlackmanWindow": windowOf(0.42, 0.5, 0.08),
 	}
 }

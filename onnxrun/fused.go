@@ -36,7 +36,8 @@ func knownFunction(names ...string) func(n *onnx.Node) string {
 // fusedEnd applies a node's activation.
 func (c *call) fusedEnd(x *node) *node {
 	name := c.text("activation", "")
-	a, b := map[string]float64{"LeakyRelu": 0.01, "HardSigmoid": 0.2}[name], map[string]float64{"HardSigmoid": 0.5}[name]
+	a, b := map[string]float64{"LeakyRelu": 0.01, "HardSigmoid": 0.2}[name],
+		map[string]float64{"HardSigmoid": 0.5}[name]
 	if p := c.numbers("activation_params"); p != nil {
 		want := map[string]int{"LeakyRelu": 1, "Clip": 2, "HardSigmoid": 2}[name]
 		need(len(p) == want, "activation_params has %d numbers, %s takes %d", len(p), name, want)
@@ -86,13 +87,15 @@ func fusedMatMul(c *call) *node {
 func matMulBits(c *call) *node {
 	x := ops.Widen(c.x(0))
 	n, k, bits, block := c.int("N", 0), c.int("K", 0), c.int("bits", 4), c.int("block_size", 0)
-	need(n >= 1 && k >= 1 && block >= 1 && (bits == 2 || bits == 4 || bits == 8), "N %d, K %d, bits %d and block_size %d", n, k, bits, block)
+	need(n >= 1 && k >= 1 && block >= 1 && (bits == 2 || bits == 4 || bits == 8),
+		"N %d, K %d, bits %d and block_size %d", n, k, bits, block)
 	blocks := (k + block - 1) / block
 	d := x.Shape().Dimensions
 	need(len(d) >= 1 && d[len(d)-1] == k, "input %v for K %d", d, k)
 	w := c.dims(1)
 	bytes := block * bits / 8
-	need(c.dtype(1) == dtypes.Uint8 && volumeOf(w) == n*blocks*bytes, "weights %v of %s for %d rows of %d blocks of %d bytes", w, c.dtype(1), n, blocks, bytes)
+	need(c.dtype(1) == dtypes.Uint8 && volumeOf(w) == n*blocks*bytes,
+		"weights %v of %s for %d rows of %d blocks of %d bytes", w, c.dtype(1), n, blocks, bytes)
 	room(dtypes.Float32, n, blocks, block)
 
 	q := graph.ConvertDType(unpacked(graph.Reshape(c.x(1), n*blocks, bytes), bits), x.DType())
@@ -133,6 +136,32 @@ func unpacked(x *node, bits int) *node {
 	return graph.Reshape(graph.Concatenate(parts, 2), d[0], d[1]*len(parts))
 }
 
+// distances are those between all rows of two matrices, by a^2 + b^2 - 2 a b, or their squares.
+func distances(c *call) *node {
+	a, b := c.x(0), c.x(1)
+	need(a.Rank() == 2 && b.Rank() == 2 && a.Shape().Dimensions[1] == b.Shape().Dimensions[1] && a.DType().IsFloat(),
+		"rows %s and %s", a.Shape(), b.Shape())
+	dims := []int{a.Shape().Dimensions[0], b.Shape().Dimensions[0]}
+	room(a.DType(), dims...)
+	square := func(x *node, axis int) *node {
+		return expandTo(graph.ExpandAxes(graph.ReduceSum(graph.Mul(x, x), 1), axis), dims)
+	}
+	y := graph.Add(square(a, 1), square(b, 0))
+	y = graph.Sub(y, times(graph.DotGeneral(a, []int{1}, nil, b, []int{1}, nil), 2))
+	y = graph.Max(y, graph.ZerosLike(y))
+	if c.text("metric", "sqeuclidean") == "euclidean" {
+		y = graph.Sqrt(y)
+	}
+	return y
+}
+
+func knownMetric(n *onnx.Node) string {
+	if a := n.Attribute("metric"); a != nil && !slices.Contains([]string{"euclidean", "sqeuclidean"}, string(a.Bytes)) {
+		return "metric " + string(a.Bytes) + " is not supported"
+	}
+	return ""
+}
+
 // expandDims is an axis of one element before a place.
 func expandDims(c *call) *node {
 	x, axis := c.x(0), c.intAt(1)
@@ -159,24 +188,31 @@ func fusedOps() map[string]operator {
 	noEnd := knownFunction("Relu", "Tanh", "Sigmoid", "LeakyRelu", "HardSigmoid", "")
 	scales := []string{"transA", "transB", "alpha"}
 	matrix := append([]string{"transBatchA", "transBatchB"}, scales...)
+	withEnd := func(f func(c *call) *node) operator {
+		return one(func(c *call) *node { return c.fusedEnd(f(c)) }).unless(noEnd)
+	}
 	all := map[string]operator{
 		"com.microsoft.FusedConv": one(fusedConv).unless(some).
-			takes("activation", "activation_params", "group", "pads", "strides", "dilations", "kernel_shape", "auto_pad"),
-		"com.microsoft.FusedGemm":             one(func(c *call) *node { return c.fusedEnd(gemm(c)) }).unless(noEnd).takes(append(end[:3:3], append(scales, "beta")...)...),
+			takes("activation", "activation_params", "group", "pads", "strides", "dilations", "kernel_shape",
+				"auto_pad"),
+		"com.microsoft.FusedGemm":             withEnd(gemm).takes(append(end[:3:3], append(scales, "beta")...)...),
 		"com.microsoft.FusedMatMul":           one(fusedMatMul).takes(matrix...),
 		"com.microsoft.TransposeMatMul":       one(fusedMatMul).takes(scales...),
-		"com.microsoft.FusedMatMulActivation": one(func(c *call) *node { return c.fusedEnd(fusedMatMul(c)) }).unless(noEnd).takes(append(end[:3:3], matrix...)...),
+		"com.microsoft.FusedMatMulActivation": withEnd(fusedMatMul).takes(append(end[:3:3], matrix...)...),
 		"com.microsoft.MatMulNBits": one(matMulBits).unless(without(map[string]int64{"weight_prepacked": 0})).
-			unless(lacking("input", inputsOf, map[int]string{4: "g_idx"})).takes("N", "K", "bits", "block_size", "accuracy_level", "weight_prepacked"),
+			unless(lacking("input", inputsOf, map[int]string{4: "g_idx"})).takes("N", "K", "bits", "block_size",
+			"accuracy_level", "weight_prepacked"),
 		"com.microsoft.Inverse": one(func(c *call) *node {
 			return graph.ConvertDType(ops.InverseMatrix(ops.Widen(c.x(0))), c.dtype(0))
 		}).takes(),
 		"com.microsoft.ExpandDims": one(expandDims).takes(),
+		"com.microsoft.CDist":      one(distances).unless(knownMetric).takes("metric"),
 		"com.microsoft.Unique":     {host: true, values: uniqueInOrder, reads: []string{}},
 	}
 
 	// These are the standard's under another name, with the attributes that onnxruntime gives them.
-	shared := map[string][]string{"Gelu": {}, "QuantizeLinear": {"axis"}, "DequantizeLinear": {"axis"}, "Pad": {"mode"}, "Trilu": {"upper"}, "GatherND": {}}
+	shared := map[string][]string{"Gelu": {}, "QuantizeLinear": {"axis"}, "DequantizeLinear": {"axis"}, "Pad": {"mode"},
+		"Trilu": {"upper"}, "GatherND": {}}
 	for _, part := range []map[string]operator{activationOps(), quantizedOps(), shapeOps(), gatherOps()} {
 		for name, o := range part {
 			if reads, ok := shared[name]; ok {

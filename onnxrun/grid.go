@@ -21,7 +21,8 @@ func gridSample(c *call) *node {
 	d, gd := x.Shape().Dimensions, grid.Shape().Dimensions
 	n := len(d) - 2
 	need(n >= 1 && n <= 3 && len(gd) == len(d) && gd[0] == d[0] && gd[len(gd)-1] == n, "maps %v and a grid %v", d, gd)
-	mode := map[string]string{"bilinear": "linear", "linear": "linear", "bicubic": "cubic", "cubic": "cubic", "nearest": "nearest"}[c.text("mode", "linear")]
+	mode := map[string]string{"bilinear": "linear", "linear": "linear", "bicubic": "cubic", "cubic": "cubic",
+		"nearest": "nearest"}[c.text("mode", "linear")]
 	padding := c.text("padding_mode", "zeros")
 	need(mode != "", "mode %q is not known", c.text("mode", ""))
 	need(slices.Contains([]string{"zeros", "border", "reflection"}, padding), "padding_mode %q is not known", padding)
@@ -107,7 +108,8 @@ func axisTaps(at *node, size int, mode, padding string, corners bool) []tap {
 	case padding == "border" && mode != "cubic": // whose weights are those of the place beyond, of elements at the end
 		v = hard(v, 0, float64(size-1))
 	case padding == "reflection":
-		v = graph.Where(graph.LogicalOr(graph.LessThan(v, scalar(v, low)), graph.GreaterThan(v, scalar(v, high))), mirrored(v, low, high), v)
+		v = graph.Where(graph.LogicalOr(graph.LessThan(v, scalar(v, low)), graph.GreaterThan(v, scalar(v, high))),
+			mirrored(v, low, high), v)
 	}
 
 	whole := v
@@ -130,9 +132,11 @@ func axisTaps(at *node, size int, mode, padding string, corners bool) []tap {
 		t := tap{weight: w}
 		switch padding {
 		case "zeros":
-			t.there = graph.LogicalAnd(graph.GreaterOrEqual(place, scalar(place, 0)), graph.LessOrEqual(place, scalar(place, float64(size-1))))
+			t.there = graph.LogicalAnd(graph.GreaterOrEqual(place, scalar(place, 0)), graph.LessOrEqual(place,
+				scalar(place, float64(size-1))))
 		case "reflection":
-			outside := graph.LogicalOr(graph.LessThan(place, scalar(place, low)), graph.GreaterThan(place, scalar(place, high)))
+			outside := graph.LogicalOr(graph.LessThan(place, scalar(place, low)), graph.GreaterThan(place, scalar(place,
+				high)))
 			place = graph.Where(outside, mirrored(place, low, high), place)
 		}
 		t.at = graph.ConvertDType(hard(place, 0, float64(size-1)), dtypes.Int32)
@@ -172,13 +176,15 @@ func affineGrid(c *call) *node {
 	theta, size := c.x(0), c.ints(1)
 	n := len(size) - 2
 	d := theta.Shape().Dimensions
-	need((n == 2 || n == 3) && len(d) == 3 && d[0] == size[0] && d[1] == n && d[2] == n+1, "matrices %v for maps of %s", d, dimsText(size))
+	need((n == 2 || n == 3) && len(d) == 3 && d[0] == size[0] && d[1] == n && d[2] == n+1, "matrices %v for maps of %s",
+		d, dimsText(size))
 	for _, s := range size {
 		need(s >= 1 && s <= math.MaxInt32, "maps of %s", dimsText(size))
 	}
 	shape := room(dtypes.Float64, slices.Concat(size[:1], size[2:], []int{n})...)
 	places := volumeOf(size[2:])
-	need(places <= mostConstantBytes/8/(n+1), "maps of %s take a table of more than %d places", dimsText(size), mostConstantBytes/8/(n+1))
+	need(places <= mostConstantBytes/8/(n+1), "maps of %s take a table of more than %d places", dimsText(size),
+		mostConstantBytes/8/(n+1))
 	base := make([]float64, 0, places*(n+1))
 	for p := range places {
 		point := make([]float64, n+1)
@@ -195,14 +201,16 @@ func affineGrid(c *call) *node {
 		base = append(base, point...)
 	}
 	wide := ops.Widen(theta)
-	table := graph.ConvertDType(graph.ConstTensor(c.g, tensors.FromFlatDataAndDimensions(base, places, n+1)), wide.DType())
+	table := graph.ConvertDType(graph.ConstTensor(c.g, tensors.FromFlatDataAndDimensions(base, places, n+1)),
+		wide.DType())
 	y := graph.DotGeneral(wide, []int{2}, nil, table, []int{1}, nil) // [batch, axes, places]
 	return graph.ConvertDType(graph.Reshape(graph.TransposeAllAxes(y, 0, 2, 1), shape.Dimensions...), theta.DType())
 }
 
 func gridOps() map[string]operator {
 	return map[string]operator{
-		"GridSample": one(gridSample).takes("mode", "padding_mode", "align_corners"), "AffineGrid": one(affineGrid).takes("align_corners"),
+		"GridSample":               one(gridSample).takes("mode", "padding_mode", "align_corners"),
+		"AffineGrid":               one(affineGrid).takes("align_corners"),
 		"com.microsoft.GridSample": one(gridSample).takes("mode", "padding_mode", "align_corners"),
 	}
 }

@@ -81,7 +81,8 @@ func linearRegressor(c *call) []*tensors.Tensor {
 func linearOps() map[string]operator {
 	return map[string]operator{
 		"ai.onnx.ml.LinearClassifier": hosted(linearClassifier).unless(numberLabels).unless(knownTransform).
-			takes("classlabels_ints", "classlabels_strings", "coefficients", "intercepts", "multi_class", "post_transform"),
+			takes("classlabels_ints", "classlabels_strings", "coefficients", "intercepts", "multi_class",
+				"post_transform"),
 		"ai.onnx.ml.LinearRegressor": hosted(linearRegressor).unless(knownTransform).
 			takes("coefficients", "intercepts", "post_transform", "targets"),
 	}

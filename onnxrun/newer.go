@@ -44,7 +44,8 @@ func cumProduct(c *call) *node {
 // bitCast reads elements as another type of the same size.
 func bitCast(c *call) []*tensors.Tensor {
 	x, d := c.known(0), castTo(c.int("to", 0))
-	need(d.Size() == x.DType().Size() && d != dtypes.Bool && x.DType() != dtypes.Bool, "%s as %s: they have not the same size", x.DType(), d)
+	need(d.Size() == x.DType().Size() && d != dtypes.Bool && x.DType() != dtypes.Bool,
+		"%s as %s: they have not the same size", x.DType(), d)
 	return []*tensors.Tensor{ofBytes(d, bytesIn(x), x.Shape().Dimensions...)}
 }
 
@@ -69,7 +70,8 @@ func globalLpPool(c *call) *node {
 // swiGLU is a sigmoid(alpha a) b.
 func swiGLU(c *call) *node {
 	a, b := ops.Widen(c.x(0)), ops.Widen(c.x(1))
-	need(slices.Equal(a.Shape().Dimensions, b.Shape().Dimensions), "inputs %s and %s, want one shape", a.Shape(), b.Shape())
+	need(slices.Equal(a.Shape().Dimensions, b.Shape().Dimensions), "inputs %s and %s, want one shape", a.Shape(),
+		b.Shape())
 	return graph.ConvertDType(graph.Mul(graph.Mul(a, graph.Sigmoid(times(a, c.float("alpha", 1)))), b), c.dtype(0))
 }
 

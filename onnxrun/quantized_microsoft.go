@@ -263,8 +263,10 @@ func quantizedMicrosoftOps() map[string]operator {
 		"com.microsoft.MatMulIntegerToFloat":  one(integerProduct).takes(),
 		"com.microsoft.DynamicQuantizeMatMul": one(dynamicMatMul).takes(),
 		"com.microsoft.DynamicQuantizeLSTM": many(dynamicLSTM).
-			takes("activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "input_forget"),
+			takes("activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size",
+				"input_forget"),
 		"com.microsoft.QAttention": many(quantizedAttention).unless(without(map[string]int64{"past_present_share_buffer": 0, "do_rotary": 0})).
-			takes("num_heads", "unidirectional", "scale", "mask_filter_value", "past_present_share_buffer", "do_rotary"),
+			takes("num_heads", "unidirectional", "scale", "mask_filter_value", "past_present_share_buffer",
+				"do_rotary"),
 	}
 }

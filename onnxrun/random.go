@@ -44,7 +44,8 @@ func drawn(normal, like bool) operator {
 			return graph.Zeros(c.g, room(d, dims...))
 		}
 		if normal {
-			return graph.ConvertDType(plus(times(c.random().Normal(wide, dims...), c.float("scale", 1)), c.float("mean", 0)), d)
+			return graph.ConvertDType(plus(times(c.random().Normal(wide, dims...), c.float("scale", 1)), c.float("mean",
+				0)), d)
 		}
 		low, high := c.float("low", 0), c.float("high", 1)
 		return graph.ConvertDType(plus(times(c.random().Uniform(wide, dims...), high-low), low), d)
@@ -80,7 +81,8 @@ func multinomial(c *call) *node {
 	x := ops.Widen(c.x(0))
 	d, n := x.Shape().Dimensions, c.int("sample_size", 1)
 	t := castTo(c.int("dtype", 6))
-	need(len(d) == 2 && x.Shape().Size() > 0 && n >= 1 && (t == dtypes.Int32 || t == dtypes.Int64), "%d draws as %s from %v", n, t, d)
+	need(len(d) == 2 && x.Shape().Size() > 0 && n >= 1 && (t == dtypes.Int32 || t == dtypes.Int64),
+		"%d draws as %s from %v", n, t, d)
 	room(x.DType(), d[0], n, d[1])
 	u := c.random().Uniform(x.DType(), d[0], n, d[1])
 	u = graph.Neg(graph.Log(graph.Neg(graph.Log(hard(u, 1e-30, 1-1e-7))))) // the largest of these noises and x is drawn

@@ -93,7 +93,8 @@ func normalised(x, scale, offset *node, epsilon float64, simplified bool) (y, me
 func groupNorm(c *call) *node {
 	x, scale, bias := c.x(0), c.x(1), c.x(2)
 	d, groups := x.Shape().Dimensions, c.int("num_groups", 0)
-	need(len(d) >= 3 && groups >= 1 && d[1]%groups == 0 && x.Shape().Size() > 0, "%d groups of the channels of %v", groups, d)
+	need(len(d) >= 3 && groups >= 1 && d[1]%groups == 0 && x.Shape().Size() > 0, "%d groups of the channels of %v",
+		groups, d)
 	wide := ops.Widen(x)
 	if c.opset >= 21 {
 		wide = c.stash(x)
@@ -104,7 +105,8 @@ func groupNorm(c *call) *node {
 		if v.Shape().Size() == groups && c.opset < 21 && groups != d[1] {
 			v = graph.Reshape(graph.BroadcastToDims(graph.ExpandAxes(v, 1), groups, d[1]/groups), d[1])
 		}
-		need(v.Rank() == 1 && v.Shape().Size() == d[1], "%v numbers for %d channels in %d groups", v.Shape().Dimensions, d[1], groups)
+		need(v.Rank() == 1 && v.Shape().Size() == d[1], "%v numbers for %d channels in %d groups", v.Shape().Dimensions,
+			d[1], groups)
 		return perChannel(v, y)
 	}
 	return graph.ConvertDType(graph.Add(graph.Mul(y, per(scale)), per(bias)), x.DType())
@@ -127,7 +129,8 @@ func groupNormLast(c *call) *node {
 		x = channelsFirst(x)
 	}
 	d := x.Shape().Dimensions
-	need(len(d) >= 3 && groups >= 1 && d[1]%groups == 0 && x.Shape().Size() > 0, "%d groups of the channels of %v", groups, d)
+	need(len(d) >= 3 && groups >= 1 && d[1]%groups == 0 && x.Shape().Size() > 0, "%d groups of the channels of %v",
+		groups, d)
 	y := groupNormalised(ops.Widen(x), groups, c.float("epsilon", 1e-5))
 	per := func(i int) *node { return perChannel(graph.ConvertDType(c.x(i), y.DType()), y) }
 	y = graph.Add(graph.Mul(y, per(1)), per(2))
@@ -159,13 +162,16 @@ func embedNorm(c *call) []*node {
 	hidden := sum.Shape().Dimensions[1]
 	position := c.x(3)
 	if c.has(8) {
-		need(slices.Equal(c.dims(8), d) || slices.Equal(c.dims(8), []int{1, d[1]}), "position_ids %v for input_ids %v", c.dims(8), d)
+		need(slices.Equal(c.dims(8), d) || slices.Equal(c.dims(8), []int{1, d[1]}), "position_ids %v for input_ids %v",
+			c.dims(8), d)
 		at := c.places(8, position.Shape().Dimensions[0])
 		sum = graph.Add(sum, ops.GatherRows(ops.Widen(position), graph.Reshape(graph.BroadcastToDims(at, d...), n)))
 	} else {
-		need(position.Rank() == 2 && position.Shape().Dimensions[0] >= d[1], "%d words; the model has places for %d", d[1], position.Shape().Dimensions[0])
+		need(position.Rank() == 2 && position.Shape().Dimensions[0] >= d[1], "%d words; the model has places for %d",
+			d[1], position.Shape().Dimensions[0])
 		first := ops.Widen(cutAxis(position, 0, 0, d[1], 1))
-		sum = graph.Add(sum, graph.Reshape(graph.BroadcastToDims(graph.ExpandAxes(first, 0), d[0], d[1], hidden), n, hidden))
+		sum = graph.Add(sum, graph.Reshape(graph.BroadcastToDims(graph.ExpandAxes(first, 0), d[0], d[1], hidden), n,
+			hidden))
 	}
 	if c.has(1) {
 		sum = graph.Add(sum, rows(4, 1))
@@ -215,13 +221,15 @@ func rootMeanSquareOps() map[string]operator {
 		"GroupNormalization": one(groupNorm).takes("epsilon", "num_groups", "stash_type"),
 		"Swish":              quickGelu(1).takes("alpha"),
 
-		"SimplifiedLayerNormalization":                   many(simplifiedLayerNorm).takes("axis", "epsilon", "stash_type"), // onnxruntime puts it into the standard domain
+		"SimplifiedLayerNormalization": many(simplifiedLayerNorm).takes("axis", "epsilon",
+			"stash_type"), // onnxruntime puts it into the standard domain
 		"com.microsoft.SkipLayerNormalization":           skipNorm(false).takes("epsilon"),
 		"com.microsoft.SkipSimplifiedLayerNormalization": skipNorm(true).takes("epsilon"),
 		"com.microsoft.EmbedLayerNormalization":          many(embedNorm).takes("epsilon", "mask_index_type"),
-		"com.microsoft.GroupNorm":                        one(groupNormLast).takes("epsilon", "groups", "activation", "channels_last"),
-		"com.microsoft.BiasGelu":                         biasGelu(false).takes(),
-		"com.microsoft.FastGelu":                         biasGelu(true).takes(),
-		"com.microsoft.QuickGelu":                        quickGelu(1.702).takes("alpha"),
+		"com.microsoft.GroupNorm": one(groupNormLast).takes("epsilon", "groups", "activation",
+			"channels_last"),
+		"com.microsoft.BiasGelu":  biasGelu(false).takes(),
+		"com.microsoft.FastGelu":  biasGelu(true).takes(),
+		"com.microsoft.QuickGelu": quickGelu(1.702).takes("alpha"),
 	}
 }

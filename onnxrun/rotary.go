@@ -26,7 +26,8 @@ func rotated(x, cos, sin *node, interleaved bool) *node {
 	im := graph.Add(graph.Mul(angle(sin), a), graph.Mul(angle(cos), b))
 	y := graph.Concatenate([]*node{re, im}, 3)
 	if interleaved {
-		y = graph.Reshape(graph.Concatenate([]*node{graph.ExpandAxes(re, 4), graph.ExpandAxes(im, 4)}, 4), d[0], d[1], d[2], 2*half)
+		y = graph.Reshape(graph.Concatenate([]*node{graph.ExpandAxes(re, 4), graph.ExpandAxes(im, 4)}, 4), d[0], d[1],
+			d[2], 2*half)
 	}
 	if 2*half == d[3] {
 		return y
@@ -55,12 +56,16 @@ func rotaryEmbedding(c *call) *node {
 		need(slices.Equal(c.dims(3), d[:2]), "position_ids %v for %d examples of %d words", c.dims(3), d[0], d[1])
 		cos, sin = c.angles(cos, 3, d), c.angles(sin, 3, d)
 	}
-	need(cos.Rank() == 3 && slices.Equal(cos.Shape().Dimensions, sin.Shape().Dimensions) && cos.Shape().Dimensions[1] == d[1] &&
-		(cos.Shape().Dimensions[0] == d[0] || cos.Shape().Dimensions[0] == 1), "cosines %s and sines %s for %d examples of %d words", cos.Shape(), sin.Shape(), d[0], d[1])
+	need(cos.Rank() == 3 && slices.Equal(cos.Shape().Dimensions, sin.Shape().Dimensions) &&
+		cos.Shape().Dimensions[1] == d[1] &&
+		(cos.Shape().Dimensions[0] == d[0] || cos.Shape().Dimensions[0] == 1),
+		"cosines %s and sines %s for %d examples of %d words", cos.Shape(), sin.Shape(), d[0], d[1])
 	if n := c.int("rotary_embedding_dim", 0); n != 0 {
 		need(n == 2*cos.Shape().Dimensions[2], "rotary_embedding_dim %d with %d angles", n, cos.Shape().Dimensions[2])
 	} else {
-		need(2*cos.Shape().Dimensions[2] == d[3], "%d angles for heads of %d; give rotary_embedding_dim to turn a part of them", cos.Shape().Dimensions[2], d[3])
+		need(2*cos.Shape().Dimensions[2] == d[3],
+			"%d angles for heads of %d; give rotary_embedding_dim to turn a part of them", cos.Shape().Dimensions[2],
+			d[3])
 	}
 	y := rotated(ops.Widen(x), cos, sin, c.int("interleaved", 0) == 1)
 	return graph.ConvertDType(back(y), c.dtype(0))
@@ -80,12 +85,14 @@ func rotaryEmbeddingOld(c *call) *node {
 	x := c.x(0)
 	half := c.dims(2)[max(0, len(c.dims(2))-1)]
 	if x.Rank() == 3 && heads == 0 { // heads as wide as the angles
-		need(half >= 1 && x.Shape().Dimensions[2]%(2*half) == 0, "num_heads is missing for an input %s and %d angles", x.Shape(), half)
+		need(half >= 1 && x.Shape().Dimensions[2]%(2*half) == 0, "num_heads is missing for an input %s and %d angles",
+			x.Shape(), half)
 		heads = x.Shape().Dimensions[2] / (2 * half)
 	}
 	x, back := wordsHeads(x, heads)
 	if n := c.int("rotary_embedding_dim", 0); n != 0 {
-		need(n == 2*half && n <= x.Shape().Dimensions[3], "rotary_embedding_dim %d with %d angles and heads of %d", n, half, x.Shape().Dimensions[3])
+		need(n == 2*half && n <= x.Shape().Dimensions[3], "rotary_embedding_dim %d with %d angles and heads of %d", n,
+			half, x.Shape().Dimensions[3])
 	}
 	cos, sin := c.oldAngles(1, 2, x.Shape().Dimensions), c.oldAngles(1, 3, x.Shape().Dimensions)
 	y := rotated(ops.Widen(x), cos, sin, c.int("interleaved", 0) == 1)
@@ -97,10 +104,12 @@ func (c *call) oldAngles(positions, table int, d []int) *node {
 	t := c.x(table)
 	if volumeOf(c.dims(positions)) == 1 && d[0]*d[1] != 1 {
 		start := c.intAt(positions)
-		need(t.Rank() == 2 && start >= 0 && start+d[1] <= t.Shape().Dimensions[0], "words %d to %d of a table %s", start, start+d[1], t.Shape())
+		need(t.Rank() == 2 && start >= 0 && start+d[1] <= t.Shape().Dimensions[0], "words %d to %d of a table %s",
+			start, start+d[1], t.Shape())
 		return graph.ExpandAxes(cutAxis(t, 0, start, start+d[1], 1), 0)
 	}
-	need(volumeOf(c.dims(positions)) == d[0]*d[1], "position_ids %v for %d examples of %d words", c.dims(positions), d[0], d[1])
+	need(volumeOf(c.dims(positions)) == d[0]*d[1], "position_ids %v for %d examples of %d words", c.dims(positions),
+		d[0], d[1])
 	return c.angles(t, positions, d)
 }
 

@@ -49,6 +49,13 @@ func (g *Graph) RunContext(ctx context.Context, e compute.Backend, inputs map[st
 	for _, v := range g.Outputs() {
 		outputs[v.Name] = values[v.Name]
 	}
+	for name, x := range values { // what lay between stages
+		if inputs[name] != x && outputs[name] != x {
+			if err := x.FinalizeAll(); err != nil {
+				return nil, err
+			}
+		}
+	}
 	return outputs, nil
 }
 
@@ -249,6 +256,9 @@ func (g *Graph) run(ctx context.Context, e compute.Backend, k int, values map[st
 		values[name] = results[i]
 		if k < len(g.stages)-1 { // what other engines take too is not on the device of this one
 			values[name] = ofBytes(results[i].DType(), bytesIn(results[i]), results[i].Shape().Dimensions...)
+			if err := results[i].FinalizeAll(); err != nil { // else the device keeps it until the collector runs
+				return &builder{}, err
+			}
 		}
 	}
 	return b, nil

@@ -15,7 +15,8 @@ var transforms = []string{"NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT
 
 // knownTransform refuses other names.
 func knownTransform(n *onnx.Node) string {
-	if a := n.Attribute("post_transform"); a != nil && len(a.Bytes) > 0 && !slices.Contains(transforms, string(a.Bytes)) {
+	if a := n.Attribute("post_transform"); a != nil && len(a.Bytes) > 0 && !slices.Contains(transforms,
+		string(a.Bytes)) {
 		return "post_transform " + string(a.Bytes) + " is not known"
 	}
 	return ""
@@ -141,5 +142,6 @@ func classified(labels []int, scores [][]float64) []*tensors.Tensor {
 	if len(scores) > 0 {
 		width = len(scores[0])
 	}
-	return []*tensors.Tensor{int64s(labels, len(labels)), made(dtypes.Float32, slices.Concat(scores...), len(scores), width)}
+	return []*tensors.Tensor{int64s(labels, len(labels)), made(dtypes.Float32, slices.Concat(scores...), len(scores),
+		width)}
 }

@@ -13,7 +13,8 @@ import (
 // condition leaves out the rest.
 func compress(c *call) []*tensors.Tensor {
 	x, keep := c.known(0), c.known(1)
-	need(keep.DType() == dtypes.Bool && keep.Shape().Rank() == 1, "its condition is %s, want bools of one dimension", keep.Shape())
+	need(keep.DType() == dtypes.Bool && keep.Shape().Rank() == 1, "its condition is %s, want bools of one dimension",
+		keep.Shape())
 	dims := slices.Clone(x.Shape().Dimensions)
 	axis := 0
 	if c.n.Attribute("axis") == nil {
@@ -149,7 +150,8 @@ func selectOps() map[string]operator {
 		"Compress": hosted(compress).takes("axis"), "Unique": hosted(unique).takes("axis", "sorted"),
 		"NonMaxSuppression": hosted(nonMaxSuppression).takes("center_point_box"),
 		"RoiAlign": hosted(roiAlign).
-			takes("coordinate_transformation_mode", "mode", "output_height", "output_width", "sampling_ratio", "spatial_scale"),
+			takes("coordinate_transformation_mode", "mode", "output_height", "output_width", "sampling_ratio",
+				"spatial_scale"),
 		"MaxRoiPool": hosted(maxRoiPool).takes("pooled_shape", "spatial_scale"),
 		"MaxUnpool":  hosted(maxUnpool).takes("kernel_shape", "pads", "strides"),
 		"DeformConv": hosted(deformConv).takes("dilations", "group", "kernel_shape", "offset_group", "pads", "strides"),

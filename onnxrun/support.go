@@ -72,9 +72,11 @@ type machine struct {
 
 func (c *call) machine(features int) *machine {
 	m := &machine{
-		kernel: c.kernel(), coefficients: c.numbers("coefficients"), vectors: c.numbers("support_vectors"), rho: c.numbers("rho"),
-		a: c.numbers("prob_a"), b: c.numbers("prob_b"), counts: c.list("vectors_per_class"), labels: c.labels("classlabels_ints"),
-		how: c.text("post_transform", "NONE"),
+		kernel: c.kernel(), coefficients: c.numbers("coefficients"), vectors: c.numbers("support_vectors"),
+		rho: c.numbers("rho"),
+		a:   c.numbers("prob_a"), b: c.numbers("prob_b"), counts: c.list("vectors_per_class"),
+		labels: c.labels("classlabels_ints"),
+		how:    c.text("post_transform", "NONE"),
 	}
 	m.positive = !slices.ContainsFunc(m.coefficients, func(v float64) bool { return v < 0 })
 	n, k := 0, len(m.labels)
@@ -83,13 +85,16 @@ func (c *call) machine(features int) *machine {
 		n += v
 	}
 	pairs := k * (k - 1) / 2
-	need(len(m.a) == len(m.b) && (len(m.a) == 0 || len(m.a) == pairs), "%d prob_a and %d prob_b for %d pairs of classes", len(m.a), len(m.b), pairs)
+	need(len(m.a) == len(m.b) && (len(m.a) == 0 || len(m.a) == pairs),
+		"%d prob_a and %d prob_b for %d pairs of classes", len(m.a), len(m.b), pairs)
 	if n == 0 {
 		m.name = "LINEAR"
-		need(len(m.rho) > 0 && len(m.coefficients) == k*features && len(m.a) == 0, "%d coefficients for %d classes of %d features", len(m.coefficients), k, features)
+		need(len(m.rho) > 0 && len(m.coefficients) == k*features && len(m.a) == 0,
+			"%d coefficients for %d classes of %d features", len(m.coefficients), k, features)
 		return m
 	}
-	need(len(m.counts) == k && k >= 2 && len(m.vectors) == n*features && len(m.coefficients) == (k-1)*n && len(m.rho) >= pairs,
+	need(len(m.counts) == k && k >= 2 && len(m.vectors) == n*features && len(m.coefficients) == (k-1)*n &&
+		len(m.rho) >= pairs,
 		"%d support vectors with %d numbers, %d coefficients and %d rho for %d classes of %d features",
 		n, len(m.vectors), len(m.coefficients), len(m.rho), k, features)
 	return m
@@ -192,7 +197,8 @@ func supportClassifier(c *call) []*tensors.Tensor {
 	x, n, features := c.rows(0, false)
 	need(features > 0, "its input has no features")
 	m := once(c, func() *machine { return c.machine(features) })
-	need(len(m.vectors)%features == 0 && (len(m.vectors) > 0 || len(m.coefficients) == len(m.labels)*features), "%d features are not those of its vectors", features)
+	need(len(m.vectors)%features == 0 && (len(m.vectors) > 0 || len(m.coefficients) == len(m.labels)*features),
+		"%d features are not those of its vectors", features)
 	out := make([]int, n)
 	scores := make([][]float64, n)
 	for i := range n {
@@ -239,7 +245,8 @@ func supportRegressor(c *call) []*tensors.Tensor {
 	count := c.int("n_supports", 0)
 	need(features > 0 && len(rho) > 0, "%d features and %d rho", features, len(rho))
 	if count > 0 {
-		need(len(v) == count*features && len(w) == count, "%d support vectors with %d numbers and %d coefficients for %d features", count, len(v), len(w), features)
+		need(len(v) == count*features && len(w) == count,
+			"%d support vectors with %d numbers and %d coefficients for %d features", count, len(v), len(w), features)
 	} else {
 		k.name, v = "LINEAR", w
 		need(len(w) == features, "%d coefficients for %d features", len(w), features)
@@ -276,8 +283,10 @@ func supportOps() map[string]operator {
 	}
 	return map[string]operator{
 		"ai.onnx.ml.SVMClassifier": hosted(supportClassifier).unless(numberLabels).unless(knownTransform).unless(knownKernel).takes("classlabels_ints",
-			"classlabels_strings", "coefficients", "kernel_params", "kernel_type", "post_transform", "prob_a", "prob_b", "rho", "support_vectors", "vectors_per_class"),
+			"classlabels_strings", "coefficients", "kernel_params", "kernel_type", "post_transform", "prob_a", "prob_b",
+			"rho", "support_vectors", "vectors_per_class"),
 		"ai.onnx.ml.SVMRegressor": hosted(supportRegressor).unless(plain).unless(knownKernel).
-			takes("coefficients", "kernel_params", "kernel_type", "n_supports", "one_class", "post_transform", "rho", "support_vectors"),
+			takes("coefficients", "kernel_params", "kernel_type", "n_supports", "one_class", "post_transform", "rho",
+				"support_vectors"),
 	}
 }

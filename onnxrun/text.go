@@ -22,7 +22,8 @@ func gramKey(v []int) string { return strings.Trim(fmt.Sprint(v), "[]") }
 func (c *call) grams() grams {
 	pool, starts, at := c.list("pool_int64s"), c.list("ngram_counts"), c.list("ngram_indexes")
 	low, high := c.int("min_gram_length", 1), c.int("max_gram_length", 1)
-	need(low >= 1 && high >= low && high <= len(starts), "grams of %d to %d numbers in a pool of %d kinds", low, high, len(starts))
+	need(low >= 1 && high >= low && high <= len(starts), "grams of %d to %d numbers in a pool of %d kinds", low, high,
+		len(starts))
 	g := grams{place: map[string]int{}, longest: high}
 	for _, p := range at {
 		need(p >= 0 && p <= 1<<24, "ngram_indexes has a place %d", p)
@@ -34,7 +35,8 @@ func (c *call) grams() grams {
 		if i+1 < len(starts) {
 			end = starts[i+1]
 		}
-		need(start >= 0 && start <= end && end <= len(pool) && (end-start)%(i+1) == 0, "ngram_counts %s of a pool of %d", dimsText(starts), len(pool))
+		need(start >= 0 && start <= end && end <= len(pool) && (end-start)%(i+1) == 0,
+			"ngram_counts %s of a pool of %d", dimsText(starts), len(pool))
 		for p := start; p < end; p += i + 1 {
 			need(k < len(at), "%d places for more sequences", len(at))
 			if i+1 >= low && i+1 <= high {
@@ -56,7 +58,8 @@ func termCounts(c *call) []*tensors.Tensor {
 		n, words = d[0], d[1]
 	}
 	g := c.grams()
-	mode, weights, at, skips := c.text("mode", ""), c.numbers("weights"), c.list("ngram_indexes"), c.int("max_skip_count", 0)
+	mode, weights, at, skips := c.text("mode", ""), c.numbers("weights"), c.list("ngram_indexes"),
+		c.int("max_skip_count", 0)
 	need(slices.Contains([]string{"TF", "IDF", "TFIDF"}, mode), "mode %q is not known", mode)
 	need(len(weights) == 0 || len(weights) == len(at), "%d weights for %d sequences", len(weights), len(at))
 	need(skips >= 0 && skips <= 1<<20, "max_skip_count %d", skips)
@@ -104,7 +107,8 @@ func termCounts(c *call) []*tensors.Tensor {
 
 func textOps() map[string]operator {
 	return map[string]operator{
-		"TfIdfVectorizer": hosted(termCounts).unless(numbersOnly("pool_strings")).takes("max_gram_length", "max_skip_count", "min_gram_length", "mode",
+		"TfIdfVectorizer": hosted(termCounts).unless(numbersOnly("pool_strings")).takes("max_gram_length",
+			"max_skip_count", "min_gram_length", "mode",
 			"ngram_counts", "ngram_indexes", "pool_int64s", "pool_strings", "weights"),
 	}
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // branchModes are the comparisons of a node's value, by their numbers in TreeEnsemble.
-var branchModes = []string{"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER"}
+var branchModes = []string{"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ",
+	"BRANCH_MEMBER"}
 
 // treeNode is a comparison of one feature, or a leaf.
 type treeNode struct {
@@ -121,13 +122,15 @@ func attributeNumbers(t *onnx.Tensor) []float64 {
 // forest reads the trees of the older operators: nodes by the number of a tree and their own in it.
 func (c *call) forest(kind string, targets int) *forest {
 	trees, ids, features := c.list("nodes_treeids"), c.list("nodes_nodeids"), c.list("nodes_featureids")
-	yes, no, missing := c.list("nodes_truenodeids"), c.list("nodes_falsenodeids"), c.list("nodes_missing_value_tracks_true")
+	yes, no, missing := c.list("nodes_truenodeids"), c.list("nodes_falsenodeids"),
+		c.list("nodes_missing_value_tracks_true")
 	modes, values := c.strings("nodes_modes"), c.doubles("nodes_values", "nodes_values_as_tensor")
 	n := len(ids)
 	for _, k := range []int{len(trees), len(features), len(yes), len(no), len(modes), len(values)} {
 		need(k == n && n > 0, "lists of %d and %d nodes", n, k)
 	}
-	need(len(missing) == 0 || len(missing) == n, "nodes_missing_value_tracks_true has %d entries for %d nodes", len(missing), n)
+	need(len(missing) == 0 || len(missing) == n, "nodes_missing_value_tracks_true has %d entries for %d nodes",
+		len(missing), n)
 	f := &forest{nodes: make([]treeNode, n), targets: targets}
 	type key struct{ tree, node int }
 	place := map[key]int{}
@@ -181,7 +184,8 @@ func treeRegressor(c *call) []*tensors.Tensor {
 	need(targets >= 1 && targets <= 1<<20, "n_targets %d", targets)
 	f := once(c, func() *forest { return c.forest("target", targets) })
 	base := c.doubles("base_values", "base_values_as_tensor")
-	return []*tensors.Tensor{f.regress(c, base, dtypes.Float32, c.text("aggregate_function", "SUM"), c.text("post_transform", "NONE"))}
+	return []*tensors.Tensor{f.regress(c, base, dtypes.Float32, c.text("aggregate_function", "SUM"),
+		c.text("post_transform", "NONE"))}
 }
 
 func (f *forest) regress(c *call, base []float64, d dtypes.DType, join, how string) *tensors.Tensor {
@@ -303,17 +307,21 @@ func (c *call) ensemble() *forest {
 		need(a != nil && a.Tensor != nil, "attribute %s, a tensor, is missing", name)
 		return attributeNumbers(a.Tensor)
 	}
-	features, roots, missing := c.list("nodes_featureids"), c.list("tree_roots"), c.list("nodes_missing_value_tracks_true")
-	yes, no, yesLeaf, noLeaf := c.list("nodes_truenodeids"), c.list("nodes_falsenodeids"), c.list("nodes_trueleafs"), c.list("nodes_falseleafs")
+	features, roots, missing := c.list("nodes_featureids"), c.list("tree_roots"),
+		c.list("nodes_missing_value_tracks_true")
+	yes, no, yesLeaf, noLeaf := c.list("nodes_truenodeids"), c.list("nodes_falsenodeids"), c.list("nodes_trueleafs"),
+		c.list("nodes_falseleafs")
 	values, modes := read("nodes_splits"), read("nodes_modes")
 	leafTargets, weights := c.list("leaf_targetids"), read("leaf_weights")
 	n := len(features)
 	for _, k := range []int{len(yes), len(no), len(yesLeaf), len(noLeaf), len(values), len(modes)} {
 		need(k == n && n > 0, "lists of %d and %d nodes", n, k)
 	}
-	need(len(missing) == 0 || len(missing) == n, "nodes_missing_value_tracks_true has %d entries for %d nodes", len(missing), n)
+	need(len(missing) == 0 || len(missing) == n, "nodes_missing_value_tracks_true has %d entries for %d nodes",
+		len(missing), n)
 	targets := c.int("n_targets", 1)
-	need(targets >= 1 && targets <= 1<<20 && len(weights) == len(leafTargets) && len(weights) > 0, "n_targets %d, %d weights for %d leaves", targets, len(weights), len(leafTargets))
+	need(targets >= 1 && targets <= 1<<20 && len(weights) == len(leafTargets) && len(weights) > 0,
+		"n_targets %d, %d weights for %d leaves", targets, len(weights), len(leafTargets))
 
 	f := &forest{targets: targets}
 	members := c.members(modes)
@@ -327,7 +335,8 @@ func (c *call) ensemble() *forest {
 	}
 	for i := range n {
 		mode := int(modes[i])
-		need(mode >= 0 && mode < len(branchModes) && features[i] >= 0, "node %d has mode %d and feature %d", i, mode, features[i])
+		need(mode >= 0 && mode < len(branchModes) && features[i] >= 0, "node %d has mode %d and feature %d", i, mode,
+			features[i])
 		f.nodes = append(f.nodes, treeNode{
 			feature: features[i], yes: to(yes[i], yesLeaf[i]), no: to(no[i], noLeaf[i]), mode: mode, value: values[i],
 			members: members[i], missing: len(missing) > 0 && missing[i] != 0,
@@ -382,15 +391,21 @@ func knownAggregate(n *onnx.Node) string {
 }
 
 func treeOps() map[string]operator {
-	nodes := strings.Fields("base_values base_values_as_tensor post_transform nodes_falsenodeids nodes_featureids nodes_hitrates nodes_hitrates_as_tensor " +
-		"nodes_missing_value_tracks_true nodes_modes nodes_nodeids nodes_treeids nodes_truenodeids nodes_values nodes_values_as_tensor")
-	classes := strings.Fields("class_ids class_nodeids class_treeids class_weights class_weights_as_tensor classlabels_int64s classlabels_strings")
-	targets := strings.Fields("target_ids target_nodeids target_treeids target_weights target_weights_as_tensor n_targets aggregate_function")
-	ensemble := strings.Fields("aggregate_function leaf_targetids leaf_weights membership_values n_targets nodes_falseleafs nodes_falsenodeids nodes_featureids " +
-		"nodes_hitrates nodes_missing_value_tracks_true nodes_modes nodes_splits nodes_trueleafs nodes_truenodeids post_transform tree_roots")
+	nodes := strings.Fields("base_values base_values_as_tensor post_transform nodes_falsenodeids nodes_featureids " +
+		"nodes_hitrates nodes_hitrates_as_tensor nodes_missing_value_tracks_true nodes_modes nodes_nodeids " +
+		"nodes_treeids nodes_truenodeids nodes_values nodes_values_as_tensor")
+	classes := strings.Fields("class_ids class_nodeids class_treeids class_weights class_weights_as_tensor " +
+		"classlabels_int64s classlabels_strings")
+	targets := strings.Fields("target_ids target_nodeids target_treeids target_weights target_weights_as_tensor " +
+		"n_targets aggregate_function")
+	ensemble := strings.Fields("aggregate_function leaf_targetids leaf_weights membership_values n_targets " +
+		"nodes_falseleafs nodes_falsenodeids nodes_featureids nodes_hitrates nodes_missing_value_tracks_true " +
+		"nodes_modes nodes_splits nodes_trueleafs nodes_truenodeids post_transform tree_roots")
+	classifier := hosted(treeClassifier).unless(numberLabels).unless(knownTransform)
+	regressor := hosted(treeRegressor).unless(knownTransform).unless(knownAggregate)
 	return map[string]operator{
-		"ai.onnx.ml.TreeEnsembleClassifier": hosted(treeClassifier).unless(numberLabels).unless(knownTransform).takes(append(classes, nodes...)...),
-		"ai.onnx.ml.TreeEnsembleRegressor":  hosted(treeRegressor).unless(knownTransform).unless(knownAggregate).takes(append(targets, nodes...)...),
+		"ai.onnx.ml.TreeEnsembleClassifier": classifier.takes(append(classes, nodes...)...),
+		"ai.onnx.ml.TreeEnsembleRegressor":  regressor.takes(append(targets, nodes...)...),
 		"ai.onnx.ml.TreeEnsemble":           hosted(treeEnsemble).unless(ensembleNumbers).takes(ensemble...),
 	}
 }

@@ -78,7 +78,8 @@ func TestOtherFloats(t *testing.T) {
 	ran := 0
 	for _, k := range peerCases(t) {
 		family, _, _ := strings.Cut(k.name, "/")
-		if !strings.Contains("attention norms arrange sampling fourier fused", family) || strings.HasPrefix(k.name, "fused/bits") || strings.Contains(k.name, "bits_as") ||
+		if !strings.Contains("attention norms arrange sampling fourier fused", family) || strings.HasPrefix(k.name,
+			"fused/bits") || strings.Contains(k.name, "bits_as") ||
 			slices.ContainsFunc(k.in, func(x *tensors.Tensor) bool { return x.DType() == dtypes.Float16 }) {
 			continue
 		}

@@ -22,7 +22,8 @@ func single(op string, attributes map[string]any, outputs ...string) onnxtest.Mo
 	}
 	m := onnxtest.Model{
 		Opset: 23, Inputs: []onnxtest.Value{{Name: "x", Type: onnxtest.Float, Shape: []any{"n", "m"}}},
-		Nodes: []onnxtest.Node{{Op: op, Domain: domain, Inputs: []string{"x"}, Outputs: outputs, Attributes: attributes}},
+		Nodes: []onnxtest.Node{{Op: op, Domain: domain, Inputs: []string{"x"}, Outputs: outputs,
+			Attributes: attributes}},
 	}
 	for _, name := range outputs {
 		m.Outputs = append(m.Outputs, onnxtest.Value{Name: name, Type: onnxtest.Float})
@@ -56,19 +57,28 @@ func TestRefusedValues(t *testing.T) {
 		model onnxtest.Model
 		want  string
 	}{
-		"strings as labels": {single("ai.onnx.ml.LinearClassifier", map[string]any{"classlabels_strings": []string{"cat", "dog"}, "coefficients": []float32{1}}, "y", "z"), "classlabels_strings"},
-		"transform":         {single("ai.onnx.ml.LinearRegressor", map[string]any{"post_transform": "SQUARE"}, "y"), "SQUARE"},
-		"aggregate":         {single("ai.onnx.ml.TreeEnsembleRegressor", map[string]any{"aggregate_function": "MEDIAN"}, "y"), "MEDIAN"},
-		"kernel":            {single("ai.onnx.ml.SVMRegressor", map[string]any{"kernel_type": "COSINE"}, "y"), "COSINE"},
-		"norm":              {single("ai.onnx.ml.Normalizer", map[string]any{"norm": "L3"}, "y"), "L3"},
-		"words":             {single("TfIdfVectorizer", map[string]any{"pool_strings": []string{"a"}}, "y"), "pool_strings"},
-		"no seed":           {single("RandomNormalLike", nil, "y"), "seed"},
-		"Bernoulli":         {single("Bernoulli", nil, "y"), "seed"},
-		"inverse half":      {single("DFT", map[string]any{"inverse": 1, "onesided": 1}, "y"), "onesided"},
-		"share buffer":      {single("com.microsoft.Attention", map[string]any{"past_present_share_buffer": 1, "num_heads": 1}, "y"), "past_present_share_buffer"},
-		"prepacked":         {single("com.microsoft.MatMulNBits", map[string]any{"weight_prepacked": 1}, "y"), "weight_prepacked"},
-		"activation":        {single("com.microsoft.FusedConv", map[string]any{"activation": "Snake"}, "y"), "Snake"},
-		"channels":          {single("com.microsoft.QLinearConv", map[string]any{"channels_last": 1}, "y"), "channels_last"},
+		"strings as labels": {single("ai.onnx.ml.LinearClassifier",
+			map[string]any{"classlabels_strings": []string{"cat", "dog"}, "coefficients": []float32{1}}, "y", "z"),
+			"classlabels_strings"},
+		"transform": {single("ai.onnx.ml.LinearRegressor", map[string]any{"post_transform": "SQUARE"}, "y"),
+			"SQUARE"},
+		"aggregate": {single("ai.onnx.ml.TreeEnsembleRegressor", map[string]any{"aggregate_function": "MEDIAN"},
+			"y"), "MEDIAN"},
+		"kernel": {single("ai.onnx.ml.SVMRegressor", map[string]any{"kernel_type": "COSINE"}, "y"),
+			"COSINE"},
+		"norm": {single("ai.onnx.ml.Normalizer", map[string]any{"norm": "L3"}, "y"), "L3"},
+		"words": {single("TfIdfVectorizer", map[string]any{"pool_strings": []string{"a"}}, "y"),
+			"pool_strings"},
+		"no seed":      {single("RandomNormalLike", nil, "y"), "seed"},
+		"Bernoulli":    {single("Bernoulli", nil, "y"), "seed"},
+		"inverse half": {single("DFT", map[string]any{"inverse": 1, "onesided": 1}, "y"), "onesided"},
+		"share buffer": {single("com.microsoft.Attention", map[string]any{"past_present_share_buffer": 1,
+			"num_heads": 1}, "y"), "past_present_share_buffer"},
+		"prepacked": {single("com.microsoft.MatMulNBits", map[string]any{"weight_prepacked": 1}, "y"),
+			"weight_prepacked"},
+		"activation": {single("com.microsoft.FusedConv", map[string]any{"activation": "Snake"}, "y"), "Snake"},
+		"channels": {single("com.microsoft.QLinearConv", map[string]any{"channels_last": 1}, "y"),
+			"channels_last"},
 	} {
 		_, err := graphOf(t, c.model)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "node of \"y\"") {
@@ -83,9 +93,11 @@ func TestDrawn(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		x := tensors.FromFlatDataAndDimensions(slices.Repeat([]float32{0.25}, 600), 20, 30)
 		for name, m := range map[string]onnxtest.Model{
-			"RandomUniformLike": single("RandomUniformLike", map[string]any{"seed": float32(3), "low": float32(2), "high": float32(4)}, "y"),
-			"RandomNormalLike":  single("RandomNormalLike", map[string]any{"seed": float32(3), "mean": float32(5), "scale": float32(2)}, "y"),
-			"Bernoulli":         single("Bernoulli", map[string]any{"seed": float32(3)}, "y"),
+			"RandomUniformLike": single("RandomUniformLike", map[string]any{"seed": float32(3), "low": float32(2),
+				"high": float32(4)}, "y"),
+			"RandomNormalLike": single("RandomNormalLike", map[string]any{"seed": float32(3), "mean": float32(5),
+				"scale": float32(2)}, "y"),
+			"Bernoulli": single("Bernoulli", map[string]any{"seed": float32(3)}, "y"),
 		} {
 			g, err := graphOf(t, m)
 			if err != nil {
@@ -101,7 +113,8 @@ func TestDrawn(t *testing.T) {
 				for _, v := range y {
 					mean += v / 600
 				}
-				want := map[string][2]float32{"RandomUniformLike": {2.9, 3.1}, "RandomNormalLike": {4.75, 5.25}, "Bernoulli": {0.19, 0.31}}[name]
+				want := map[string][2]float32{"RandomUniformLike": {2.9, 3.1}, "RandomNormalLike": {4.75, 5.25},
+					"Bernoulli": {0.19, 0.31}}[name]
 				if mean < want[0] || mean > want[1] {
 					t.Errorf("%s: the mean is %v, want %v", name, mean, want)
 				}
@@ -133,13 +146,15 @@ func TestCutsAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, c := range []struct{ x, want []float32 }{
-			{[]float32{1, 3, 2, 5}, []float32{6, 10}}, {[]float32{4, 3, 2, 1}, []float32{8, 6}}, {[]float32{1, 2}, []float32{}}, {[]float32{9}, []float32{18}},
+			{[]float32{1, 3, 2, 5}, []float32{6, 10}}, {[]float32{4, 3, 2, 1}, []float32{8, 6}}, {[]float32{1, 2},
+				[]float32{}}, {[]float32{9}, []float32{18}},
 		} {
 			out, err := g.Run(e, map[string]*tensors.Tensor{"x": tensors.FromValue(c.x)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if y := tensors.MustCopyFlatData[float32](out["y"]); !slices.Equal(y, c.want) || !slices.Equal(tensors.MustCopyFlatData[float32](out["x"]), c.x) {
+			if y := tensors.MustCopyFlatData[float32](out["y"]); !slices.Equal(y, c.want) ||
+				!slices.Equal(tensors.MustCopyFlatData[float32](out["x"]), c.x) {
 				t.Errorf("%v gives %v, want %v", c.x, y, c.want)
 			}
 		}

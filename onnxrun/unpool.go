@@ -26,7 +26,8 @@ func (c *call) spread(name string, n, otherwise, least int) []int {
 func maxUnpool(c *call) []*tensors.Tensor {
 	d := c.dims(0)
 	n := len(d) - 2
-	need(n >= 1 && slices.Equal(d, c.dims(1)), "values %v and places %v, want the same examples, channels and axes", d, c.dims(1))
+	need(n >= 1 && slices.Equal(d, c.dims(1)), "values %v and places %v, want the same examples, channels and axes", d,
+		c.dims(1))
 	kernel, strides, pads := c.list("kernel_shape"), c.spread("strides", n, 1, 1), c.spread("pads", 2*n, 0, 0)
 	need(len(kernel) == n, "kernel_shape %s for %d axes", dimsText(kernel), n)
 	inner := slices.Clone(d)
@@ -39,9 +40,11 @@ func maxUnpool(c *call) []*tensors.Tensor {
 	shape := inner
 	if c.has(2) {
 		shape = c.ints(2)
-		need(len(shape) == len(d) && slices.Equal(shape[:2], d[:2]), "output_shape %s for values of %v", dimsText(shape), d)
+		need(len(shape) == len(d) && slices.Equal(shape[:2], d[:2]), "output_shape %s for values of %v",
+			dimsText(shape), d)
 		for i := range n {
-			need(shape[2+i] >= inner[2+i], "output_shape %s is less than the %v that the values take", dimsText(shape), inner)
+			need(shape[2+i] >= inner[2+i], "output_shape %s is less than the %v that the values take", dimsText(shape),
+				inner)
 		}
 	}
 	room(c.dtype(0), inner...)
@@ -70,8 +73,10 @@ func placeIn(at int, from, to []int) int {
 func columnsToImage(c *call) []*tensors.Tensor {
 	d, image, block := c.dims(0), c.ints(1), c.ints(2)
 	n := len(image)
-	need(len(d) == 3 && n >= 1 && len(block) == n, "input %v, image_shape %s and block_shape %s", d, dimsText(image), dimsText(block))
-	dilations, strides, pads := c.spread("dilations", n, 1, 1), c.spread("strides", n, 1, 1), c.spread("pads", 2*n, 0, 0)
+	need(len(d) == 3 && n >= 1 && len(block) == n, "input %v, image_shape %s and block_shape %s", d, dimsText(image),
+		dimsText(block))
+	dilations, strides, pads := c.spread("dilations", n, 1, 1), c.spread("strides", n, 1, 1), c.spread("pads", 2*n, 0,
+		0)
 	places, ok := untrusted.Product(math.MaxInt32, block...)
 	need(ok && places > 0 && d[1]%places == 0, "%d rows for blocks of %s", d[1], dimsText(block))
 	steps := make([]int, n)
@@ -117,7 +122,8 @@ func columnsToImage(c *call) []*tensors.Tensor {
 func deformConv(c *call) []*tensors.Tensor {
 	d, k, o := c.dims(0), c.dims(1), c.dims(2)
 	group, offsets := c.int("group", 1), c.int("offset_group", 1)
-	need(len(d) == 4 && len(k) == 4 && len(o) == 4, "input %v, kernel %v and offsets %v: maps of two axes are supported", d, k, o)
+	need(len(d) == 4 && len(k) == 4 && len(o) == 4,
+		"input %v, kernel %v and offsets %v: maps of two axes are supported", d, k, o)
 	strides, dilations, pads := c.spread("strides", 2, 1, 1), c.spread("dilations", 2, 1, 1), c.spread("pads", 4, 0, 0)
 	if list := c.list("kernel_shape"); list != nil {
 		need(slices.Equal(list, k[2:]), "kernel_shape %s of a kernel of %v", dimsText(list), k)
@@ -130,7 +136,8 @@ func deformConv(c *call) []*tensors.Tensor {
 		out[i] = (d[2+i]+pads[i]+pads[2+i]-dilations[i]*(k[2+i]-1)-1)/strides[i] + 1
 	}
 	window := k[2] * k[3]
-	need(slices.Equal(o, []int{d[0], 2 * offsets * window, out[0], out[1]}), "offsets %v, want %v", o, []int{d[0], 2 * offsets * window, out[0], out[1]})
+	need(slices.Equal(o, []int{d[0], 2 * offsets * window, out[0], out[1]}), "offsets %v, want %v", o, []int{d[0],
+		2 * offsets * window, out[0], out[1]})
 	shape := room(c.dtype(0), d[0], k[0], out[0], out[1])
 	x, w, at, y := c.floats(0), c.floats(1), c.floats(2), make([]float64, shape.Size())
 	var mask, bias []float64

@@ -31,6 +31,7 @@ def add(f):
     f.op("nonpad", "Attention", [q, k, v, None, None, None, np.array([3, 5], np.int64)], opset=24, ref="onnx")
     f.op("nonpad_causal", "Attention", [q, k, v, None, None, None, np.array([4, 5], np.int64)], opset=24, ref="onnx", is_causal=1)
     f.op("f16", "Attention", [q.astype(np.float16), k.astype(np.float16), v.astype(np.float16)], ref="onnx")
+    f.op("precision", "Attention", [q, k, v], ref="onnx", softmax_precision=11)
     f.op("f64", "Attention", [q.astype(np.float64), k.astype(np.float64), v.astype(np.float64)], ref="onnx")
 
     cos, sin = np.cos(array((10, 8), seed=9)).astype(np.float32), np.sin(array((10, 8), seed=9)).astype(np.float32)

@@ -19,6 +19,8 @@ def add(f):
     for name, p in (("Relu", None), ("Sigmoid", None), ("Tanh", None), ("LeakyRelu", [0.3]), ("Clip", [-0.5, 0.75]), ("HardSigmoid", [0.3, 0.4])):
         f.op("conv_" + name, "FusedConv", [x, w, b], domain=MS, activation=name, activation_params=p, pads=[1, 1, 1, 1], strides=[2, 2])
     f.op("conv_plus", "FusedConv", [x, w, b, array((1, 3, 3, 3), seed=4)], domain=MS, activation="Relu")
+    for metric in ("euclidean", "sqeuclidean"):
+        f.op("distances_" + metric, "CDist", [array((3, 4)), array((5, 4), seed=1)], domain=MS, metric=metric)
     f.op("inverse", "Inverse", [array((2, 3, 3)) + 3 * np.eye(3, dtype=np.float32)], domain=MS)
     f.op("expand_dims", "ExpandDims", [x, np.array(-1, np.int32)], domain=MS, constant=(1,))
     for bits in (4, 8, 2):

@@ -35,6 +35,13 @@ def add(f):
             some = x[:6].astype(np.float32)
             options = None if "linear_svc" in name else {"zipmap": False}
             f.model(f"{name}_{k}", to_onnx(m, some, options=options, target_opset={"": 18, "ai.onnx.ml": 3}), {"X": some})
+    some = x3[:6].astype(np.float32)
+    for name, m in (("map", LogisticRegression().fit(x3, y3)), ("map_forest", RandomForestClassifier(2, max_depth=2, random_state=0).fit(x3, y3 + 5))):
+        f.model(name + "_off", to_onnx(m, some, options={"zipmap": False}, target_opset={"": 18, "ai.onnx.ml": 3}), {"X": some})
+        # A map for each row, there; a matrix of the same numbers here.
+        f.model(name, to_onnx(m, some, target_opset={"": 18, "ai.onnx.ml": 3}), {"X": some}, want=f.last())
+    columns = make_pipeline(ColumnTransformer([("a", StandardScaler(), [0, 2]), ("b", MinMaxScaler(), [1])]), LogisticRegression()).fit(x2, y2)
+    f.model("columns", to_onnx(columns, x2[:6].astype(np.float32), options={"zipmap": False}, target_opset={"": 18, "ai.onnx.ml": 3}), {"X": x2[:6].astype(np.float32)})
     regressors = {
         "linear": LinearRegression(), "ridge": Ridge(), "tree_r": DecisionTreeRegressor(max_depth=3), "forest_r": RandomForestRegressor(3, max_depth=3, random_state=0),
         "extra_r": ExtraTreesRegressor(3, max_depth=3, random_state=0), "boosting_r": GradientBoostingRegressor(n_estimators=3, max_depth=2), "svr": SVR(), "svr_poly": SVR(kernel="poly"),
