@@ -57,7 +57,11 @@ func linearClassifier(c *call) []*tensors.Tensor {
 			scores[i] = pair(row[0], false, how)
 		}
 	}
-	return classified(out, scores)
+	width := targets
+	if len(labels) == 2 {
+		width = 2
+	}
+	return classified(out, scores, width)
 }
 
 // linearRegressor is x w^T + b.

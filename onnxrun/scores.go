@@ -136,12 +136,8 @@ func largest(scores []float64) int {
 	return best
 }
 
-// classified is the output of a classifier: labels, and a row of scores for each example.
-func classified(labels []int, scores [][]float64) []*tensors.Tensor {
-	width := 0
-	if len(scores) > 0 {
-		width = len(scores[0])
-	}
+// classified is the output of a classifier: labels, and a row of scores for each example, of a width.
+func classified(labels []int, scores [][]float64, width int) []*tensors.Tensor {
 	return []*tensors.Tensor{int64s(labels, len(labels)), made(dtypes.Float32, slices.Concat(scores...), len(scores),
 		width)}
 }

@@ -205,7 +205,16 @@ func supportClassifier(c *call) []*tensors.Tensor {
 		c.gone(len(m.vectors) + features)
 		out[i], scores[i] = m.classify(x[i*features : (i+1)*features])
 	}
-	return classified(out, scores)
+	return classified(out, scores, m.width())
+}
+
+// width is how many scores a row gets.
+func (m *machine) width() int {
+	k := len(m.labels)
+	if len(m.vectors) > 0 && len(m.a) == 0 && k > 2 {
+		return k * (k - 1) / 2
+	}
+	return k
 }
 
 // classify is the label of a row, and what is given as its scores: probabilities, or the decisions of all pairs.

@@ -227,7 +227,7 @@ func treeClassifier(c *call) []*tensors.Tensor {
 		scores, some := f.sums(c, x[i*features:(i+1)*features], "SUM")
 		out[i], rows[i] = v.of(scores, some)
 	}
-	return classified(out, rows)
+	return classified(out, rows, len(labels))
 }
 
 func (f *forest) firstTarget() int {
