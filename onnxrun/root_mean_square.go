@@ -38,7 +38,9 @@ func (c *call) rms(x, scale *node, axis int, epsilon float64) (y, inverse *node)
 	need(x.DType().IsFloat(), "its input is %s, want floats", x.Shape())
 	wide := c.stash(x)
 	d := x.Shape().Dimensions
-	need(x.Shape().Size() > 0, "its input of shape %v is empty", d)
+	if x.Shape().Size() == 0 {
+		return graph.ConvertDType(x, scale.DType()), nil
+	}
 	m := ops.MeanSquare(wide, lastAxes(axis, x.Rank()), nil)
 	inverse = ops.Rsqrt(plus(m, epsilon))
 	y = graph.Mul(wide, expandTo(inverse, d))
@@ -56,7 +58,10 @@ func skipNorm(simplified bool) operator {
 	return many(func(c *call) []*node {
 		x, skip := c.x(0), c.x(1)
 		d := x.Shape().Dimensions
-		need(x.Rank() >= 2 && x.Shape().Size() > 0, "its input is %v, want [examples, words, hidden]", d)
+		need(x.Rank() >= 2, "its input is %v, want [examples, words, hidden]", d)
+		if x.Shape().Size() == 0 {
+			return []*node{x, nil, nil, x}
+		}
 		sum := graph.Add(ops.Widen(x), expandTo(ops.Widen(skip), d))
 		beta, biasAt := c.maybe(3), 4
 		if simplified {
@@ -93,8 +98,10 @@ func normalised(x, scale, offset *node, epsilon float64, simplified bool) (y, me
 func groupNorm(c *call) *node {
 	x, scale, bias := c.x(0), c.x(1), c.x(2)
 	d, groups := x.Shape().Dimensions, c.int("num_groups", 0)
-	need(len(d) >= 3 && groups >= 1 && d[1]%groups == 0 && x.Shape().Size() > 0, "%d groups of the channels of %v",
-		groups, d)
+	need(len(d) >= 3 && groups >= 1 && d[1]%groups == 0, "%d groups of the channels of %v", groups, d)
+	if x.Shape().Size() == 0 {
+		return x
+	}
 	wide := ops.Widen(x)
 	if c.opset >= 21 {
 		wide = c.stash(x)
@@ -199,6 +206,9 @@ func quickGelu(alpha float64) operator {
 func biasGelu(tanh bool) operator {
 	return one(func(c *call) *node {
 		x := ops.Widen(c.x(0))
+		if x.Shape().Size() == 0 {
+			return c.x(0)
+		}
 		if b := c.maybe(1); b != nil {
 			x = graph.Add(x, expandTo(ops.Widen(b), x.Shape().Dimensions))
 		}

@@ -8,9 +8,11 @@ import (
 	"testing"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/engine/enginetest"
 	"github.com/ballast-ml/ballast/format/onnx"
 )
 
@@ -113,4 +115,48 @@ func TestOtherFloats(t *testing.T) {
 	if ran < 600 {
 		t.Errorf("%d cases ran", ran)
 	}
+}
+
+// Norms of no examples give none.
+func TestEmptyNorms(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
+		ran := 0
+		for _, k := range peerCases(t) {
+			if !slices.Contains([]string{"norms/rms_last", "norms/group_21", "norms/skip_plain", "norms/swish", "norms/bias_gelu"}, k.name) {
+				continue
+			}
+			m, err := onnx.Parse(k.model)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inputs := map[string]*tensors.Tensor{}
+			for i := range m.Graph.Inputs {
+				v := &m.Graph.Inputs[i]
+				x := k.in[i]
+				if d := slices.Clone(x.Shape().Dimensions); len(d) > 2 {
+					v.Rank, v.Dims, d[0] = -1, nil, 0
+					x = tensors.FromShape(shapes.Make(x.DType(), d...))
+				}
+				inputs[v.Name] = x
+			}
+			g, err := New(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := g.Run(e, inputs)
+			if err != nil {
+				t.Errorf("%s: %v", k.name, err)
+				continue
+			}
+			ran++
+			want := slices.Clone(k.out[0].Shape().Dimensions)
+			want[0] = 0
+			if got := out[g.Outputs()[0].Name].Shape().Dimensions; !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", k.name, got, want)
+			}
+		}
+		if ran < 5 {
+			t.Errorf("%d ran", ran)
+		}
+	})
 }
