@@ -254,6 +254,6 @@ func (p *plan) writeConfig(dir string) error {
 		}
 		p.result.Files = append(p.result.Files, name)
 	}
-	p.remark("%s are made from the keys of the GGUF file", strings.Join(slices.Sorted(maps.Keys(files)), ", "))
+	p.remark("made from the keys of the GGUF file: %s", strings.Join(slices.Sorted(maps.Keys(files)), ", "))
 	return nil
 }

@@ -72,8 +72,8 @@ type Tensor struct {
 //
 // The metadata go along, and come back when a file is converted back: GGUF's keys stand in safetensors' and npz's metadata as
 // "gguf.KEY", others in GGUF as "safetensors.KEY". When the output is a folder, so do config, tokenizer, card and licence.
-// Tensors of a llama are renamed between Hugging Face's and GGUF's names, and the rows of its query and key weights put in the
-// order that each side's rotary positions want; tensors of other models keep their names.
+// Decoders (see format/decoder) go to GGUF and back with the names, the layout, the keys and the tokenizer that programs have for them; what the
+// other side cannot say is refused by name. Tensors of other models keep their names.
 func Format(ctx context.Context, in, out string, o Options) (Result, error) {
 	f, err := openInput(in, o)
 	if err != nil {

@@ -90,9 +90,9 @@ func TestKeysForGGUF(t *testing.T) {
 	write := func(name, text string) error { return os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644) }
 	carried, ok := weights.Carry([]string{"x"})
 	err := errors.Join(os.Mkdir(dir, 0o755),
-		safetensors.WriteFile(filepath.Join(dir, "model.safetensors"), []safetensors.Tensor{safetensors.FromFloat32s("model.embed_tokens.weight", []int{6, 1}, make([]float32, 6)), safetensors.FromFloat32s("model.layers.31.input_layernorm.weight", []int{1}, []float32{1})},
+		safetensors.WriteFile(filepath.Join(dir, "model.safetensors"), []safetensors.Tensor{safetensors.FromFloat32s("model.embed_tokens.weight", []int{6, 1}, make([]float32, 6)), safetensors.FromFloat32s("model.norm.weight", []int{1}, []float32{1}), safetensors.FromFloat32s("model.layers.0.input_layernorm.weight", []int{1}, []float32{1})},
 			map[string]string{"format": "pt", "gguf.general.tags": carried, "note": "n"}),
-		write("config.json", `{"model_type": "llama", "num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 576, "rope_scaling": {"type": "linear", "factor": 2}, "eos_token_id": 2}`),
+		write("config.json", `{"model_type": "llama", "num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 576, "num_hidden_layers": 1, "rope_scaling": {"type": "linear", "factor": 2}, "eos_token_id": 2}`),
 		write("README.md", "---\nlicense: apache-2.0\n---\n"),
 		write("tokenizer.json", `{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 3}, "merges": [["a", "b"], "a b"]}, "added_tokens": [{"id": 2, "content": "<s>", "special": true}, {"id": 5, "content": "<x>"}]}`))
 	if err != nil || !ok {

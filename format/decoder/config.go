@@ -108,6 +108,13 @@ func (r *reader) refuse(key, text, fix string) {
 	}
 }
 
+// The most layers, experts of a layer and values of a head, far beyond those of any model.
+const (
+	mostLayers  = 100_000
+	mostExperts = 1 << 16
+	mostWide    = 1 << 16
+)
+
 // fixKeep is the way out where a model cannot be carried as a model.
 const fixKeep = "convert with --keep-names, for tensors alone"
 
@@ -139,6 +146,9 @@ func Read(modelType string, keys map[string]json.RawMessage) (*Config, error) {
 	}
 	c.Tied = r.flag("tie_word_embeddings", a.tied)
 	c.AttentionBias, c.MLPBias = r.flag("attention_bias", false), r.flag("mlp_bias", false)
+	if c.Layers > mostLayers {
+		r.refuse("num_hidden_layers", fmt.Sprintf("%d, at most %d", c.Layers, mostLayers), "correct the value")
+	}
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -161,8 +171,8 @@ func (c *Config) readHeads(r *reader) {
 	}
 	r.get("head_dim", &c.HeadDim)
 	switch {
-	case c.HeadDim < 1 || c.HeadDim%2 != 0:
-		r.refuse("head_dim", fmt.Sprintf("%d, heads are of an even width", c.HeadDim), "correct the value")
+	case c.HeadDim < 1 || c.HeadDim%2 != 0 || c.HeadDim > mostWide:
+		r.refuse("head_dim", fmt.Sprintf("%d, heads are of an even width of at most %d", c.HeadDim, mostWide), "correct the value")
 	case a.square && c.HeadDim*c.Heads != c.HiddenSize:
 		r.refuse("head_dim", fmt.Sprintf("%d heads of %d, the %s of GGUF has heads of %d/%d", c.Heads, c.HeadDim, a.GGUF, c.HiddenSize, c.Heads), fixKeep)
 	case c.Heads%c.KeyValueHeads != 0:
@@ -232,7 +242,6 @@ func (c *Config) readExperts(r *reader) {
 	switch c.Architecture.Type {
 	case "mixtral":
 		c.Experts, c.ExpertsUsed = or(8), r.size("num_experts_per_tok", 2)
-		return
 	case "qwen2_moe":
 		c.Experts, c.ExpertsUsed = or(60), r.size("num_experts_per_tok", 4)
 		c.ExpertSize, c.SharedSize = r.size("moe_intermediate_size", 1408), r.size("shared_expert_intermediate_size", 5632)
@@ -246,6 +255,9 @@ func (c *Config) readExperts(r *reader) {
 		}
 	default:
 		return
+	}
+	if c.Experts > mostExperts {
+		r.refuse("num_experts", fmt.Sprintf("%d, at most %d", c.Experts, mostExperts), "correct the value")
 	}
 	var dense []int
 	if r.get("mlp_only_layers", &dense); len(dense) > 0 || r.number("decoder_sparse_step", 1) != 1 {

@@ -82,6 +82,9 @@ func NamesFromKeys(value func(key string) any) (*Config, error) {
 	}
 	l := &lookup{prefix: name + ".", value: value}
 	experts, _ := l.number("expert_count")
+	if !(experts >= 0 && experts <= mostExperts) {
+		return nil, &Error{Field: l.prefix + "expert_count", Kind: ErrKeys, Text: fmt.Sprint(experts), Fix: fixKeep}
+	}
 	a, ok := ForGGUF(name, int(experts))
 	if !ok {
 		return nil, &Error{Field: "general.architecture", Kind: ErrType, Text: strict.Short(name), Fix: fixKeep}
@@ -105,6 +108,9 @@ func FromKeys(value func(key string) any, tied bool, factors map[string][]float3
 	l := &lookup{prefix: a.GGUF + ".", value: value}
 	c.Tied, c.Layers, c.HiddenSize = tied, l.size("block_count", 0), l.size("embedding_length", 0)
 	c.IntermediateSize, c.Positions = l.size("feed_forward_length", 0), l.size("context_length", a.positions)
+	if l.err == nil && c.Layers > mostLayers {
+		l.err = &Error{Field: l.prefix + "block_count", Kind: ErrKeys, Text: fmt.Sprint(c.Layers), Fix: "get the file again"}
+	}
 	if l.err != nil {
 		return nil, l.err
 	}

@@ -69,7 +69,7 @@ func (c *Config) ToGGUF(sources []Source) (tensors []Tensor, remarks []string, e
 	tensors = append(tensors, extra...)
 	piles := map[string]*stacked{}
 	var unknown []string
-	layers, head := 0, false
+	layers, head := map[int]int{}, false // tensors of each layer
 	for _, s := range sources {
 		if strings.HasSuffix(s.Name, "rotary_emb.inv_freq") {
 			remarks = append(remarks, s.Name+" is left out: the other side computes it")
@@ -80,7 +80,9 @@ func (c *Config) ToGGUF(sources []Source) (tensors []Tensor, remarks []string, e
 			unknown = append(unknown, s.Name)
 			continue
 		}
-		layers = max(layers, layer+1)
+		if layer >= 0 {
+			layers[layer]++
+		}
 		if strings.HasPrefix(name, "output.") {
 			if c.Tied || !a.head {
 				if !c.Tied {
@@ -107,9 +109,8 @@ func (c *Config) ToGGUF(sources []Source) (tensors []Tensor, remarks []string, e
 	if len(unknown) > 0 {
 		return nil, nil, &Error{Kind: ErrTensors, Text: fmt.Sprintf("the %s of GGUF has no place for %s", a.GGUF, some(unknown)), Fix: "take them out first, or convert with --keep-names, for tensors alone"}
 	}
-	if layers != c.Layers {
-		return nil, nil, &Error{Field: "num_hidden_layers", Kind: ErrTensors, Text: fmt.Sprintf("%d, the tensors are those of %d layers", c.Layers, layers),
-			Fix: "convert the whole model, not one shard of it; or correct the config"}
+	if err := c.whole(layers, tensors); err != nil {
+		return nil, nil, err
 	}
 	if !head && !c.Tied {
 		remarks = append(remarks, "config.json says that the output layer is not tied to the embeddings, but there is none: programs that run GGUF take the embeddings")
@@ -120,6 +121,27 @@ func (c *Config) ToGGUF(sources []Source) (tensors []Tensor, remarks []string, e
 		}
 	}
 	return tensors, remarks, nil
+}
+
+// whole refuses a part of a model: layers are all there, and of as many tensors each.
+func (c *Config) whole(layers map[int]int, tensors []Tensor) error {
+	fail := func(format string, args ...any) error {
+		return &Error{Field: "num_hidden_layers", Kind: ErrTensors, Text: fmt.Sprintf(format, args...), Fix: "convert the whole model, not one shard of it; or correct the config"}
+	}
+	if len(layers) != c.Layers {
+		return fail("%d, the tensors are those of %d layers", c.Layers, len(layers))
+	}
+	for i := range c.Layers {
+		if layers[i] != layers[0] || layers[i] == 0 {
+			return fail("layer %d has %d tensors, layer 0 has %d", i, layers[i], layers[0])
+		}
+	}
+	for _, name := range []string{"token_embd.weight", "output_norm.weight"} {
+		if !slices.ContainsFunc(tensors, func(t Tensor) bool { return t.Name == name }) {
+			return &Error{Kind: ErrTensors, Text: "there is none that would be " + name, Fix: "convert the whole model, not one shard of it"}
+		}
+	}
+	return nil
 }
 
 // plain is a tensor that keeps its shape.

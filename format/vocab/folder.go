@@ -191,6 +191,9 @@ func (v *Vocabulary) pieceSteps(file, model object) {
 	merges := [][2]string{}
 	for _, i := range order {
 		token := v.Tokens[i]
+		if len(token) > longest {
+			continue
+		}
 		for at := range token {
 			if at > 0 && known[token[:at]] && known[token[at:]] {
 				merges = append(merges, [2]string{token[:at], token[at:]})

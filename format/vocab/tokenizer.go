@@ -315,8 +315,14 @@ func (v *Vocabulary) asPieces(t *tokenizer, vocab map[string]int) (remark string
 	return remark, nil
 }
 
+// longest is how long a token may be that is looked at for its parts, in bytes; those of models are words and runs of spaces.
+const longest = 1024
+
 // otherwise tells whether a token is the sum of two tokens that are not merged into it.
 func otherwise(token string, vocab map[string]int, pairs map[[2]string]bool) bool {
+	if len(token) > longest {
+		return false
+	}
 	for i := range token {
 		if i == 0 {
 			continue

@@ -12,6 +12,9 @@ import (
 // ErrView is the error for a view that its file cannot give.
 var ErrView = models.Kind("the file does not fit the model")
 
+// ErrOutside is the error for a stretch that a tensor of a view has not.
+var ErrOutside = models.Misuse("outside the tensor")
+
 // View is a file with other tensors: renamed, with their rows in another order, several joined or one taken apart, or computed. What is no
 // more than renamed is read as from the file.
 type View struct {
@@ -25,6 +28,8 @@ type seenTensor struct {
 	decoder.Tensor
 	info Info
 	part Info // the first of the parts, in the file
+
+	decoded bool // its bytes are those of its values
 }
 
 // NewView shows the tensors that a plan makes of a file's. Those that are computed, or not as they stand in the file, are F32.
@@ -48,7 +53,8 @@ func NewView(f File, plan []decoder.Tensor) (*View, error) {
 			}
 			s.info.Elements += p.Elements
 		}
-		if len(t.Parts) > 0 && t.Shift == 0 {
+		s.decoded = t.Shift != 0 || s.part.BlockBytes == 0 && (len(t.Parts) > 1 || t.Heads > 0)
+		if len(t.Parts) > 0 && !s.decoded {
 			s.info.Type, s.info.Block, s.info.BlockBytes = s.part.Type, s.part.Block, s.part.BlockBytes
 		}
 		s.info.Bytes = int64(s.info.Elements) * 4
@@ -63,8 +69,6 @@ func NewView(f File, plan []decoder.Tensor) (*View, error) {
 			return nil, fail("two tensors would both be named so", "convert with --keep-names")
 		case t.Heads > 0 && (len(t.Shape) == 0 || t.Shape[0]%(2*t.Heads) != 0):
 			return nil, fail(fmt.Sprintf("%v has no whole rows for %d heads", t.Shape, t.Heads), "correct the number of heads in config.json, or convert with --keep-names")
-		case len(t.Parts) > 1 && s.info.BlockBytes == 0:
-			return nil, fail("its parts are not stored in one piece", "convert the model to safetensors first")
 		}
 		v.seen[t.Name] = s
 		v.tensors = append(v.tensors, s.info)
@@ -96,8 +100,11 @@ func (v *View) Origin(name string) []string {
 // ReadFloat32s reads the values of a tensor of the view.
 func (v *View) ReadFloat32s(name string, at int, dst []float32) error {
 	s, ok := v.seen[name]
-	if !ok || at < 0 || at+len(dst) > s.info.Elements { // the file says what is wrong
-		return v.File.ReadFloat32s(v.fileName(name), at, dst)
+	switch {
+	case !ok: // the file says what is wrong
+		return v.File.ReadFloat32s(name, at, dst)
+	case at < 0 || at > s.info.Elements || len(dst) > s.info.Elements-at:
+		return v.outside(name, "elements", int64(at), int64(len(dst)), int64(s.info.Elements))
 	}
 	if len(s.Parts) == 0 {
 		copy(dst, s.Values[at:])
@@ -115,11 +122,15 @@ func (v *View) ReadFloat32s(name string, at int, dst []float32) error {
 // ReadBytes reads the bytes of a tensor of the view, those of F32 where it is not as in the file.
 func (v *View) ReadBytes(name string, at int64, dst []byte) error {
 	s, ok := v.seen[name]
-	if !ok || at < 0 || at+int64(len(dst)) > s.info.Bytes || len(s.Parts) == 1 && s.Heads == 0 && s.Shift == 0 && s.Parts[0].At == 0 {
-		return v.File.ReadBytes(v.fileName(name), at, dst)
-	}
-	if len(s.Parts) == 0 || s.Shift != 0 {
+	switch {
+	case !ok: // the file says what is wrong
+		return v.File.ReadBytes(name, at, dst)
+	case at < 0 || at > s.info.Bytes || int64(len(dst)) > s.info.Bytes-at:
+		return v.outside(name, "bytes", at, int64(len(dst)), s.info.Bytes)
+	case len(s.Parts) == 0 || s.decoded:
 		return v.encoded(name, at, dst)
+	case len(s.Parts) == 1 && s.Heads == 0 && s.Parts[0].Elements == s.part.Elements:
+		return v.File.ReadBytes(s.Parts[0].Name, at, dst)
 	}
 	block, size := s.info.Block, int64(s.info.BlockBytes)
 	if at%size != 0 || int64(len(dst))%size != 0 {
@@ -193,10 +204,7 @@ func (s *seenTensor) stretches(at, n int, read func(part string, from, to, n int
 	return nil
 }
 
-// fileName is the name of the first part, or the one given where there is none: the file says what is wrong with it.
-func (v *View) fileName(name string) string {
-	if s := v.seen[name]; len(s.Parts) > 0 {
-		return s.Parts[0].Name
-	}
-	return name
+// outside is the error for a stretch that a tensor has not.
+func (v *View) outside(name, what string, at, n, has int64) error {
+	return &format.Error{File: v.Path(), Field: name, Kind: ErrOutside, Text: fmt.Sprintf("%s %d to %d of %d", what, at, at+n, has), Fix: "ask for a part of the tensor: see Info"}
 }
