@@ -55,7 +55,7 @@ func (s *stream) next() error {
 	before := s.p.bytesOf(s.t.from, s.at)
 	var err error
 	if s.t.raw {
-		err = s.copyRaw(total)
+		err = s.copyRaw()
 	} else {
 		err = s.encode(total)
 	}
@@ -82,7 +82,7 @@ func resize[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-func (s *stream) copyRaw(total int) error {
+func (s *stream) copyRaw() error {
 	size := encodedSize(s.t.to, 8) // of 8 elements, which are whole bytes in every type
 	err := s.p.file.ReadBytes(s.t.from.Name, int64(s.at)*int64(size)/8, s.out)
 	if s.t.to == "BOOL" && s.p.options.To == ToNPZ { // NumPy's truth values are 0 and 1 alone

@@ -65,7 +65,7 @@ func readPieces(dir string, s *settings) (v *Vocabulary, remark string, err erro
 // parsePieces reads sentencepiece.ModelProto: pieces in field 1, the trainer's settings in 2, the normaliser's in 3.
 func parsePieces(data []byte) (*pieces, error) {
 	p := &pieces{kind: unigram, prefix: true}
-	err := eachField(data, func(field int, value uint64, text []byte) error {
+	err := eachField(data, func(field int, _ uint64, text []byte) error {
 		switch {
 		case field == 1 && text != nil:
 			if len(p.tokens) == maxTokens {

@@ -85,7 +85,7 @@ func (s step) cut() string {
 		var pattern struct {
 			Regex string `json:"Regex"`
 		}
-		if json.Unmarshal(s.Pattern, &pattern) != nil || s.Behavior != "Isolated" && !(s.Behavior == "Removed" && s.Invert) {
+		if json.Unmarshal(s.Pattern, &pattern) != nil || s.Behavior != "Isolated" && (s.Behavior != "Removed" || !s.Invert) {
 			return unmatched
 		}
 		if pattern.Regex == `\p{N}` || pattern.Regex == `\d` {

@@ -58,7 +58,7 @@ type Template struct {
 
 // specialKeys are the special tokens by the names of tokenizer_config.json, and the keys of GGUF. One of them is misspelt there.
 var specialKeys = [][2]string{
-	{"bos", "bos_token_id"}, {"eos", "eos_token_id"}, {"unk", "unknown_token_id"}, {"sep", "seperator_token_id"}, {"pad", "padding_token_id"},
+	{"bos", "bos_token_id"}, {"eos", "eos_token_id"}, {"unk", "unknown_token_id"}, {"sep", "sep" + "erator_token_id"}, {"pad", "padding_token_id"},
 	{"cls", "cls_token_id"}, {"mask", "mask_token_id"},
 }
 
