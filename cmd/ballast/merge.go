@@ -94,6 +94,9 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	if f.out == "" {
 		return &fault.Usage{Err: errors.New("give --out, a folder or a file that ends in .safetensors or .gguf")}
 	}
+	if err := f.unused(cmd); err != nil {
+		return err
+	}
 	recipes, dir, err := f.recipes(args)
 	if err != nil {
 		return err
@@ -106,6 +109,23 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 		return &fault.Usage{Err: errors.New("--intermediate: there is one recipe, which makes the output; leave the flag out")}
 	}
 	return f.merge(cmd, a, recipes[len(recipes)-1], dir)
+}
+
+// unused refuses flags that the form of the command, its method or its output have no use for.
+func (f mergeFlags) unused(cmd *cobra.Command) error {
+	changed := cmd.Flags().Changed
+	for _, name := range []string{"base", "weight", "t"} {
+		if f.method == "" && changed(name) {
+			return &fault.Usage{Err: fmt.Errorf("--%s: it belongs to the short form, models and a --method; a recipe says it itself", name)}
+		}
+	}
+	if choice, err := merge.FindMethod(f.method); err == nil && changed("t") && !choice.Has("t") {
+		return &fault.Usage{Err: fmt.Errorf("--t: %s has none", f.method)}
+	}
+	if changed("gguf-type") && !strings.HasSuffix(f.out, ".gguf") {
+		return &fault.Usage{Err: fmt.Errorf("--gguf-type: the output %s is no GGUF file; name one that ends in .gguf", f.out)}
+	}
+	return nil
 }
 
 // merge makes the output of one recipe.
