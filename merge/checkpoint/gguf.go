@@ -1,11 +1,13 @@
 package checkpoint
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/durable"
 )
 
 // oneStyle opens the models. Where llamas of GGUF are among those of Hugging Face, they are seen by its names and in its order of rows.
@@ -58,10 +60,10 @@ func (p *Plan) asTransformers() {
 // carry keeps what the reference model has of GGUF's keys, so that the merged one can be written as GGUF.
 func (p *Plan) carry(meta map[string]string) {
 	carried, _ := weights.CarriedMetadata(p.donor.file)
-	fromGGUF := false
+	toGGUF := strings.HasSuffix(filepath.Dir(p.Out), durable.StageSuffix) // see Stage
 	for key, text := range carried {
 		name, ok := strings.CutPrefix(key, weights.CarriedGGUF)
-		fromGGUF = fromGGUF || ok
+		toGGUF = toGGUF || ok
 		switch {
 		case !ok, name == "general.name", name == "general.file_type", name == "general.quantization_version":
 		case p.vocab != nil && strings.HasPrefix(name, "tokenizer."): // the merged one has other tokens
@@ -71,7 +73,7 @@ func (p *Plan) carry(meta map[string]string) {
 			meta[key] = text
 		}
 	}
-	if fromGGUF && p.template != "" {
+	if toGGUF && p.template != "" {
 		meta[weights.CarriedGGUF+"tokenizer.chat_template"], _ = weights.Carry(p.template) // text always can be
 	}
 }
