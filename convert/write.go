@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/printable"
 )
 
 // write writes the weights and fills in the result.
@@ -137,8 +140,40 @@ func (p *plan) writeNPZ(file string) error {
 	return npy.WriteArchiveFile(file, members, p.options.Compress)
 }
 
+// retypeConfig writes the folder's config.json where the copy is not of the type that the input's says, or no longer quantised: loaders
+// take a config's word for it.
+func (p *plan) retypeConfig(to string) error {
+	if p.config == nil {
+		return nil
+	}
+	dtype := ""
+	if p.options.To == ToSafetensors || p.options.To == ToSharded {
+		dtype = torchTypes[p.options.Type]
+	}
+	text, err := hf.ReadCompanion(p.dir, hf.ConfigFile)
+	if err != nil {
+		return err
+	}
+	typed, dropped, err := hf.Typed(text, dtype)
+	if err != nil || bytes.Equal(typed, text) {
+		return err
+	}
+
+	if len(dropped) > 0 {
+		p.remark("config.json goes without %s: the copy holds values, not codes", printable.Line(strings.Join(dropped, " and ")))
+	}
+	p.result.Files = append(p.result.Files, hf.ConfigFile)
+	return durable.WriteFile(filepath.Join(to, hf.ConfigFile), func(w io.Writer) error {
+		_, err := w.Write(typed)
+		return err
+	})
+}
+
 // companions copies config, tokenizer, card and licences into the output's folder.
 func (p *plan) companions(to string) error {
+	if err := p.retypeConfig(to); err != nil {
+		return err
+	}
 	if p.dir != "" {
 		if err := p.plainConfig(to); err != nil {
 			return err

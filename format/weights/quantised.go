@@ -31,9 +31,6 @@ type Quantisation struct {
 	at     string           // the tensor that is about
 }
 
-// QuantisationKeys are the keys of a config.json that say how its model's tensors are quantised.
-var QuantisationKeys = []string{"quantization_config", "compression_config"}
-
 // read are the methods whose codes times scales are values, as far as the names of the scales go. Others are refused by name.
 var read = []string{"fp8", "fbgemm_fp8", "bitsandbytes", "compressed-tensors", "modelopt", "quark", byNames}
 
@@ -100,7 +97,7 @@ func (q *Quantisation) config(dir string) {
 			keys = nil
 			_ = json.Unmarshal(config[part], &keys) // nil where it is no object
 		}
-		for _, key := range QuantisationKeys {
+		for _, key := range hf.QuantisationKeys {
 			var said struct {
 				Method string `json:"quant_method"`
 				Block  []int  `json:"weight_block_size"`
