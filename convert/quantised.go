@@ -133,7 +133,7 @@ func (p *plan) plainConfig(to string) error {
 	}
 	p.result.Files = append(p.result.Files, hf.ConfigFile)
 	return durable.WriteFile(filepath.Join(to, hf.ConfigFile), func(w io.Writer) error {
-		_, err := w.Write(hf.WithoutKeys(text, weights.QuantisationKeys...))
+		_, err := w.Write(hf.WithoutKeys(text, hf.QuantisationKeys...))
 		return err
 	})
 }

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +18,6 @@ import (
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/hf"
-	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -240,7 +241,9 @@ func (p *Plan) companion(c companion) ([]byte, error) {
 	case c.name == tokenizerConfigFile && p.template != "":
 		text, err = p.withTemplate(text)
 	case c.name == hf.ConfigFile:
-		text, err = p.config(text)
+		if text, err = p.config(text); err == nil {
+			text, _, err = hf.Typed(text, typeWords[p.mostly()])
+		}
 	}
 	if err != nil {
 		return nil, &fault.Input{File: filepath.Join(c.dir, c.name), Err: err}
@@ -257,7 +260,7 @@ func (p *Plan) resolved() Recipe {
 	return r
 }
 
-// config is a config.json with what the merge has changed: type, layers, tokens.
+// config is a config.json with what the merge has changed: layers, tokens.
 func (p *Plan) config(text []byte) ([]byte, error) {
 	var config map[string]any
 	d := json.NewDecoder(bytes.NewReader(hf.Standard(text)))
@@ -266,19 +269,6 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 		return nil, err
 	}
 	before, language := fmt.Sprint(config), textOf(config)
-	if p.donor.dequantised { // the output is not quantised any more
-		for _, key := range weights.QuantisationKeys {
-			delete(config, key)
-		}
-	}
-	words := map[string]string{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-	for _, key := range []string{"torch_dtype", "dtype"} {
-		if word, ok := config[key].(string); ok {
-			if now, ok := words[p.tensors[0].typ]; ok && word != now {
-				config[key] = now
-			}
-		}
-	}
 
 	if p.layers > 0 {
 		if err := p.restack(config); err != nil {
@@ -303,6 +293,20 @@ func (p *Plan) config(text []byte) ([]byte, error) {
 	}
 	out, err := json.MarshalIndent(config, "", "  ")
 	return append(hf.Restore(out), '\n'), err
+}
+
+// typeWords are the types of weights in a config's words.
+var typeWords = map[string]string{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+// mostly is the type of most elements that were merged.
+func (p *Plan) mostly() string {
+	count := map[string]int64{}
+	for _, t := range p.tensors {
+		if typeWords[t.typ] != "" {
+			count[t.typ] += t.bytes
+		}
+	}
+	return slices.MaxFunc(append(slices.Sorted(maps.Keys(count)), ""), func(a, b string) int { return cmp.Compare(count[a], count[b]) })
 }
 
 // rows is the number of rows of the merged embeddings, 0 without any.

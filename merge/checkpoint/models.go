@@ -25,12 +25,11 @@ type Input struct {
 	Bytes   int64        `json:"bytes"` // of all its files
 	Layers  int          `json:"layers"`
 
-	file        weights.File
-	files       []string
-	names       []string
-	dequantised bool     // config.json says otherwise
-	notes       []string // what there is to know about its files
-	stamp       string   // sizes and times of its files, to see that they do not change
+	file  weights.File
+	files []string
+	names []string
+	notes []string // what there is to know about its files
+	stamp string   // sizes and times of its files, to see that they do not change
 }
 
 // existing is a reference without the word model: before it, which older recipes of other tools have, where nothing has that name.
@@ -68,7 +67,6 @@ func openInput(ref Ref, recipeDir string, find func(string) (string, error)) (*I
 	}
 
 	in := &Input{Model: string(ref), Path: f.Path(), Kind: f.Kind(), files: weights.Files(f), notes: weights.Notes(f)}
-	_, in.dequantised = weights.AsDequantised(f)
 	for _, dir := range adapters {
 		a, err := adapter.Open(dir)
 		if err != nil {
