@@ -203,10 +203,14 @@ func (e *execution) round(t *planned, dst []byte, out []float32) error {
 	return err
 }
 
-// copyBytes copies a tensor that cannot be merged; it must be the same in all models.
+// copyBytes copies a tensor that cannot be merged; it must be the same in all models, unless the first alone counts.
 func (t *planned) copyBytes(dst []byte, at int64) error {
+	readers := t.all()
+	if t.first {
+		readers = readers[:1]
+	}
 	other := make([]byte, len(dst))
-	for i, r := range t.all() {
+	for i, r := range readers {
 		into := dst
 		if i > 0 {
 			into = other
@@ -217,7 +221,7 @@ func (t *planned) copyBytes(dst []byte, at int64) error {
 		if i > 0 && string(other) != string(dst) {
 			return &fault.Input{
 				File: r.in.Path, Field: t.name, Err: fmt.Errorf("it differs from that of %s, and tensors of type %s are not merged", t.all()[0].in.Path, r.info.Type),
-				Fix: "merge models that have it in common, or convert it to floats",
+				Fix: "merge models that have it in common",
 			}
 		}
 	}

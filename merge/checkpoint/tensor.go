@@ -23,6 +23,7 @@ type planned struct {
 	base   *reader
 	models []*reader
 	whole  bool // bytes are copied: the type is none that can be merged
+	first  bool // those of the first of the models alone: the others may differ
 }
 
 // planModels plans all tensors of whole models.
@@ -142,6 +143,12 @@ func optional(name string, shape []int) bool {
 	return slices.ContainsFunc(buffers, func(end string) bool { return strings.HasSuffix(name, end) })
 }
 
+// isCounter reports whether a tensor counts the batches that a norm has seen, as PyTorch's norms do beside their statistics. No two models
+// that were trained apart have the same number, and no output depends on it.
+func isCounter(name string) bool {
+	return name == "num_batches_tracked" || strings.HasSuffix(name, ".num_batches_tracked")
+}
+
 // planTensor plans one tensor of the output. One that all models tie to another is left to that one, unless own says that it is written.
 func (p *Plan) planTensor(l layout, at place, own bool) error {
 	name := at.name
@@ -187,6 +194,10 @@ func (p *Plan) planTensor(l layout, at place, own bool) error {
 			p.refused.add(name, err)
 			return nil
 		}
+	}
+	if t.whole && isCounter(name) && len(t.all()) > 1 {
+		t.first = true
+		p.note("counters of batches, which training alone reads, are those of %s: they are not merged", reference.in.Model)
 	}
 	p.tensors = append(p.tensors, t)
 	return nil
