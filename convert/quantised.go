@@ -3,16 +3,11 @@ package convert
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/ballast-ml/ballast/fault"
-	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
-	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
@@ -117,23 +112,4 @@ func (p *plan) said() error {
 	}
 	p.remark("it is an adapter (LoRA) for %s: its factors are written, not a model", of)
 	return nil
-}
-
-// plainConfig writes the config of a model that was dequantised into the folder to, without what says that it is quantised.
-func (p *plan) plainConfig(to string) error {
-	if _, dequantised := weights.AsDequantised(p.file); !dequantised {
-		return nil
-	}
-	text, err := hf.ReadCompanion(p.dir, hf.ConfigFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	p.result.Files = append(p.result.Files, hf.ConfigFile)
-	return durable.WriteFile(filepath.Join(to, hf.ConfigFile), func(w io.Writer) error {
-		_, err := w.Write(hf.WithoutKeys(text, hf.QuantisationKeys...))
-		return err
-	})
 }

@@ -150,6 +150,9 @@ func (p *plan) retypeConfig(to string) error {
 	if p.options.To == ToSafetensors || p.options.To == ToSharded {
 		dtype = torchTypes[p.options.Type]
 	}
+	if _, values := weights.AsDequantised(p.file); dtype == "" && !values { // codes stay codes, and the config says so
+		return nil
+	}
 	text, err := hf.ReadCompanion(p.dir, hf.ConfigFile)
 	if err != nil {
 		return err
@@ -175,9 +178,6 @@ func (p *plan) companions(to string) error {
 		return err
 	}
 	if p.dir != "" {
-		if err := p.plainConfig(to); err != nil {
-			return err
-		}
 		names, err := hf.CopyCompanions(p.dir, to)
 		p.result.Files = append(p.result.Files, names...)
 		if err != nil {

@@ -185,11 +185,7 @@ func (p *Plan) planTensor(l layout, at place, own bool) error {
 		return err
 	}
 	t.typ = p.typeOf(t.all())
-	if t.whole = !isFloat(elementType(reference.info.Type)); t.whole && isCounter(name) {
-		p.note("%s and other counters of batches are those of %s: they are not merged", name, reference.in.Model)
-		t.base, t.models = nil, []*reader{reference}
-	}
-	if !t.whole {
+	if t.whole = !isFloat(elementType(reference.info.Type)); !t.whole {
 		if err := p.configure(t, l, choice, models, at); err != nil {
 			p.refused.add(name, err)
 			return nil
@@ -228,11 +224,6 @@ func (r *refusals) list() (out []error) {
 		out = append(out, &fault.Input{Field: "parameters", Err: err})
 	}
 	return out
-}
-
-// isCounter reports whether a tensor counts what a norm has seen, which differs between models and is no weight.
-func isCounter(name string) bool {
-	return name == "num_batches_tracked" || strings.HasSuffix(name, ".num_batches_tracked")
 }
 
 // find looks a tensor up in each source. readers is nil where it is missing; aliased is how many have only one it is tied to.
