@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/ballast-ml/ballast/internal/anynumber"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
@@ -46,7 +47,7 @@ func (b *Bundle) save(path string, allowed durable.Permit) error {
 	if err := b.Manifest.Validate(); err != nil {
 		return fmt.Errorf("bundle: save %s: %w", path, err)
 	}
-	manifest, err := json.MarshalIndent(b.Manifest, "", "  ")
+	manifest, err := anynumber.MarshalIndent(b.Manifest, "  ")
 	if err != nil {
 		return fmt.Errorf("bundle: save %s: %w", path, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/ballast-ml/ballast/metric"
 )
@@ -24,7 +25,7 @@ import (
 //
 // Two cases have no finite optimum. When every example is answered right, b runs off to infinity; when the logits tell nothing,
 // to 0. Then T stops at scale/Limit or scale*Limit, with scale the deviation of the logits around their row's mean, and the
-// result is marked saturated.
+// result is marked saturated and says why. Such a T is for nobody to use.
 type TemperatureScaling struct {
 	MaxIterations int     `json:"max_iterations"` // Newton steps; 50
 	Tolerance     float64 `json:"tolerance"`      // of |g| in units of the logits' scale; 1e-12
@@ -56,7 +57,19 @@ type Temperature struct {
 	NLLAfter   float64 `json:"nll_after"`  // never above NLLBefore
 	Iterations int     `json:"iterations"`
 	Saturated  bool    `json:"saturated"` // no finite optimum, or none within Limit
+	Why        Without `json:"why,omitempty"`
 }
+
+// Without says why no temperature is best.
+type Without string
+
+// The reasons.
+const (
+	AllRight   Without = "every example is answered right, so the lower the temperature the better"
+	NoUse      Without = "the logits say nothing of the labels, or less than nothing, so the higher the temperature the better"
+	Unfinished Without = "the search was not done after max_iterations steps"
+	Constant   Without = "the logits of each example are all the same, so no temperature changes anything"
+)
 
 // FitTemperature fits t to logits [examples, classes], row after row, and labels [examples]. It reads float32 logits where
 // they are. Errors name the example: see package metric.
@@ -71,18 +84,26 @@ func FitTemperature[F metric.Float, L metric.Label](t TemperatureScaling, logits
 	}
 	before := p.at(1)
 	if scale == 0 { // every row is constant: no temperature changes anything
-		return Temperature{T: 1, NLLBefore: before.nll, NLLAfter: before.nll, Saturated: true}, nil
+		return Temperature{T: 1, NLLBefore: before.nll, NLLAfter: before.nll, Saturated: true, Why: Constant}, nil
+	}
+	if scale > moderate || scale < 1/moderate { // squares of such logits are no floats
+		return fitScaled(t, p, scale, before.nll)
 	}
 	low, high := 1/(scale*t.Limit), t.Limit/scale
 	result := Temperature{NLLBefore: before.nll}
 	b, best := 0.0, point{}
 	if slope >= 0 { // the NLL rises from b = 0 on
-		b, best, result.Saturated = low, p.at(low), true
+		b, best, result.Saturated, result.Why = low, p.at(low), true, NoUse
 	} else if end := p.at(high); end.g <= 0 { // and here it falls for ever
-		b, best, result.Saturated = high, end, true
+		b, best, result.Saturated, result.Why = high, end, true, AllRight
 	} else {
 		b, best, result.Iterations = t.newton(p, scale, low, high)
-		result.Saturated = b == low
+		switch {
+		case b == low:
+			result.Saturated, result.Why = true, NoUse
+		case result.Iterations == t.MaxIterations && math.Abs(best.g) > unfinished*scale:
+			result.Saturated, result.Why = true, Unfinished
+		}
 	}
 	result.T, result.NLLAfter = 1/b, best.nll
 	if !(result.NLLAfter <= result.NLLBefore) { // by rounding, when 1 is the optimum; or beyond a limit
@@ -90,6 +111,34 @@ func FitTemperature[F metric.Float, L metric.Label](t TemperatureScaling, logits
 	}
 	return result, nil
 }
+
+// moderate is how large or small, as its inverse, the scale of logits may be while their squares are floats with room to spare.
+const moderate = 1e100
+
+// fitScaled fits to logits of an extreme scale divided by it.
+func fitScaled[F metric.Float, L metric.Label](t TemperatureScaling, p problem[F, L], scale, before float64) (Temperature, error) {
+	scaled := make([]float64, len(p.logits))
+	for i := 0; i < len(scaled); i += p.classes {
+		row := p.logits[i : i+p.classes]
+		top := float64(slices.Max(row))
+		for c, z := range row { // halved first: the difference of two large ones may be no float
+			scaled[i+c] = (float64(z)/2 - top/2) / (scale / 2)
+		}
+	}
+	fit, err := FitTemperature(t, scaled, p.labels, p.classes)
+	if err != nil {
+		return fit, err
+	}
+	fit.T *= scale
+	fit.NLLBefore = before
+	if !(fit.NLLAfter <= before) {
+		fit.T, fit.NLLAfter = 1, before
+	}
+	return fit, nil
+}
+
+// unfinished is the slope, in units of the logits' scale, from which on a search that ran out of steps has found nothing.
+const unfinished = 1e-6
 
 // newton finds the root of g in [low, high], from b = 1/scale. A step that leaves the bracket is replaced by a bisection on
 // the logarithm, so that any scale is reached in few steps.
@@ -151,7 +200,7 @@ func (p problem[F, L]) scale() (deviation, slope float64, err error) {
 	case len(p.logits) != n*k:
 		return 0, 0, fmt.Errorf("calibrate: %d logits for %d labels and %d classes; want %d", len(p.logits), n, k, n*k)
 	}
-	type part struct{ square, slope float64 }
+	type part struct{ square, slope, most float64 }
 	parts := newParts[part](n)
 	err = metric.Blocks(n, func(from, to int) error {
 		var sum part
@@ -161,16 +210,28 @@ func (p problem[F, L]) scale() (deviation, slope float64, err error) {
 				return fmt.Errorf("calibrate: label of example %d is %d, outside 0 to %d", i, label, k-1)
 			}
 			row := p.logits[i*k : (i+1)*k]
-			mean := 0.0
+			finite := 0 // those of -Inf have no part in any temperature
 			for c, z := range row {
-				if v := float64(z); math.IsNaN(v) || math.IsInf(v, 0) {
-					return fmt.Errorf("calibrate: the logit of class %d of example %d is %v; logits must be finite", c, i, z)
+				switch v := float64(z); {
+				case math.IsNaN(v) || math.IsInf(v, 1) || c == label && math.IsInf(v, -1):
+					return fmt.Errorf("calibrate: the logit of class %d of example %d is %v; logits must be finite, or -Inf for a class that is "+
+						"ruled out and not the label's", c, i, z)
+				case !math.IsInf(v, -1):
+					finite++
 				}
-				mean += float64(z) / float64(k)
+			}
+			mean := 0.0
+			for _, z := range row {
+				if v := float64(z); !math.IsInf(v, -1) {
+					mean += v / float64(finite)
+				}
 			}
 			square := 0.0
 			for _, z := range row {
-				square += (float64(z) - mean) * (float64(z) - mean) / float64(k)
+				if v := float64(z); !math.IsInf(v, -1) {
+					sum.most = max(sum.most, math.Abs(v-mean))
+					square += (v - mean) * (v - mean) / float64(finite)
+				}
 			}
 			sum.square += square / float64(n)
 			sum.slope += (mean - float64(row[label])) / float64(n)
@@ -182,8 +243,13 @@ func (p problem[F, L]) scale() (deviation, slope float64, err error) {
 	for _, s := range parts {
 		total.square += s.square
 		total.slope += s.slope
+		total.most = max(total.most, s.most)
 	}
-	return math.Sqrt(total.square), total.slope, err
+	deviation = math.Sqrt(total.square)
+	if math.IsInf(deviation, 0) || deviation == 0 || total.most < 1/moderate { // the squares are no floats: the largest is scale enough
+		deviation = min(total.most, math.MaxFloat64)
+	}
+	return deviation, total.slope, err
 }
 
 // at computes the mean NLL and its derivatives in b. Logits are taken relative to the row's largest.

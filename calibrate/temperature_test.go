@@ -65,7 +65,7 @@ func TestTemperatureFollowsTheScaleOfTheLogits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, factor := range []float64{1e-9, 1e-3, 2, 1e6} {
+	for _, factor := range []float64{1e-300, 1e-160, 1e-9, 1e-3, 2, 1e6, 1e120, 1e200, 1e306} {
 		scaled := make([]float64, len(logits))
 		for i, z := range logits {
 			scaled[i] = z * factor
@@ -82,13 +82,14 @@ func TestTemperatureWithoutAnOptimum(t *testing.T) {
 		logits []float32
 		labels []int
 		above  bool // T above the logits' scale
+		why    calibrate.Without
 	}{
-		"all right":     {[]float32{5, 0, 0, 5, 3, 1}, []int{0, 1, 0}, false},
-		"worse than no": {[]float32{5, 0, 0, 5}, []int{1, 0}, true},
-		"constant rows": {[]float32{1, 1, 2, 2}, []int{1, 0}, false},
+		"all right":     {[]float32{5, 0, 0, 5, 3, 1}, []int{0, 1, 0}, false, calibrate.AllRight},
+		"worse than no": {[]float32{5, 0, 0, 5}, []int{1, 0}, true, calibrate.NoUse},
+		"constant rows": {[]float32{1, 1, 2, 2}, []int{1, 0}, false, calibrate.Constant},
 	} {
 		got, err := calibrate.FitTemperature(calibrate.NewTemperatureScaling(), c.logits, c.labels, 2)
-		if err != nil || !got.Saturated || got.NLLAfter > got.NLLBefore || c.above != (got.T > 100) || math.IsNaN(got.T) {
+		if err != nil || !got.Saturated || got.Why != c.why || got.NLLAfter > got.NLLBefore || c.above != (got.T > 100) || math.IsNaN(got.T) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}
@@ -108,6 +109,61 @@ func TestTemperatureRefuses(t *testing.T) {
 		if _, err := calibrate.FitTemperature(calibrate.NewTemperatureScaling(), c.logits, c.labels, 2); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
+	}
+}
+
+// TestRuledOutClasses: a class of -Inf takes no part, whatever its place.
+func TestRuledOutClasses(t *testing.T) {
+	logits, labels := calibrated(500, 4, 7)
+	want, err := calibrate.FitTemperature(calibrate.NewTemperatureScaling(), logits, labels, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var more []float64
+	for i := 0; i < len(logits); i += 4 {
+		more = append(append(more, logits[i:i+4]...), math.Inf(-1))
+	}
+	got, err := calibrate.FitTemperature(calibrate.NewTemperatureScaling(), more, labels, 5)
+	if err != nil || math.Abs(got.T-want.T) > 1e-9 || math.Abs(got.NLLAfter-want.NLLAfter) > 1e-12 {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+// TestCrossFit: what is judged was not fitted to: on few examples of noise a fitted temperature flatters itself, a judged one does not.
+func TestCrossFit(t *testing.T) {
+	logits, labels := calibrated(4000, 10, 2)
+	method := calibrate.NewTemperatureScaling()
+	fit, err := calibrate.FitTemperature(method, logits, labels, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := calibrate.CrossFit(method, logits, labels, 10, calibrate.Folds, 1)
+	if err != nil || j.Examples != 4000 || math.Abs(j.NLLBefore-fit.NLLBefore) > 1e-12 || j.NLLAfter < fit.NLLAfter || j.NLLAfter > fit.NLLAfter+1e-3 || !(j.ECEAfter < j.ECEBefore) {
+		t.Errorf("got %+v, %v; the fit %+v", j, err, fit)
+	}
+	again, err := calibrate.CrossFit(method, logits, labels, 10, calibrate.Folds, 1)
+	if err != nil || again != j {
+		t.Errorf("the same seed gives %+v and %+v (%v)", j, again, err)
+	}
+	if other, err := calibrate.CrossFit(method, logits, labels, 10, calibrate.Folds, 2); err != nil || other == j {
+		t.Errorf("another seed gives the same (%v)", err)
+	}
+	if _, err := calibrate.CrossFit(method, logits[:30], labels[:3], 10, calibrate.Folds, 1); err == nil {
+		t.Error("3 examples in 5 parts")
+	}
+
+	// Few examples: the fit's own NLL is below what others get.
+	few, fewLabels := logits[:200], labels[:20]
+	fit, err = calibrate.FitTemperature(method, few, fewLabels, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j, err = calibrate.CrossFit(method, few, fewLabels, 10, calibrate.Folds, 1); err != nil || j.NLLAfter <= fit.NLLAfter {
+		t.Errorf("judged %v, fitted %v (%v)", j.NLLAfter, fit.NLLAfter, err)
+	}
+	on, err := calibrate.JudgeOn(fit.T, few, fewLabels, 10)
+	if err != nil || math.Abs(on.NLLAfter-fit.NLLAfter) > 1e-12 {
+		t.Errorf("judged on the same examples: %+v, %v; want %v", on, err, fit.NLLAfter)
 	}
 }
 

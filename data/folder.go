@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -28,8 +29,9 @@ import (
 )
 
 // OpenFolder opens a folder of PNG and JPEG images in one sub-folder a class: classes are the sub-folders in alphabetical
-// order, examples the files in it. If there are exactly the sub-folders train and test, each with the classes in it, they are the
-// parts; otherwise every part is the whole and Info().Part is empty.
+// order, those that are numbers by their size, examples the files in it. If there are the sub-folders train and test, or val, or all
+// three, and no others, with the classes in them, they are the parts: where there is no test, val is it. Classes are those of all parts
+// together, and one may have no images in a part. Otherwise every part is the whole and Info().Part is empty.
 //
 // Options follow a question mark: size=HEIGHTxWIDTH resizes every image (bilinear; without it the size of the first image is
 // the size of all, and another one is an error), channels=1 makes grey (0.299 R + 0.587 G + 0.114 B), channels=3 colour
@@ -82,37 +84,94 @@ func (f *folder) configure(name, query string) error {
 	return nil
 }
 
-// choose goes into the sub-folder of a part, if the folder has parts. Both parts must have the same classes.
+// partNames are the names that folders of parts go by.
+var partNames = map[string]string{"train": "train", "test": "test", "val": Val, "valid": Val, "validation": Val}
+
+// Val is the part of a folder that is kept aside beside train and test; the sets that go by a name have none.
+const Val = "val"
+
+// choose goes into the sub-folder of a part, if the folder has parts. The classes are those of all parts.
 func (f *folder) choose(part string) error {
 	names, err := subfolders(f.path)
 	if err != nil {
 		return &fault.Input{File: f.path, Err: untrusted.Reason(err), Fix: "give a folder with one sub-folder of images a class"}
 	}
-	if !slices.Equal(names, []string{"test", "train"}) {
+	folders, classes, err := f.parts(names)
+	if err != nil {
+		return err
+	}
+	if folders == nil {
+		if part == Val {
+			return &fault.Usage{Err: fmt.Errorf("data: dir:%s has no part val; use train, test or all", f.path)}
+		}
 		return nil
 	}
-	train, err := subfolders(filepath.Join(f.path, "train"))
-	if err != nil {
-		return &fault.Input{File: filepath.Join(f.path, "train"), Err: untrusted.Reason(err)}
-	}
-	test, err := subfolders(filepath.Join(f.path, "test"))
-	if err != nil {
-		return &fault.Input{File: filepath.Join(f.path, "test"), Err: untrusted.Reason(err)}
-	}
-	if len(train)+len(test) == 0 {
-		return nil // the classes are called train and test
-	}
-	if !slices.Equal(train, test) {
-		return &fault.Input{File: f.path, Err: fmt.Errorf("train has the classes %q, test %q", train, test), Fix: "give both the same sub-folders"}
-	}
+
 	if part == "all" {
-		return &fault.Usage{Err: fmt.Errorf("data: dir:%s has the parts train and test; use one of them", f.path)}
+		return &fault.Usage{Err: fmt.Errorf("data: dir:%s has the parts %s; use one of them", f.path, strings.Join(slices.Sorted(maps.Keys(folders)), " and "))}
 	}
-	f.part, f.root = part, filepath.Join(f.path, part)
+	name, ok := folders[part]
+	if part == "test" && !ok {
+		name, ok = folders[Val], true
+	}
+	if !ok {
+		return &fault.Usage{Err: fmt.Errorf("data: dir:%s has no part %s; it has %s", f.path, part, strings.Join(slices.Sorted(maps.Keys(folders)), " and "))}
+	}
+	f.part, f.root, f.classes = part, filepath.Join(f.path, name), classes
 	return nil
 }
 
-// subfolders are the names of the folders in a folder, in alphabetical order, links to folders among them.
+// parts are the folders of a folder's parts, and the classes of all of them; nil where it has none.
+func (f *folder) parts(names []string) (folders map[string]string, classes []string, err error) {
+	found := map[string]string{}
+	for _, name := range names {
+		part, ok := partNames[strings.ToLower(name)]
+		if !ok || found[part] != "" {
+			return nil, nil, nil
+		}
+		found[part] = name
+	}
+	if found["train"] == "" || len(found) < 2 {
+		return nil, nil, nil
+	}
+	for _, name := range found {
+		path := filepath.Join(f.path, name)
+		inside, err := subfolders(path)
+		if err != nil {
+			return nil, nil, &fault.Input{File: path, Err: untrusted.Reason(err)}
+		}
+		classes = append(classes, inside...)
+	}
+	if len(classes) == 0 {
+		return nil, nil, nil // the classes are called train and test
+	}
+	slices.Sort(classes)
+	classes = slices.Compact(classes)
+	natural(classes)
+	for _, class := range classes {
+		if err := f.some(found, class); err != nil {
+			return nil, nil, err
+		}
+	}
+	return found, classes, nil
+}
+
+// some refuses a class that has no image in any part.
+func (f *folder) some(parts map[string]string, class string) error {
+	for _, name := range parts {
+		files, err := images(filepath.Join(f.path, name, class))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if len(files) > 0 {
+			return nil
+		}
+	}
+	dir := filepath.Join(f.path, parts["train"], class)
+	return &fault.Input{File: dir, Err: errors.New("no PNG or JPEG image in it, nor in the other parts"), Fix: "add some, or remove the folders of the class"}
+}
+
+// subfolders are the names of the folders in a folder, links to folders among them, in alphabetical order; numbers by their size.
 func subfolders(path string) ([]string, error) {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -127,7 +186,44 @@ func subfolders(path string) ([]string, error) {
 			names = append(names, e.Name())
 		}
 	}
+	natural(names)
 	return names, nil
+}
+
+// natural puts names that are all whole numbers in their order: 2 before 10. Others stay as they are.
+func natural(names []string) {
+	digits := func(name string) bool { return name != "" && strings.Trim(name, "0123456789") == "" }
+	if slices.ContainsFunc(names, func(name string) bool { return !digits(name) }) {
+		return
+	}
+	slices.SortStableFunc(names, func(a, b string) int {
+		x, y := strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+		return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y), cmp.Compare(a, b))
+	})
+}
+
+// others are the endings of pictures that are not read.
+var others = []string{".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".avif", ".jxl", ".jp2", ".ppm", ".pgm"}
+
+// images are the paths of the images in a folder. A picture of a kind that is not read is refused: without it the class would be another one.
+func images(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, &fault.Input{File: dir, Err: untrusted.Reason(err)}
+	}
+	var files []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
+		case ext == ".png", ext == ".jpg", ext == ".jpeg":
+			files = append(files, filepath.Join(dir, e.Name()))
+		case slices.Contains(others, ext):
+			return nil, &fault.Input{File: filepath.Join(dir, e.Name()), Err: errors.New("PNG and JPEG are read, and no other pictures"), Fix: "convert it, or move it away"}
+		}
+	}
+	return files, nil
 }
 
 const (
@@ -160,32 +256,31 @@ type folder struct {
 
 // list finds the files.
 func (f *folder) list() error {
-	classes, err := subfolders(f.root)
-	if err != nil {
-		return &fault.Input{File: f.root, Err: untrusted.Reason(err), Fix: "give a folder with one sub-folder of images a class"}
+	classes, inParts := f.classes, f.classes != nil
+	if !inParts {
+		var err error
+		if classes, err = subfolders(f.root); err != nil {
+			return &fault.Input{File: f.root, Err: untrusted.Reason(err), Fix: "give a folder with one sub-folder of images a class"}
+		}
 	}
 	if len(classes) < 2 {
 		return &fault.Input{File: f.root, Err: fmt.Errorf("%d sub-folders", len(classes)), Fix: "put the images into one sub-folder a class, at least 2"}
 	}
 	for label, class := range classes {
 		dir := filepath.Join(f.root, class)
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return &fault.Input{File: dir, Err: untrusted.Reason(err)}
+		files, err := images(dir)
+		switch {
+		case inParts && errors.Is(err, fs.ErrNotExist): // the class has its images in another part
+		case err != nil:
+			return err
+		case len(files) == 0 && !inParts:
+			return &fault.Input{File: dir, Err: errors.New("no PNG or JPEG image in it"), Fix: f.fixEmpty(dir)}
 		}
-		before := len(f.files)
-		for _, e := range entries {
-			switch strings.ToLower(filepath.Ext(e.Name())) {
-			case ".png", ".jpg", ".jpeg":
-				if !strings.HasPrefix(e.Name(), ".") {
-					f.files = append(f.files, filepath.Join(dir, e.Name()))
-					f.labels = append(f.labels, int32(label))
-				}
-			}
-		}
-		if len(f.files) == before {
-			return &fault.Input{File: dir, Err: errors.New("no PNG or JPEG image in it"), Fix: "add some, or remove the folder"}
-		}
+		f.files = append(f.files, files...)
+		f.labels = append(f.labels, slices.Repeat([]int32{int32(label)}, len(files))...)
+	}
+	if len(f.files) == 0 {
+		return &fault.Input{File: f.root, Err: errors.New("no PNG or JPEG image in it"), Fix: "add some, or use another part"}
 	}
 	if len(f.files) > maxImages {
 		return &fault.Input{File: f.root, Err: fmt.Errorf("%d images; at most %d are read", len(f.files), maxImages), Fix: "split the folder"}
@@ -193,6 +288,14 @@ func (f *folder) list() error {
 	f.classes = classes
 	f.checksum = sync.OnceValue(f.hash)
 	return nil
+}
+
+// fixEmpty is what to do about a class without images: it may have been meant for a part.
+func (f *folder) fixEmpty(dir string) string {
+	if inside, err := subfolders(dir); err == nil && len(inside) > 0 {
+		return "put the images into one sub-folder a class; parts are called train, test and val, and nothing else lies beside them"
+	}
+	return "add some, or remove the folder"
 }
 
 // measure takes size and colour from the first image where they are not given.

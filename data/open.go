@@ -48,11 +48,14 @@ var parts = []string{"train", "test", "all"}
 // Open returns a part ("train", "test" or "all") of a data set: a name of List, dir:PATH or npy:X.npy,Y.npy. An unknown name
 // is an error that names the nearest.
 func Open(name, part string) (Dataset, error) {
-	if !slices.Contains(parts, part) {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: no part %q; use train, test or all", part)}
+	if !slices.Contains(parts, part) && part != Val {
+		return nil, &fault.Usage{Err: fmt.Errorf("data: no part %q; use train, test or all, or val of a folder that has it", part)}
 	}
 	if path, ok := strings.CutPrefix(name, "dir:"); ok {
 		return OpenFolder(path, part)
+	}
+	if part == Val {
+		return nil, &fault.Usage{Err: fmt.Errorf("data: %s has no part val, which only folders have; use train, test or all", name)}
 	}
 	if pair, ok := strings.CutPrefix(name, "npy:"); ok {
 		pair, option, optional := strings.Cut(pair, "?")

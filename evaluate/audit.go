@@ -20,6 +20,7 @@ type Audit struct {
 	Training data.Dataset // what the subject was trained on, or is said to have been; nil = not given
 	Seed     uint64       // of whatever a suite draws
 
+	notes       []string // of how the data fits the subject
 	batch       int
 	progress    func(done, total int)
 	done, total int

@@ -33,6 +33,7 @@ type Options struct {
 	Seed     uint64       // of what is random
 	Batch    int          // examples in one run of the model; 0 = 256
 	Training data.Dataset // what the model was trained on, for suites that ask for it; nil = not given
+	ByPlace  bool         // class k of the data is output k, whatever the two are called; without it names are matched (data.Match)
 
 	// Progress, if not nil, is told how many examples of how many were run through the model.
 	Progress func(done, total int)
@@ -63,7 +64,7 @@ func Run(ctx context.Context, s Subject, ds data.Dataset, o Options) (report.Rep
 
 	r := report.Report{
 		SchemaVersion: report.SchemaVersion, Model: s.Name(), Data: a.name(), Examples: len(a.Labels()), Seed: o.Seed,
-		Created: time.Now().UTC().Truncate(time.Second), LeftOut: left,
+		Created: time.Now().UTC().Truncate(time.Second), LeftOut: left, Notes: a.notes,
 	}
 	if h, ok := s.(Hosted); ok {
 		r.Engine = h.Engine()
@@ -94,11 +95,20 @@ func newAudit(s Subject, ds data.Dataset, o Options) (*Audit, error) {
 	a.batch = o.batch(ds.Len())
 	info := ds.Info()
 	if s.Shape() != nil && !slices.Equal(info.Shape, s.Shape()) {
-		return nil, fmt.Errorf("evaluate: %s has examples of shape %v, the model %s takes %v; choose the data the model was made for",
-			info.Name, info.Shape, s.Name(), s.Shape())
+		return nil, &fault.Usage{Err: fmt.Errorf("evaluate: %s has examples of shape %v, the model %s takes %v; choose the data the model was made for",
+			info.Name, info.Shape, s.Name(), s.Shape())}
 	}
-	if s.Task() == zoo.Classify && s.Labels() != nil && len(info.Classes) > len(s.Labels()) {
-		return nil, fmt.Errorf("evaluate: %s has %d classes, the model %s knows %d", info.Name, len(info.Classes), s.Name(), len(s.Labels()))
+	if s.Task() != zoo.Classify || s.Labels() == nil {
+		return a, nil
+	}
+	var err error
+	if a.Data, a.notes, err = data.Match("evaluate", ds, s.Name(), s.Labels(), o.ByPlace); err != nil {
+		return nil, err
+	}
+	if o.Training != nil { // what is noted of it says nothing of the audit
+		if a.Training, _, err = data.Match("evaluate", o.Training, s.Name(), s.Labels(), o.ByPlace); err != nil {
+			return nil, err
+		}
 	}
 	return a, nil
 }

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
+	"slices"
 
 	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/fault"
@@ -15,76 +14,101 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// Saved is the outputs of a model of any framework: logits [examples, classes], float32 or float64, and labels [examples].
+// Saved is the outputs of a model of any framework, and labels, of two .npy files: see SavedOptions for what they may be.
 type Saved struct {
 	LogitsPath, LabelsPath string
 	Classes                int
+	Remarks                []string // how the files were understood, where they are not logits [examples, classes] and labels [examples]
 
 	labels []int32
 	narrow []float32 // one of the two is set; it may be a view of the file
 	wide   []float64
 	file   *npy.Array
+
+	binary  bool // the file has one output, that of the second of two classes
+	outputs Form // what the file holds
+	rows    int  // of the file, with those left out
 }
 
 var _ Answered = (*Saved)(nil)
 
+// Form is what saved outputs are.
+type Form string
+
+// The forms. Logits are whatever softmax makes probabilities of; logarithms of probabilities are logits too.
+const (
+	FormLogits           Form = "logits"
+	FormProbabilities    Form = "probabilities"
+	FormLogProbabilities Form = "log-probabilities"
+)
+
+// Forms are the names of all of them.
+func Forms() []string {
+	return []string{string(FormLogits), string(FormProbabilities), string(FormLogProbabilities)}
+}
+
+// SavedOptions say how to understand saved outputs and labels.
+//
+//	outputs   float16, float32 or float64 [examples, classes], with axes of 1 behind it or none; [examples] and [examples, 1] are the
+//	          outputs of the second of two classes, as a model with one sigmoid gives them. Rows in [0,1] that sum to 1, or one output in
+//	          [0,1], are taken for probabilities.
+//	labels    whole numbers of any type, [examples] or [examples, 1], or rows of one 1 and zeros, [examples, classes]
+//
+// What is understood otherwise than as logits [examples, classes] and labels [examples] is noted in Remarks.
+type SavedOptions struct {
+	Outputs Form    // what the outputs are; "" = found out
+	Ignore  []int64 // labels of examples that are left out, such as -100
+}
+
 // OpenSaved opens two .npy files. float32 and float64 logits are used where the file lies, without a copy. Close it.
 func OpenSaved(logitsPath, labelsPath string) (*Saved, error) {
+	return SavedOptions{}.Open(logitsPath, labelsPath)
+}
+
+// Open is OpenSaved with options.
+func (o SavedOptions) Open(logitsPath, labelsPath string) (*Saved, error) {
+	if o.Outputs != "" && !slices.Contains(Forms(), string(o.Outputs)) {
+		return nil, unknownForm(o.Outputs)
+	}
 	z, err := npy.Open(logitsPath)
 	if err != nil {
 		return nil, err
 	}
-	s := &Saved{LogitsPath: logitsPath, LabelsPath: labelsPath, file: z}
-	if err := s.load(); err != nil {
+	s := &Saved{LogitsPath: logitsPath, LabelsPath: labelsPath, file: z, outputs: o.Outputs}
+	if err := s.load(o); err != nil {
 		return nil, errors.Join(err, z.Close())
 	}
 	return s, nil
 }
 
-func (s *Saved) load() error {
-	if len(s.file.Shape) != 2 {
+func (s *Saved) load(o SavedOptions) error {
+	shape := s.file.Shape
+	for len(shape) > 2 && shape[len(shape)-1] == 1 {
+		shape = shape[:len(shape)-1]
+	}
+	switch {
+	case len(shape) == 1, len(shape) == 2 && shape[1] == 1:
+		s.binary, s.Classes = true, 2
+	case len(shape) == 2:
+		s.Classes = shape[1]
+	default:
 		return &fault.Input{File: s.LogitsPath, Field: "shape", Err: fmt.Errorf("it is %v", s.file.Shape), Fix: "save logits as [examples, classes]"}
 	}
-	s.Classes = s.file.Shape[1]
-	y, err := npy.Open(s.LabelsPath)
+	s.rows = shape[0]
+
+	labels, err := s.readLabels()
 	if err != nil {
 		return err
 	}
-	if len(y.Shape) != 1 || y.Rows() != s.file.Rows() {
-		return errors.Join(&fault.Input{
-			File: s.LabelsPath, Field: "shape", Err: fmt.Errorf("it is %v, the logits are %v", y.Shape, s.file.Shape),
-			Fix: fmt.Sprintf("save %d labels in one axis", s.file.Rows()),
-		}, y.Close())
-	}
-	labels, err := y.Int64s()
-	if err != nil {
-		return errors.Join(err, y.Close())
-	}
-	if err := memory.Need("the labels of "+s.LabelsPath, 12*int64(len(labels))); err != nil {
-		return errors.Join(err, y.Close())
-	}
-	s.labels = make([]int32, len(labels))
-	for i, label := range labels {
-		if label < 0 || label >= int64(s.Classes) || label > math.MaxInt32 {
-			return errors.Join(&fault.Input{
-				File: s.LabelsPath, Field: "example " + strconv.Itoa(i), Err: fmt.Errorf("label is %d, outside 0 to %d", label, s.Classes-1),
-				Fix: "number the classes as the columns of the logits",
-			}, y.Close())
-		}
-		s.labels[i] = int32(label)
-	}
-	if err := y.Close(); err != nil {
+	if err := s.readOutputs(); err != nil {
 		return err
 	}
-	switch s.file.DType {
-	case npy.Float64:
-		s.wide, err = s.file.Float64s()
-	case npy.Float32:
-		s.narrow, err = s.file.Float32s()
-	default:
-		err = &fault.Input{File: s.LogitsPath, Field: "descr", Err: fmt.Errorf("it is %v", s.file.DType), Fix: "save logits as float32 or float64"}
-	}
-	return err
+	return s.keep(labels, o.Ignore)
+}
+
+// note adds a remark.
+func (s *Saved) note(format string, args ...any) {
+	s.Remarks = append(s.Remarks, fmt.Sprintf(format, args...))
 }
 
 // Close gives the mapping of the file back.
@@ -121,6 +145,7 @@ func (s *Saved) Data() string { return s.LabelsPath }
 // Report audits the outputs.
 func (s *Saved) Report(o Options) (report.Report, error) {
 	r, err := Run(context.Background(), s, nil, o)
+	r.Notes = append(r.Notes, s.Remarks...)
 	return r, s.named(err)
 }
 
@@ -134,22 +159,6 @@ func (s *Saved) FitTemperature(t calibrate.TemperatureScaling) (calibrate.Temper
 	return fit, s.named(err)
 }
 
-// WriteScaled writes the logits divided by a temperature to another .npy file of the same type.
-func (s *Saved) WriteScaled(path string, temperature float64) error {
-	shape := []int{len(s.labels), s.Classes}
-	if err := memory.Need("a copy of "+s.LogitsPath, 4*int64(len(s.narrow))+8*int64(len(s.wide))); err != nil {
-		return err
-	}
-	if s.narrow != nil {
-		scaled := append([]float32(nil), s.narrow...)
-		calibrate.Apply(scaled, temperature)
-		return npy.WriteFile(path, shape, scaled)
-	}
-	scaled := append([]float64(nil), s.wide...)
-	calibrate.Apply(scaled, temperature)
-	return npy.WriteFile(path, shape, scaled)
-}
-
 // named says which file an error of a metric is about.
 func (s *Saved) named(err error) error {
 	var missing *memory.Error
@@ -157,5 +166,9 @@ func (s *Saved) named(err error) error {
 	if err == nil || errors.As(err, &missing) || errors.As(err, &usage) {
 		return err
 	}
-	return &fault.Input{File: s.LogitsPath, Err: err, Fix: "save finite logits, one row an example"}
+	fix := "save finite logits, one row an example"
+	if s.outputs == FormProbabilities {
+		fix = "save logits: a probability of 0 has lost what a logit says"
+	}
+	return &fault.Input{File: s.LogitsPath, Err: err, Fix: fix}
 }

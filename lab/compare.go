@@ -17,6 +17,7 @@ import (
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/anynumber"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -165,7 +166,7 @@ func (p *planned) find() error {
 		return err
 	}
 	var s summary
-	if json.Unmarshal(content, &s) != nil || compact(s.Config) != p.config {
+	if strict.Decode(content, &s) != nil || compact(s.Config) != p.config {
 		return another
 	}
 	p.metrics = s.Metrics
@@ -219,9 +220,12 @@ func runOnce(ctx context.Context, p planned, o CompareOptions, accept func() err
 		return nil, false, err
 	}
 	return result.Metrics, true, durable.WriteFile(filepath.Join(p.dir, "summary.json"), func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(summary{Config: json.RawMessage(p.config), Metrics: result.Metrics})
+		text, err := anynumber.MarshalIndent(summary{Config: json.RawMessage(p.config), Metrics: result.Metrics}, "  ")
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(append(text, '\n'))
+		return err
 	})
 }
 

@@ -84,7 +84,12 @@ func ClasswiseECE[F Float, L Label](logits []F, labels []L, classes, bins int) (
 			if label < 0 || label >= classes {
 				return fmt.Errorf("metric: label of example %d is %d, outside 0 to %d", i, label, classes-1)
 			}
-			if _, _, err := softmax(logits[i*classes:(i+1)*classes], p); err != nil {
+			row := logits[i*classes : (i+1)*classes]
+			_, _, err := softmax(row, p)
+			if err == nil {
+				err = possible(row, label)
+			}
+			if err != nil {
 				return fmt.Errorf("metric: example %d: %w", i, err)
 			}
 			for c, v := range p {

@@ -31,13 +31,16 @@ func (l *Language) Add(out []float32, labels []int32, _ []float32) error {
 		}
 		row := out[i*l.Vocabulary : (i+1)*l.Vocabulary]
 		best, logSum, err := softmax(row, p)
+		if err == nil {
+			err = possible(row, int(token))
+		}
 		if err != nil {
 			return fmt.Errorf("metric: token %d: %w", i, err)
 		}
 		if best == int(token) {
 			right++
 		}
-		nll += logSum - float64(row[token])
+		nll += logSum - (float64(row[token]) - float64(row[best]))
 		seen++
 	}
 

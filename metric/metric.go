@@ -19,8 +19,9 @@
 // all answers at once is a function.
 //
 // Outputs are logits [examples, classes], row after row, of float32 or float64; probabilities are their softmax, computed in
-// float64 without overflow. Labels are class numbers. Empty input, a length that does not fit, a label outside the classes and
-// a NaN or infinite logit are errors that name the example. Sums run over fixed blocks of rows, so a result does not depend on
+// float64 without overflow. A logit of -Inf is a class that the model rules out. Labels are class numbers. Empty input, a length that
+// does not fit, a label outside the classes or of a class that is ruled out, a row without a finite logit, NaN and +Inf are errors that
+// name the example. Sums run over fixed blocks of rows, so a result does not depend on
 // the number of processors.
 package metric
 
@@ -72,11 +73,14 @@ func Score[F Float, L Label](logits []F, labels []L, classes int) (*Scores, erro
 			}
 			row := logits[i*classes : (i+1)*classes]
 			best, logSum, err := softmax(row, p)
+			if err == nil {
+				err = possible(row, label)
+			}
 			if err != nil {
 				return fmt.Errorf("metric: example %d: %w", i, err)
 			}
 			s.Labels[i], s.Predicted[i], s.Confidence[i] = int32(label), int32(best), p[best]
-			s.NLL[i] = logSum - float64(row[label])
+			s.NLL[i] = logSum - (float64(row[label]) - float64(row[best]))
 			sum := 0.0
 			for _, v := range p {
 				sum += v * v
@@ -91,15 +95,27 @@ func Score[F Float, L Label](logits []F, labels []L, classes int) (*Scores, erro
 	return s, nil
 }
 
-// softmax writes the probabilities of a row to p and returns the largest entry's place and the logarithm of the sum.
+// possible refuses a label whose class the model rules out: its NLL is infinite, and so is every mean with it.
+func possible[F Float](row []F, label int) error {
+	if math.IsInf(float64(row[label]), -1) {
+		return fmt.Errorf("the logit of class %d is -Inf, and it is the label's; its NLL is infinite", label)
+	}
+	return nil
+}
+
+// softmax writes the probabilities of a row to p and returns the largest entry's place and the logarithm of the sum of exp(z - largest):
+// the largest is left out of it, since beside one of 1e8 the sum would be lost in rounding.
 func softmax[F Float](row []F, p []float64) (best int, logSum float64, err error) {
 	for k, z := range row {
-		if v := float64(z); math.IsNaN(v) || math.IsInf(v, 0) {
-			return 0, 0, fmt.Errorf("the logit of class %d is %v; logits must be finite", k, z)
+		if v := float64(z); math.IsNaN(v) || math.IsInf(v, 1) {
+			return 0, 0, fmt.Errorf("the logit of class %d is %v; logits must be finite, or -Inf for a class that is ruled out", k, z)
 		}
 		if z > row[best] {
 			best = k
 		}
+	}
+	if math.IsInf(float64(row[best]), -1) {
+		return 0, 0, errors.New("all logits are -Inf; one must be finite")
 	}
 	top, sum := float64(row[best]), 0.0
 	for k, z := range row {
@@ -109,7 +125,7 @@ func softmax[F Float](row []F, p []float64) (best int, logSum float64, err error
 	for k := range p {
 		p[k] /= sum
 	}
-	return best, top + math.Log(sum), nil
+	return best, math.Log(sum), nil
 }
 
 func check(logits, labels, classes int) error {

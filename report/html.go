@@ -134,6 +134,16 @@ func (d pageData) write(w io.Writer, reports []Report, captions []string) error 
 			}
 		}
 	}
+	for _, r := range reports {
+		for _, note := range r.Notes {
+			if len(reports) > 1 {
+				note = r.Model + ": " + note
+			}
+			if !slices.Contains(d.Notes, note) {
+				d.Notes = append(d.Notes, note)
+			}
+		}
+	}
 	for _, section := range reports[0].Sections {
 		d.Notes = append(d.Notes, section.Notes...)
 	}

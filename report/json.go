@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/ballast-ml/ballast/internal/anynumber"
 	"github.com/ballast-ml/ballast/metric"
 )
 
@@ -22,13 +23,13 @@ type generic struct {
 func (s Section) MarshalJSON() ([]byte, error) {
 	g := generic{Numbers: s.Numbers, Heading: s.Heading, Profile: s.Profile, Tables: s.Tables, Charts: s.Charts, Notes: s.Notes}
 	if s.Content == nil {
-		return json.Marshal(g)
+		return anynumber.Marshal(g)
 	}
-	content, err := json.Marshal(s.Content)
+	content, err := anynumber.Marshal(s.Content)
 	if err != nil {
 		return nil, fmt.Errorf("report: suite %s: %w", s.Suite, err)
 	}
-	numbers, err := json.Marshal(generic{Numbers: s.Numbers})
+	numbers, err := anynumber.Marshal(generic{Numbers: s.Numbers})
 	if err != nil {
 		return nil, fmt.Errorf("report: suite %s: %w", s.Suite, err)
 	}
@@ -38,7 +39,7 @@ func (s Section) MarshalJSON() ([]byte, error) {
 // MarshalJSON writes what is said of the whole audit, and then the sections by name.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type head Report // without this method
-	text, err := json.Marshal(head(r))
+	text, err := anynumber.Marshal(head(r))
 	if err != nil {
 		return nil, err
 	}

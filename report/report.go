@@ -5,10 +5,10 @@
 package report
 
 import (
-	"encoding/json"
 	"io"
 	"time"
 
+	"github.com/ballast-ml/ballast/internal/anynumber"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/metric"
 )
@@ -28,7 +28,8 @@ type Report struct {
 	Seconds       float64   `json:"seconds"`
 
 	LeftOut  []LeftOut `json:"left_out,omitempty"`
-	Sections []Section `json:"-"` // of the suites that were run, in the order of the list of suites
+	Notes    []string  `json:"notes,omitempty"` // how the model's answers and the data were understood, where that may surprise
+	Sections []Section `json:"-"`               // of the suites that were run, in the order of the list of suites
 }
 
 // LeftOut is a suite that nobody asked for by name, and that could not be run.
@@ -89,8 +90,11 @@ func find(numbers []metric.Number, name string) (metric.Number, bool) {
 // WriteJSON writes v as indented JSON to a file, whole or not at all.
 func WriteJSON(path string, v any) error {
 	return durable.WriteFile(path, func(w io.Writer) error {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(v)
+		text, err := anynumber.MarshalIndent(v, "  ")
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(append(text, '\n'))
+		return err
 	})
 }

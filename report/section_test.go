@@ -157,9 +157,14 @@ func TestAStoredReportIsRead(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotANumber: a value that JSON cannot hold is an error that names the suite, not half a file.
+// TestWhatIsNotANumber: a value that JSON has no number for is a string; one that it cannot hold at all is an error that names the suite, not
+// half a file.
 func TestWhatIsNotANumber(t *testing.T) {
-	s := report.Section{Suite: "own", Content: map[string]float64{"x": math.NaN()}}
+	s := report.Section{Suite: "own", Content: map[string]float64{"x": math.NaN(), "y": math.Inf(1)}}
+	if text, err := json.Marshal(report.Report{Sections: []report.Section{s}}); err != nil || !strings.Contains(string(text), `"x":"NaN","y":"Infinity"`) {
+		t.Errorf("got %s, %v", text, err)
+	}
+	s.Content = map[string]any{"x": func() {}}
 	if _, err := json.Marshal(report.Report{Sections: []report.Section{s}}); err == nil || !strings.Contains(err.Error(), "suite own") {
 		t.Errorf("got %v", err)
 	}

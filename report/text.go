@@ -120,6 +120,10 @@ func (t *table) table(shown Table, what string) {
 
 // notes writes the notes of a report's sections under an empty line.
 func (t *table) notes(r Report) {
+	for _, note := range r.Notes {
+		t.row("")
+		t.row("  %s", printable.Line(note))
+	}
 	for _, s := range r.Sections {
 		for _, note := range s.Notes {
 			t.row("")

@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/internal/anynumber"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/lock"
 	"github.com/ballast-ml/ballast/internal/strict"
@@ -157,7 +158,7 @@ func (c *checkpoints) save(s *state, r record) error {
 		if err := bundle.WriteTensors(weights, slices.Collect(s.store.IterVariables())); err != nil {
 			return err
 		}
-		text, err := json.MarshalIndent(r, "", "  ")
+		text, err := anynumber.MarshalIndent(r, "  ") // a measure may be infinite, as a perplexity
 		if err != nil {
 			return err
 		}

@@ -33,6 +33,9 @@ two files of --out side by side.`,
   ballast bench --compare before.json after.json
   python bench/peers/torch_train.py --out torch.json && ballast bench train --peer-results torch.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := idleBench(cmd, compare != "", list, out != ""); err != nil {
+				return err
+			}
 			if compare != "" {
 				return a.benchCompare(compare, args)
 			}
@@ -109,6 +112,19 @@ two files of --out side by side.`,
 	cmd.Flags().BoolVar(&quick, "quick", false, "two runs of each line, to see that everything works")
 	cmd.Flags().BoolVar(&list, "list", false, "list the lines and stop")
 	return cmd
+}
+
+// idleBench refuses flags of a measurement where none is made.
+func idleBench(cmd *cobra.Command, compared, listed, written bool) error {
+	switch {
+	case compared:
+		return idle(cmd, "with --compare", others(cmd, "compare", "json")...)
+	case listed:
+		return idle(cmd, "with --list", others(cmd, "list", "only", "json")...)
+	case !written:
+		return idle(cmd, "without --out", "overwrite")
+	}
+	return nil
 }
 
 // benchFolder makes the folder of the benchmark's files, on the disk that is measured, and removes those that a benchmark that was

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,10 +17,47 @@ import (
 
 // calibrateFlags are the flags of "ballast calibrate".
 type calibrateFlags struct {
-	data, part     string
+	data, part  string
+	on, onPart  string
+	saved       savedFlags
+	byPlace     bool
+	method, out string
+	overwrite   bool
+}
+
+// savedFlags are the flags of saved outputs, of which several verbs take.
+type savedFlags struct {
 	logits, labels string
-	method, out    string
-	overwrite      bool
+	outputs        string
+	ignore         []int64
+}
+
+// add adds the flags to a verb.
+func (f *savedFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.logits, "logits", "", ".npy file of logits or probabilities, in place of MODEL")
+	flags.StringVar(&f.labels, "labels", "", ".npy file of labels, with --logits")
+	flags.StringVar(&f.outputs, "outputs", "", "what --logits holds: "+strings.Join(evaluate.Forms(), ", ")+" (default: found out)")
+	flags.Int64SliceVar(&f.ignore, "ignore-label", nil, "with --labels: leave out examples with this label, such as -100; may be repeated")
+}
+
+// given reports whether saved outputs were named.
+func (f savedFlags) given() bool { return f.logits != "" || f.labels != "" }
+
+// options are the options of the saved outputs.
+func (f savedFlags) options() evaluate.SavedOptions {
+	return evaluate.SavedOptions{Outputs: evaluate.Form(f.outputs), Ignore: f.ignore}
+}
+
+// check refuses half of a pair, a model beside it, and flags that are not for what was named.
+func (f savedFlags) check(cmd *cobra.Command, args []string, ofModels ...string) error {
+	if !f.given() {
+		return idle(cmd, "without --logits and --labels", "outputs", "ignore-label")
+	}
+	if f.logits == "" || f.labels == "" || len(args) > 0 {
+		return &fault.Usage{Err: fmt.Errorf("give --logits and --labels together, without MODEL")}
+	}
+	return idle(cmd, "with --logits and --labels", append(ofModels, "engine", "by-place")...)
 }
 
 func newCalibrate(a *app) *cobra.Command {
@@ -29,101 +68,174 @@ func newCalibrate(a *app) *cobra.Command {
 		Short: "Fix a model's confidences",
 		Long: `Calibrate fits a temperature to examples the model was not trained on and writes a model whose confidences are right
 for them; its answers stay the same. With --logits and --labels it works on the saved outputs of any framework's model
-and, with --out FILE.npy, writes the scaled logits.`,
+and, with --out FILE.npy, writes the scaled logits.
+
+What is shown is judged on examples that it was not fitted to: those of --on, or else the same ones in five parts, each judged by a
+temperature that is fitted to the other four. Where no temperature is best, as when every example is answered right, it says so and
+writes nothing.`,
 		Example: `  ballast calibrate runs/model/model --data mnist --part test --out runs/model/calibrated
+  ballast calibrate runs/model/model --data dir:aside --on dir:more --out runs/model/calibrated
   ballast calibrate --logits logits.npy --labels labels.npy --json | jq .temperature`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "", `data set to calibrate on (see "ballast data list")`)
-	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all")
-	flags.StringVar(&f.logits, "logits", "", ".npy file of logits, in place of MODEL")
-	flags.StringVar(&f.labels, "labels", "", ".npy file of labels, with --logits")
+	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all, or val of a folder that has it")
+	flags.StringVar(&f.on, "on", "", "data set to judge on; with --logits two files, LOGITS.npy,LABELS.npy (default: the same, in five parts)")
+	flags.StringVar(&f.onPart, "on-part", "test", "part of that data set")
+	f.saved.add(cmd)
+	flags.BoolVar(&f.byPlace, "by-place", false, "class k of the data is output k of the model, whatever the two are called")
 	flags.StringVar(&f.method, "method", "temperature", "method: temperature")
 	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder) or the scaled logits (a .npy file)")
 	overwriteFlag(cmd, &f.overwrite)
 	flags.IntVar(&method.MaxIterations, "max-iterations", method.MaxIterations, "Newton steps at most")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
-		if f.method != "temperature" {
-			return &fault.Usage{Err: fmt.Errorf("calibrate: no method %q; there is temperature", f.method)}
+		if err := f.check(c, args, method); err != nil {
+			return err
 		}
-		var fit calibrate.Temperature
-		var err error
-		if f.logits != "" || f.labels != "" {
-			if f.logits == "" || f.labels == "" || len(args) > 0 {
-				return &fault.Usage{Err: fmt.Errorf("give --logits and --labels together, without MODEL")}
-			}
-			err = claimed(claimFile(f.out, f.overwrite), func() error {
-				fit, err = calibrateSaved(method, f)
-				return err
-			})
-		} else {
-			if len(args) == 0 || f.data == "" || f.out == "" {
-				return &fault.Usage{Err: fmt.Errorf("give MODEL, --data and --out, or --logits and --labels")}
-			}
-			err = claimed(claimBundle(f.out, f.overwrite), func() error {
-				fit, err = a.calibrateModel(c.Context(), method, args[0], f)
-				return err
-			})
+		var found evaluate.Calibrated
+		claim := claimBundle(f.out, f.overwrite)
+		if f.saved.given() {
+			claim = claimFile(f.out, f.overwrite)
 		}
+		err := claimed(claim, func() (err error) {
+			if f.saved.given() {
+				found, err = a.calibrateSaved(method, f)
+			} else {
+				found, err = a.calibrateModel(c.Context(), method, args[0], f)
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		if f.out != "" {
-			a.remark("written: %s", f.out)
-		}
-		if a.json {
-			return a.printJSON(fit)
-		}
-		saturated := ""
-		if fit.Saturated {
-			saturated = " (saturated: no finite optimum)"
-		}
-		_, err = fmt.Fprintf(a.out, "temperature %.6g%s\nNLL before   %.6f\nNLL after    %.6f\n", fit.T, saturated, fit.NLLBefore, fit.NLLAfter)
-		return err
+		return a.printCalibrated(found, f.out)
 	}
 	return cmd
 }
 
-func calibrateSaved(method calibrate.TemperatureScaling, f calibrateFlags) (calibrate.Temperature, error) {
-	saved, err := evaluate.OpenSaved(f.logits, f.labels)
-	if err != nil {
-		return calibrate.Temperature{}, err
+// check refuses what does not go together, before anything is read.
+func (f calibrateFlags) check(cmd *cobra.Command, args []string, method calibrate.TemperatureScaling) error {
+	if f.method != "temperature" {
+		return &fault.Usage{Err: fmt.Errorf("calibrate: no method %q; there is temperature", f.method)}
 	}
-	defer saved.Close() //nolint:errcheck // a mapping that was only read
-	fit, err := saved.FitTemperature(method)
-	if err != nil || f.out == "" {
-		return fit, err
+	if err := method.Validate(); err != nil {
+		return &fault.Usage{Err: err}
 	}
-	return fit, saved.WriteScaled(f.out, fit.T)
+	if err := f.saved.check(cmd, args, "data", "part", "on-part"); err != nil {
+		return err
+	}
+	if !f.saved.given() && (len(args) == 0 || f.data == "" || f.out == "") {
+		return &fault.Usage{Err: fmt.Errorf("give MODEL, --data and --out, or --logits and --labels")}
+	}
+	if f.out == "" {
+		if err := idle(cmd, "without --out", "overwrite"); err != nil {
+			return err
+		}
+	}
+	if f.on == "" {
+		return idle(cmd, "without --on", "on-part")
+	}
+	if f.on == f.data && f.onPart == f.part {
+		return &fault.Usage{Err: errors.New("--on names the examples that the temperature is fitted to; name others, or leave it out")}
+	}
+	return nil
 }
 
-func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureScaling, model string, f calibrateFlags) (calibrate.Temperature, error) {
+// printCalibrated shows what was found.
+func (a *app) printCalibrated(c evaluate.Calibrated, out string) error {
+	if out != "" {
+		a.remark("written: %s", out)
+	}
+	for _, note := range c.Notes {
+		a.remark("note: %s", note)
+	}
+	if a.json {
+		return a.printJSON(c)
+	}
+	saturated := ""
+	if c.Saturated {
+		saturated = fmt.Sprintf(" (saturated: %s)", c.Why)
+	}
+	fmt.Fprintf(a.out, "temperature %.6g%s\nfitted to    %d examples of %s\n", c.T, saturated, c.Fitted, c.FittedTo)
+	if c.JudgedOn == "" {
+		return nil
+	}
+	_, err := fmt.Fprintf(a.out, "judged on    %s (%d)\nNLL before   %.6f\nNLL after    %.6f\nECE before   %.6f\nECE after    %.6f\n",
+		c.JudgedOn, c.Examples, c.NLLBefore, c.NLLAfter, c.ECEBefore, c.ECEAfter)
+	return err
+}
+
+// noOptimum says that nothing is written, and what to do.
+func noOptimum(name string, c evaluate.Calibrated) error {
+	fix := map[calibrate.Without]string{
+		calibrate.AllRight:   "give more examples, some of which are answered wrong",
+		calibrate.NoUse:      "see whether the labels are those of these outputs",
+		calibrate.Constant:   "see whether these are the model's outputs",
+		calibrate.Unfinished: "raise --max-iterations",
+	}[c.Why]
+	return fmt.Errorf("calibrate: %s: no temperature is best for these %d examples: %s; %s; nothing is written", name, c.Fitted, c.Why, fix)
+}
+
+func (a *app) calibrateSaved(method calibrate.TemperatureScaling, f calibrateFlags) (found evaluate.Calibrated, err error) {
+	saved, err := f.saved.options().Open(f.saved.logits, f.saved.labels)
+	if err != nil {
+		return found, err
+	}
+	defer saved.Close() //nolint:errcheck // a mapping that was only read
+	var on *evaluate.Saved
+	if f.on != "" {
+		logits, labels, ok := strings.Cut(f.on, ",")
+		if !ok {
+			return found, &fault.Usage{Err: fmt.Errorf("--on %s: with --logits it names two files, LOGITS.npy,LABELS.npy", f.on)}
+		}
+		if on, err = f.saved.options().Open(logits, labels); err != nil {
+			return found, err
+		}
+		defer on.Close() //nolint:errcheck // the same
+	}
+	found, err = saved.Calibrate(method, on, a.seed)
+	switch {
+	case err != nil || f.out == "":
+		return found, err
+	case found.Saturated:
+		return found, noOptimum(f.saved.logits, found)
+	}
+	return found, saved.WriteScaled(f.out, found.T)
+}
+
+func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureScaling, model string, f calibrateFlags) (found evaluate.Calibrated, err error) {
 	path, err := data.ModelPath(model)
 	if err != nil {
-		return calibrate.Temperature{}, err
+		return found, err
 	}
 	b, err := bundle.Open(path)
 	if err != nil {
-		return calibrate.Temperature{}, err
+		return found, err
 	}
 	ds, err := data.Open(f.data, f.part)
 	if err != nil {
-		return calibrate.Temperature{}, err
+		return found, err
+	}
+	var on data.Dataset
+	if f.on != "" {
+		if on, err = data.Open(f.on, f.onPart); err != nil {
+			return found, err
+		}
 	}
 	e, err := a.openEngine()
 	if err != nil {
-		return calibrate.Temperature{}, err
+		return found, err
 	}
 	defer e.Close()
 	progress, done := a.counter("calibrate")
-	fit, err := evaluate.Calibrate(ctx, b, ds, e, method, evaluate.Options{Progress: progress})
+	found, err = evaluate.CalibrateJudged(ctx, b, ds, on, e, method, evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed})
 	done()
-	if err != nil {
-		return fit, err
+	switch {
+	case err != nil:
+		return found, err
+	case found.Saturated:
+		return found, noOptimum(model, found)
 	}
-	if fit.Saturated {
-		return fit, fmt.Errorf("calibrate: %s: no temperature is best for these %d examples, as when all are answered right; give more examples", model, ds.Len())
-	}
-	return fit, b.Save(f.out)
+	return found, b.Save(f.out)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
@@ -15,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/leftover"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // cleaned is the result of "ballast clean".
@@ -70,6 +72,9 @@ func leftovers(folders []string, remove bool) ([]leftover.Left, error) {
 	var places []place
 	for _, folder := range folders {
 		stat, err := os.Stat(folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, &fault.Input{File: folder, Err: untrusted.Reason(err), Fix: "name folders that are there"}
+		}
 		if err == nil && !stat.IsDir() {
 			err = errors.New("it is not a folder")
 		}

@@ -62,6 +62,9 @@ plain ones; the copy is run beside the model on a batch, and the largest differe
 		if err != nil {
 			return err
 		}
+		if err := f.idle(c, path); err != nil {
+			return err
+		}
 		if f.format.To != "" {
 			if f.foldNorms {
 				return &fault.Usage{Err: fmt.Errorf("give --to or --fold-norms, not both")}
@@ -81,6 +84,34 @@ plain ones; the copy is run beside the model on a batch, and the largest differe
 		return claimed(claimBundle(f.out, f.overwrite), func() error { return a.foldNorms(path, f) })
 	}
 	return cmd
+}
+
+// idle refuses flags of the other way to convert, and of another format.
+func (f convertFlags) idle(cmd *cobra.Command, path string) error {
+	if f.data == "" {
+		if err := idle(cmd, "without --data", "part"); err != nil {
+			return err
+		}
+	} else if err := idle(cmd, "with --data, whose first examples are compared on", "seed"); err != nil {
+		return err
+	}
+	if f.format.To == "" {
+		return idle(cmd, "without --to", "type", "max-shard", "compress", "keep-names", "check")
+	}
+	if f.format.To != convert.ToSharded {
+		if err := idle(cmd, "without --to sharded", "max-shard"); err != nil {
+			return err
+		}
+	}
+	if f.format.To != convert.ToNPZ {
+		if err := idle(cmd, "without --to npz", "compress"); err != nil {
+			return err
+		}
+	}
+	if f.format.check && convert.IsBundle(path) {
+		return nil // both are run
+	}
+	return idle(cmd, "with --to, but for a bundle with --check", "data", "part", "examples", "seed", "engine")
 }
 
 // foldNorms writes a copy of a bundle without its norms.
@@ -138,7 +169,7 @@ func (f convertFlags) inputs(b *bundle.Bundle, seed uint64) (x []float32, n int,
 		return nil, 0, err
 	}
 	if ds.Info().Size() != size {
-		return nil, 0, fmt.Errorf("convert: examples of %s have shape %v, the model takes %v", f.data, ds.Info().Shape, b.Manifest.InputShape)
+		return nil, 0, usagef("convert: examples of %s have shape %v, the model takes %v", f.data, ds.Info().Shape, b.Manifest.InputShape)
 	}
 	n = min(f.examples, ds.Len())
 	x = make([]float32, n*size)

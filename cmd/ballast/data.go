@@ -83,6 +83,11 @@ func newDataGet(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&o.Mirror, "mirror", "", "address of the registry to download from: a Go module proxy, a Debian mirror, a Python index, a Maven repository")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "get it even if it is there undamaged")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
+		if o.From != "" {
+			if err := idle(c, "with --from", "mirror"); err != nil {
+				return err
+			}
+		}
 		show, done := a.bytesCounter(args[0])
 		o.Progress = show
 		o.Waiting = func(owner string) { a.remark("%s is getting %s; waiting for it", owner, args[0]) }

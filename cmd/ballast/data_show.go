@@ -34,13 +34,25 @@ func newDataShow(a *app) *cobra.Command {
 		Example: "  ballast data show optdigits --index 7\n  ballast data show mnist --shift gaussian-noise:3 --count 64 --png sheet.png",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 	}
-	cmd.Flags().StringVar(&f.part, "part", "test", "part: train, test or all")
+	cmd.Flags().StringVar(&f.part, "part", "test", "part: train, test or all, or val of a folder that has it")
 	cmd.Flags().IntVar(&f.index, "index", 0, "first example")
 	cmd.Flags().IntVar(&f.count, "count", 1, "number of examples")
 	cmd.Flags().StringVar(&f.shift, "shift", "", "shift and severity, such as contrast:3")
 	cmd.Flags().StringVar(&f.png, "png", "", "write the examples to a PNG contact sheet")
 	overwriteFlag(cmd, &f.overwrite)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(c *cobra.Command, args []string) error {
+		if f.png != "" {
+			if err := idle(c, "with --png", "json"); err != nil {
+				return err
+			}
+		} else if err := idle(c, "without --png", "overwrite"); err != nil {
+			return err
+		}
+		if f.shift == "" {
+			if err := idle(c, "without --shift", "seed"); err != nil {
+				return err
+			}
+		}
 		return claimed(claimFile(f.png, f.overwrite), func() error { return a.show(args[0], f) })
 	}
 	return cmd

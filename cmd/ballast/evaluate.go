@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,16 +22,17 @@ import (
 
 // evaluateFlags are the flags of "ballast evaluate".
 type evaluateFlags struct {
-	data, part     string
-	logits, labels string
-	suites         []string
-	set            []string
-	bins           int
-	training       string
-	trainingPart   string
-	require        string
-	html           string
-	overwrite      bool
+	data, part   string
+	saved        savedFlags
+	byPlace      bool
+	suites       []string
+	set          []string
+	bins         int
+	training     string
+	trainingPart string
+	require      string
+	html         string
+	overwrite    bool
 }
 
 func newEvaluate(a *app) *cobra.Command {
@@ -55,9 +57,9 @@ Suites, each a set of questions:
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "", `data set (see "ballast data list")`)
-	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all")
-	flags.StringVar(&f.logits, "logits", "", ".npy file of logits, in place of MODEL")
-	flags.StringVar(&f.labels, "labels", "", ".npy file of labels, with --logits")
+	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all, or val of a folder that has it")
+	f.saved.add(cmd)
+	flags.BoolVar(&f.byPlace, "by-place", false, "class k of the data is output k of the model, whatever the two are called")
 	flags.StringSliceVar(&f.suites, "suite", nil, "suites to run: "+strings.Join(evaluate.Names(), ", ")+" (default: those that fit the model's task)")
 	flags.StringArrayVar(&f.set, "set", nil, "a setting of a suite, such as shots.few=10; may be repeated")
 	flags.IntVar(&f.bins, "bins", metric.DefaultBins, "bins of the calibration errors, in calibration and shift")
@@ -70,9 +72,44 @@ Suites, each a set of questions:
 		panic(err) // the flag is there
 	}
 	cmd.RunE = func(c *cobra.Command, args []string) error {
+		if err := f.check(c, args); err != nil {
+			return err
+		}
 		return claimed(claimFile(f.html, f.overwrite), func() error { return a.evaluate(c.Context(), args, f) })
 	}
 	return cmd
+}
+
+// check refuses what does not go together, before anything is read.
+func (f evaluateFlags) check(cmd *cobra.Command, args []string) error {
+	if err := f.saved.check(cmd, args, "data", "part", "training-part"); err != nil {
+		return err
+	}
+	if !f.saved.given() && (len(args) == 0 || f.data == "") {
+		return &fault.Usage{Err: fmt.Errorf("give MODEL and --data, or --logits and --labels")}
+	}
+	if f.html == "" {
+		if err := idle(cmd, "without --html", "overwrite"); err != nil {
+			return err
+		}
+	}
+	if f.training == "" {
+		if err := idle(cmd, "without --training", "training-part"); err != nil {
+			return err
+		}
+	}
+	if f.suites == nil {
+		return nil
+	}
+	if !slices.Contains(f.suites, "calibration") && !slices.Contains(f.suites, "shift") {
+		if err := idle(cmd, "without the suites calibration and shift", "bins"); err != nil {
+			return err
+		}
+	}
+	if !slices.Contains(f.suites, "shots") && !slices.Contains(f.suites, "pairs") {
+		return idle(cmd, "without the suites shots and pairs", "training", "training-part")
+	}
+	return nil
 }
 
 // suiteTable is what help says of each suite.
@@ -134,6 +171,13 @@ func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags) erro
 	}
 	for _, left := range reports[0].LeftOut {
 		a.remark("left out: %s; %s", left.Suite, left.Why)
+	}
+	if a.json { // the text has them
+		for _, r := range reports {
+			for _, note := range r.Notes {
+				a.remark("note: %s", note)
+			}
+		}
 	}
 	var found any = reports[0]
 	var page audited = reports[0]
@@ -197,26 +241,20 @@ func (a *app) audits(ctx context.Context, args []string, f evaluateFlags) ([]rep
 	}
 	progress, done := a.counter("evaluate")
 	defer done()
-	o := evaluate.Options{Suites: suites, LeaveOut: f.suites == nil, Seed: a.seed, Progress: progress}
+	o := evaluate.Options{Suites: suites, LeaveOut: f.suites == nil, Seed: a.seed, ByPlace: f.byPlace, Progress: progress}
 	if f.training != "" {
 		if o.Training, err = data.Open(f.training, f.trainingPart); err != nil {
 			return nil, err
 		}
 	}
-	if f.logits != "" || f.labels != "" {
-		if f.logits == "" || f.labels == "" || len(args) > 0 {
-			return nil, &fault.Usage{Err: fmt.Errorf("give --logits and --labels together, without MODEL")}
-		}
-		saved, err := evaluate.OpenSaved(f.logits, f.labels)
+	if f.saved.given() {
+		saved, err := f.saved.options().Open(f.saved.logits, f.saved.labels)
 		if err != nil {
 			return nil, err
 		}
 		defer saved.Close() //nolint:errcheck // a mapping that was only read
 		r, err := saved.Report(o)
 		return []report.Report{r}, err
-	}
-	if len(args) == 0 || f.data == "" {
-		return nil, &fault.Usage{Err: fmt.Errorf("give MODEL and --data, or --logits and --labels")}
 	}
 	bundles := make([]*bundle.Bundle, len(args))
 	for i, name := range args {

@@ -98,3 +98,6 @@ func seedTwice(cmd *cobra.Command, overrides []string) error {
 	}
 	return nil
 }
+
+// usagef is an error of the command used wrongly.
+func usagef(format string, args ...any) error { return &fault.Usage{Err: fmt.Errorf(format, args...)} }

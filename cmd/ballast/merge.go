@@ -36,6 +36,9 @@ type mergeFlags struct {
 	lora         []string
 }
 
+// defaultT is the middle between two models.
+const defaultT = 0.5
+
 // defaultMergeMemory is what a merge works within where --memory does not say.
 const defaultMergeMemory = 1 << 30
 
@@ -82,7 +85,7 @@ output carries a manifest with the checksums of all it was made of; "ballast ver
 	flags.StringVar(&f.method, "method", "", "short form: the method; the arguments are the models")
 	flags.StringVar(&f.base, "base", "", "short form: the base model")
 	flags.Float64SliceVar(&f.weights, "weight", nil, "short form: weights of the models, in their order (default 1 each)")
-	flags.Float64Var(&f.t, "t", 0.5, "short form: where between two models, from 0 to 1")
+	flags.Float64Var(&f.t, "t", defaultT, "short form: where between two models, from 0 to 1")
 	flags.StringSliceVar(&f.lora, "lora", nil, "short form, one model: folders of LoRA adapters to add to it, one after the other")
 	flags.StringVar(&f.quantize, "gguf-type", "", "type of the tensors of a .gguf output: F16, BF16, F32, Q8_0, Q4_K, ...")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, a, args) }
@@ -94,7 +97,7 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	if f.out == "" {
 		return &fault.Usage{Err: errors.New("give --out, a folder or a file that ends in .safetensors or .gguf")}
 	}
-	if err := f.unused(cmd); err != nil {
+	if err := f.idle(cmd); err != nil {
 		return err
 	}
 	recipes, dir, err := f.recipes(args)
@@ -109,23 +112,6 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 		return &fault.Usage{Err: errors.New("--intermediate: there is one recipe, which makes the output; leave the flag out")}
 	}
 	return f.merge(cmd, a, recipes[len(recipes)-1], dir)
-}
-
-// unused refuses flags that the form of the command, its method or its output have no use for.
-func (f mergeFlags) unused(cmd *cobra.Command) error {
-	changed := cmd.Flags().Changed
-	for _, name := range []string{"base", "weight", "t"} {
-		if f.method == "" && changed(name) {
-			return &fault.Usage{Err: fmt.Errorf("--%s: it belongs to the short form, models and a --method; a recipe says it itself", name)}
-		}
-	}
-	if choice, err := merge.FindMethod(f.method); err == nil && changed("t") && !choice.Has("t") {
-		return &fault.Usage{Err: fmt.Errorf("--t: %s has none", f.method)}
-	}
-	if changed("gguf-type") && !strings.HasSuffix(f.out, ".gguf") {
-		return &fault.Usage{Err: fmt.Errorf("--gguf-type: the output %s is no GGUF file; name one that ends in .gguf", f.out)}
-	}
-	return nil
 }
 
 // merge makes the output of one recipe.
@@ -176,6 +162,32 @@ func (f mergeFlags) merge(cmd *cobra.Command, a *app, recipe checkpoint.Recipe, 
 		}
 	}
 	return a.printMerged(f.out, result, began)
+}
+
+// idle refuses flags of the short form where a recipe is named, of other outputs than the one that is written, and what a dry run leaves out.
+func (f mergeFlags) idle(cmd *cobra.Command) error {
+	if f.method == "" {
+		if err := idle(cmd, "beside a recipe, which says it itself", "base", "weight", "t"); err != nil {
+			return err
+		}
+	}
+	if choice, err := merge.FindMethod(f.method); err == nil && cmd.Flags().Changed("t") && !choice.Has("t") {
+		return &fault.Usage{Err: fmt.Errorf("--t: %s has none", f.method)}
+	}
+	if filepath.Ext(f.out) == ".safetensors" || filepath.Ext(f.out) == ".gguf" {
+		if err := idle(cmd, "where --out is one file", "shard-size"); err != nil {
+			return err
+		}
+	}
+	if filepath.Ext(f.out) != ".gguf" {
+		if err := idle(cmd, "where --out is not a .gguf file", "gguf-type"); err != nil {
+			return err
+		}
+	}
+	if f.dryRun {
+		return idle(cmd, "with --dry-run", "verify")
+	}
+	return nil
 }
 
 // options are those of the flags. dir is the folder of the recipe.

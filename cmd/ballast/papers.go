@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/papers"
 	"github.com/ballast-ml/ballast/papers/paper"
 )
@@ -33,7 +34,10 @@ func newPapers(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the catalogue with all evidence as Markdown, which docs/papers.md is")
 	cmd.Flags().StringVar(&figures, "figures", "", "draw what was measured into DIR/SLUG, of the paper or of all")
 	overwriteFlag(cmd, &overwrite)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(c *cobra.Command, args []string) error {
+		if err := idlePapers(c, args, figures, recipe, markdown); err != nil {
+			return err
+		}
 		ledger, err := papers.EmbeddedLedger()
 		if err != nil {
 			return err
@@ -51,6 +55,13 @@ func newPapers(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if recipe && a.json {
+			settings, err := strict.YAML(p.Recipe)
+			if err != nil {
+				return err
+			}
+			return a.printJSON(settings)
+		}
 		if recipe {
 			_, err := a.out.Write(p.Recipe)
 			return err
@@ -58,6 +69,21 @@ func newPapers(a *app) *cobra.Command {
 		return a.showPaper(p, ledger)
 	}
 	return cmd
+}
+
+// idlePapers refuses flags of another of the three things that the verb shows.
+func idlePapers(cmd *cobra.Command, args []string, figures string, recipe, markdown bool) error {
+	switch {
+	case figures != "":
+		return idle(cmd, "with --figures", "recipe", "markdown")
+	case markdown && len(args) > 0:
+		return usagef("--markdown is of the whole catalogue; leave out %s", args[0])
+	case markdown:
+		return idle(cmd, "with --markdown", "recipe", "overwrite", "json")
+	case recipe && len(args) == 0:
+		return usagef("--recipe needs a paper; ballast papers lists them")
+	}
+	return idle(cmd, "without --figures", "overwrite")
 }
 
 // drawPapers draws the figures of the papers named, or of all, that were measured.
@@ -70,16 +96,21 @@ func (a *app) drawPapers(slugs []string, ledger paper.Ledger, dir string, overwr
 		}
 		list = []paper.Paper{p}
 	}
-	drawn := []string{}
-	for _, p := range list {
-		e, ok := ledger.Entry(p.Slug)
-		if !ok {
+	for _, p := range list { // before the first is drawn
+		if _, ok := ledger.Entry(p.Slug); !ok {
 			continue
 		}
 		for _, figure := range p.Figures {
 			if _, err := (durable.Permit{Overwrite: overwrite}).CheckFile(filepath.Join(dir, p.Slug, figure.Name+".png")); err != nil {
 				return err
 			}
+		}
+	}
+	drawn := []string{}
+	for _, p := range list {
+		e, ok := ledger.Entry(p.Slug)
+		if !ok {
+			continue
 		}
 		paths, err := paper.WriteFigures(p, e, filepath.Join(dir, p.Slug))
 		if err != nil {

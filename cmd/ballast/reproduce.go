@@ -47,6 +47,9 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 		if err != nil {
 			return err
 		}
+		if seeds < 1 || workers < 1 {
+			return usagef("--seeds is %d and --workers %d; use at least 1 of each", seeds, workers)
+		}
 		if ledger == "" {
 			if ledger, err = defaultLedger(); err != nil {
 				return err

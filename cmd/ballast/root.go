@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/anynumber"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
@@ -119,9 +119,12 @@ func isTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd()
 
 // printJSON prints a result as indented JSON on standard output.
 func (a *app) printJSON(v any) error {
-	encoder := json.NewEncoder(a.out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
+	text, err := anynumber.MarshalIndent(v, "  ")
+	if err != nil {
+		return err
+	}
+	_, err = a.out.Write(append(text, '\n'))
+	return err
 }
 
 // usageArgs makes a wrong number of arguments a usage error (exit code 2).

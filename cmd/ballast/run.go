@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,6 +31,8 @@ type runFlags struct {
 
 	overwrite bool
 	batch     int
+
+	changedBatch bool
 }
 
 // runOutput is one array that a run gives.
@@ -57,6 +60,7 @@ the units of its data set, and gives logits and probabilities [n, classes]. An O
 	flags.IntVar(&f.batch, "batch", 64, "examples a step, for bundles")
 	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		f.changedBatch = cmd.Flags().Changed("batch")
 		if len(f.inputs) == 0 || filepath.Ext(f.output) != ".npz" || f.batch < 1 {
 			return &fault.Usage{Err: fmt.Errorf("give --input, --output FILE.npz, and at least 1 of --batch")}
 		}
@@ -102,8 +106,8 @@ func openInputs(flags []string) (map[string]*npy.Array, error) {
 	arrays := map[string]*npy.Array{}
 	for _, text := range flags {
 		name, path, named := strings.Cut(text, "=")
-		if !named {
-			name, path = "", text
+		if _, err := os.Stat(text); !named || err == nil { // a path may hold a =
+			name, path, named = "", text, false
 		}
 		if arrays[name] != nil || !named && len(flags) > 1 {
 			return arrays, &fault.Usage{Err: fmt.Errorf("--input %s: with several inputs give each as NAME=FILE.npy, once", text)}
@@ -126,6 +130,9 @@ func (a *app) runModel(ctx context.Context, path string, arrays map[string]*npy.
 	b, err := bundle.Open(path)
 	var foreign *bundle.ForeignError
 	if errors.As(err, &foreign) && foreign.Kind == "onnx" {
+		if f.changedBatch {
+			return nil, usagef("--batch has no effect on an ONNX graph, which takes the inputs as they are; leave it out")
+		}
 		return a.runGraph(ctx, foreign.File, arrays)
 	}
 	if err != nil {

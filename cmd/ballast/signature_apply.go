@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 
@@ -51,7 +52,23 @@ What was put on is noted in the model, so that no signature gets on twice. Stati
 		if p.Data != "" && !bundle.Is(args[0]) {
 			return &fault.Usage{Err: errors.New(`signature apply: --data needs a model that "ballast train" has written`)}
 		}
+		if p.Data == "" {
+			if err := idle(c, "without --data", "shift", "seed", "engine"); err != nil {
+				return err
+			}
+		} else if len(shifts) == 0 {
+			if err := idle(c, "without --shift", "seed"); err != nil {
+				return err
+			}
+		}
+		if c.Flags().Changed("total") && (total == 0 || math.IsNaN(total) || math.IsInf(total, 0)) {
+			return usagef("--total is %v; use a number other than 0", total)
+		}
 		if p.Shifts, err = parseShifts(shifts); err != nil {
+			return err
+		}
+		p.Model, p.Seed = args[0], a.seed
+		if p.Signatures, err = scaledSignatures(args[1:], total); err != nil {
 			return err
 		}
 		release, err := claimLike(args[0], out, overwrite)()
@@ -60,10 +77,6 @@ What was put on is noted in the model, so that no signature gets on twice. Stati
 		}
 		defer func() { _ = release() }()
 
-		p.Model, p.Seed = args[0], a.seed
-		if p.Signatures, err = scaledSignatures(args[1:], total); err != nil {
-			return err
-		}
 		patched, err := p.Run(c.Context(), out, a.openEngine)
 		if err != nil {
 			return err
@@ -89,7 +102,8 @@ func scaledSignatures(args []string, total float64) ([]signature.Scaled, error) 
 	var bare []signature.Signature
 	for _, arg := range args {
 		path, scale := arg, 1.0
-		if i := strings.LastIndex(arg, "="); i >= 0 {
+		_, missing := os.Stat(arg) // a path may hold a =
+		if i := strings.LastIndex(arg, "="); i >= 0 && missing != nil {
 			v, err := strconv.ParseFloat(arg[i+1:], 64)
 			if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 				return nil, &fault.Usage{Err: fmt.Errorf("signature: the scale of %s is no number; write FILE=0.5", arg)}

@@ -39,7 +39,12 @@ separated by commas, with * for any characters. --levels is the number of values
 	flags.StringVar(&x.Name, "name", "", "what to call it, such as the corruption (default: the name of --out)")
 	flags.StringVar(&out, "out", "", "the signature file to write")
 	overwriteFlag(cmd, &overwrite)
-	cmd.RunE = func(*cobra.Command, []string) error {
+	cmd.RunE = func(c *cobra.Command, _ []string) error {
+		if x.Levels == 0 {
+			if err := idle(c, "without --levels", "quantizer"); err != nil {
+				return err
+			}
+		}
 		if x.Pretrained == "" || x.Clean == "" || x.Robust == "" || out == "" {
 			return &fault.Usage{Err: errors.New("signature extract: give --pre, --clean, --robust and --out")}
 		}

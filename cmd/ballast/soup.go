@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,6 +54,7 @@ seed, so that they have not seen these; a model that has is named.`,
 	flags.IntVar(&s.Learned.Epochs, "epochs", s.Learned.Epochs, "learned: passes over the held-out examples")
 	flags.Float64Var(&s.Learned.LR, "lr", s.Learned.LR, "learned: learning rate")
 	flags.IntVar(&s.Batch, "batch", s.Batch, "learned: examples an update")
+	flags.BoolVar(&s.ByPlace, "by-place", false, "class k of --data is output k of the models, whatever the two are called")
 	flags.BoolVar(&s.Recalibrate, "recalibrate", false, "estimate the statistics of batch norms again on the training part")
 	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(c *cobra.Command, args []string) error {
@@ -63,12 +63,12 @@ seed, so that they have not seen these; a model that has is named.`,
 			return err
 		}
 		f.soup.Models, f.soup.Seed = paths, a.seed
-		return f.run(c.Context(), a)
+		return f.run(c, a)
 	}
 	return cmd
 }
 
-func (f soupFlags) run(ctx context.Context, a *app) error {
+func (f soupFlags) run(cmd *cobra.Command, a *app) error {
 	if f.soup.Method == "" {
 		f.soup.Method = tuned.SoupUniform
 		if f.soup.Data != "" {
@@ -76,6 +76,9 @@ func (f soupFlags) run(ctx context.Context, a *app) error {
 		}
 	}
 	if err := f.check(); err != nil {
+		return err
+	}
+	if err := f.idle(cmd); err != nil {
 		return err
 	}
 
@@ -90,7 +93,7 @@ func (f soupFlags) run(ctx context.Context, a *app) error {
 	err := claimed(claim, func() (err error) {
 		defer doneBytes()
 		defer done()
-		r, err = f.soup.Run(ctx, f.out, a.openEngine)
+		r, err = f.soup.Run(cmd.Context(), f.out, a.openEngine)
 		return err
 	})
 	if err != nil {
@@ -105,6 +108,31 @@ func (f soupFlags) run(ctx context.Context, a *app) error {
 		return a.printJSON(r)
 	}
 	return a.printSoup(r)
+}
+
+// idle refuses flags of another method than the one that is run, and those of data where there is none.
+func (f soupFlags) idle(cmd *cobra.Command) error {
+	ofGreedy := []string{"trace", "scores", "strict", "given-order", "max-ingredients"}
+	ofLearned := []string{"share", "learn-beta", "epochs", "lr", "batch"}
+	var others []string
+	switch f.soup.Method {
+	case tuned.SoupGreedy:
+		others = ofLearned
+	case tuned.SoupLearned:
+		others = ofGreedy
+	default:
+		others = append(ofGreedy, ofLearned...)
+	}
+	if err := idle(cmd, "in a soup that is "+f.soup.Method, others...); err != nil {
+		return err
+	}
+	if f.soup.OfFiles() {
+		return idle(cmd, "in a soup of model files", "data", "validation", "by-place", "recalibrate", "engine", "seed")
+	}
+	if f.soup.Data == "" {
+		return idle(cmd, "without --data", "validation", "by-place", "seed")
+	}
+	return nil
 }
 
 // check words in flags what only flags can get wrong; the rest is the soup's own check.

@@ -311,9 +311,9 @@ func specialFloat(data []byte) (float64, bool) {
 	switch strings.ToLower(string(data)) {
 	case `"nan"`:
 		return math.NaN(), true
-	case `"+inf"`, `"inf"`:
+	case `"+inf"`, `"inf"`, `"infinity"`, `"+infinity"`:
 		return math.Inf(1), true
-	case `"-inf"`:
+	case `"-inf"`, `"-infinity"`:
 		return math.Inf(-1), true
 	}
 	return 0, false

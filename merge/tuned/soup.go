@@ -35,6 +35,7 @@ type Soup struct {
 	Data        string   // a data set, see data.Open; "" for a uniform soup that is not scored
 	Validation  float64  // share of the training part held out, [0, 1); 0 = that of the first model's recipe, with its seed, else 0.2
 	Seed        uint64   // of the split, and of the order of batches
+	ByPlace     bool     // class k of Data is output k of the models, whatever the two are called; see data.Match
 	Recalibrate bool     // estimate the statistics of batch norms again on what is not held out
 
 	Greedy soup.Greedy
@@ -220,6 +221,12 @@ func (s Soup) heldOut(r *SoupResult, first *bundle.Bundle) (train data.Dataset, 
 	if got := ds.Info().Size(); got != inputSize(first) {
 		return nil, held, &fault.Usage{Err: fmt.Errorf("soup: examples of %s have shape %v, the models take %v", s.Data, ds.Info().Shape, first.Manifest.InputShape)}
 	}
+
+	ds, notes, err := data.Match("soup", ds, s.Models[0], first.Manifest.Labels, s.ByPlace)
+	if err != nil {
+		return nil, held, err
+	}
+	r.Warnings = append(r.Warnings, notes...)
 
 	fraction, seed := s.Validation, s.Seed
 	if own, ownSeed := recipeSplit(first); fraction == 0 && own > 0 {
