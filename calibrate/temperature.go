@@ -65,10 +65,12 @@ type Without string
 
 // The reasons.
 const (
-	AllRight   Without = "every example is answered right, so the lower the temperature the better"
-	NoUse      Without = "the logits say nothing of the labels, or less than nothing, so the higher the temperature the better"
-	Unfinished Without = "the search was not done after max_iterations steps"
-	Constant   Without = "the logits of each example are all the same, so no temperature changes anything"
+	AllRight    Without = "every example is answered right, so the lower the temperature the better"
+	NoUse       Without = "the logits say nothing of the labels, or less than nothing, so the higher the temperature the better"
+	Unreachable Without = "the temperature that would be is no float64"
+	Beyond      Without = "examples whose logits are far smaller than the others' ask for a temperature below the limit"
+	Unfinished  Without = "the search was not done after max_iterations steps"
+	Constant    Without = "the logits of each example are all the same, so no temperature changes anything"
 )
 
 // FitTemperature fits t to logits [examples, classes], row after row, and labels [examples]. It reads float32 logits where
@@ -96,6 +98,9 @@ func FitTemperature[F metric.Float, L metric.Label](t TemperatureScaling, logits
 		b, best, result.Saturated, result.Why = low, p.at(low), true, NoUse
 	} else if end := p.at(high); end.g <= 0 { // and here it falls for ever
 		b, best, result.Saturated, result.Why = high, end, true, AllRight
+		if !p.allRight() {
+			result.Why = Beyond
+		}
 	} else {
 		b, best, result.Iterations = t.newton(p, scale, low, high)
 		switch {
@@ -121,8 +126,12 @@ func fitScaled[F metric.Float, L metric.Label](t TemperatureScaling, p problem[F
 	for i := 0; i < len(scaled); i += p.classes {
 		row := p.logits[i : i+p.classes]
 		top := float64(slices.Max(row))
-		for c, z := range row { // halved first: the difference of two large ones may be no float
-			scaled[i+c] = (float64(z)/2 - top/2) / (scale / 2)
+		for c, z := range row {
+			if scale < 1 {
+				scaled[i+c] = (float64(z) - top) / scale
+				continue
+			}
+			scaled[i+c] = (float64(z)/2 - top/2) / (scale / 2) // the difference of two large ones may be no float
 		}
 	}
 	fit, err := FitTemperature(t, scaled, p.labels, p.classes)
@@ -131,6 +140,9 @@ func fitScaled[F metric.Float, L metric.Label](t TemperatureScaling, p problem[F
 	}
 	fit.T *= scale
 	fit.NLLBefore = before
+	if fit.T == 0 || math.IsInf(fit.T, 0) {
+		fit.T, fit.Saturated, fit.Why = 1, true, Unreachable
+	}
 	if !(fit.NLLAfter <= before) {
 		fit.T, fit.NLLAfter = 1, before
 	}
@@ -250,6 +262,17 @@ func (p problem[F, L]) scale() (deviation, slope float64, err error) {
 		deviation = min(total.most, math.MaxFloat64)
 	}
 	return deviation, total.slope, err
+}
+
+// allRight reports whether no logit is larger than the label's.
+func (p problem[F, L]) allRight() bool {
+	for i, label := range p.labels {
+		row := p.logits[i*p.classes : (i+1)*p.classes]
+		if row[int(label)] < slices.Max(row) {
+			return false
+		}
+	}
+	return true
 }
 
 // at computes the mean NLL and its derivatives in b. Logits are taken relative to the row's largest.

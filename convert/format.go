@@ -158,6 +158,9 @@ func Claim(out, to string, overwrite bool) (release func() error, err error) {
 	return c.Release, err
 }
 
+// Validate says what is wrong with the format or the type, before anything is read: a *fault.Usage.
+func (o Options) Validate() error { return o.check() }
+
 // check refuses options that mean nothing.
 func (o Options) check() error {
 	types := map[string][]string{

@@ -34,7 +34,11 @@ func openArrays(xPath, yPath string, classes int, x, y *npy.Array) (Dataset, err
 	if len(x.Shape) < 2 || x.Rows() == 0 || x.RowLen() == 0 {
 		return nil, &fault.Input{File: xPath, Err: fmt.Errorf("shape is %v", x.Shape), Fix: "give examples [n, ...] with at least one value each"}
 	}
-	if len(y.Shape) != 1 || y.Rows() != x.Rows() {
+	column := y.Shape
+	for len(column) > 1 && column[len(column)-1] == 1 { // [n, 1]
+		column = column[:len(column)-1]
+	}
+	if len(column) != 1 || y.Rows() != x.Rows() {
 		return nil, &fault.Input{File: yPath, Err: fmt.Errorf("labels have shape %v, the examples %v", y.Shape, x.Shape), Fix: fmt.Sprintf("give %d labels in one axis", x.Rows())}
 	}
 	labels, err := y.Int64s()

@@ -213,7 +213,12 @@ func formOf[F metric.Float](x []F, classes int, binary bool) Form {
 
 // within reports whether all numbers are in [low, high].
 func within[F metric.Float](x []F, low, high F) bool {
-	return len(x) > 0 && !slices.ContainsFunc(x, func(v F) bool { return !(v >= low && v <= high) })
+	for _, v := range x {
+		if inside := v >= low && v <= high; !inside { // NaN is not
+			return false
+		}
+	}
+	return len(x) > 0
 }
 
 // keep checks the labels, and leaves the examples out whose labels are to be ignored.

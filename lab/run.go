@@ -78,7 +78,7 @@ type Run struct {
 
 	options StartOptions
 	begun   bool
-	made    bool // the folder was missing
+	made    []string // folders that were missing
 
 	meta    Meta
 	lock    *lock.Lock
@@ -107,13 +107,13 @@ func Start(o StartOptions) (*Run, error) {
 
 // take locks the folder and looks at what it holds.
 func (r *Run) take() error {
-	_, err := os.Lstat(r.Dir)
-	r.made = errors.Is(err, fs.ErrNotExist)
-	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
+	var err error
+	if r.made, err = durable.MakeDir(r.Dir); err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
 	held, owner, err := lock.Try(filepath.Join(r.Dir, "run.lock"))
 	if err != nil {
+		durable.RemoveEmpty(r.made)
 		return fmt.Errorf("lab: %w", err)
 	}
 	if held == nil {
@@ -160,9 +160,7 @@ func (r *Run) undo() error {
 		return nil
 	}
 	err := r.lock.Undo()
-	if r.made {
-		_ = os.Remove(r.Dir) // it stays if another has put something there
-	}
+	durable.RemoveEmpty(r.made)
 	return err
 }
 
@@ -336,8 +334,12 @@ func ReadLog(dir string) ([]Logged, error) {
 // Finish ends the run and gives the folder free. err is what it ended with, nil if it is done. A run that ended with an error before it
 // began leaves no trace.
 func (r *Run) Finish(err error) error {
-	if !r.begun && err != nil {
+	switch {
+	case err == nil:
+	case !r.begun:
 		return r.undo()
+	case r.events == nil: // it could not begin
+		return r.close()
 	}
 	if err := r.Begin(); err != nil {
 		return errors.Join(err, r.close())

@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/anynumber"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/lock"
@@ -81,13 +82,12 @@ type checkpoints struct {
 // openCheckpoints makes the folder and locks it. A link in its place, or in that of the lock, is an error.
 func openCheckpoints(runDir string, policy Checkpoint) (*checkpoints, error) {
 	c := &checkpoints{dir: filepath.Join(runDir, checkpointsDir), policy: policy}
-	for _, dir := range []string{runDir, c.dir} {
-		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-			c.made = append(c.made, dir)
-		}
-	}
-	if err := os.MkdirAll(runDir, 0o755); err != nil {
+	made, err := durable.MakeDir(runDir)
+	if err != nil {
 		return nil, fmt.Errorf("train: %w", err)
+	}
+	if c.made = made; !isThere(c.dir) {
+		c.made = append(c.made, c.dir)
 	}
 	if err := untrusted.FolderNoLink(c.dir); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
@@ -121,10 +121,14 @@ func (c *checkpoints) close() error {
 		return c.lock.Release()
 	}
 	err := c.lock.Undo()
-	for _, dir := range slices.Backward(c.made) {
-		_ = os.Remove(dir) // it stays if another has put something there
-	}
+	durable.RemoveEmpty(c.made)
 	return err
+}
+
+// isThere reports whether something is at a path.
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // steps lists the checkpoints there are, oldest first.
@@ -332,8 +336,8 @@ func sameRecipe(then, now json.RawMessage) error {
 		delete(b, free)
 	}
 	if path, was, is, differs := difference("", a, b); differs {
-		return fmt.Errorf("train: resume: the recipe's %s was %s and is %s now; put it back, or start anew in another folder",
-			strict.Short(path), strict.Short(fmt.Sprint(was)), strict.Short(fmt.Sprint(is)))
+		return &fault.Usage{Err: fmt.Errorf("train: resume: the recipe's %s was %s and is %s now; put it back, or start anew in another folder",
+			strict.Short(path), strict.Short(fmt.Sprint(was)), strict.Short(fmt.Sprint(is)))}
 	}
 	return nil
 }

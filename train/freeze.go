@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/nn/param"
 )
@@ -114,7 +115,7 @@ func (f Freeze) Select(variables []*model.Variable) ([]Trained, error) {
 	}
 	for _, name := range wanted {
 		if !matched[name] {
-			return nil, fmt.Errorf("train: freeze.train %s matches no variable of the network; there are %s", name, groupsOf(variables))
+			return nil, &fault.Input{Err: fmt.Errorf("train: freeze.train %s matches no variable of the network; there are %s", name, groupsOf(variables))}
 		}
 	}
 	return trained, nil

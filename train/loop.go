@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/train/update"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -71,10 +72,10 @@ func newLoop(r Recipe, o Options) (*Loop, error) {
 	}
 	o.Devices = max(o.Devices, 1)
 	if have := int(o.Engine.NumDevices()); o.Devices > have {
-		return nil, fmt.Errorf("train: %d devices; engine %s has %d", o.Devices, o.Engine.Kind, have)
+		return nil, &fault.Usage{Err: fmt.Errorf("train: %d devices; engine %s has %d", o.Devices, o.Engine.Kind, have)}
 	}
 	if part := r.BatchSize / r.Accumulate; part%o.Devices != 0 {
-		return nil, fmt.Errorf("train: %d devices do not divide the %d examples of a batch evenly; use a batch_size that they divide", o.Devices, part)
+		return nil, &fault.Usage{Err: fmt.Errorf("train: %d devices do not divide the %d examples of a batch evenly; use a batch_size that they divide", o.Devices, part)}
 	}
 	if o.Remark == nil {
 		o.Remark = func(string) {}
@@ -171,7 +172,7 @@ func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 func (l *Loop) feed(ctx context.Context) error {
 	devices := l.options.Devices
 	if l.plan.last%devices != 0 {
-		return fmt.Errorf("train: the last batch of an epoch has %d examples, which %d devices do not divide evenly; use drop_last: true", l.plan.last, devices)
+		return &fault.Usage{Err: fmt.Errorf("train: the last batch of an epoch has %d examples, which %d devices do not divide evenly; use drop_last: true", l.plan.last, devices)}
 	}
 	left := l.options.DeviceBytes
 	if left == 0 {
@@ -179,8 +180,8 @@ func (l *Loop) feed(ctx context.Context) error {
 	}
 	for _, s := range l.material.streams {
 		if part := s.batch / l.recipe.Accumulate; s.batch%l.recipe.Accumulate != 0 || part%devices != 0 {
-			return fmt.Errorf("train: stream %s has %d examples an update, which %d micro-batches on %d devices do not divide evenly; use another batch",
-				s.name, s.batch, l.recipe.Accumulate, devices)
+			return &fault.Input{Err: fmt.Errorf("train: stream %s has %d examples an update, which %d micro-batches on %d devices do not divide evenly; use another batch",
+				s.name, s.batch, l.recipe.Accumulate, devices)}
 		}
 		set := s.examples.Set
 		bytes := int64(set.Len()) * int64(volume(set.Info().Shape))

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/optim"
 )
@@ -24,7 +25,7 @@ func (r Recipe) plan(examples int) (plan, error) {
 		p.last = rest
 	}
 	if p.stepsPerEpoch == 0 {
-		return plan{}, fmt.Errorf("train: batch_size is %d, the training set has %d examples; use a smaller batch_size or drop_last=false", r.BatchSize, examples)
+		return plan{}, &fault.Input{Err: fmt.Errorf("train: batch_size is %d, the training set has %d examples; use a smaller batch_size or drop_last=false", r.BatchSize, examples)}
 	}
 	factor, err := r.Schedule.LargeBatch.Factor(r.BatchSize)
 	if err != nil {
@@ -32,7 +33,7 @@ func (r Recipe) plan(examples int) (plan, error) {
 	}
 	var ok bool
 	if p.epochs, ok = untrusted.Product(maxCount, p.epochs, factor); !ok {
-		return plan{}, fmt.Errorf("train: epochs is %d and schedule.large_batch.regime_adaptation makes it %d times as many; use fewer", r.Epochs, factor)
+		return plan{}, &fault.Input{Err: fmt.Errorf("train: epochs is %d and schedule.large_batch.regime_adaptation makes it %d times as many; use fewer", r.Epochs, factor)}
 	}
 
 	steps, countable := untrusted.Product(maxCount, p.epochs, p.stepsPerEpoch)
@@ -44,7 +45,7 @@ func (r Recipe) plan(examples int) (plan, error) {
 		p.epochs, countable = 1+(p.steps-1)/p.stepsPerEpoch, p.steps <= maxCount
 	}
 	if !countable {
-		return plan{}, fmt.Errorf("train: %d epochs of %d updates are too many; use at most %d updates", p.epochs, p.stepsPerEpoch, maxCount)
+		return plan{}, &fault.Input{Err: fmt.Errorf("train: %d epochs of %d updates are too many; use at most %d updates", p.epochs, p.stepsPerEpoch, maxCount)}
 	}
 	p.course, err = r.Schedule.Course(r.Optimizer.Rate(), r.BatchSize, p.stepsPerEpoch, p.steps)
 	return p, err

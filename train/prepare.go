@@ -64,7 +64,7 @@ func prepare(r Recipe, o Options) (material, error) {
 		p = p.Pick(rest)
 	}
 	if p.Set.Len() == 0 {
-		return m, errors.New("train: no training example is left; use a smaller validation.fraction or a larger subset")
+		return m, &fault.Input{Err: errors.New("train: no training example is left; use a smaller validation.fraction or a larger subset")}
 	}
 	if p, err = r.Prepare.Training(p, r.Seed); err != nil {
 		return m, fmt.Errorf("train: %w", err)
@@ -170,11 +170,11 @@ func exampleWeights(r Recipe, o Options, examples int) ([]float32, error) {
 		return nil, nil
 	}
 	if len(weights) != examples {
-		return nil, fmt.Errorf("train: got %d example weights for %d examples; give one each", len(weights), examples)
+		return nil, &fault.Input{Err: fmt.Errorf("train: got %d example weights for %d examples; give one each", len(weights), examples)}
 	}
 	for i, w := range weights {
 		if !(w >= 0) || math.IsInf(float64(w), 0) {
-			return nil, fmt.Errorf("train: the weight of example %d is %v; weights must be finite and at least 0", i, w)
+			return nil, &fault.Input{Err: fmt.Errorf("train: the weight of example %d is %v; weights must be finite and at least 0", i, w)}
 		}
 	}
 	return weights, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/safepoint"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train/update"
@@ -238,7 +239,7 @@ func (l *run) resume() (record, error) {
 	if !l.options.Resume {
 		steps, err := l.checkpoints.steps()
 		if err == nil && len(steps) > 0 {
-			err = fmt.Errorf("train: %s has checkpoints of an earlier run; resume it, or use another folder", l.options.Dir)
+			err = &fault.Usage{Err: fmt.Errorf("train: %s has checkpoints of an earlier run; resume it, or use another folder", l.options.Dir)}
 		}
 		return record{}, err
 	}
@@ -250,7 +251,7 @@ func (l *run) resume() (record, error) {
 		return r, err
 	}
 	if r.DataChecksum != l.record.DataChecksum {
-		return r, fmt.Errorf("train: resume: the training data are not those of %s; bring them back, or start anew in another folder", l.checkpoints.last)
+		return r, &fault.Usage{Err: fmt.Errorf("train: resume: the training data are not those of %s; bring them back, or start anew in another folder", l.checkpoints.last)}
 	}
 	if r.Engine != l.record.Engine {
 		l.options.Remark(fmt.Sprintf("the checkpoint was made on engine %s, this is %s: the run goes on, but not bit for bit", r.Engine, l.record.Engine))

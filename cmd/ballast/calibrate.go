@@ -169,10 +169,12 @@ func (a *app) printCalibrated(c evaluate.Calibrated, out string) error {
 // noOptimum says that nothing is written, and what to do.
 func noOptimum(name string, c evaluate.Calibrated) error {
 	fix := map[calibrate.Without]string{
-		calibrate.AllRight:   "give more examples, some of which are answered wrong",
-		calibrate.NoUse:      "see whether the labels are those of these outputs",
-		calibrate.Constant:   "see whether these are the model's outputs",
-		calibrate.Unfinished: "raise --max-iterations",
+		calibrate.AllRight:    "give more examples, some of which are answered wrong",
+		calibrate.NoUse:       "see whether the labels are those of these outputs",
+		calibrate.Unreachable: "scale the outputs",
+		calibrate.Beyond:      "see whether all rows are of one model",
+		calibrate.Constant:    "see whether these are the model's outputs",
+		calibrate.Unfinished:  "raise --max-iterations",
 	}[c.Why]
 	return fmt.Errorf("calibrate: %s: no temperature is best for these %d examples: %s; %s; nothing is written", name, c.Fitted, c.Why, fix)
 }

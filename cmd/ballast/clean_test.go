@@ -125,9 +125,9 @@ func TestClean(t *testing.T) {
 	if r := clean("deep"); !slices.Equal(names(r, func(i int) bool { return r.Found[i].Removed }), []string{"deep/.x.ballast-tmp"}) {
 		t.Errorf("%+v", r.Found)
 	}
-	for _, args := range [][]string{{"clean", "none"}, {"clean", "runs/r/.notes"}} {
-		if r := runHostileWith(t, dir, "go", 20*time.Second, homeHere, args...); r.code != exitUsage {
-			t.Errorf("%q: exit code %d\n%s", args, r.code, r.text)
+	for folder, code := range map[string]int{"none": exitBadInput, "runs/r/.notes": exitUsage} {
+		if r := runHostileWith(t, dir, "go", 20*time.Second, homeHere, "clean", folder); r.code != code {
+			t.Errorf("%q: exit code %d\n%s", folder, r.code, r.text)
 		}
 	}
 }

@@ -103,20 +103,25 @@ func newDataGet(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.printJSON(map[string]any{"name": args[0], "folder": dir, "already": already, "bundles": bundles})
-		}
-		verb := "got"
-		if already {
-			verb = "already there"
-		}
-		for _, b := range bundles {
-			a.remark("bundle: %s/%s", args[0], filepath.Base(b))
-		}
-		_, err = fmt.Fprintf(a.out, "%s: %s\n", verb, dir)
-		return err
+		return a.printGot(args[0], dir, already, bundles)
 	}
 	return cmd
+}
+
+// printGot shows where a set or a network is.
+func (a *app) printGot(name, dir string, already bool, bundles []string) error {
+	if a.json {
+		return a.printJSON(map[string]any{"name": name, "folder": dir, "already": already, "bundles": bundles})
+	}
+	verb := "got"
+	if already {
+		verb = "already there"
+	}
+	for _, b := range bundles {
+		a.remark("bundle: %s/%s", name, filepath.Base(b))
+	}
+	_, err := fmt.Fprintf(a.out, "%s: %s\n", verb, dir)
+	return err
 }
 
 func times(shape []int) string {

@@ -125,7 +125,8 @@ func (a *app) demo(ctx context.Context, f demoFlags, begin func() error) error {
 
 	what := fmt.Sprintf("temperature scaling, T = %.4f", fit.T)
 	if fit.Saturated {
-		what = "nothing to mend: every digit kept for calibration is answered right"
+		what = "nothing to mend: " + string(fit.Why)
+		fit.T, fit.NLLAfter = 1, fit.NLLBefore // what is no optimum is nobody's temperature
 		a.remark("%s", what)
 	}
 
@@ -157,11 +158,16 @@ func (a *app) demo(ctx context.Context, f demoFlags, begin func() error) error {
 		return err
 	}
 
+	return a.printDemo(result, f.out, test.Len(), e.Kind)
+}
+
+// printDemo shows what the demo found, and where it is.
+func (a *app) printDemo(result demoResult, out string, digits int, engineKind string) error {
 	if a.json {
 		return a.printJSON(result)
 	}
 
-	fmt.Fprintf(a.out, "test accuracy on all %d test digits: %.2f %%\n\n", test.Len(), 100*accuracy)
+	fmt.Fprintf(a.out, "test accuracy on all %d test digits: %.2f %%\n\n", digits, 100*result.Accuracy)
 	if err := result.Text(a.out); err != nil {
 		return err
 	}
@@ -170,8 +176,8 @@ func (a *app) demo(ctx context.Context, f demoFlags, begin func() error) error {
 		a.remark("graphs: %d compiled, %d from the cache of compiled ones", p.Compiled, p.Cached)
 	}
 
-	_, err = fmt.Fprintf(a.out, "\nmodel    %s\nmended   %s\nreport   %s\n%.0f seconds on %s\n",
-		filepath.Join(f.out, "model"), mended, page, result.Seconds, e.Kind)
+	_, err := fmt.Fprintf(a.out, "\nmodel    %s\nmended   %s\nreport   %s\n%.0f seconds on %s\n",
+		filepath.Join(out, "model"), filepath.Join(out, "mended"), result.Report, result.Seconds, engineKind)
 	return err
 }
 

@@ -93,15 +93,20 @@ with the next package. --from names a folder of wheels then, and --force install
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.printJSON(installed)
-		}
-		verb := "installed"
-		if installed.Already {
-			verb = "already there"
-		}
-		_, err = fmt.Fprintf(a.out, "%s: %s (%s)\n", verb, installed.Path, installed.Version)
-		return err
+		return a.printInstalled(installed)
 	}
 	return cmd
+}
+
+// printInstalled shows where an engine is.
+func (a *app) printInstalled(installed engine.Installed) error {
+	if a.json {
+		return a.printJSON(installed)
+	}
+	verb := "installed"
+	if installed.Already {
+		verb = "already there"
+	}
+	_, err := fmt.Fprintf(a.out, "%s: %s (%s)\n", verb, installed.Path, installed.Version)
+	return err
 }

@@ -185,6 +185,11 @@ func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags) erro
 		several := report.NewSeveral(reports)
 		found, page = several, several
 	}
+	met := requireAll(reports, requirements)
+	var unmet *fault.Unmet
+	if met != nil && !errors.As(met, &unmet) { // a number that there is not: nothing is written
+		return met
+	}
 	if f.html != "" {
 		if err := report.WriteHTML(f.html, page); err != nil {
 			return err
@@ -199,7 +204,7 @@ func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags) erro
 	if err != nil {
 		return err
 	}
-	return requireAll(reports, requirements)
+	return met
 }
 
 // audited is what can be shown of one model or several.

@@ -38,21 +38,37 @@ var unused = map[string][]string{
 	"completion":        {"engine", "seed", "json"},
 }
 
-// checkFlags refuses what no verb can make sense of: a text that is blank, as of an empty variable of a shell, and flags that the verb has
-// no use for.
+// checkFlags refuses what no verb can make sense of: a text that is blank, as of an empty variable of a shell, numbers that are not finite,
+// and flags that the verb has no use for.
 func checkFlags(cmd *cobra.Command) (err error) {
 	path := verbOf(cmd)
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		text := f.Value.String()
 		switch {
 		case err != nil:
-		case f.Value.Type() == "string" && strings.TrimSpace(text) == "", f.Value.Type() == "stringSlice" && strings.Trim(text, "[] ") == "":
+		case blank(f.Value):
 			err = &fault.Usage{Err: fmt.Errorf("--%s is blank; give it a value, or leave it out", f.Name)}
+		case strings.HasPrefix(f.Value.Type(), "float64") && (strings.Contains(text, "NaN") || strings.Contains(text, "Inf")):
+			err = &fault.Usage{Err: fmt.Errorf("--%s is %s; use finite numbers", f.Name, strings.Trim(text, "[]"))}
 		case slices.Contains(unused[path], f.Name):
 			err = &fault.Usage{Err: fmt.Errorf("--%s has no effect in ballast %s; leave it out", f.Name, path)}
 		}
 	})
 	return err
+}
+
+// blank reports whether a text, or one of several, is nothing but blanks.
+func blank(v pflag.Value) bool {
+	switch v.Type() {
+	case "string":
+		return strings.TrimSpace(v.String()) == ""
+	case "stringSlice", "stringArray":
+		if list, ok := v.(pflag.SliceValue); ok {
+			given := list.GetSlice()
+			return len(given) == 0 || slices.ContainsFunc(given, func(text string) bool { return strings.TrimSpace(text) == "" })
+		}
+	}
+	return false
 }
 
 // verbOf is the path of a verb without the name of the command; that of all shells' completions is "completion".

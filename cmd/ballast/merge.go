@@ -152,7 +152,11 @@ func (f mergeFlags) merge(cmd *cobra.Command, a *app, recipe checkpoint.Recipe, 
 	}
 
 	if f.verify {
-		if err := a.verifyMerged(cmd, o.Out, "", nil); err != nil {
+		verified := func(list []checkpoint.Verification, _ checkpoint.Manifest) error {
+			a.remark("verified: %d files", len(list))
+			return nil
+		}
+		if err := a.verifyMerged(cmd, o.Out, "", verified); err != nil {
 			return err
 		}
 	}
@@ -166,7 +170,12 @@ func (f mergeFlags) merge(cmd *cobra.Command, a *app, recipe checkpoint.Recipe, 
 
 // idle refuses flags of the short form where a recipe is named, of other outputs than the one that is written, and what a dry run leaves out.
 func (f mergeFlags) idle(cmd *cobra.Command) error {
-	if f.method == "" {
+	switch {
+	case len(f.lora) > 0: // what does not go with it otherwise, adapters says
+		if err := idle(cmd, "with --lora", "t"); err != nil {
+			return err
+		}
+	case f.method == "":
 		if err := idle(cmd, "beside a recipe, which says it itself", "base", "weight", "t"); err != nil {
 			return err
 		}
@@ -179,7 +188,11 @@ func (f mergeFlags) idle(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	if filepath.Ext(f.out) != ".gguf" {
+	if filepath.Ext(f.out) == ".gguf" { // before the merge, which it is encoded from
+		if err := (convert.Options{To: convert.ToGGUF, Type: f.quantize}).Validate(); err != nil {
+			return err
+		}
+	} else {
 		if err := idle(cmd, "where --out is not a .gguf file", "gguf-type"); err != nil {
 			return err
 		}

@@ -50,6 +50,7 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 		if seeds < 1 || workers < 1 {
 			return usagef("--seeds is %d and --workers %d; use at least 1 of each", seeds, workers)
 		}
+		a.remark("%s: seeds %d to %d", p.Slug, a.seed, a.seed+uint64(seeds)-1)
 		if ledger == "" {
 			if ledger, err = defaultLedger(); err != nil {
 				return err
@@ -90,12 +91,7 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 			for _, path := range figures {
 				a.remark("figure: %s", path)
 			}
-			if a.json {
-				err = a.printJSON(entry)
-			} else {
-				printEntry(a.out, entry)
-			}
-			if err != nil || entry.Held() {
+			if err = a.printReproduced(entry); err != nil || entry.Held() {
 				return err
 			}
 			unmet := &fault.Unmet{}
@@ -119,6 +115,15 @@ func isReproduction(dir string) bool {
 	return err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
 		return !e.IsDir() || e.Name() != "figures" && e.Name() != "go" && !strings.HasPrefix(e.Name(), "xla")
 	})
+}
+
+// printReproduced shows what was measured.
+func (a *app) printReproduced(e paper.Entry) error {
+	if a.json {
+		return a.printJSON(e)
+	}
+	printEntry(a.out, e)
+	return nil
 }
 
 // printEntry prints what was measured: each claim with its verdict, its inequalities and its arms.

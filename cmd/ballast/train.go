@@ -224,7 +224,8 @@ func isRecipeFile(arg string) bool {
 	}
 	if ext := filepath.Ext(arg); ext == ".yaml" || ext == ".yml" {
 		_, err := os.Stat(arg)
-		return err == nil
+		first, _, _ := strings.Cut(strings.TrimLeft(key, "+~"), ".")
+		return err == nil || lab.TypesOf(train.NewRecipe())[first] == "" // no key is called so
 	}
 	return false
 }

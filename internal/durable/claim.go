@@ -323,6 +323,12 @@ func makeParents(path string) (made []string, err error) {
 	return made, nil
 }
 
+// MakeDir makes a folder and those above it, and returns the ones that were missing, innermost last. RemoveEmpty takes them back.
+func MakeDir(path string) (made []string, err error) { return makeParents(filepath.Join(path, "x")) }
+
+// RemoveEmpty removes folders that MakeDir made, as long as nothing is in them.
+func RemoveEmpty(made []string) { removeEmpty(made) }
+
 func removeEmpty(dirs []string) {
 	for i := len(dirs) - 1; i >= 0; i-- {
 		if os.Remove(dirs[i]) != nil { // it holds something
