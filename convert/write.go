@@ -157,7 +157,11 @@ func (p *plan) retypeConfig(to string) error {
 	if err != nil {
 		return err
 	}
-	typed, dropped, err := hf.Typed(text, dtype)
+	_, dropped, err := hf.Typed(text, dtype)
+	if err != nil {
+		return err
+	}
+	typed, _, err := hf.Typed(hf.WithoutKeys(text, dropped...), dtype)
 	if err != nil || bytes.Equal(typed, text) {
 		return err
 	}

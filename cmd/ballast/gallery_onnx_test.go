@@ -499,7 +499,7 @@ func onnxExternal() []hostile {
 		Nodes: []ot.Node{{Op: "Relu" + esc, Name: esc, Inputs: []string{esc + "x"}, Outputs: []string{"y"}}},
 	}
 	failing := named
-	failing.Nodes = []ot.Node{{Op: "Reshape", Name: esc, Inputs: []string{esc + "x", esc + "w"}, Outputs: []string{"y"}, Attributes: map[string]any{"mode": esc}}}
+	failing.Nodes = []ot.Node{{Op: "Reshape", Name: esc, Inputs: []string{esc + "x", esc + "w"}, Outputs: []string{"y"}}}
 	list = append(list, onnxPipes(at)...)
 	return append(list,
 		hostile{kind: "escape", name: "onnx-inspect", run: []string{"inspect", "m.onnx", "--tensors", "*"}, exit: []int{exitOK, exitBadInput}, files: file("m.onnx", named.Bytes())},
