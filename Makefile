@@ -21,7 +21,7 @@ endif
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo +dirty)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: demo test testdata build setup lint bench fuzz gallery writers signals kills race vuln clean
+.PHONY: demo test testdata build setup lint bench fuzz gallery writers signals kills walk race vuln clean
 
 demo: setup ## train, audit, mend, audit again
 	bin/ballast demo
@@ -104,6 +104,11 @@ writers: build ## every writing verb twice at once (20 rounds) and killed (50 mo
 
 kills: ## a run with everything that an objective may have, killed at every boundary and at random moments, on every engine
 	BALLAST_TEST_KILLS=all go test ./train -run '^TestProcedureKilled$$' -timeout 60m -v
+
+walk: setup testdata ## every attribute of ONNX's schemas, every key and parameter of merges, every flag and refusal of every verb
+	BALLAST_TEST_WALK=all go test ./onnxrun -run '^(TestWalk|TestCases|TestSchemas|TestFaults)$$' -timeout 60m
+	BALLAST_TEST_WALK=all go test ./merge/checkpoint -run Walk -timeout 30m -v
+	BALLAST_TEST_WALK=all go test ./cmd/ballast -run '^(TestEveryFlag|TestUnusedFlags|TestRefusedChanges|TestMissingFile)' -timeout 30m
 
 clean:
 	rm -rf bin

@@ -1,6 +1,7 @@
 package golden
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -168,7 +169,8 @@ func TestMarkedNumbersAreFoundEverywhere(t *testing.T) {
 		At      *float64           `json:"at"`
 		Name    string             `json:"name"`
 	}
-	if err := decode([]byte(`{"any":["nan"],"lists":[["inf",1]],"members":{"a":"-inf"},"at":"nan"}`), &p, strict.Decode); err != nil {
+	// Strict decoding knows these words by itself; json does not.
+	if err := decode([]byte(`{"any":["nan"],"lists":[["inf",1]],"members":{"a":"-inf"},"at":"nan"}`), &p, json.Unmarshal); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(p.Any, p.Lists, p.Members, *p.At); got != "[NaN] [[+Inf 1]] map[a:-Inf] NaN" {

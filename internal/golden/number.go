@@ -129,27 +129,24 @@ var marks = []struct{ mark, means float64 }{
 	{3.0303030303030304e37, math.NaN()}, {3.1313131313131313e37, math.Inf(1)}, {-3.232323232323232e37, math.Inf(-1)},
 }
 
-// decode decodes with how. A text that stands for NaN or an infinity is read as the number, unless that cannot be decoded: then it is a text.
+// decode decodes with how. Where that fails, and a text in it stands for NaN or an infinity, the text is read as the number.
 func decode(raw json.RawMessage, into any, how func(text []byte, into any) error) error {
+	err := how(raw, into)
+	if err == nil {
+		return nil
+	}
 	var tree any
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber() // large whole numbers stay as they are written
 	if d.Decode(&tree) != nil {
-		return how(raw, into)
+		return err
 	}
-
 	found := false
-	marked, err := json.Marshal(mark(tree, &found))
-	if !found || err != nil {
-		return how(raw, into)
+	marked, failed := json.Marshal(mark(tree, &found))
+	if !found || failed != nil || how(marked, into) != nil {
+		return err
 	}
-	numbers := reflect.New(reflect.TypeOf(into).Elem())
-	numbers.Elem().Set(reflect.ValueOf(into).Elem())
-	if how(marked, numbers.Interface()) != nil {
-		return how(raw, into)
-	}
-	unmark(numbers)
-	reflect.ValueOf(into).Elem().Set(numbers.Elem())
+	unmark(reflect.ValueOf(into))
 	return nil
 }
 
