@@ -97,9 +97,6 @@ func writeThrough(path string, write func(w io.Writer) error) error {
 // allowed says; it is asked before fill is called and again before anything is replaced.
 func WriteDir(path string, allowed Permit, fill func(tmp string) error) (err error) {
 	allowed = permitOf(path, allowed)
-	if err := allowed.dir(path); err != nil {
-		return err
-	}
 	release, err := hold(path)
 	if err != nil {
 		return err
@@ -107,6 +104,10 @@ func WriteDir(path string, allowed Permit, fill func(tmp string) error) (err err
 	defer func() { err = errors.Join(err, release()) }()
 
 	if err := recoverDir(path); err != nil {
+		return err
+	}
+	// Under the lock: without it, a folder may be exchanged and removed while it is looked at.
+	if err := allowed.dir(path); err != nil {
 		return err
 	}
 	tmp := Beside(path, temporarySuffix)

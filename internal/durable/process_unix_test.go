@@ -91,16 +91,18 @@ func TestAnotherProcessIsNamed(t *testing.T) {
 func TestTwoWritersKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
 	for round := range 20 {
-		one, _ := start(t, path)
-		two, _ := start(t, path)
+		one, said1 := start(t, path)
+		two, said2 := start(t, path)
 		time.Sleep(time.Duration(20+round*5) * time.Millisecond)
-		for _, cmd := range []*exec.Cmd{one, two} {
+		for i, cmd := range []*exec.Cmd{one, two} {
+			said := []io.Reader{said1, said2}[i]
 			if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 				t.Fatalf("it ended by itself: %v", err)
 			}
+			last, _ := io.ReadAll(said)
 			_ = cmd.Wait()
 			if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-				t.Fatalf("it ended by itself: %v", cmd.ProcessState)
+				t.Fatalf("it ended by itself: %v: %s", cmd.ProcessState, last)
 			}
 		}
 		current := durable.Current(path)
