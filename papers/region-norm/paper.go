@@ -101,10 +101,12 @@ func (h holeShift) run(at paper.Place) (map[string]float64, error) {
 			}
 		}
 	}
+
 	kernel := make([]float32, 3*h.Features)
 	for i := range kernel {
 		kernel[i] = float32(r.NormFloat64() / math.Sqrt(3))
 	}
+
 	filled := func(fill float32) *tensors.Tensor {
 		x := append([]float32{}, patches...)
 		for i := range x {
@@ -114,6 +116,7 @@ func (h holeShift) run(at paper.Place) (map[string]float64, error) {
 		}
 		return tensors.FromFlatDataAndDimensions(x, h.Patches, h.Side, h.Side, 3)
 	}
+
 	region := func(style string) func(*model.Scope, *graph.Node, *graph.Node) *graph.Node {
 		layer := norm.NewRegion()
 		layer.Style = style
@@ -122,6 +125,7 @@ func (h holeShift) run(at paper.Place) (map[string]float64, error) {
 	plain := func(l norm.Layer) func(*model.Scope, *graph.Node, *graph.Node) *graph.Node {
 		return func(scope *model.Scope, x, _ *graph.Node) *graph.Node { return l.Apply(scope, x) }
 	}
+
 	apply := func(layer func(*model.Scope, *graph.Node, *graph.Node) *graph.Node, fill float32) ([]float32, error) {
 		store := model.NewStore()
 		defer store.Finalize()
@@ -139,6 +143,7 @@ func (h holeShift) run(at paper.Place) (map[string]float64, error) {
 		}
 		return tensors.MustCopyFlatData[float32](out[0]), nil
 	}
+
 	metrics := map[string]float64{}
 	for name, layer := range map[string]func(*model.Scope, *graph.Node, *graph.Node) *graph.Node{
 		"instance": plain(norm.NewInstance()), "batch": plain(norm.NewBatch()), "region_batch": region("batch"), "region_instance": region("instance"),
@@ -151,6 +156,7 @@ func (h holeShift) run(at paper.Place) (map[string]float64, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		valid := 0.0
 		sums := make([]float64, h.Patches*h.Features)
 		counts := make([]float64, h.Patches)
@@ -168,6 +174,7 @@ func (h holeShift) run(at paper.Place) (map[string]float64, error) {
 		for i, s := range sums {
 			metrics[name+"_mean"] += math.Abs(s/counts[i/h.Features]) / float64(len(sums))
 		}
+
 		if name == "instance" {
 			if metrics["formula_error"], err = h.formula(mask, kernel, patches, sums, counts); err != nil {
 				return nil, err
