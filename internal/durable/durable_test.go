@@ -243,6 +243,13 @@ func TestClaimWork(t *testing.T) {
 	enter("cut", w, "")
 	only(t, filepath.Join(root, "cut"), durable.MarkFile)
 	enter("older", w, "")
+	write(t, filepath.Join(root, "early", "norm=batch", "checkpoints", "lock"), "123\n") // killed before it began
+	write(t, filepath.Join(root, "early", "norm=batch", "run.lock"), "")
+	enter("early", w, "")
+	write(t, filepath.Join(root, "secret", "run.lock"), "combination 12-4-7")
+	enter("secret", w, "it holds run.lock")
+	write(t, filepath.Join(root, "empty", "notes"), "")
+	enter("empty", w, "it holds notes")
 	enter("new", w, "")
 	enter("new", w, "")
 	other := w

@@ -7,6 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+
+	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
 // Work is a folder that a long work fills step by step and resumes in, such as a training run. Its MarkFile says so.
@@ -48,7 +51,7 @@ func (w Work) check(path string) error {
 		_, _, left := outputOf(name)
 		return left
 	})
-	if err != nil || len(names) == 0 {
+	if err != nil || len(names) == 0 || onlyLocks(path) {
 		return err
 	}
 
@@ -66,6 +69,32 @@ func (w Work) check(path string) error {
 		}
 	}
 	return nil
+}
+
+// onlyLocks reports whether a folder holds nothing but folders and locks that nobody wrote more than a process's number into: what is left
+// of a work that was killed after it took its locks and before it began.
+func onlyLocks(path string) bool {
+	const most = 64
+	return filepath.WalkDir(path, func(at string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		stat, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if name := e.Name(); !stat.Mode().IsRegular() || stat.Size() > most || name != "lock" && filepath.Ext(name) != ".lock" {
+			return fs.ErrExist
+		}
+		text, err := untrusted.ReadFileNoLink(at, most)
+		if err != nil {
+			return err
+		}
+		if strings.Trim(string(text), "0123456789\n") != "" {
+			return fs.ErrExist
+		}
+		return nil
+	}) == nil
 }
 
 // begin empties the folder, if that was asked for, and marks it.

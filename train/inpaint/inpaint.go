@@ -79,14 +79,10 @@ const (
 // Files are the files that Run and Save write into a folder, now and in earlier versions, as patterns of package path.
 var Files = slices.Concat([]string{pictureFile, oldRun, oldStates}, train.Files, durable.Within(modelDir, bundle.Files))
 
-// IsRun reports whether a folder holds a run of this package: one of an earlier version, or checkpoints that are no run of "ballast train",
-// which keeps more beside them.
+// IsRun reports whether a folder holds a run of an earlier version of this package; those of this one have a mark.
 func IsRun(dir string) bool {
-	has := func(name string) bool {
-		_, err := os.Lstat(filepath.Join(dir, name))
-		return err == nil
-	}
-	return has(oldRun) || has("checkpoints") && !has("meta.json")
+	_, err := os.Lstat(filepath.Join(dir, oldRun))
+	return err == nil
 }
 
 // Run trains the network by the recipe of the configuration on the part train of a source of images, and measures it on patches of the part
