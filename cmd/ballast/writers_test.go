@@ -287,11 +287,12 @@ func TestKilledWriters(t *testing.T) {
 				if cmd.ProcessState.ExitCode() < 0 {
 					inTime++
 				}
+				left := whatIsIn(filepath.Join(dir, "out"))
 				text, err := child(dir, w.again()...).CombinedOutput()
 				var exit *exec.ExitError
 				whole := errors.As(err, &exit) && exit.ExitCode() == exitUsage && strings.Contains(string(text), "there already")
 				if err != nil && !whole {
-					t.Fatalf("round %d: again: %v\n%s", round, err, text)
+					t.Fatalf("round %d: again: %v\n%s\nthe killed one left %s", round, err, text, left)
 				}
 				same(t, contents(t, filepath.Join(dir, "out"), w.varies), want)
 				if t.Failed() {
@@ -301,4 +302,18 @@ func TestKilledWriters(t *testing.T) {
 			t.Logf("%d kills came before the end", inTime)
 		})
 	}
+}
+
+// whatIsIn lists the files of a folder, with the first bytes of small files.
+func whatIsIn(dir string) string {
+	var b strings.Builder
+	_ = filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, _ := os.ReadFile(path)
+		fmt.Fprintf(&b, "\n\t%s (%d bytes) %.40q", strings.TrimPrefix(path, dir), len(text), text)
+		return nil
+	})
+	return b.String()
 }

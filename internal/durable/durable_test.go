@@ -245,6 +245,7 @@ func TestClaimWork(t *testing.T) {
 	enter("older", w, "")
 	write(t, filepath.Join(root, "early", "norm=batch", "checkpoints", "lock"), "123\n") // killed before it began
 	write(t, filepath.Join(root, "early", "norm=batch", "run.lock"), "")
+	write(t, filepath.Join(root, "early", "."+durable.MarkFile+".ballast-tmp"), "{")
 	enter("early", w, "")
 	write(t, filepath.Join(root, "secret", "run.lock"), "combination 12-4-7")
 	enter("secret", w, "it holds run.lock")

@@ -79,6 +79,9 @@ func onlyLocks(path string) bool {
 		if err != nil || e.IsDir() {
 			return err
 		}
+		if _, _, left := outputOf(e.Name()); left { // begin removes it
+			return nil
+		}
 		stat, err := e.Info()
 		if err != nil {
 			return err
