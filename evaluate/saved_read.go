@@ -30,6 +30,7 @@ func (s *Saved) readLabels() (labels []int64, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, y.Close()) }()
+
 	shape := y.Shape
 	for len(shape) > 1 && shape[len(shape)-1] == 1 {
 		shape = shape[:len(shape)-1]
@@ -47,6 +48,7 @@ func (s *Saved) readLabels() (labels []int64, err error) {
 			Fix: fmt.Sprintf("save %d labels in one axis", s.rows),
 		}
 	}
+
 	if err := memory.Need("the labels of "+s.LabelsPath, 12*int64(s.rows)+8*int64(y.Len())); err != nil {
 		return nil, err
 	}
@@ -103,6 +105,7 @@ func (s *Saved) readOutputs() (err error) {
 	if err != nil {
 		return err
 	}
+
 	if s.wide != nil {
 		s.wide, err = asLogits(s, s.wide)
 	} else {
@@ -119,6 +122,7 @@ func asLogits[F metric.Float](s *Saved, x []F) ([]F, error) {
 	} else if err := s.fits(found); err != nil {
 		return nil, err
 	}
+
 	if s.binary {
 		what := "logits"
 		if s.outputs == FormProbabilities {

@@ -115,9 +115,11 @@ func (q *Quantisation) config(dir string) {
 			return
 		}
 	}
-	for name, method := range map[string]string{"quantize_config.json": "gptq", "quant_config.json": "awq", "hf_quant_config.json": "modelopt"} {
-		if readBeside(dir, name) != nil {
-			q.Method, q.Because = method, name
+	for _, beside := range []struct{ name, method string }{
+		{"quantize_config.json", "gptq"}, {"quant_config.json", "awq"}, {"hf_quant_config.json", "modelopt"},
+	} {
+		if readBeside(dir, beside.name) != nil {
+			q.Method, q.Because = beside.method, beside.name
 			return
 		}
 	}
