@@ -36,9 +36,9 @@ func normalize(x, scale, offset *graph.Node, axes []int, epsilon float64, device
 		// A device's squares about its own mean, moved to the mean of all.
 		variance = graph.DivScalar(across(graph.Add(variance, graph.Square(graph.Sub(own, mean))))[0], float64(devices))
 	}
-	for what, p := range map[string]*graph.Node{"scale": scale, "offset": offset} {
+	for i, p := range []*graph.Node{scale, offset} {
 		if p != nil && (p.Rank() != x.Rank() || p.DType() != x.DType()) {
-			Panicf("ops.Normalize: %s is %s, x %s; give it x's rank, with sizes 1, and dtype", what, p.Shape(), x.Shape())
+			Panicf("ops.Normalize: %s is %s, x %s; give it x's rank, with sizes 1, and dtype", []string{"scale", "offset"}[i], p.Shape(), x.Shape())
 		}
 	}
 	inverse := graph.Reciprocal(graph.Sqrt(graph.AddScalar(variance, epsilon))) // of the few moments, not of every element

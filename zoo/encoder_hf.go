@@ -33,8 +33,8 @@ func EncoderOfBERT(c hf.BERT) (Encoder, error) {
 // Imports maps the names of Hugging Face's BertModel. prefix stands before them in files of a larger model, "bert."; else it is empty.
 func (n Encoder) Imports(prefix string) []Import {
 	var all []Import
-	for ours, theirs := range map[string]string{"words": "word", "positions": "position", "types": "token_type"} {
-		all = append(all, Import{Variable: "embeddings/" + ours + "/kernel", Tensor: prefix + "embeddings." + theirs + "_embeddings.weight"})
+	for _, table := range []struct{ ours, theirs string }{{"words", "word"}, {"positions", "position"}, {"types", "token_type"}} {
+		all = append(all, Import{Variable: "embeddings/" + table.ours + "/kernel", Tensor: prefix + "embeddings." + table.theirs + "_embeddings.weight"})
 	}
 	norm := func(ours, theirs string) {
 		all = append(all,

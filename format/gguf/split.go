@@ -127,12 +127,17 @@ func (s *Split) join(path string, number, count int64, opts []Options) error {
 		return err
 	}
 	s.parts = append(s.parts, f)
-	for key, want := range map[string]int64{SplitNumberKey: number, SplitCountKey: count} {
-		if got, err := f.Int(key); err != nil || got != want {
-			if err == nil {
-				err = &Error{File: path, Key: key, Offset: -1, Kind: ErrSplit, Text: fmt.Sprintf("%d, by its name %d", got, want), Fix: "get the parts of one model, all of one split"}
-			}
+	for _, said := range []struct {
+		key  string
+		want int64
+	}{{SplitNumberKey, number}, {SplitCountKey, count}} {
+		got, err := f.Int(said.key)
+		if err != nil {
 			return err
+		}
+		if got != said.want {
+			text := fmt.Sprintf("%d, by its name %d", got, said.want)
+			return &Error{File: path, Key: said.key, Offset: -1, Kind: ErrSplit, Text: text, Fix: "get the parts of one model, all of one split"}
 		}
 	}
 	for _, name := range f.Names() {

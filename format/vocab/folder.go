@@ -205,11 +205,13 @@ func (v *Vocabulary) pieceSteps(file, model object) {
 
 // stepsOf is the pre-tokenizer of a way to cut texts; whole tells that a word that is a token is not taken apart.
 func stepsOf(pre string) (steps any, whole, ok bool) {
-	for other, same := range map[string]string{"llama3": "llama-bpe", "llama-v3": "llama-bpe", "dbrx": "smaug-bpe", "phi-2": "gpt-2", "olmo": "gpt-2", "mpt": "gpt-2", "deepseek-r1-qwen": "qwen2", "megrez": "qwen2", "stablelm2": "qwen2",
-		"starcoder": "smollm", "refact": "smollm", "command-r": "smollm", "llama4": "gpt-4o"} {
-		if pre == other {
-			pre = same
-		}
+	same := map[string]string{
+		"llama3": "llama-bpe", "llama-v3": "llama-bpe", "dbrx": "smaug-bpe", "phi-2": "gpt-2", "olmo": "gpt-2", "mpt": "gpt-2",
+		"deepseek-r1-qwen": "qwen2", "megrez": "qwen2", "stablelm2": "qwen2",
+		"starcoder": "smollm", "refact": "smollm", "command-r": "smollm", "llama4": "gpt-4o",
+	}
+	if as, ok := same[pre]; ok {
+		pre = as
 	}
 	for _, c := range cuts {
 		if c.pre != pre {

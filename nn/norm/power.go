@@ -170,8 +170,9 @@ func (p Power) check(who string, scope *model.Scope) {
 	if p.Variant != "running" && p.Variant != "paper" && p.Variant != "v" {
 		Panicf("%s %s: Variant is %q; use running, paper or v", who, scope.Scope(), p.Variant)
 	}
-	for name, alpha := range map[string]float64{"AlphaForward": p.AlphaForward, "AlphaBackward": p.AlphaBackward} {
+	for i, alpha := range []float64{p.AlphaForward, p.AlphaBackward} {
 		if !(alpha > 0 && alpha <= 1) {
+			name := []string{"AlphaForward", "AlphaBackward"}[i]
 			Panicf("%s %s: %s is %v; it is a share of the old value, in (0, 1]; use 0.9", who, scope.Scope(), name, alpha)
 		}
 	}
