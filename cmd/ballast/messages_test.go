@@ -6,7 +6,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -151,29 +150,6 @@ func checkCommand(t *testing.T, verbs map[string][]string, text, where string) {
 	for _, m := range flagWord.FindAllStringSubmatch(rest, -1) {
 		if !slices.Contains(verbs[verb], m[1]) {
 			t.Errorf("%s: ballast %s has no flag --%s: %q", where, verb, m[1], text)
-		}
-	}
-}
-
-// TestDocumentsOfferWhatThereIs: the commands of the documents are commands, and their flags are flags.
-func TestDocumentsOfferWhatThereIs(t *testing.T) {
-	verbs := tree()
-	documents, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
-	if err != nil || len(documents) == 0 {
-		t.Fatal(documents, err)
-	}
-	for _, path := range append(documents, filepath.Join("..", "..", "README.md")) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		joined := strings.ReplaceAll(string(text), "\\\n", " ")
-		for line := range strings.Lines(joined) {
-			if strings.HasPrefix(line, "    ballast ") { // a command on its own
-				for _, part := range strings.Split(line, "&&") {
-					checkCommand(t, verbs, part, path)
-				}
-			}
 		}
 	}
 }

@@ -128,7 +128,7 @@ func TestYAMLOfThisRepository(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1) {
+		for _, block := range regexp.MustCompile("(?s)```yaml (?:recipe|merge)[^\n]*\n(.*?)```").FindAllSubmatch(text, -1) {
 			if _, err := strict.YAML(block[1]); err != nil {
 				t.Errorf("%s: %v", page, err)
 			}

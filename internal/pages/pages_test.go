@@ -1,0 +1,130 @@
+package pages_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ballast-ml/ballast/internal/pages"
+)
+
+// repository is every page of it.
+func repository(t *testing.T) []*pages.Page {
+	t.Helper()
+	all, err := pages.All(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("%d pages; there are more", len(all))
+	}
+	return all
+}
+
+func TestRead(t *testing.T) {
+	text := strings.Join([]string{
+		"# One `two` (three)", "", "See [other](other.md#a), `ballast run` and `[no](link)`.", "",
+		"```sh with steps=2", "ls", "    # indented", "```", "", "```text", "a", "```", "", "# One two three", "",
+		"<!-- with ctx context.Context -->", "", "```go", "f(ctx)", "```", "", "    not fenced", "```", "open",
+	}, "\n")
+	p := pages.Read("p.md", text)
+	want := []pages.Block{
+		{Line: 5, Language: "sh", Words: []string{"with", "steps=2"}, Text: "ls\n    # indented\n"},
+		{Line: 10, Language: "text", Words: []string{}, Text: "a\n", Follows: true},
+		{Line: 18, Language: "go", Words: []string{}, Text: "f(ctx)\n", With: "ctx context.Context"},
+	}
+	if len(p.Blocks) != len(want) {
+		t.Fatalf("blocks %+v", p.Blocks)
+	}
+	for i, b := range p.Blocks {
+		w := want[i]
+		if b.Line != w.Line || b.Language != w.Language || !slices.Equal(b.Words, w.Words) || b.Text != w.Text || b.With != w.With || b.Follows != w.Follows {
+			t.Errorf("block %d is %+v, want %+v", i, b, w)
+		}
+	}
+	if p.Title != "One `two` (three)" || !slices.Equal(p.Anchors, []string{"one-two-three", "one-two-three-1"}) {
+		t.Errorf("title %q, anchors %q", p.Title, p.Anchors)
+	}
+	if len(p.Links) != 1 || p.Links[0] != (pages.Link{Line: 3, Target: "other.md#a"}) {
+		t.Errorf("links %v", p.Links)
+	}
+	if len(p.Wrong) != 2 || !strings.Contains(p.Wrong[0], "p.md:22: code that is set apart by spaces") || !strings.Contains(p.Wrong[1], "not closed") {
+		t.Errorf("wrong %q", p.Wrong)
+	}
+}
+
+func TestMatch(t *testing.T) {
+	for _, c := range []struct {
+		shown, got string
+		same       bool
+	}{
+		{"a\nb\n", "a  \nb\n\n", true}, {"a\n", "a\nb\n", false}, {"a\nb\n", "a\n", false}, {"a\n...\nd\n", "a\nb\nc\nd\n", true},
+		{"...\nd\n", "d\n", true}, {"a\n...\n", "a\n", true}, {"a\n...\nd\n", "a\nb\nd\ne\n", false},
+		{"took ... s\n", "took 3.1 s\n", true}, {"took ... s\n", "took 3.1 ms\n", false}, {"took ... s\n", "it took 3 s\n", false},
+		{"a...b...c\n", "a1b2c\n", true}, {"a...b...c\n", "a1c2b\n", false}, {"ab\n", "a\n", false}, {"b...\n", "ab\n", false},
+	} {
+		if wrong := pages.Match(c.shown, c.got); (wrong == "") != c.same {
+			t.Errorf("Match(%q, %q) = %q", c.shown, c.got, wrong)
+		}
+	}
+}
+
+// languages are what a block may be, and the reasons for which a block of commands is not run.
+var languages = map[string][]string{
+	"sh": nil, "go": nil, "yaml": {"recipe", "merge", "data"}, "json": nil, "diff": nil, "text": nil,
+	"console": {"network", "files", "time", "python", "devices"},
+}
+
+// TestBlocks: every block names a language, and what it needs where that has kinds; what is not run says why.
+func TestBlocks(t *testing.T) {
+	for _, p := range repository(t) {
+		for _, wrong := range p.Wrong {
+			t.Error(wrong)
+		}
+		for _, b := range p.Blocks {
+			kinds, ok := languages[b.Language]
+			switch {
+			case !ok:
+				t.Errorf("%s:%d: a block of %q; the languages are in CONTRIBUTING.md", p.Path, b.Line, b.Language)
+			case kinds != nil && (len(b.Words) == 0 || !slices.Contains(kinds, b.Words[0])):
+				t.Errorf("%s:%d: ```%s says none of %s behind its language", p.Path, b.Line, b.Language, strings.Join(kinds, ", "))
+			}
+		}
+	}
+}
+
+// awaited are pictures of docs/papers.md that the next run of ballast reproduce draws.
+var awaited = []string{"papers/batchformer/classes.png", "papers/transmix/share.png"}
+
+// TestLinks: every link of a page within the repository leads to a file, and to a heading where it names one.
+func TestLinks(t *testing.T) {
+	all := repository(t)
+	anchors := map[string][]string{}
+	for _, p := range all {
+		anchors[filepath.Clean(p.Path)] = p.Anchors
+	}
+	seen := 0
+	for _, p := range all {
+		for _, l := range p.Links {
+			if strings.Contains(l.Target, "://") {
+				continue
+			}
+			seen++
+			name, anchor, _ := strings.Cut(l.Target, "#")
+			path := filepath.Clean(p.Path)
+			if name != "" {
+				path = filepath.Join(filepath.Dir(p.Path), filepath.FromSlash(name))
+			}
+			if _, err := os.Stat(path); err != nil && !slices.Contains(awaited, l.Target) {
+				t.Errorf("%s:%d: %s leads nowhere: %v", p.Path, l.Line, l.Target, err)
+			} else if anchor != "" && !slices.Contains(anchors[path], anchor) {
+				t.Errorf("%s:%d: %s: no heading has this name", p.Path, l.Line, l.Target)
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("%d links within the repository; there are more", seen)
+	}
+}
