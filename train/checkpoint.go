@@ -51,7 +51,8 @@ type record struct {
 	Distance      []distancePoint          `json:"distance,omitempty"` // earlier versions: the distance
 	BestStep      int                      `json:"best_step"`          // 0 = none yet
 	BestAccuracy  float64                  `json:"best_accuracy"`
-	ValidationDue bool                     `json:"validation_due"` // stopped while the step was being measured
+	ValidationDue bool                     `json:"validation_due"`   // stopped while the step was being measured
+	Tested        bool                     `json:"tested,omitempty"` // the numbers of the test examples are in Metrics, and were logged
 
 	tensors string // file of the tensors
 }

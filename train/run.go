@@ -341,6 +341,11 @@ func (l *run) after(ctx context.Context) error {
 			return err
 		}
 	}
+	if last {
+		if err := l.test(ctx); err != nil {
+			return l.untested(ctx, err)
+		}
+	}
 	policy := l.recipe.Checkpoint
 	due := policy.EverySteps > 0 && l.step%policy.EverySteps == 0 || policy.KeepBest && better ||
 		policy.EverySeconds > 0 && time.Since(l.pace.saved).Seconds() >= policy.EverySeconds
@@ -491,6 +496,38 @@ func (l *run) validate(ctx context.Context) (better bool, err error) {
 	return better, l.note(values)
 }
 
+// untested saves what was trained where the test examples could not be measured; a run that was told to stop saves by itself.
+func (l *run) untested(ctx context.Context, err error) error {
+	if l.checkpoints == nil || ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, l.save())
+}
+
+// test measures the trained model on the test examples, and logs it, once in a run: before the last checkpoint, so that a run that is taken
+// up once more does not log it again.
+func (l *run) test(ctx context.Context) error {
+	if l.material.test == nil || l.meter == nil || l.record.Tested {
+		return nil
+	}
+	if err := l.sane(); err != nil {
+		return err
+	}
+	if err := l.meter.take(l.state, l.averaged()); err != nil {
+		return err
+	}
+	numbers, err := l.meter.measure(ctx, l.material.test)
+	if err != nil {
+		return err
+	}
+	values := map[string]float64{}
+	for _, n := range numbers {
+		values[n.Name] = n.Value
+	}
+	l.record.Tested = true
+	return l.note(values)
+}
+
 // save writes a checkpoint, unless an update went wrong: none ever holds a NaN.
 func (l *run) save() error {
 	if err := l.sane(); err != nil {
@@ -533,8 +570,11 @@ func (l *run) close() {
 	}
 }
 
-// finish measures the trained model and puts the result together.
+// finish puts the result together, and measures the trained model where a run was stopped before it could.
 func (l *run) finish(ctx context.Context) (*Result, error) {
+	if err := l.test(ctx); err != nil {
+		return nil, err
+	}
 	m := l.meter
 	if m == nil {
 		m = &meter{bundle: &bundle.Bundle{Store: model.NewStore()}}
@@ -544,15 +584,6 @@ func (l *run) finish(ctx context.Context) (*Result, error) {
 	}
 	metrics := maps.Clone(l.record.Metrics)
 	delete(metrics, "lr")
-	if l.material.test != nil && l.meter != nil {
-		numbers, err := m.measure(ctx, l.material.test)
-		if err != nil {
-			return nil, err
-		}
-		for _, n := range numbers {
-			metrics[n.Name] = n.Value
-		}
-	}
 	result := &Result{
 		Steps: l.step, Epochs: l.plan.epochs, Metrics: metrics, Watched: l.record.Watched, Best: l.record.BestAccuracy,
 		Trained: l.material.train().examples,
