@@ -13,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/hf"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -77,7 +78,7 @@ func Inspect(ctx context.Context, path string, progress func(done, total int64))
 	if err := in.beside(path); err != nil {
 		return nil, err
 	}
-	if in.Files, err = sums(ctx, weights.Files(file), progress); err != nil {
+	if in.Files, err = Sums(ctx, weights.Files(file), progress); err != nil {
 		return nil, err
 	}
 	return in, weights.Verify(ctx, file)
@@ -112,8 +113,22 @@ func (in *Inspection) beside(path string) error {
 	return nil
 }
 
-// sums reads files for their checksums.
-func sums(ctx context.Context, paths []string, progress func(done, total int64)) ([]FileSum, error) {
+// Checksums reads the files of a bundle's folder that its answers depend on, the manifest and the weights, for their checksums.
+func Checksums(ctx context.Context, dir string) ([]FileSum, error) {
+	dir = durable.Current(dir)
+	var paths []string
+	for _, name := range []string{ManifestFile, WeightsFile} {
+		path, err := untrusted.Inside(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	return Sums(ctx, paths, nil)
+}
+
+// Sums reads files for their checksums. progress is told of the bytes read; it may be nil.
+func Sums(ctx context.Context, paths []string, progress func(done, total int64)) ([]FileSum, error) {
 	out := make([]FileSum, len(paths))
 	total, done := int64(0), int64(0)
 	for i, path := range paths {

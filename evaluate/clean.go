@@ -7,7 +7,8 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// Clean asks how right a classifier is on the data as it is: accuracy, accuracy among the top 5, and what is taken for what.
+// Clean asks how right a classifier is on the data as it is: accuracy, accuracy among the top 5, what is taken for what, and which wrong
+// answers are the surest.
 type Clean struct{}
 
 var _ Suite = Clean{}
@@ -38,6 +39,9 @@ func (Clean) Run(ctx context.Context, a *Audit) (report.Section, error) {
 		if found.TopK, err = outputs.topK(a.Labels(), found.Top); err != nil {
 			return report.Section{}, err
 		}
+	}
+	if found.Worst, err = a.worst(scores, found.Labels); err != nil {
+		return report.Section{}, err
 	}
 	return found.Section(), nil
 }

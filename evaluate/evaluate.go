@@ -69,6 +69,9 @@ func Run(ctx context.Context, s Subject, ds data.Dataset, o Options) (report.Rep
 	if h, ok := s.(Hosted); ok {
 		r.Engine = h.Engine()
 	}
+	if a.Data != nil {
+		r.DataChecksum = a.Data.Info().Checksum
+	}
 	for _, suite := range suites {
 		section, err := suite.Run(ctx, a)
 		if err != nil {

@@ -63,22 +63,33 @@ func (p Pairs) Run(ctx context.Context, a *Audit) (report.Section, error) {
 		return report.Section{}, fmt.Errorf("evaluate: %w", err)
 	}
 
-	section := report.Section{Suite: "pairs", Heading: "Class by class", Notes: drawn}
+	section := report.Section{Suite: "pairs", Where: "between examples", Heading: "Do features tell same from different?", Notes: drawn}
 	for k, at := range found.Ks {
 		section.Numbers = append(section.Numbers, metric.Number{
 			Name: fmt.Sprintf("pairs.recall_at_%d", at), Title: fmt.Sprintf("recall@%d", at), Value: found.Recall[k], Better: metric.Higher, Unit: metric.Share,
+			Means: fmt.Sprintf("The share of examples that have one of their own class among the nearest %d of all others.", at),
 		})
 	}
 	section.Numbers = append(section.Numbers,
-		metric.Number{Name: "pairs.r_precision", Title: "R-precision", Value: found.RPrecision, Better: metric.Higher, Unit: metric.Share},
-		metric.Number{Name: "pairs.map_at_r", Title: "MAP@R", Value: found.MAPAtR, Better: metric.Higher, Unit: metric.Share},
+		metric.Number{
+			Name: "pairs.r_precision", Title: "R-precision", Value: found.RPrecision, Better: metric.Higher, Unit: metric.Share,
+			Means: "Of the R nearest of an example, R being the other examples of its class, the share that is of its class.",
+		},
+		metric.Number{
+			Name: "pairs.map_at_r", Title: "MAP@R", Value: found.MAPAtR, Better: metric.Higher, Unit: metric.Share,
+			Means: "As R-precision, with the nearer ones weighing more.",
+		},
 	)
+	first := section.Numbers[0]
+	section.Says = fmt.Sprintf("%s of the examples find one of their class among the nearest %d", first.Text(), found.Ks[0])
+	section.Main = []report.Main{{Number: first.Name, As: first.Title}, {Number: "pairs.map_at_r", As: "MAP@R"}, {Number: "pairs.opis", As: "OPIS"}}
 	p.addThresholds(&section, a, features, labels, d)
 	if err := p.addSphere(ctx, &section, a, features, labels, d); err != nil {
 		return report.Section{}, err
 	}
 	section.Numbers = append(section.Numbers, metric.Number{
 		Name: "pairs.examples", Title: "examples compared", Value: float64(len(labels)), Better: metric.Neither, Unit: metric.Count,
+		Means: "Every one of them is compared with every other.",
 	})
 	return section, nil
 }
@@ -101,8 +112,14 @@ func (p Pairs) addThresholds(section *report.Section, a *Audit, features []float
 		return
 	}
 	section.Numbers = append(section.Numbers,
-		metric.Number{Name: "pairs.opis", Title: "OPIS", Value: found.OPIS, Better: metric.Lower},
-		metric.Number{Name: "pairs.opis_tail", Title: "OPIS, worst classes", Value: found.Tail, Better: metric.Lower},
+		metric.Number{
+			Name: "pairs.opis", Title: "OPIS", Value: found.OPIS, Better: metric.Lower,
+			Means: "How unevenly one threshold of distance suits the classes; 0 says that it suits all alike. Scores of one range of false accepts alone can be compared.",
+		},
+		metric.Number{
+			Name: "pairs.opis_tail", Title: "OPIS, worst classes", Value: found.Tail, Better: metric.Lower,
+			Means: "The same, of the classes that the threshold suits worst.",
+		},
 	)
 
 	// The mean utility, and the classes that stray from it the most.
@@ -151,8 +168,14 @@ func (p Pairs) addSphere(ctx context.Context, section *report.Section, a *Audit,
 		return fmt.Errorf("evaluate: %w", err)
 	}
 	section.Numbers = append(section.Numbers,
-		metric.Number{Name: "pairs.alignment", Title: "alignment", Value: alignment, Better: metric.Lower},
-		metric.Number{Name: "pairs.uniformity", Title: "uniformity", Value: uniformity, Better: metric.Lower},
+		metric.Number{
+			Name: "pairs.alignment", Title: "alignment", Value: alignment, Better: metric.Lower,
+			Means: "The mean squared distance between examples of one class, of features of length 1.",
+		},
+		metric.Number{
+			Name: "pairs.uniformity", Title: "uniformity", Value: uniformity, Better: metric.Lower,
+			Means: "How evenly the features fill the sphere; lower is more evenly.",
+		},
 	)
 	if a.Training == nil {
 		return nil
@@ -168,6 +191,9 @@ func (p Pairs) addSphere(ctx context.Context, section *report.Section, a *Audit,
 		return fmt.Errorf("evaluate: %w", err)
 	}
 	section.Notes = append(section.Notes, drawn...)
-	section.Numbers = append(section.Numbers, metric.Number{Name: "pairs.utilization", Title: "utilization", Value: utilization, Better: metric.Lower})
+	section.Numbers = append(section.Numbers, metric.Number{
+		Name: "pairs.utilization", Title: "utilization", Value: utilization, Better: metric.Lower,
+		Means: "The mean squared distance from an example to the nearest training example.",
+	})
 	return nil
 }

@@ -28,9 +28,11 @@ type Saved struct {
 	binary  bool // the file has one output, that of the second of two classes
 	outputs Form // what the file holds
 	rows    int  // of the file, with those left out
+
+	kept []int32 // rows of the file that are not left out; nil = all
 }
 
-var _ Answered = (*Saved)(nil)
+var _ Placed = (*Saved)(nil)
 
 // Form is what saved outputs are.
 type Form string
@@ -141,6 +143,14 @@ func (s *Saved) Truth() []int32 { return s.labels }
 
 // Data is the path of the labels.
 func (s *Saved) Data() string { return s.LabelsPath }
+
+// Place is the row of the file that example i stands in.
+func (s *Saved) Place(i int) int {
+	if s.kept == nil {
+		return i
+	}
+	return int(s.kept[i])
+}
 
 // Report audits the outputs.
 func (s *Saved) Report(o Options) (report.Report, error) {

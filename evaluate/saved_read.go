@@ -252,6 +252,7 @@ func (s *Saved) keep(labels, ignore []int64) error {
 	if err := memory.Need("the outputs of "+s.LogitsPath+" that are not left out", (4*int64(len(s.narrow)) + 8*int64(len(s.wide)))); err != nil {
 		return err
 	}
+	s.kept = kept
 	s.narrow, s.wide = pick(s.narrow, kept, s.Classes), pick(s.wide, kept, s.Classes)
 	return nil
 }

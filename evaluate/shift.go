@@ -9,8 +9,8 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// Shift asks what happens to a classifier when the inputs change: accuracy, NLL and ECE under every shift of data/corrupt at every
-// severity.
+// Shift asks what happens to a classifier when the inputs change: accuracy, NLL, ECE and mean confidence under every shift of
+// data/corrupt at every severity.
 type Shift struct {
 	Bins int `json:"bins"` // of the ECE; 15
 }
@@ -37,14 +37,20 @@ func (s Shift) Run(ctx context.Context, a *Audit) (report.Section, error) {
 	for _, shift := range corrupt.All() {
 		row := report.ShiftRow{Name: shift.Name()}
 		for severity := 1; severity <= corrupt.Severities; severity++ {
-			accuracy, nll, ece, err := s.one(ctx, a, shift, severity)
+			scores, err := s.one(ctx, a, shift, severity)
 			if err != nil {
 				return report.Section{}, err
 			}
+			ece, err := scores.ECE(metric.EqualWidth, s.Bins)
+			if err != nil {
+				return report.Section{}, err
+			}
+			accuracy := scores.Accuracy()
 			row.Severities = append(row.Severities, severity)
 			row.Accuracy = append(row.Accuracy, accuracy)
-			row.NLL = append(row.NLL, nll)
+			row.NLL = append(row.NLL, scores.MeanNLL())
 			row.ECE = append(row.ECE, ece)
+			row.Confidence = append(row.Confidence, scores.MeanConfidence())
 			found.Mean += accuracy / float64(corrupt.Severities*len(corrupt.All()))
 		}
 		found.Rows = append(found.Rows, row)
@@ -52,21 +58,16 @@ func (s Shift) Run(ctx context.Context, a *Audit) (report.Section, error) {
 	return found.Section(), nil
 }
 
-// one measures one shift at one severity.
-func (s Shift) one(ctx context.Context, a *Audit, shift corrupt.Shift, severity int) (accuracy, nll, ece float64, err error) {
+// one scores the answers to one shift at one severity.
+func (s Shift) one(ctx context.Context, a *Audit, shift corrupt.Shift, severity int) (*metric.Scores, error) {
 	shifted, err := corrupt.Wrap(a.Data, shift, severity, a.Seed)
 	if err != nil {
-		return 0, 0, 0, err
+		return nil, err
 	}
 	answers, err := a.Answers(ctx, shifted)
 	if err != nil {
-		return 0, 0, 0, err
+		return nil, err
 	}
 	labels := a.Labels()
-	scores, err := metric.Score(answers, labels, len(answers)/max(len(labels), 1))
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	ece, err = scores.ECE(metric.EqualWidth, s.Bins)
-	return scores.Accuracy(), scores.MeanNLL(), ece, err
+	return metric.Score(answers, labels, len(answers)/max(len(labels), 1))
 }

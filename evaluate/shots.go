@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ballast-ml/ballast/metric"
 	"github.com/ballast-ml/ballast/report"
@@ -54,19 +55,37 @@ func (s Shots) Run(ctx context.Context, a *Audit) (report.Section, error) {
 		return report.Section{}, fmt.Errorf("evaluate: %w", err)
 	}
 
-	section := report.Section{Suite: "shots", Heading: "Classes, from many training examples to few", Numbers: []metric.Number{
-		{Name: "shots.acc", Title: "accuracy, mean of classes", Value: found.Balanced, Better: metric.Higher, Unit: metric.Share},
-	}}
+	section := report.Section{
+		Suite: "shots", Where: "by class", Heading: "What of the classes that training saw little of?", Main: []report.Main{{Number: "shots.acc", As: "accuracy, mean of classes"}},
+		Numbers: []metric.Number{{
+			Name: "shots.acc", Title: "accuracy, mean of classes", Value: found.Balanced, Better: metric.Higher, Unit: metric.Share,
+			Means: "The accuracy of each class, averaged over the classes, so that a class that is tested seldom counts as much as any other.",
+		}},
+	}
 	for g, name := range metric.ShotNames() {
 		if found.Classes[g] > 0 {
 			section.Numbers = append(section.Numbers, metric.Number{
 				Name: "shots." + name + ".acc", Title: fmt.Sprintf("accuracy, %s (%d of the classes)", s.words(g), found.Classes[g]),
 				Value: found.Group[g], Better: metric.Higher, Unit: metric.Share,
+				Means: "The accuracy, averaged over the classes of which training saw " + s.words(g) + ".",
 			})
+			section.Main = append(section.Main, report.Main{Number: "shots." + name + ".acc", As: "accuracy, " + s.words(g)})
 		}
 	}
+	section.Says = s.says(found)
 	s.addClasses(&section, a.Classes(scores.Classes), trained, found)
 	return section, nil
+}
+
+// says holds the groups against each other.
+func (s Shots) says(found metric.ShotAccuracy) string {
+	var parts []string
+	for g := range metric.ShotNames() {
+		if found.Classes[g] > 0 {
+			parts = append(parts, fmt.Sprintf("%s (%s)", metric.Number{Value: found.Group[g], Unit: metric.Share}.Text(), s.words(g)))
+		}
+	}
+	return "averaged over classes by what training saw of them, it is right for " + strings.Join(parts, ", ")
 }
 
 // words say what a group is.
@@ -101,6 +120,6 @@ func (s Shots) addClasses(section *report.Section, names []string, trained []int
 	section.Tables = []report.Table{table}
 	section.Profile = &profile
 	section.Charts = []report.Chart{{
-		Title: "What of the classes that training saw little of?", X: "class, from many training examples to few", Y: "share right", Series: []report.Series{line},
+		Title: "Accuracy of each class", X: "class, from many training examples to few", Y: "share right", Series: []report.Series{line},
 	}}
 }

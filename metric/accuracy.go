@@ -16,6 +16,9 @@ func (s *Scores) Accuracy() float64 {
 // MeanNLL is the mean negative log-likelihood of the labels, in nats: -(1/n) sum of ln p[label].
 func (s *Scores) MeanNLL() float64 { return mean(s.NLL) }
 
+// MeanConfidence is the mean probability of the predicted class.
+func (s *Scores) MeanConfidence() float64 { return mean(s.Confidence) }
+
 // MeanBrier is the Brier score, (1/n) sum over examples and classes of (p - 1[class is the label])^2, in [0, 2]. Some tools
 // divide it by the number of classes, or for two classes take one of them alone, which halves it.
 func (s *Scores) MeanBrier() float64 { return mean(s.Brier) }

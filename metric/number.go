@@ -40,6 +40,7 @@ type Number struct {
 	Value  float64 `json:"value"`
 	Better Better  `json:"better"`
 	Unit   string  `json:"unit,omitempty"`
+	Means  string  `json:"means,omitempty"` // what it says, for a reader who meets it for the first time
 }
 
 // Label is what a table calls the number: its title, with the unit unless the value shows that.

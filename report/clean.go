@@ -8,23 +8,35 @@ import (
 
 // Clean is how right the answers are on the data as it is: what the JSON holds of the suite clean.
 type Clean struct {
-	Accuracy  float64  `json:"accuracy"`
-	Top       int      `json:"top_k"`          // k of TopK; 0 if there are too few classes
-	TopK      float64  `json:"top_k_accuracy"` //
-	Labels    []string `json:"labels"`
-	Confusion [][]int  `json:"confusion"` // [label][predicted]; nil if there are too many classes
+	Accuracy  float64   `json:"accuracy"`
+	Top       int       `json:"top_k"`          // k of TopK; 0 if there are too few classes
+	TopK      float64   `json:"top_k_accuracy"` //
+	Labels    []string  `json:"labels"`
+	Confusion [][]int   `json:"confusion"`       // [label][predicted]; nil if there are too many classes
+	Worst     []Example `json:"worst,omitempty"` // wrong answers, the surest first; at most MostWorst
 }
+
+// MostWorst is how many wrong answers a report keeps.
+const MostWorst = 50
 
 // Section is the content as a section.
 func (c Clean) Section() Section {
 	s := Section{
 		Suite:   "clean",
 		Content: c,
-		Numbers: []metric.Number{{Name: "acc", Title: "accuracy", Value: c.Accuracy, Better: metric.Higher, Unit: metric.Share}},
+		Where:   OnCleanData,
+		Says:    fmt.Sprintf("%s of the answers are right", percent(c.Accuracy)),
+		Main:    []Main{{"acc", "accuracy"}},
+		Numbers: []metric.Number{{
+			Name: "acc", Title: "accuracy", Value: c.Accuracy, Better: metric.Higher, Unit: metric.Share,
+			Means: "The share of examples for which the class that the model finds most likely is the right one.",
+		}},
+		Examples: c.Worst,
 	}
 	if c.Top > 0 {
 		s.Numbers = append(s.Numbers, metric.Number{
 			Name: fmt.Sprintf("top%d", c.Top), Title: fmt.Sprintf("accuracy, top %d", c.Top), Value: c.TopK, Better: metric.Higher, Unit: metric.Share,
+			Means: fmt.Sprintf("The share of examples whose right class is among the %d that the model finds most likely.", c.Top),
 		})
 	}
 
@@ -36,7 +48,7 @@ func (c Clean) Section() Section {
 	}
 	if classes > 0 && classes <= 100 {
 		s.Pictures = []Picture{{
-			Title: "What is taken for what?", Last: true, Draw: func(Report) ([]byte, error) { return ConfusionPNG("", c.Confusion, c.Labels) },
+			Title: "What is taken for what?", Last: true, Draw: func(Report) (*Figure, error) { return confusionFigure(c.Confusion, c.Labels), nil },
 		}}
 	}
 	return s
@@ -54,3 +66,6 @@ func (c Clean) recalls() []float64 {
 	}
 	return shares
 }
+
+// percent is a share as a sentence has it.
+func percent(share float64) string { return metric.Number{Value: share, Unit: metric.Share}.Text() }

@@ -16,14 +16,6 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Series is one line of a picture. Spread, if not nil, is drawn as a bar of that length up and down.
-type Series struct {
-	Name   string    `json:"name"`
-	X      []float64 `json:"x"`
-	Y      []float64 `json:"y"`
-	Spread []float64 `json:"spread,omitempty"`
-}
-
 // LinesPNG draws values against a number, such as the depth of a block or a decay, one line a series; with logarithmic, on a
 // logarithmic scale, where values of 0 and below are left out.
 func LinesPNG(title, x, y string, logarithmic bool, series ...Series) ([]byte, error) {
@@ -185,6 +177,3 @@ func StripsPNG(zoom int, strips ...Strip) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
-
-// level is a value as a byte, rounded.
-func level(v float32) uint8 { return uint8(math.Round(255 * math.Max(0, math.Min(1, float64(v))))) }

@@ -11,19 +11,41 @@ import (
 
 // generic is what the JSON of a section holds where its suite has no form of its own.
 type generic struct {
-	Numbers []metric.Number `json:"numbers"`
-	Heading string          `json:"heading,omitempty"`
-	Profile *Profile        `json:"profile,omitempty"`
-	Tables  []Table         `json:"tables,omitempty"`
-	Charts  []Chart         `json:"charts,omitempty"`
-	Notes   []string        `json:"notes,omitempty"`
+	Numbers  []metric.Number `json:"numbers"`
+	Main     []Main          `json:"main,omitempty"`
+	Says     string          `json:"says,omitempty"`
+	Where    string          `json:"where,omitempty"`
+	Heading  string          `json:"heading,omitempty"`
+	Profile  *Profile        `json:"profile,omitempty"`
+	Tables   []Table         `json:"tables,omitempty"`
+	Charts   []Chart         `json:"charts,omitempty"`
+	Notes    []string        `json:"notes,omitempty"`
+	Examples []Example       `json:"examples,omitempty"`
+}
+
+// ofSection are the names of the members of generic.
+var ofSection = []string{"numbers", "main", "says", "where", "heading", "profile", "tables", "charts", "notes", "examples"}
+
+// generic is all of a section that a view shows.
+func (s Section) generic() generic {
+	return generic{
+		Numbers: s.Numbers, Main: s.Main, Says: s.Says, Where: s.Where, Heading: s.Heading, Profile: s.Profile, Tables: s.Tables, Charts: s.Charts,
+		Notes: s.Notes, Examples: s.Examples,
+	}
+}
+
+// section is the section of a suite that all this is of.
+func (g generic) section(suite string) Section {
+	return Section{
+		Suite: suite, Numbers: g.Numbers, Main: g.Main, Says: g.Says, Where: g.Where, Heading: g.Heading, Profile: g.Profile, Tables: g.Tables,
+		Charts: g.Charts, Notes: g.Notes, Examples: g.Examples,
+	}
 }
 
 // MarshalJSON writes the numbers, with the suite's own content if it has one, else with all that a view shows.
 func (s Section) MarshalJSON() ([]byte, error) {
-	g := generic{Numbers: s.Numbers, Heading: s.Heading, Profile: s.Profile, Tables: s.Tables, Charts: s.Charts, Notes: s.Notes}
 	if s.Content == nil {
-		return anynumber.Marshal(g)
+		return anynumber.Marshal(s.generic())
 	}
 	content, err := anynumber.Marshal(s.Content)
 	if err != nil {
@@ -54,7 +76,14 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		}
 		text = joined(text, []byte("{"+string(name)+":"+string(content)+"}"))
 	}
-	return text, nil
+	if len(r.Sections) == 0 {
+		return text, nil
+	}
+	verdict, err := json.Marshal(map[string]string{"verdict": r.Verdict()})
+	if err != nil {
+		return nil, err
+	}
+	return joined(text, verdict), nil
 }
 
 // joined is one object with the members of two.
@@ -113,14 +142,14 @@ func readSection(suite string, text []byte) (Section, error) {
 	if err := json.Unmarshal(text, &g); err != nil {
 		return Section{}, err
 	}
-	s := Section{Suite: suite, Numbers: g.Numbers, Heading: g.Heading, Profile: g.Profile, Tables: g.Tables, Charts: g.Charts, Notes: g.Notes}
+	s := g.section(suite)
 
 	// Members of the suite's own are kept as they are.
 	members := map[string]json.RawMessage{}
 	if err := json.Unmarshal(text, &members); err != nil {
 		return Section{}, err
 	}
-	for _, known := range []string{"numbers", "heading", "profile", "tables", "charts", "notes"} {
+	for _, known := range ofSection {
 		delete(members, known)
 	}
 	if len(members) > 0 {

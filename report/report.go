@@ -27,23 +27,34 @@ type Report struct {
 	Created       time.Time `json:"created"`
 	Seconds       float64   `json:"seconds"`
 
+	Version      string `json:"version,omitempty"`       // of Ballast
+	Commit       string `json:"commit,omitempty"`        // that Ballast was built from
+	Files        []File `json:"files,omitempty"`         // of the model, or of the saved outputs
+	DataChecksum string `json:"data_checksum,omitempty"` // of the examples and their labels
+	Next         []Next `json:"next,omitempty"`          // what may be done about it
+
 	LeftOut  []LeftOut `json:"left_out,omitempty"`
 	Notes    []string  `json:"notes,omitempty"` // how the model's answers and the data were understood, where that may surprise
 	Sections []Section `json:"-"`               // of the suites that were run, in the order of the list of suites
+}
+
+// File is a file that a report is about.
+type File struct {
+	Path   string `json:"path"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// Next is a command that would help, and why.
+type Next struct {
+	Why     string `json:"why"` // lower case, without a full stop
+	Command string `json:"command"`
 }
 
 // LeftOut is a suite that nobody asked for by name, and that could not be run.
 type LeftOut struct {
 	Suite string `json:"suite"`
 	Why   string `json:"why"`
-}
-
-// Comparison is a model before and after it was mended.
-type Comparison struct {
-	SchemaVersion int    `json:"schema_version"`
-	What          string `json:"what"` // what was done in between
-	Before        Report `json:"before"`
-	After         Report `json:"after"`
 }
 
 // Values lists the numbers of a report by the names that requirements and tables use.

@@ -10,17 +10,30 @@ import (
 type Section struct {
 	Suite   string          // its name, and the section's key in the JSON
 	Numbers []metric.Number // the suite's answers in short, listed with those of the other suites
+	Main    []Main          // those that a page shows first and a verdict goes by; nil = the first number
+	Says    string          // the finding as a clause, "99.16 % of the answers are right"; "" = nothing to say in words
+	Where   string          // which inputs the numbers are about, "under shift"; "" = "in " + Suite
 	Profile *Profile        // nil where models are not compared value by value
 	Heading string          // over the tables on a page; "" = Suite
 	Tables  []Table
 	Charts  []Chart
 	Notes   []string // what a reader has to know besides, a sentence each
 
+	Examples []Example // answered wrong, the worst first
 	Pictures []Picture // what a chart does not draw; they are not in the JSON
 
 	// Content, an object, is what the JSON holds beside the numbers, in the place of all that is above. nil = that.
 	Content any
 }
+
+// Main is a number that matters most of its section.
+type Main struct {
+	Number string `json:"number"` // its name
+	As     string `json:"as"`     // what to call it in short, "ECE under shift"
+}
+
+// OnCleanData is Section.Where of suites that ask about the data as it is.
+const OnCleanData = "on the data as it is"
 
 // Detail says where a table is shown.
 type Detail int
@@ -37,6 +50,11 @@ type Table struct {
 	Title   string   `json:"title"` // lower case, "accuracy by severity"
 	Columns []Column `json:"columns"`
 	Rows    []Row    `json:"rows"`
+
+	// X, if not "", is what the heads of the columns count, "severity": a page draws each row as a line over them. Origin is the name of
+	// the number that such a line starts from at 0, as "acc" is the accuracy without a shift; "" = it starts at the first column.
+	X      string `json:"x,omitempty"`
+	Origin string `json:"origin,omitempty"`
 
 	// Cell makes the names by which requirements call the numbers, "shift.{row}.{column}.acc"; "" = they have none.
 	Cell  string `json:"cell,omitempty"`
@@ -110,18 +128,41 @@ type Chart struct {
 
 // Picture is an image that a suite draws by itself.
 type Picture struct {
-	Title string                         // a question: "What is taken for what?"
-	Last  bool                           // behind those of all other suites
-	Draw  func(r Report) ([]byte, error) // a PNG; nil = there is nothing to draw. r is the report that the section is in.
+	Title string                          // a question: "What is taken for what?"
+	Last  bool                            // behind those of all other suites
+	Draw  func(r Report) (*Figure, error) // nil = there is nothing to draw. r is the report that the section is in.
 }
 
 // pictures are all that a page shows of a section.
 func (s Section) pictures() []Picture {
 	var all []Picture
 	for _, c := range s.Charts {
-		all = append(all, Picture{Title: c.Title, Draw: func(Report) ([]byte, error) { return LinesPNG("", c.X, c.Y, c.Logarithmic, c.Series...) }})
+		all = append(all, Picture{Title: c.Title, Draw: func(Report) (*Figure, error) { return c.figure() }})
 	}
 	return append(all, s.Pictures...)
+}
+
+// where says which inputs the section is about, at the end of a sentence.
+func (s Section) where() string {
+	if s.Where == "" {
+		return "in " + s.Suite
+	}
+	return s.Where
+}
+
+// main are the numbers that matter most, under their short titles.
+func (s Section) main() []metric.Number {
+	if s.Main == nil {
+		return s.Numbers[:min(1, len(s.Numbers))]
+	}
+	var all []metric.Number
+	for _, m := range s.Main {
+		if n, ok := find(s.values(), m.Number); ok {
+			n.Title = m.As
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 // values are all numbers that have a name.

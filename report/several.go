@@ -1,16 +1,12 @@
 package report
 
 import (
-	"fmt"
+	"encoding/json"
 	"io"
 	"iter"
 	"strings"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-
+	"github.com/ballast-ml/ballast/internal/anynumber"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/metric"
 )
@@ -32,6 +28,7 @@ func (s Several) Text(w io.Writer) error {
 	first := s.Reports[0]
 	t.row("%d models on %s, %d examples", len(s.Reports), printable.Line(first.Data), first.Examples)
 	t.row("")
+	t.verdict(s.Verdict())
 	heads := ""
 	for _, r := range s.Reports {
 		heads += "\t" + printable.Line(r.Model)
@@ -62,35 +59,15 @@ func (s Several) Text(w io.Writer) error {
 		}
 	}
 	t.notes(s.Reports[0])
+	t.next(s.Reports[0].Next)
 	return t.flush()
 }
 
-// HTML writes all models side by side as one page that needs nothing else.
-func (s Several) HTML(w io.Writer) error {
-	first := s.Reports[0]
-	d := pageData{
-		Title: fmt.Sprintf("%d models side by side", len(s.Reports)), Subtitle: fmt.Sprintf("on %s, %d examples", first.Data, first.Examples),
-		Facts: first.facts(), Rows: s.rows(),
-	}
-	for _, r := range s.Reports {
-		d.Columns = append(d.Columns, r.Model)
-		d.addTables(", "+r.Model, r)
-	}
-	for suite, profiles := range s.profiles() {
-		png, err := s.profilesPNG(suite, profiles)
-		if err != nil {
-			return err
-		}
-		d.Pictures = append(d.Pictures, pictureRow{Title: profiles[0].Question, Pictures: []picture{{Source: source(png)}}})
-	}
-	return d.write(w, s.Reports, d.Columns)
-}
-
 // rows are the numbers in short, a column a model; one that a model lacks is empty.
-func (s Several) rows() []pageRow {
-	var rows []pageRow
+func (s Several) rows() []textRow {
+	var rows []textRow
 	for _, n := range s.Reports[0].headline() {
-		row := pageRow{Name: n.Label()}
+		row := textRow{Name: n.Label()}
 		for _, r := range s.Reports {
 			cell := ""
 			if other, ok := find(r.headline(), n.Name); ok {
@@ -103,22 +80,11 @@ func (s Several) rows() []pageRow {
 	return rows
 }
 
-// profiles are the suites with a profile that all models have, of the same length, and short enough; one a model.
+// profiles are the suites with a profile that all models have, of the same length, and short enough; one for each model.
 func (s Several) profiles() iter.Seq2[string, []Profile] {
 	return func(yield func(string, []Profile) bool) {
 		for _, section := range s.Reports[0].Sections {
-			var all []Profile
-			for _, r := range s.Reports {
-				other, _ := r.Section(section.Suite)
-				p := other.Profile
-				if p == nil || len(p.Names) == 0 || len(p.Names) > mostNames || len(p.Values) != len(p.Names) {
-					break
-				}
-				if len(all) > 0 && len(p.Names) != len(all[0].Names) {
-					break
-				}
-				all = append(all, *p)
-			}
+			all := sameProfiles(s.Reports, section.Suite)
 			if len(all) == len(s.Reports) && !yield(section.Suite, all) {
 				return
 			}
@@ -126,41 +92,33 @@ func (s Several) profiles() iter.Seq2[string, []Profile] {
 	}
 }
 
-// profilesPNG draws a profile, one line a model, with the suite's first number in the legend.
-func (s Several) profilesPNG(suite string, profiles []Profile) ([]byte, error) {
-	first := profiles[0]
-	p := newPlot("", first.X, first.Y)
-	p.X.Min, p.X.Max = -0.5, float64(len(first.Names))-0.5
-	if first.Unit == metric.Share {
-		p.Y.Min, p.Y.Max = 0, 1.02
+// sameProfiles are the profiles of a suite, one for each report, up to the first that has none to put beside the others.
+func sameProfiles(reports []Report, suite string) []Profile {
+	var all []Profile
+	for _, r := range reports {
+		section, _ := r.Section(suite)
+		p := section.Profile
+		if p == nil || len(p.Names) == 0 || len(p.Names) > mostNames || len(p.Values) != len(p.Names) {
+			break
+		}
+		if len(all) > 0 && len(p.Names) != len(all[0].Names) {
+			break
+		}
+		all = append(all, *p)
 	}
-	ticks := plot.ConstantTicks{}
-	for i, name := range first.Names {
-		if len(name) > 12 {
-			name = name[:11] + "."
-		}
-		ticks = append(ticks, plot.Tick{Value: float64(i), Label: name})
+	return all
+}
+
+// MarshalJSON writes the reports, and the verdict on them.
+func (s Several) MarshalJSON() ([]byte, error) {
+	type plain Several // without this method
+	text, err := anynumber.Marshal(plain(s))
+	if err != nil {
+		return nil, err
 	}
-	p.X.Tick.Marker = ticks
-	p.Legend.Top, p.Legend.Left = false, true
-	for i, profile := range profiles {
-		var points plotter.XYs
-		for k, v := range profile.Values {
-			points = append(points, plotter.XY{X: float64(k), Y: v})
-		}
-		line, dots, err := plotter.NewLinePoints(points)
-		if err != nil {
-			return nil, fmt.Errorf("report: %w", err)
-		}
-		c := palette[i%len(palette)]
-		line.LineStyle = draw.LineStyle{Color: c, Width: vg.Points(2)}
-		dots.GlyphStyle = draw.GlyphStyle{Color: c, Radius: vg.Points(3), Shape: draw.CircleGlyph{}}
-		p.Add(line, dots)
-		name := s.Reports[i].Model
-		if section, ok := s.Reports[i].Section(suite); ok && len(section.Numbers) > 0 {
-			name += ", " + section.Numbers[0].Text()
-		}
-		p.Legend.Add(name, line, dots)
+	verdict, err := json.Marshal(map[string]string{"verdict": s.Verdict()})
+	if err != nil {
+		return nil, err
 	}
-	return render(p, 14, 9)
+	return joined(text, verdict), nil
 }

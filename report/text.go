@@ -3,12 +3,10 @@ package report
 import (
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/ballast-ml/ballast/internal/printable"
-	"github.com/ballast-ml/ballast/metric"
 )
 
 // Text writes a report for a terminal.
@@ -16,6 +14,7 @@ func (r Report) Text(w io.Writer) error {
 	t := newTable(w)
 	t.row("%s on %s, %d examples", printable.Line(r.Model), printable.Line(r.Data), r.Examples)
 	t.row("")
+	t.verdict(r.Verdict())
 	for _, n := range r.headline() {
 		t.row("  %s\t%s", printable.Line(n.Label()), n.Text())
 	}
@@ -27,6 +26,7 @@ func (r Report) Text(w io.Writer) error {
 		}
 	}
 	t.notes(r)
+	t.next(r.Next)
 	return t.flush()
 }
 
@@ -36,6 +36,7 @@ func (c Comparison) Text(w io.Writer) error {
 	t.row("%s: %s", printable.Line(c.Before.Model), printable.Line(c.What))
 	t.row("measured on %s, %d examples", printable.Line(c.Before.Data), c.Before.Examples)
 	t.row("")
+	t.verdict(c.InWords())
 	t.row("  \tbefore\tafter\tchange\t")
 	for _, row := range c.rows() {
 		t.row("  %s\t%s", printable.Line(row.Name), strings.Join(row.Cells, "\t"))
@@ -48,51 +49,67 @@ func (c Comparison) Text(w io.Writer) error {
 		for _, one := range before.Tables {
 			for _, other := range after.Tables {
 				if one.Title == other.Title && one.Shown <= Compared {
-					t.table(sideBySide(one, other), "")
+					t.compared(one, other)
 				}
 			}
 		}
 	}
+	if c.Why != "" {
+		t.row("")
+		t.row("  %s", printable.Line(c.Why))
+	}
 	t.notes(c.Before)
+	t.next(c.Next)
 	return t.flush()
 }
 
 // rows are the numbers in short of both reports.
-func (c Comparison) rows() []pageRow {
-	var rows []pageRow
+func (c Comparison) rows() []textRow {
+	var rows []textRow
 	after := c.After.Values()
 	for _, b := range c.Before.headline() {
 		if a, ok := find(after, b.Name); ok {
-			v := verdict(b, a)
-			rows = append(rows, pageRow{Name: b.Label(), Cells: []string{b.Text(), a.Text(), a.Change(b), v}, Verdict: v})
+			rows = append(rows, textRow{Name: b.Label(), Cells: []string{b.Text(), a.Text(), a.Change(b), verdict(b, a)}})
 		}
 	}
 	return rows
 }
 
-// sideBySide is a table with each row before and after.
-func sideBySide(before, after Table) Table {
-	both := before
-	both.Rows = nil
-	for _, row := range before.Rows {
-		for _, then := range after.Rows {
-			if then.Name == row.Name {
-				both.Rows = append(both.Rows, Row{row.Name + ", before", row.Values}, Row{row.Name + ", after", then.Values})
-			}
-		}
-	}
-	return both
+// textRow is a row of a table in a terminal.
+type textRow struct {
+	Name  string
+	Cells []string
 }
 
-// verdict marks a change that shows in the digits printed.
-func verdict(before, after metric.Number) string {
-	if before.Better != metric.Higher && before.Better != metric.Lower || before.Text() == after.Text() {
-		return ""
+// compared writes a table with each row before and after, and in how many columns it became better or worse.
+func (t *table) compared(before, after Table) {
+	t.row("")
+	t.row("  %s%s\t", printable.Line(before.Title), columns(before.heads()))
+	for _, row := range before.Rows {
+		for _, then := range after.Rows {
+			if then.Name != row.Name {
+				continue
+			}
+			t.row("  %s, before%s\t", printable.Line(row.Name), columns(before.cells(row)))
+			t.row("  %s, after%s\t%s", printable.Line(row.Name), columns(after.cells(then)), fared(before, row, after, then))
+		}
 	}
-	if math.Signbit(after.Value-before.Value) == (before.Better == metric.Lower) {
-		return "better"
+}
+
+// fared says in how many columns of a row a number became better or worse: "worse in 5 of 5".
+func fared(before Table, row Row, after Table, then Row) string {
+	counts := map[string]int{}
+	n := min(len(row.Values), len(then.Values), len(before.Columns), len(after.Columns))
+	for c := range n {
+		counts[verdict(before.cell(row, c), after.cell(then, c))]++
 	}
-	return "worse"
+	var parts []string
+	for _, word := range []string{better, worse} {
+		if counts[word] > 0 {
+			parts = append(parts, fmt.Sprintf("%s in %d of %d", word, counts[word], n))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // table aligns columns at tabs and remembers the first error.
@@ -115,6 +132,23 @@ func (t *table) table(shown Table, what string) {
 	t.row("  %s%s", printable.Line(what+shown.Title), columns(shown.heads()))
 	for _, row := range shown.Rows {
 		t.row("  %s%s", printable.Line(row.Name), columns(shown.cells(row)))
+	}
+}
+
+// verdict writes the verdict over an empty line.
+func (t *table) verdict(text string) {
+	if text != "" {
+		t.row("%s", printable.Line(text))
+		t.row("")
+	}
+}
+
+// next writes the commands that would help under an empty line.
+func (t *table) next(all []Next) {
+	for _, n := range all {
+		t.row("")
+		t.row("next: %s", printable.Line(n.Why))
+		t.row("  %s", printable.Line(n.Command))
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/report"
 	"github.com/ballast-ml/ballast/train"
 )
@@ -61,13 +63,16 @@ A training that was cut short goes on where it stopped.`,
 
 // demoFiles are the files of a demo's folder.
 var demoFiles = slices.Concat([]string{"report.html", "report.json"},
-	durable.Within("training", train.Files), durable.Within("model", bundle.Files), durable.Within("mended", bundle.Files))
+	durable.Within("training", lab.RunFiles), durable.Within("model", bundle.Files), durable.Within("mended", bundle.Files))
 
 // isDemo recognises a demo's folder.
 func isDemo(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, "training", "checkpoints"))
 	return err == nil
 }
+
+// whyDemo says where the demo's fault comes from; what the temperature does about it is said from the numbers.
+const whyDemo = "The demo trains with label smoothing, which is meant to help accuracy and teaches a network to be less sure than it should be. "
 
 // demoResult is what "ballast demo --json" prints.
 type demoResult struct {
@@ -145,10 +150,17 @@ func (a *app) demo(ctx context.Context, f demoFlags, begin func() error) error {
 		return err
 	}
 
+	if err := errors.Join(signModel(ctx, &before, filepath.Join(f.out, "model")), signModel(ctx, &after, mended)); err != nil {
+		return err
+	}
 	page := filepath.Join(f.out, "report.html")
-	result := demoResult{Accuracy: accuracy, Temperature: fit, Report: page, Comparison: report.Comparison{
-		SchemaVersion: report.SchemaVersion, What: what, Before: before, After: after,
-	}}
+	result := demoResult{Accuracy: accuracy, Temperature: fit, Report: page, Comparison: report.NewComparison(what, before, after)}
+	if !fit.Saturated {
+		result.Why = whyDemo + evaluate.WhyTemperature(fit.T, before, after)
+	}
+	if next, ok := (evaluateFlags{data: recipe.Data.String(), part: "test"}).nextRequire(after, mended); ok {
+		result.Next = []report.Next{next}
+	}
 	if err := report.WriteHTML(page, result.Comparison); err != nil {
 		return err
 	}
@@ -204,13 +216,28 @@ func (a *app) demoSettings(ctx context.Context, f demoFlags) (train.Recipe, erro
 // demoTrain trains, or goes on, and saves the model. It returns the accuracy on all test digits.
 func (a *app) demoTrain(ctx context.Context, recipe train.Recipe, e *engine.Engine, f demoFlags, begin func() error) (*bundle.Bundle, float64, error) {
 	a.remark("train %s on %s, %d epochs", recipe.Name, recipe.Data, recipe.Epochs)
+	settings, err := lab.ConfigOf(recipe)
+	if err != nil {
+		return nil, 0, err
+	}
+	dir := filepath.Join(f.out, "training")
+	run, err := lab.Start(lab.StartOptions{Dir: dir, Config: settings, Engine: e.Kind, Seed: recipe.Seed, Resume: true, Anew: f.overwrite})
+	if err != nil {
+		return nil, 0, err
+	}
 	progress, done := a.progress()
 	result, err := train.Run(ctx, recipe, train.Options{
-		Engine: e, Dir: filepath.Join(f.out, "training"), Resume: true, Anew: f.overwrite, Accept: begin, Progress: progress,
+		Engine: e, Dir: dir, Resume: true, Anew: f.overwrite, Sink: run, Progress: progress,
+		Accept: func() error {
+			if err := begin(); err != nil {
+				return err
+			}
+			return run.Begin()
+		},
 		Remark: func(line string) { a.remark("%s", line) },
 	})
 	done()
-	if err != nil {
+	if err = errors.Join(err, run.Finish(err)); err != nil {
 		return nil, 0, err
 	}
 	a.remark("trained %d updates in %.0f s", result.Steps-result.From, result.Seconds)

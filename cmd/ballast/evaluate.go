@@ -259,15 +259,23 @@ func (a *app) audits(ctx context.Context, args []string, f evaluateFlags) ([]rep
 		}
 		defer saved.Close() //nolint:errcheck // a mapping that was only read
 		r, err := saved.Report(o)
-		return []report.Report{r}, err
-	}
-	bundles := make([]*bundle.Bundle, len(args))
-	for i, name := range args {
-		path, err := data.ModelPath(name)
 		if err != nil {
 			return nil, err
 		}
-		if bundles[i], err = bundle.Open(path); err != nil {
+		files, err := bundle.Sums(ctx, []string{f.saved.logits, f.saved.labels}, nil)
+		if err != nil {
+			return nil, err
+		}
+		sign(&r, files)
+		r.Next = f.next(r, "")
+		return []report.Report{r}, nil
+	}
+	bundles, paths := make([]*bundle.Bundle, len(args)), make([]string, len(args))
+	for i, name := range args {
+		if paths[i], err = data.ModelPath(name); err != nil {
+			return nil, err
+		}
+		if bundles[i], err = bundle.Open(paths[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -286,6 +294,10 @@ func (a *app) audits(ctx context.Context, args []string, f evaluateFlags) ([]rep
 		if reports[i], err = evaluate.Bundle(ctx, b, ds, e, o); err != nil {
 			return nil, err
 		}
+		if err := signModel(ctx, &reports[i], paths[i]); err != nil {
+			return nil, err
+		}
+		reports[i].Next = f.next(reports[i], args[i])
 		named[reports[i].Model]++
 	}
 	for i := range reports {

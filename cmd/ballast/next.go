@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/report"
+)
+
+// sign writes into a report what it is of and by what it was made: the version and commit of this command, and the files.
+func sign(r *report.Report, files []bundle.FileSum) {
+	v := buildVersion()
+	r.Version, r.Commit = v.Ballast, v.Commit
+	for _, f := range files {
+		r.Files = append(r.Files, report.File(f))
+	}
+}
+
+// signModel is sign for the bundle in a folder.
+func signModel(ctx context.Context, r *report.Report, dir string) error {
+	files, err := bundle.Checksums(ctx, dir)
+	if err != nil {
+		return err
+	}
+	sign(r, files)
+	return nil
+}
+
+// nextCalibrate is what to do about confidences that are off; ok is false where they can be trusted, or were not measured.
+func (f evaluateFlags) nextCalibrate(r report.Report, model string) (next report.Next, ok bool) {
+	ece, ok := r.Number("ece")
+	if !ok || ece.Value <= report.TrustedECE {
+		return next, false
+	}
+	next.Why = "its confidences are off; fit a temperature, and see what it changes"
+	if f.saved.given() {
+		args := []string{"ballast", "calibrate", "--logits", f.saved.logits, "--labels", f.saved.labels}
+		if f.saved.outputs != "" {
+			args = append(args, "--outputs", f.saved.outputs)
+		}
+		for _, label := range f.saved.ignore {
+			args = append(args, fmt.Sprintf("--ignore-label=%d", label))
+		}
+		next.Command = command(append(args, "--out", "scaled.npy")...)
+		return next, true
+	}
+	args := []string{"ballast", "calibrate", model, "--data", f.data}
+	if f.part != "test" && f.part != "train" { // examples that the model was trained on say nothing of its confidences
+		args = append(args, "--part", f.part)
+	}
+	if f.byPlace {
+		args = append(args, "--by-place")
+	}
+	next.Command = command(append(args, "--out", filepath.Base(filepath.Clean(model))+"-calibrated")...)
+	return next, true
+}
+
+// nextRequire makes an audit a test that it passes now; ok is false where it is one, or where there is nothing to hold a model to.
+func (f evaluateFlags) nextRequire(r report.Report, model string) (next report.Next, ok bool) {
+	acc, ok := r.Number("acc")
+	if !ok || f.require != "" {
+		return next, false
+	}
+	thresholds := fmt.Sprintf("acc>=%.2f", math.Floor(100*acc.Value)/100)
+	if ece, ok := r.Number("ece"); ok {
+		thresholds += fmt.Sprintf(",ece<=%.2f", math.Max(0.01, math.Ceil(100*ece.Value)/100))
+	}
+	args := []string{"ballast", "evaluate"}
+	if f.saved.given() {
+		args = append(args, "--logits", f.saved.logits, "--labels", f.saved.labels)
+		if f.saved.outputs != "" {
+			args = append(args, "--outputs", f.saved.outputs)
+		}
+		for _, label := range f.saved.ignore {
+			args = append(args, fmt.Sprintf("--ignore-label=%d", label))
+		}
+	} else {
+		args = append(args, model, "--data", f.data)
+		if f.part != "test" {
+			args = append(args, "--part", f.part)
+		}
+		if f.byPlace {
+			args = append(args, "--by-place")
+		}
+	}
+	return report.Next{Why: "make this audit a test, which fails when the model becomes worse", Command: command(append(args, "--require", thresholds)...)}, true
+}
+
+// next is what may be done about an audit.
+func (f evaluateFlags) next(r report.Report, model string) []report.Next {
+	var all []report.Next
+	for _, one := range []func(report.Report, string) (report.Next, bool){f.nextCalibrate, f.nextRequire} {
+		if n, ok := one(r, model); ok {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// plainWord is an argument that a shell takes as it is.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// command is arguments as a shell reads them.
+func command(args ...string) string {
+	quoted := make([]string, len(args))
+	for i, arg := range args {
+		quoted[i] = arg
+		if !plainWord.MatchString(arg) {
+			quoted[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}

@@ -1,0 +1,55 @@
+package evaluate
+
+import (
+	"fmt"
+
+	"github.com/ballast-ml/ballast/metric"
+	"github.com/ballast-ml/ballast/report"
+)
+
+// WhyTemperature says from two reports what a temperature changed and why: which way the confidences were off on the data as it is, what
+// the temperature does about it, and what that does to shifted inputs, which it was not fitted to. "" where the reports do not have the
+// numbers, or where the temperature is 1.
+func WhyTemperature(t float64, before, after report.Report) string {
+	accuracy, ok := before.Number("acc")
+	confidence, also := before.Number("confidence")
+	if !ok || !also || t == 1 {
+		return ""
+	}
+	text := fmt.Sprintf("On the data as it is, mean confidence was %s where %s of the answers are right. ", confidence.Text(), accuracy.Text())
+	switch gap := confidence.Value - accuracy.Value; {
+	case t < 1 && gap < 0:
+		text += "The network was not sure enough, and a temperature below 1 makes every answer surer."
+	case t > 1 && gap > 0:
+		text += "The network was too sure, and a temperature above 1 makes every answer less sure."
+	case t < 1:
+		text += "The likelihood of the right answers is best at a temperature below 1, which makes every answer surer."
+	default:
+		text += "The likelihood of the right answers is best at a temperature above 1, which makes every answer less sure."
+	}
+
+	shifted, ok := before.Number("shift.acc")
+	was, hadConfidence := before.Number("shift.confidence")
+	is, hasConfidence := after.Number("shift.confidence")
+	if !ok || !hadConfidence || !hasConfidence {
+		return text
+	}
+	return text + fmt.Sprintf(" It does the same to shifted inputs, where %s are right: there mean confidence was %s and is now %s, so %s.",
+		shifted.Text(), was.Text(), is.Text(), drift(shifted, was, is))
+}
+
+// drift says what became of the gap between confidence and accuracy.
+func drift(accuracy, was, is metric.Number) string {
+	before, after := was.Value-accuracy.Value, is.Value-accuracy.Value
+	switch {
+	case before >= 0 && after > before:
+		return "answers that were too sure already became surer"
+	case before < 0 && after > -before:
+		return "answers that were not sure enough became far too sure"
+	case before <= 0 && after < before:
+		return "answers that were not sure enough became less sure still"
+	case before > 0 && -after > before:
+		return "answers that were too sure became far too little sure"
+	}
+	return "the confidences there are nearer to the truth"
+}
