@@ -1,7 +1,6 @@
 package hf
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,7 +25,7 @@ type Card struct {
 	Task       string   // pipeline_tag
 	Text       string   // what follows the front matter
 
-	raw []byte
+	raw string
 }
 
 // LoadCard reads a model card. As with LoadConfig, it may not be a link that leads out of its folder.
@@ -47,9 +46,9 @@ func ParseCard(data []byte) (*Card, error) {
 	if len(data) > maxCard {
 		return nil, &Error{Kind: ErrLimit, Text: fmt.Sprintf("more than %d bytes", maxCard), Fix: fixDownload}
 	}
-	c := &Card{raw: bytes.Clone(data), Text: string(data)}
-	text := strings.TrimPrefix(string(data), "\ufeff")
-	first, rest, _ := strings.Cut(text, "\n")
+	text := string(data)
+	c := &Card{raw: text, Text: text}
+	first, rest, _ := strings.Cut(strings.TrimPrefix(text, "\ufeff"), "\n")
 	if strings.TrimRight(first, " \r") != "---" {
 		return c, nil
 	}
@@ -101,7 +100,7 @@ func frontLine(front map[string][]string, key, line string) string {
 	}
 	value = strings.TrimSpace(value)
 	if list, ok := strings.CutPrefix(value, "["); ok {
-		for _, item := range strings.Split(strings.TrimSuffix(list, "]"), ",") {
+		for item := range strings.SplitSeq(strings.TrimSuffix(list, "]"), ",") {
 			if text := plain(item); text != "" && len(front[name]) < 1000 {
 				front[name] = append(front[name], text)
 			}
@@ -131,4 +130,4 @@ func plain(s string) string {
 }
 
 // Bytes returns the card as it was read.
-func (c *Card) Bytes() []byte { return bytes.Clone(c.raw) }
+func (c *Card) Bytes() []byte { return []byte(c.raw) }

@@ -21,15 +21,15 @@ type scale struct {
 	factor      float64 // 1; 1/127 where a scale is the largest value
 }
 
-// scaleOf finds the scale that lies beside a tensor of codes. found is false where there is none of a name that is known.
-func scaleOf(info Info, byName map[string]Info, block []int) (s scale, found bool, err error) {
+// scaleOf finds the scale that lies beside a tensor of codes in a file. found is false where there is none of a name that is known.
+func scaleOf(info Info, f File, block []int) (s scale, found bool, err error) {
 	base, isWeight := strings.CutSuffix(info.Name, "weight")
 	candidates := []string{info.Name + "_scale_inv", info.Name + "_scale"} // DeepSeek's inverse is multiplied all the same
 	if isWeight {
 		candidates = append(candidates, base+"scale_weight", base+"SCB")
 	}
 	for _, name := range candidates {
-		of, ok := byName[name]
+		of, ok := f.Info(name)
 		if !ok {
 			continue
 		}
@@ -37,17 +37,17 @@ func scaleOf(info Info, byName map[string]Info, block []int) (s scale, found boo
 		if strings.HasSuffix(name, "SCB") {
 			s.factor = 1.0 / 127
 		}
-		if zero, ok := byName[info.Name+"_zero_point"]; ok {
+		if zero, ok := f.Info(info.Name + "_zero_point"); ok {
 			if s.zero = zero.Name; !slices.Equal(zero.Shape, of.Shape) {
 				return s, true, fmt.Errorf("%s has shape %v, its scale %v", printable.Short(zero.Name), zero.Shape, of.Shape)
 			}
 		}
 		for _, other := range []string{"_g_idx", "_scale_2", "_global_scale", "_shape"} {
-			if _, more := byName[info.Name+other]; more {
+			if _, more := f.Info(info.Name + other); more {
 				return s, true, fmt.Errorf("%s takes %s%s too", printable.Short(info.Name), printable.Short(info.Name), other)
 			}
 		}
-		if format, ok := byName[base+"weight_format"]; ok && isWeight && format.Elements != 1 {
+		if format, ok := f.Info(base + "weight_format"); ok && isWeight && format.Elements != 1 {
 			return s, true, fmt.Errorf("%s has shape %v", printable.Short(format.Name), format.Shape)
 		}
 		s.blocks, s.counts, err = blocksOf(info.Shape, of.Shape, block)

@@ -66,6 +66,9 @@ func mostMetadata(path string) int64 {
 func (f *npzFile) Kind() Kind   { return NPZ }
 func (f *npzFile) Path() string { return f.path }
 
+// Names are those of Tensors.
+func (f *npzFile) Names() []string { return f.names }
+
 func (f *npzFile) Tensors() []Info { return tensorsOf(f, f.names) }
 
 func (f *npzFile) Info(name string) (Info, bool) { return arrayInfo(name, f.Array(name)) }

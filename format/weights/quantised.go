@@ -155,14 +155,8 @@ var buffers = []string{"position", "index", "mask", "ids", "num_batches_tracked"
 
 // names looks at every tensor: which are codes, which only say how codes are read. It reports whether any tensor is a code.
 func (q *Quantisation) names(f File) bool {
-	list := f.Tensors()
-	byName := make(map[string]Info, len(list))
-	for _, info := range list {
-		byName[info.Name] = info
-	}
-	var rest []Info // tensors of the types of codes without a scale
 	hidden := map[string]bool{}
-	for _, info := range list {
+	for info := range each(f) {
 		t := word(info.Type)
 		if !isCode(t) {
 			continue
@@ -173,7 +167,7 @@ func (q *Quantisation) names(f File) bool {
 				return true
 			}
 		}
-		how, found, err := scaleOf(info, byName, q.block)
+		how, found, err := scaleOf(info, f, q.block)
 		switch {
 		case found && err == nil && (isF8(t) || t == safetensors.I8):
 			q.codes[info.Name] = how
@@ -189,25 +183,29 @@ func (q *Quantisation) names(f File) bool {
 			}
 			q.refuse(byNames, info.Name, err.Error())
 			return true
-		default:
-			rest = append(rest, info)
 		}
 	}
+	if q.Method == "" {
+		return false
+	}
+
 	// What is left over may be buffers, and 8-bit floats that are plain values. Scales of 8 bits were found by their weights.
-	for _, info := range rest {
+	for info := range each(f) {
+		if _, scaled := q.codes[info.Name]; scaled || !isCode(word(info.Type)) {
+			continue
+		}
 		isBuffer := slices.ContainsFunc(buffers, func(part string) bool { return strings.Contains(info.Name, part) })
 		if hidden[info.Name] || isBuffer || isAside(info.Name) || len(info.Shape) < 2 && !isF8(word(info.Type)) {
 			continue
 		}
-		if q.Method != "" {
-			q.refuse(q.Method, info.Name, fmt.Sprintf("%s is %s, and no scale lies beside it", printable.Short(info.Name), info.Type))
-			return true
-		}
+		q.refuse(q.Method, info.Name, fmt.Sprintf("%s is %s, and no scale lies beside it", printable.Short(info.Name), info.Type))
+		return true
 	}
 	if len(q.codes) == 0 {
 		return false
 	}
-	for _, info := range list {
+
+	for info := range each(f) {
 		if hidden[info.Name] || isAside(info.Name) {
 			q.hidden = append(q.hidden, info.Name)
 		}

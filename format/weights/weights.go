@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -135,6 +136,26 @@ func OpenStored(path string) (File, error) {
 		return nil, err
 	}
 	return openers()[kind](path)
+}
+
+// each goes through Tensors one by one: a list of them all takes as much memory again as an open file.
+func each(f File) iter.Seq[Info] {
+	return func(yield func(Info) bool) {
+		n, ok := f.(interface{ Names() []string })
+		if !ok {
+			for _, info := range f.Tensors() {
+				if !yield(info) {
+					return
+				}
+			}
+			return
+		}
+		for _, name := range n.Names() {
+			if info, ok := f.Info(name); ok && !yield(info) {
+				return
+			}
+		}
+	}
 }
 
 // Files lists the files that an open model is read from, each once.

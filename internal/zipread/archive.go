@@ -116,12 +116,16 @@ func (e *Entry) Readable() bool {
 // Open reads the list of an archive's entries and checks it against their headers.
 func Open(r io.ReaderAt, size int64) (*Archive, error) {
 	a := &Archive{source: r, size: size}
-	end, err := Walk(r, size, func(e Entry) bool {
+	p, err := find(r, size)
+	if err != nil {
+		return nil, err
+	}
+	a.entries = make([]Entry, 0, p.entries) // which find has held against the bytes of the list
+	if err := p.walk(r, size, func(e Entry) bool {
 		e.archive = a
 		a.entries = append(a.entries, e)
 		return true
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, err
 	}
 	buffer := make([]byte, 0, 256)
@@ -130,7 +134,7 @@ func Open(r io.ReaderAt, size int64) (*Archive, error) {
 			return nil, err
 		}
 	}
-	return a, a.apart(end)
+	return a, a.apart(p.begin)
 }
 
 // Entries returns the entries in the order of the archive's list. They are good until the archive is closed.
@@ -208,40 +212,45 @@ func Walk(r io.ReaderAt, size int64, visit func(e Entry) bool) (begin int64, err
 	if err != nil {
 		return 0, err
 	}
+	return p.begin, p.walk(r, size, visit)
+}
+
+// walk is Walk from the place where the list lies.
+func (p place) walk(r io.ReaderAt, size int64, visit func(e Entry) bool) error {
 	in := bufio.NewReaderSize(io.NewSectionReader(r, p.begin, p.size), 1<<16)
 	var fixed [centralLength]byte
 	var variable []byte
 	for i := range p.entries {
 		if _, err := io.ReadFull(in, fixed[:]); err != nil {
-			return 0, &Error{Kind: ErrTruncated, Text: fmt.Sprintf("%d of %d entries are listed", i, p.entries), Err: err}
+			return &Error{Kind: ErrTruncated, Text: fmt.Sprintf("%d of %d entries are listed", i, p.entries), Err: err}
 		}
 		if string(fixed[:4]) != centralSignature {
-			return 0, &Error{Kind: ErrForm, Text: fmt.Sprintf("entry %d of its list does not begin as one", i)}
+			return &Error{Kind: ErrForm, Text: fmt.Sprintf("entry %d of its list does not begin as one", i)}
 		}
 		le := binary.LittleEndian
 		name, extra, comment := int(le.Uint16(fixed[28:])), int(le.Uint16(fixed[30:])), int(le.Uint16(fixed[32:]))
 		variable = slices.Grow(variable[:0], name+extra+comment)[:name+extra+comment]
 		if _, err := io.ReadFull(in, variable); err != nil {
-			return 0, &Error{Kind: ErrTruncated, Text: fmt.Sprintf("%d of %d entries are listed", i, p.entries), Err: err}
+			return &Error{Kind: ErrTruncated, Text: fmt.Sprintf("%d of %d entries are listed", i, p.entries), Err: err}
 		}
 		e := Entry{
 			Name: string(variable[:name]), flags: le.Uint16(fixed[8:]), Method: le.Uint16(fixed[10:]), CRC: le.Uint32(fixed[16:]),
 			Packed: int64(le.Uint32(fixed[20:])), Size: int64(le.Uint32(fixed[24:])), header: int64(le.Uint32(fixed[42:])),
 		}
 		if err := e.widen(variable[name : name+extra]); err != nil {
-			return 0, err
+			return err
 		}
 		if e.header += p.base; e.header < 0 || e.header > p.begin {
-			return 0, &Error{Entry: e.Name, Kind: ErrTruncated, Text: fmt.Sprintf("it begins at byte %d of %d", e.header, size)}
+			return &Error{Entry: e.Name, Kind: ErrTruncated, Text: fmt.Sprintf("it begins at byte %d of %d", e.header, size)}
 		}
 		if !visit(e) {
-			return p.begin, nil
+			return nil
 		}
 	}
 	if more, _ := in.Peek(len(centralSignature)); string(more) == centralSignature {
-		return 0, &Error{Kind: ErrForm, Text: fmt.Sprintf("it lists more than the %d entries that it says", p.entries)}
+		return &Error{Kind: ErrForm, Text: fmt.Sprintf("it lists more than the %d entries that it says", p.entries)}
 	}
-	return p.begin, nil
+	return nil
 }
 
 // find looks for the list from the end of the file.

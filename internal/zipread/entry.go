@@ -130,8 +130,51 @@ func (e *Entry) stored(p []byte, at int64) (int, error) {
 	return n, &Error{Entry: e.Name, Kind: ErrTruncated, Err: err}
 }
 
-// buffers are what is read of an entry at a time.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 1<<18); return &b }}
+// spares are values that wait for their next user. A sync.Pool lets them go with every second collection of garbage, and where little
+// memory is to be used these come one after the other: each entry would be unpacked by a reader of its own.
+type spares[T any] chan T
+
+func (s spares[T]) take() (v T, ok bool) {
+	select {
+	case v = <-s:
+		return v, true
+	default:
+		return v, false
+	}
+}
+
+func (s spares[T]) put(v T) {
+	select {
+	case s <- v:
+	default: // there are enough
+	}
+}
+
+var (
+	// buffers are what is read of an entry at a time.
+	buffers = make(spares[[]byte], 4)
+
+	// unpackers are flate readers.
+	unpackers = make(spares[io.ReadCloser], maxStreams)
+)
+
+// nothing is a reader without bytes of its own to give, in front of which a flate reader keeps its buffer.
+var nothing = io.LimitReader(nil, 0)
+
+// putUnpacker keeps a flate reader for the next entry, without what it read from.
+func putUnpacker(r io.ReadCloser) {
+	if r.(flate.Resetter).Reset(nothing, nil) == nil {
+		unpackers.put(r)
+	}
+}
+
+// buffered is one of the buffers.
+func buffered() []byte {
+	if b, ok := buffers.take(); ok {
+		return b
+	}
+	return make([]byte, 1<<18)
+}
 
 // Verify reads the entry once and compares its checksum; a second call returns what the first found. What is encrypted or packed in
 // another way has no bytes to compare: nil.
@@ -148,8 +191,8 @@ func (e *Entry) Verify(ctx context.Context) error {
 	if s.checked {
 		return s.bad
 	}
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
+	buffer := buffered()
+	defer buffers.put(buffer)
 	if e.Method == Deflate {
 		e.stop(s)
 		if err := e.start(s); err != nil {
@@ -159,7 +202,7 @@ func (e *Entry) Verify(ctx context.Context) error {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			if err := e.next(s, (*buffer)[:min(int64(len(*buffer)), e.Size-s.in.at)]); err != nil {
+			if err := e.next(s, buffer[:min(int64(len(buffer)), e.Size-s.in.at)]); err != nil {
 				return err
 			}
 		}
@@ -170,11 +213,11 @@ func (e *Entry) Verify(ctx context.Context) error {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		n, err := e.stored((*buffer)[:min(int64(len(*buffer)), e.Size-at)], at)
+		n, err := e.stored(buffer[:min(int64(len(buffer)), e.Size-at)], at)
 		if err != nil {
 			return err
 		}
-		crc = crc32.Update(crc, crc32.IEEETable, (*buffer)[:n])
+		crc = crc32.Update(crc, crc32.IEEETable, buffer[:n])
 		at += int64(n)
 	}
 	s.compare(e, crc)
@@ -267,15 +310,12 @@ func (a *Archive) makeRoom(e *Entry) {
 	a.held = append(a.held, e)
 }
 
-// unpackers are flate readers that wait for the next entry.
-var unpackers sync.Pool
-
 // start begins to unpack from the front. The state is locked.
 func (e *Entry) start(s *state) error {
 	e.stop(s)
 	packed := io.NewSectionReader(e.archive.source, e.begin, e.Packed)
 	in := &inflater{owner: s}
-	if pooled, ok := unpackers.Get().(io.ReadCloser); ok {
+	if pooled, ok := unpackers.take(); ok {
 		in.flate = pooled
 		if err := pooled.(flate.Resetter).Reset(packed, nil); err != nil {
 			return &Error{Entry: e.Name, Kind: ErrForm, Err: err}
@@ -294,7 +334,7 @@ func (e *Entry) start(s *state) error {
 				old.owner.in = nil
 				old.owner.lock.Unlock()
 				a.streams = append(a.streams[:i], a.streams[i+1:]...)
-				unpackers.Put(old.flate)
+				putUnpacker(old.flate)
 				break
 			}
 		}
@@ -317,7 +357,7 @@ func (e *Entry) stop(s *state) {
 			break
 		}
 	}
-	unpackers.Put(s.in.flate)
+	putUnpacker(s.in.flate)
 	s.in = nil
 }
 
@@ -326,11 +366,11 @@ func (e *Entry) skip(s *state, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
+	buffer := buffered()
+	defer buffers.put(buffer)
 	for n > 0 {
-		piece := min(n, int64(len(*buffer)))
-		if err := e.next(s, (*buffer)[:piece]); err != nil {
+		piece := min(n, int64(len(buffer)))
+		if err := e.next(s, buffer[:piece]); err != nil {
 			return err
 		}
 		n -= piece
