@@ -14,6 +14,7 @@ import (
 
 	"github.com/ballast-ml/ballast/format/tfevents"
 	"github.com/ballast-ml/ballast/format/wordpiece"
+	"github.com/ballast-ml/ballast/internal/memory"
 )
 
 // galleryReaders are safetensors, GGUF, Hugging Face, TensorFlow.js, event and vocabulary files.
@@ -585,6 +586,7 @@ func galleryWordPiece() []hostile {
 
 // readAlone runs a reader as if it were a verb.
 func readAlone(read func(path string) error, path string) int {
+	memory.ReleaseProgram() // as every verb does
 	err := read(path)
 	var bad interface{ BadInput() bool }
 	switch {

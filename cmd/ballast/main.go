@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
@@ -23,6 +24,7 @@ func run(args []string, out, errOut *os.File) int {
 	if os.Getenv(envDebug) == "" {
 		debug.SetTraceback("none") // what no code here can catch ends with one line, not with the stacks of Go
 	}
+	memory.ReleaseProgram() // before anything is read: the bounds of readers hold for the program as a whole
 	ctx, stop := newStopper(context.Background(), errOut)
 	defer stop.close()
 	// Everything goes to the terminal through these two; what draws on it on purpose asks for the files.
