@@ -202,7 +202,7 @@ func galleryPictureFormats() []hostile {
 		"bmp":                      {append([]byte("BM"), make([]byte, 60)...), "it is a BMP"},
 		"webp":                     {[]byte("RIFF\x00\x00\x00\x00WEBPVP8 "), "it is a WebP"},
 		"text":                     {[]byte("no picture\n"), "neither PNG nor JPEG"},
-		"pointer of git lfs":       {[]byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"), "a pointer of Git LFS"},
+		"pointer of git lfs":       {[]byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"), "it is a Git LFS pointer to 1 bytes"},
 		"empty":                    {nil, "it is empty"},
 		"cut png":                  {whole[:len(whole)-20], "not a readable image"},
 		"png that ends in magic":   {whole[:6], "neither PNG nor JPEG"},

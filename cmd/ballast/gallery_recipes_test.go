@@ -93,12 +93,13 @@ func recipeNumbers() []hostile {
 		})
 	}
 	const huge, wide = "9223372036854775807", "4294967296"
-	for _, key := range []string{"subset", "epochs", "steps", "batch_size", "accumulate", "log_every", "evaluate_every"} {
+	for _, key := range []string{"epochs", "steps", "batch_size", "accumulate", "log_every", "evaluate_every"} {
 		all = append(all, hostile{
 			kind: "overflow", name: "recipe " + key, files: file("r.yaml", []byte(key+": "+wide)), run: []string{"train", "r.yaml", "--out", "out"},
 			want: "recipe: " + key + " is 4294967296; use at most 2147483647",
 		})
 	}
+	add("subset", "prepare: [{name: subset, examples: "+wide+"}]", "subset: examples is 4294967296, the set has 1280; use at most as many", exitUsage)
 	add("distance.points", "watch: [{name: distance, points: "+huge+"}]", "distance.points is 9223372036854775807; use at most 100000")
 	add("distance.from", "watch: [{name: distance, points: 3, from: "+huge+"}]", "distance.from")
 	add("warm-up", "schedule: {warmup_steps: "+huge+"}", "warmup_steps")
