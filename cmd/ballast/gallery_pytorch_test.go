@@ -332,13 +332,34 @@ func pickleForms() []hostile {
 	four := map[string][]byte{"0": make([]byte, 16)}
 	one := func(p pickle) func(dir string) error { return file("m.pth", pytorchFile(p.op('.'), "", four)) }
 	long := strings.Repeat("n", 1<<20)
+
+	// A name that is not that of a program, a call of it, an object of it that holds a tensor, and weights beside one.
+	escaped := newPickle().name("os"+escape[:10]+escape[11:], "system")
+	called := func(what pickle) pickle { return slices.Concat(what, pickle{')', 'R'}) }
+	needing := func(what pickle) pickle {
+		return slices.Concat(what, pickle(nil).op('(').tensor("0", 4, 0, []int64{4}, []int64{1}).op('t', 'R'))
+	}
+	beside := func(what pickle) pickle { return newPickle().op('}').entry("w", "0", 4).text("x").op(what...).op('s') }
+	const passed, shownEscape = `objects of 1 classes, which no tensor needs, are passed over: `, `\\u001b\]0;title\\u0007\\u202e`
 	whole := pytorchFile(newPickle().op('}').entry("w", "0", 4).op('.'), "", four)
 	old := oldCheckpoint(newPickle().op('}').entry("w", "0", 4).op('.'), []string{"0"}, [][]byte{make([]byte, 16)})
 	list := []hostile{
 		{name: "calls-a-program", files: one(newPickle().name("os", "system").text("echo broken in").op(0x85, 'R')), want: "os.system"},
-		{name: "calls-with-an-escape", files: one(newPickle().name("os"+escape[:10]+escape[11:], "system")), want: "calls something"},
-		{name: "calls-what-is-long", files: one(newPickle().text(long).text(long).op(0x93)), want: "calls something"},
-		{name: "calls-on-the-stack-with-an-escape", files: one(newPickle().text(escape).text(escape).op(0x93)), want: "calls something"},
+		{name: "calls-a-program-beside", files: one(newPickle().op('}').entry("w", "0", 4).text("x").name("os", "system").text("echo broken in").op(0x85, 'R', 's')), want: "os.system"},
+		{name: "names-a-program", files: one(newPickle().op('}').entry("w", "0", 4).text("x").name("os", "system").op('s')), want: "os.system"},
+
+		// What no tensor needs is passed over and named, whether it is called or not; what a tensor needs is refused, or listed without values.
+		{name: "names-with-an-escape", exit: []int{0}, files: one(escaped), want: passed + `os\\u001b\]0;title\\u0007\\x80\\xae\.system\n`},
+		{name: "names-what-is-long", exit: []int{0}, files: one(newPickle().text(long).text(long).op(0x93)), want: passed + `n{100,300}\.\.\.\n`},
+		{name: "names-on-the-stack-with-an-escape", exit: []int{0}, files: one(newPickle().text(escape).text(escape).op(0x93)), want: passed + shownEscape + `\.` + shownEscape + `\n`},
+		{name: "calls-with-an-escape", exit: []int{0}, files: one(beside(called(escaped))), want: `1 float32(.*\n)*.*` + passed + `os\\u001b\]0;title\\u0007\\x80\\xae\.system\n`},
+		{name: "calls-what-is-long", exit: []int{0}, files: one(beside(called(newPickle().text(long).text(long).op(0x93)))), want: passed + `n{100,300}\.\.\.\n`},
+		{name: "calls-alone-with-an-escape", files: one(called(escaped)), want: `calls something that is neither a tensor nor a container: os\\u001b\]0;title\\u0007\\x80\\xae\.system; nothing was run`},
+		{name: "needs-a-call-with-an-escape", files: one(newPickle().op('}').text("w").op(needing(escaped)...).op('s')), want: `calls something .*: os\\u001b\]0;title\\u0007\\x80\\xae\.system; nothing was run`},
+		{name: "needs-a-call-that-is-long", files: one(newPickle().op('}').text("w").op(needing(newPickle().text(long).text(long).op(0x93))...).op('s')), want: `calls something .*: n{100,300}\.\.\.; nothing was run`},
+		{name: "needs-a-call-for-one-of-two", exit: []int{0}, files: one(beside(needing(escaped))), want: `cannot be read: it is an object of os\\u001b\]0;title\\u0007\\x80\\xae\.system`},
+		{name: "needs-a-call-for-one-of-two-convert", files: one(beside(needing(escaped))), run: convertPTH, want: `"?x"?: .*an object of os\\u001b\]0;title\\u0007\\x80\\xae\.system`},
+
 		{name: "tensor-with-a-long-name", files: one(newPickle().op('}').entry(long, "0", 4)), want: `a name of more than 4096 bytes`},
 		{name: "tensor-with-an-escape", files: one(newPickle().op('}').text(escape).tensor("0", 4, 1, []int64{4}, []int64{1}).op('s')), want: "reaches element"},
 		{name: "tensors-of-a-name-with-an-escape", files: one(newPickle().op('}').entry("a."+escape, "0", 4).text("a").op('}').entry(escape, "0", 4).op('s')), want: "two paths"},
@@ -346,7 +367,12 @@ func pickleForms() []hostile {
 		{name: "storage-with-an-escape", files: one(newPickle().op('}').entry("w", escape, 4)), want: "no such entry"},
 		{name: "metadata-with-a-long-key", exit: []int{0}, files: one(newPickle().op('}').entry("w", "0", 4).text(long).int(1).op('s'))},
 		{name: "metadata-with-long-text", exit: []int{0}, files: one(newPickle().op('}').entry("w", "0", 4).text("note").text(long).op('s'))},
-		{name: "beside-with-a-long-key", exit: []int{0}, files: one(newPickle().op('}').text("state_dict").op('}').entry("w", "0", 4).op('s').text(long).op('}').entry("m", "0", 4).op('s'))},
+		{name: "beside-with-a-long-key", exit: []int{0}, want: `1 tensors stand outside of "state_dict" and are not read: n{100,300}\.\.\.\n`, files: one(
+			newPickle().op('}').text("state_dict").op('}').entry("w", "0", 4).op('s').text(long).op('}').entry("m", "0", 4).op('s'))},
+		{name: "one-of-two-with-a-long-name", exit: []int{0}, files: one(newPickle().op('}').entry("w", "0", 4).entry(long, "0", 4)),
+			want: `1 tensors have names that are no text or too long, and are not read: n{100,300}\.\.\.\n`},
+		{name: "one-of-two-with-a-name-that-is-no-text", exit: []int{0}, files: one(newPickle().op('}').entry("w", "0", 4).op('U', 2, 0xff, 0x1b).tensor("0", 4, 0, []int64{4}, []int64{1}).op('s')),
+			want: `1 tensors have names that are no text or too long, and are not read: \\xff\\u001b\n`},
 		{name: "bare", files: file("m.pth", newPickle().op('}', '.')), want: "a bare pickle"},
 		{name: "module", files: one(newPickle().op('(').text("module").text("x").op('t', 'Q')), want: "persistent identity|source code"},
 		{name: "extension", files: one(newPickle().op(0x82, 1)), want: "copyreg"},

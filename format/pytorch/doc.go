@@ -9,7 +9,7 @@
 // A pickle is a program. The machine that reads it here has no way to call anything: it builds numbers, text, lists, tuples
 // and dictionaries, and knows by name the few constructors that tensors are written with (tensors and parameters, storages,
 // OrderedDict, torch.Size, element types, NumPy numbers and arrays). An object of any other class is not made: it is passed over where it
-// holds no tensor, and named by [File.Classes]. Where all tensors lie in such objects, and where a name is one whose call would act on the
+// holds no tensor, and named by [File.Classes], as is a name that is not called. Where all tensors lie in such objects, and where a name is one whose call would act on the
 // machine (os.system), the file is refused with an [*Error] of kind [ErrCall] that says what it wanted to call. Whole models and
 // TorchScript archives are such files: have their maker save the state dict.
 //
@@ -25,7 +25,8 @@
 //
 // The CRC-32 of an entry of the zip layout is compared before the first of its bytes is used, and that of every entry by [File.Verify];
 // files written without any (torch.serialization.set_crc32_options(False)) have none to compare. All tensors together may show 64 MB and 64
-// times the file's size, see [Options] MaxBytes; names have at most 4096 bytes.
+// times the file's size, see [Options] MaxBytes. Names have at most 4096 bytes and are text; tensors of others are not read, and named, cut, by
+// [File.Nameless].
 //
 // Nothing is allocated because of a number in a file; opening takes at most 64 MB and four times the file's size.
 //

@@ -59,14 +59,15 @@ type File struct {
 	lock   sync.Mutex
 	mapped mmap.MMap // the file, if tensors with strides were read from the old layout
 
-	root    string
-	names   []string
-	byName  map[string]*tensor
-	beside  []string
-	outside []string // tensors beside root, by their paths
-	classes []string // of objects that were passed over
-	unused  []string // entries of the archive that no tensor shows
-	meta    map[string]string
+	root     string
+	names    []string
+	byName   map[string]*tensor
+	beside   []string
+	outside  []string // tensors beside root, by their paths
+	nameless []string // tensors of root whose names cannot be used, cut
+	classes  []string // of objects and names that were passed over
+	unused   []string // entries of the archive that no tensor shows
+	meta     map[string]string
 }
 
 // Open reads what a checkpoint holds; the elements stay in the file until they are asked for. The file must not change
@@ -166,6 +167,9 @@ func (f *File) Beside() []string { return slices.Clone(f.beside) }
 
 // Outside names the tensors that the file holds beside Root, by their paths: "optimizer.state.0.exp_avg".
 func (f *File) Outside() []string { return slices.Clone(f.outside) }
+
+// Nameless are the names, escaped and cut, of tensors that are not read since their names are no text or longer than any tensor's.
+func (f *File) Nameless() []string { return slices.Clone(f.nameless) }
 
 // Classes names the classes of objects that hold no tensor of Root and were passed over, each once: "argparse.Namespace".
 func (f *File) Classes() []string { return slices.Clone(f.classes) }

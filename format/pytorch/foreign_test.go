@@ -88,6 +88,39 @@ func TestWaysToMakeObjects(t *testing.T) {
 		if got, err := f.Float32s("w"); err != nil || !slices.Equal(got, []float32{1, 2}) || len(f.Names()) != 1 {
 			t.Errorf("%s: %v of %v (%v)", name, got, f.Names(), err)
 		}
+		if class := f.Classes(); name == "a class" && !slices.Equal(class, []string{"a.b.C"}) {
+			t.Errorf("a class that is named alone: %v", class)
+		}
+	}
+}
+
+// A tensor whose name cannot be used is said, and does not keep the others from being read; alone it is refused.
+func TestNameless(t *testing.T) {
+	long := strings.Repeat("n", maxName+1)
+	tensor := func(b p) p { return b.tensor("FloatStorage", "k", 2, 0, []int64{2}, []int64{1}).op('s') }
+	for name, c := range map[string]struct {
+		key  p
+		said string
+		kind error
+	}{
+		"long":    {p{}.str(long), long[:100] + "...", ErrLimit},
+		"no text": {p{'U', 2, 0xff, 0x1b}, `\xff\u001b`, ErrPickle},
+	} {
+		odd := append(p{0x80, 4, '}'}, c.key...)
+		_, err := parse(archive(t, tensor(odd).op('.'), map[string][]byte{"k": floats(1, 2)}))
+		if !errors.Is(err, c.kind) {
+			t.Errorf("%s, alone: %v, want %v", name, err, c.kind)
+		}
+		f, err := parse(archive(t, tensor(tensor(slices.Clone(odd)).str("w")).op('.'), map[string][]byte{"k": floats(1, 2)}))
+		if err != nil || !slices.Equal(f.Names(), []string{"w"}) || !slices.Equal(f.Nameless(), []string{c.said}) {
+			t.Errorf("%s, of two: %+v (%v)", name, f, err)
+		}
+		whole := tensor(p{0x80, 4, '}'}.str("state_dict").op('}').str("w")).op('s')
+		whole = tensor(append(whole, c.key...).op('}').str("m")).op('s', '.')
+		f, err = parse(archive(t, whole, map[string][]byte{"k": floats(1, 2)}))
+		if err != nil || len(f.Names()) != 1 || len(f.Outside())+len(f.Nameless()) != 1 {
+			t.Errorf("%s, beside a state dict: %v, outside %.30q, without a name %q (%v)", name, f.Names(), f.Outside(), f.Nameless(), err)
+		}
 	}
 }
 

@@ -67,6 +67,9 @@ func OpenSharded(index string, opts ...Options) (*Sharded, error) {
 				m.others = append(m.others, base+": "+name)
 			}
 		}
+		for _, name := range m.shards[base].Nameless() {
+			m.others = append(m.others, base+": "+name)
+		}
 	}
 	return m, nil
 }

@@ -67,9 +67,13 @@ func (f *File) flatten(v any, o Options) error {
 	return nil
 }
 
-// needed refuses a file all of whose tensors lie in objects of classes that are not known: a whole model, say.
+// needed refuses a file none of whose tensors has a name that can be used, or all of whose tensors lie in objects of classes that are not
+// known: a whole model, say.
 func (w *walker) needed() error {
 	f := w.file
+	if w.unnamed != nil && len(f.names) == 0 {
+		return w.unnamed
+	}
 	if w.first == nil || slices.ContainsFunc(f.names, func(name string) bool { return f.byName[name].unread == "" }) {
 		return nil
 	}
@@ -85,10 +89,10 @@ var besides = []string{
 	"config", "args", "epoch", "step", "iter", "best", "metric", "stats", "history", "sampler", "loader", "trainer", "grad", "momentum",
 }
 
-// isBeside reports whether a key names what is kept beside a network.
+// isBeside reports whether a key names what is kept beside a network. No network has a key that is longer than any name of a tensor.
 func isBeside(key any) bool {
 	name, ok := key.(string)
-	return ok && slices.ContainsFunc(besides, func(word string) bool { return strings.Contains(strings.ToLower(name), word) })
+	return ok && (len(name) > maxName || slices.ContainsFunc(besides, func(word string) bool { return strings.Contains(strings.ToLower(name), word) }))
 }
 
 // copies are words in the names of second copies of a network.
@@ -246,6 +250,7 @@ type walker struct {
 	scalars bool    // only look for metadata, and for tensors outside the root
 	quiet   bool    // no metadata is looked for either
 	first   *object // that holds tensors
+	unnamed error   // about the first tensor without a name that can be used
 }
 
 func (w *walker) fail(kind *format.Kind, name, text, fix string) error {
@@ -300,6 +305,8 @@ func (w *walker) walk(name string, v any, depth int) error {
 		}
 	case *object:
 		return w.object(name, v)
+	case foreign: // a class that is named, and nothing is made of it
+		w.passOver(string(v))
 	case bool, int64, float64, string:
 		const most, longest = 1000, 1000
 		if text, ok := v.(string); w.quiet || ok && len(text) > longest || len(f.meta) >= most || len(name) > maxName || !utf8.ValidString(name) {
@@ -334,10 +341,16 @@ func (w *walker) object(name string, o *object) error {
 		}
 		return w.tensor(name, &tensor{storage: &storage{}, dtype: DType(o.what()), shape: []int{}, unread: "it is " + o.what()})
 	}
-	if class := printable.Short(o.class); !slices.Contains(f.classes, class) && len(f.classes) < mostClasses {
+	w.passOver(o.class)
+	return nil
+}
+
+// passOver remembers the class of an object, or of a name, that no tensor needs.
+func (w *walker) passOver(class string) {
+	f := w.file
+	if class = printable.Short(class); !slices.Contains(f.classes, class) && len(f.classes) < mostClasses {
 		f.classes = append(f.classes, class)
 	}
-	return nil
 }
 
 // mostClasses is how many classes of objects are named.
@@ -355,13 +368,14 @@ func (w *walker) tensor(name string, t *tensor) error {
 	case name == "":
 		name = "tensor" // torch.save of one tensor alone
 	case !utf8.ValidString(name):
-		return w.fail(ErrPickle, strings.ToValidUTF8(name, "?"), "its name is not UTF-8", fixSave)
+		w.nameless(name, w.fail(ErrPickle, strings.ToValidUTF8(name, "?"), "its name is not UTF-8", fixSave))
+		return nil
+	case len(name) > maxName:
+		w.nameless(name, w.fail(ErrLimit, name, fmt.Sprintf("a name of more than %d bytes", maxName), fixLimit))
+		return nil
 	}
 	if f.byName[name] != nil {
 		return w.fail(ErrDuplicate, name, "two paths with the same dots", "open one part of the file with Options.Root")
-	}
-	if len(name) > maxName {
-		return w.fail(ErrLimit, name, fmt.Sprintf("a name of more than %d bytes", maxName), fixLimit)
 	}
 	bytes, ok := untrusted.Product(math.MaxInt64, int(t.elements), t.dtype.Size())
 	if w.bytes += int64(bytes); !ok || w.bytes < 0 || w.bytes > w.mostBytes {
@@ -374,4 +388,12 @@ func (w *walker) tensor(name string, t *tensor) error {
 	f.byName[name] = t
 	f.names = append(f.names, name)
 	return nil
+}
+
+// nameless remembers a tensor that cannot be asked for by its name, and why. The others of the file can be read all the same.
+func (w *walker) nameless(name string, why error) {
+	if w.unnamed == nil {
+		w.unnamed = why
+	}
+	w.file.nameless = append(w.file.nameless, printable.Short(name))
 }

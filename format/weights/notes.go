@@ -79,6 +79,9 @@ func (f *pytorchFile) notes(add func(format string, args ...any)) {
 		if list := t.Outside(); len(list) > 0 {
 			add("%d tensors stand outside of %s and are not read: %s", len(list), printable.Quote(t.Root()), Listed(list))
 		}
+		if list := t.Nameless(); len(list) > 0 {
+			add("%d tensors have names that are no text or too long, and are not read: %s", len(list), Listed(list))
+		}
 		if list := t.Unused(); len(list) > 0 {
 			add("%d storages belong to no tensor and are not read: %s", len(list), Listed(list))
 		}
@@ -232,16 +235,7 @@ func tensorNames(path string) []string {
 // where adapter_config.json beside it says that.
 func Adapter(f File) (base string, ok bool) {
 	config := readBeside(filepath.Dir(f.Path()), "adapter_config.json")
-	factors := 0
-	for _, info := range f.Tensors() {
-		for _, part := range []string{".lora_A.", ".lora_B.", ".lora_embedding_A", ".lora_embedding_B", ".lora_magnitude_vector", ".hada_w", ".lokr_w", ".ia3_l"} {
-			if strings.Contains(info.Name, part) {
-				factors++
-				break
-			}
-		}
-	}
-	if factors == 0 && (config == nil || !slices.Contains(adapterNames, filepath.Base(f.Path()))) {
+	if !hasFactors(f) && (config == nil || !slices.Contains(adapterNames, filepath.Base(f.Path()))) {
 		return "", false
 	}
 	var name string
@@ -249,4 +243,16 @@ func Adapter(f File) (base string, ok bool) {
 		name = strings.Trim(string(raw), `"`)
 	}
 	return name, true
+}
+
+// hasFactors reports whether a name is one that only tensors of adapters have.
+func hasFactors(f File) bool {
+	for info := range each(f) {
+		for _, part := range []string{".lora_A.", ".lora_B.", ".lora_embedding_A", ".lora_embedding_B", ".lora_magnitude_vector", ".hada_w", ".lokr_w", ".ia3_l"} {
+			if strings.Contains(info.Name, part) {
+				return true
+			}
+		}
+	}
+	return false
 }
