@@ -66,8 +66,9 @@ func hidden(r rune, breaks bool) bool {
 	if r < 0x20 || r >= 0x7f && r < 0xa0 {
 		return true
 	}
-	// Cf holds the marks of direction, zero-width characters and tags; Zl and Zp break lines.
-	return r > 0x7f && (unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029')
+	// Cf holds the marks of direction, zero-width characters and tags; Zl and Zp break lines; the block from U+FDD0 on is kept by Unicode for
+	// a program's own use, which is marks of colour here.
+	return r > 0x7f && (unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' || r >= 0xfdd0 && r <= 0xfdef)
 }
 
 // Writer passes on what is printable and escapes the rest as Text does: the last door before a terminal. In JSON, where such
@@ -76,12 +77,19 @@ func hidden(r rune, breaks bool) bool {
 type Writer struct {
 	mu      sync.Mutex // progress is reported from several goroutines
 	w       io.Writer
-	pending []byte // the beginning of a character that the next Write completes
+	marks   map[rune]string // what is written in the place of marks of colour; nil = they are escaped as the rest is
+	pending []byte          // the beginning of a character that the next Write completes
 	err     error
 }
 
 // NewWriter returns a Writer onto w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+
+// Paint has the Writer put a terminal's own sequences in the place of marks of colour.
+func (w *Writer) Paint(marks map[rune]string) { w.marks = marks }
+
+// Painted reports whether marks of colour may be written.
+func (w *Writer) Painted() bool { return w.marks != nil }
 
 // Write writes text. A character that is cut off at its end waits for the next call.
 func (w *Writer) Write(text []byte) (int, error) {
@@ -104,7 +112,24 @@ func (w *Writer) write(text string) {
 	if text == "" || w.err != nil {
 		return
 	}
-	_, w.err = io.WriteString(w.w, Text(text))
+	_, w.err = io.WriteString(w.w, w.printed(text))
+}
+
+// printed is text as it goes to the writer below.
+func (w *Writer) printed(text string) string {
+	if w.marks == nil {
+		return Text(text)
+	}
+	var b strings.Builder
+	from := 0
+	for i, r := range text {
+		if sequence, ok := w.marks[r]; ok {
+			b.WriteString(Text(text[from:i]) + sequence)
+			from = i + utf8.RuneLen(r)
+		}
+	}
+	b.WriteString(Text(text[from:]))
+	return b.String()
 }
 
 // Err writes what is pending and returns the first error of any write.
