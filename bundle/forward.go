@@ -169,12 +169,18 @@ func (b *Bundle) Declare(backend compute.Backend) error {
 }
 
 func (b *Bundle) declare(backend compute.Backend, store *model.Store) error {
+	return b.build(backend, store, func(*Graph) {})
+}
+
+// build builds the graph of one example, whose variables are those of a store, and shows it.
+func (b *Bundle) build(backend compute.Backend, store *model.Store, see func(g *Graph)) error {
 	err := exceptions.TryCatch[error](func() {
 		g := NewGraph(backend, "declare")
 		defer g.Finalize()
 		model.SetStore(g, store)
 		x := Parameter(g, "x", shapes.Make(b.Manifest.Takes(), append([]int{1}, b.Manifest.Preprocess.shape(b.Manifest.InputShape)...)...))
 		b.Manifest.Network.Apply(store.RootScope().In(scopeName), x)
+		see(g)
 	})
 	if err != nil {
 		return fmt.Errorf("network on input %v: %w", b.Manifest.InputShape, err)

@@ -268,12 +268,12 @@ func installCUDA(ctx context.Context, dir string, o InstallOptions) (Installed, 
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return Installed{}, fmt.Errorf("engine: the CUDA engine is for linux/amd64, this is %s/%s", runtime.GOOS, runtime.GOARCH)
 	}
-	if !hasNVIDIA() && !o.Force {
-		return Installed{}, errors.New("engine: no NVIDIA GPU was found here; --force installs the CUDA engine all the same")
-	}
 	set, err := chooseCUDA(o.CUDA)
 	if err != nil {
 		return Installed{}, err
+	}
+	if !hasNVIDIA() && !o.Force {
+		return Installed{}, errors.New("engine: no NVIDIA GPU was found here; --force installs the CUDA engine all the same")
 	}
 	root := filepath.Join(dir, set.folder)
 	plugin := filepath.Join(root, filepath.FromSlash(set.plugin))

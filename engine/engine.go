@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -77,12 +78,28 @@ func Open(choice string) (*Engine, error) {
 		e, err := openPlugin(strings.TrimPrefix(choice, "xla:"))
 		return named(e, err, choice, asked)
 	}
-	known := []string{KindGo, "xla", KindCPU, KindCUDA, "xla:/path/to/plugin.so"}
+	return nil, noEngine(choice, asked)
+}
+
+// Names are the names of engines as Open takes them, but for plugins by their paths.
+func Names() []string { return []string{KindGo, "xla", KindCPU, KindCUDA} }
+
+// Check says what is wrong with the name of an engine, as Open does, and opens none. An empty one is none.
+func Check(choice string) error {
+	if choice == "" || slices.Contains(Names(), choice) || strings.HasPrefix(choice, "xla:/") {
+		return nil
+	}
+	return noEngine(choice, "--engine")
+}
+
+// noEngine is the error of a name that no engine has.
+func noEngine(choice, asked string) error {
+	known := append(Names(), "xla:/path/to/plugin.so")
 	text := fmt.Sprintf("engine: no engine %q (from %s); use %s", choice, asked, strings.Join(known, ", "))
 	if near, ok := strict.Nearest(choice, known); ok {
 		text = fmt.Sprintf("engine: no engine %q (from %s); did you mean %q?", choice, asked, near)
 	}
-	return nil, &fault.Usage{Err: errors.New(text)}
+	return &fault.Usage{Err: errors.New(text)}
 }
 
 func named(e *Engine, err error, choice, asked string) (*Engine, error) {

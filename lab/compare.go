@@ -146,7 +146,7 @@ func plan(o CompareOptions, combinations [][]string) ([]planned, error) {
 		p.name, p.seed = nameOf(overrides, o.Sweep)
 		p.dir = filepath.Join(o.Dir, fileName(p.name), "seed-"+p.seed)
 		if !o.Anew {
-			if err := p.find(); err != nil {
+			if err := p.find(o.Engine.Kind); err != nil {
 				return nil, fmt.Errorf("lab: run %s seed %s: %w", p.name, p.seed, err)
 			}
 		}
@@ -155,8 +155,12 @@ func plan(o CompareOptions, combinations [][]string) ([]planned, error) {
 	return all, nil
 }
 
-// find reads what a complete run left in the folder, and refuses one of another configuration, complete or not.
-func (p *planned) find() error {
+// find reads what a complete run left in the folder, and refuses one of another configuration or on another engine, complete or not: all runs
+// of a comparison are made on one.
+func (p *planned) find(on string) error {
+	if kind := EngineOf(p.dir); kind != "" && kind != on {
+		return &fault.Usage{Err: fmt.Errorf("%s holds a run on engine %s, and this one is %s; name that with --engine, begin anew with --overwrite, or choose another folder", p.dir, kind, on)}
+	}
 	another := &fault.Usage{Err: fmt.Errorf("%s holds a run of another configuration; choose another folder", p.dir)}
 	content, err := untrusted.ReadFileNoLink(filepath.Join(p.dir, "summary.json"), maxSummary)
 	switch {

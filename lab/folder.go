@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/internal/durable"
+	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/train/update"
 )
@@ -42,4 +44,35 @@ func IsComparison(dir string) bool {
 		}
 	}
 	return false
+}
+
+// EngineOf is the kind of engine that the run in a folder is made on, "" where there is no run or it does not say.
+func EngineOf(dir string) string {
+	text, err := untrusted.ReadFileNoLink(filepath.Join(dir, "meta.json"), mostMeta)
+	var m struct {
+		Engine string `json:"engine"`
+	}
+	if err == nil && json.Unmarshal(text, &m) == nil && m.Engine != "" {
+		return m.Engine
+	}
+	return train.EngineOf(dir)
+}
+
+// EngineOfRuns is the kind of engine that the runs in a folder of Compare are made on, "" where there are none.
+func EngineOfRuns(dir string) string {
+	runs, err := filepath.Glob(filepath.Join(globbed(dir), "*", "seed-*"))
+	if err != nil {
+		return ""
+	}
+	for _, run := range runs {
+		if IsRun(run) {
+			return EngineOf(run)
+		}
+	}
+	return ""
+}
+
+// globbed is a path as a pattern that it alone fits.
+func globbed(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
