@@ -37,6 +37,15 @@ func named() []namedSet {
 	}
 }
 
+// Names are the names of the data sets that go by one.
+func Names() []string {
+	var names []string
+	for _, s := range named() {
+		names = append(names, s.info.Name)
+	}
+	return names
+}
+
 // IsNamed reports whether a data set goes by a name.
 func IsNamed(name string) bool {
 	return slices.ContainsFunc(named(), func(s namedSet) bool { return s.info.Name == name })
@@ -48,42 +57,67 @@ var parts = []string{"train", "test", "all"}
 // Open returns a part ("train", "test" or "all") of a data set: a name of List, dir:PATH or npy:X.npy,Y.npy. An unknown name
 // is an error that names the nearest.
 func Open(name, part string) (Dataset, error) {
-	if !slices.Contains(parts, part) && part != Val {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: no part %q; use train, test or all, or val of a folder that has it", part)}
+	if err := Check(name, part); err != nil {
+		return nil, err
 	}
 	if path, ok := strings.CutPrefix(name, "dir:"); ok {
 		return OpenFolder(path, part)
 	}
-	if part == Val {
-		return nil, &fault.Usage{Err: fmt.Errorf("data: %s has no part val, which only folders have; use train, test or all", name)}
-	}
 	if pair, ok := strings.CutPrefix(name, "npy:"); ok {
-		pair, option, optional := strings.Cut(pair, "?")
-		x, y, ok := cutPair(pair)
-		if !ok {
-			return nil, &fault.Usage{Err: fmt.Errorf("data: %q needs two files: npy:X.npy,Y.npy", name)}
-		}
-		classes := 0
-		if optional {
-			number, ok := strings.CutPrefix(option, "classes=")
-			if classes, _ = strconv.Atoi(number); !ok || classes < 2 || classes > 1<<20 {
-				return nil, &fault.Usage{Err: fmt.Errorf("data: option %q is unknown; use classes=K with K at least 2", option)}
-			}
+		x, y, classes, err := arraysOf(name, pair)
+		if err != nil {
+			return nil, err
 		}
 		return OpenArrays(x, y, classes)
 	}
-	var known []string
 	for _, s := range named() {
 		if s.info.Name == name {
 			return s.open(part)
 		}
-		known = append(known, s.info.Name)
+	}
+	return nil, Check(name, part)
+}
+
+// Check says what is wrong with the name of a data set or of a part, as Open does, and opens nothing.
+func Check(name, part string) error {
+	if !slices.Contains(parts, part) && part != Val {
+		return &fault.Usage{Err: fmt.Errorf("data: no part %q; use train, test or all, or val of a folder that has it", part)}
+	}
+	if strings.HasPrefix(name, "dir:") {
+		return nil
+	}
+	if part == Val {
+		return &fault.Usage{Err: fmt.Errorf("data: %s has no part val, which only folders have; use train, test or all", name)}
+	}
+	if pair, ok := strings.CutPrefix(name, "npy:"); ok {
+		_, _, _, err := arraysOf(name, pair)
+		return err
+	}
+	known := Names()
+	if slices.Contains(known, name) {
+		return nil
 	}
 	text := fmt.Sprintf("data: no data set %q; there are %s, dir:PATH and npy:X.npy,Y.npy", name, strings.Join(known, ", "))
 	if near, ok := strict.Nearest(name, known); ok {
 		text = fmt.Sprintf("data: no data set %q; did you mean %q?", name, near)
 	}
-	return nil, &fault.Usage{Err: errors.New(text)}
+	return &fault.Usage{Err: errors.New(text)}
+}
+
+// arraysOf reads X.npy,Y.npy?classes=K.
+func arraysOf(name, pair string) (x, y string, classes int, err error) {
+	pair, option, optional := strings.Cut(pair, "?")
+	x, y, ok := cutPair(pair)
+	if !ok {
+		return "", "", 0, &fault.Usage{Err: fmt.Errorf("data: %q needs two files: npy:X.npy,Y.npy", name)}
+	}
+	if optional {
+		number, ok := strings.CutPrefix(option, "classes=")
+		if classes, _ = strconv.Atoi(number); !ok || classes < 2 || classes > 1<<20 {
+			return "", "", 0, &fault.Usage{Err: fmt.Errorf("data: option %q is unknown; use classes=K with K at least 2", option)}
+		}
+	}
+	return x, y, classes, nil
 }
 
 // cutPair cuts the paths of two files at a comma. Where there are several, it is the one between two files that are there, else the first.

@@ -227,9 +227,9 @@ func unknownKey(names []string, known map[string]any) error {
 		if parent != "" {
 			near = parent + "." + near
 		}
-		return fmt.Errorf("unknown key %s (did you mean %s?)", strict.Short(path), near)
+		return &unknown{path, fmt.Sprintf("unknown key %s (did you mean %s?)", strict.Short(path), near)}
 	}
-	return fmt.Errorf("unknown key %s; there are %s, and +%s=... adds it", strict.Short(path), few(slices.Sorted(maps.Keys(known))), strict.Short(path))
+	return &unknown{path, fmt.Sprintf("unknown key %s; there are %s, and +%s=... adds it", strict.Short(path), few(slices.Sorted(maps.Keys(known))), strict.Short(path))}
 }
 
 // few lists names for an error: the first 50, and how many more there are.

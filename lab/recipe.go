@@ -26,7 +26,7 @@ func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) 
 	if err := checkKeys(settings, overrides); err != nil {
 		return r, err
 	}
-	if err := strict.DecodeMap(settings, &r); err != nil {
+	if err := fromFile(settings, &r); err != nil {
 		return r, err
 	}
 	base, err := ConfigOf(r)
@@ -35,7 +35,7 @@ func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) 
 	}
 	config, err := Apply(base, TypesOf(r), overrides)
 	if err != nil {
-		return r, err
+		return r, instead(err, overrides, base)
 	}
 	if config, err = config.Resolve(); err != nil {
 		return r, err
@@ -43,9 +43,62 @@ func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) 
 	// A choice given anew brings its own defaults, so decoding starts from a new recipe.
 	r = train.NewRecipe()
 	if err := strict.DecodeMap(config, &r); err != nil {
-		return r, err
+		paths, values := given(overrides)
+		if better := checkNames(paths, config); better != nil {
+			return r, better
+		}
+		return r, elsewhere(err, values)
 	}
 	return r, r.Validate()
+}
+
+// fromFile puts settings over the defaults.
+func fromFile(settings map[string]any, r *train.Recipe) error {
+	defaults, err := ConfigOf(*r)
+	if err != nil {
+		return err
+	}
+	if err = strict.DecodeMap(settings, r); err == nil {
+		return nil
+	}
+	values := map[string]string{}
+	for key, value := range settings {
+		defaults[key] = value
+		values[key], _ = strict.Plain(value).(string)
+	}
+	if better := checkNames(pathsOf("", settings), defaults); better != nil {
+		return better
+	}
+	return elsewhere(err, values)
+}
+
+// instead is an error of an override, with the key of the whole recipe that was meant in the place of those beside it.
+func instead(err error, overrides []string, now Config) error {
+	path, ok := unknownKeyIn(err)
+	if !ok {
+		return err
+	}
+	better := unknownIn(path, now)
+	if better == nil {
+		return err
+	}
+	for _, o := range overrides {
+		if key, _, _ := strings.Cut(strings.TrimLeft(o, "+~"), "="); key == path || strings.HasPrefix(key, path+".") {
+			return fmt.Errorf("%s: %w", strict.Short(o), better)
+		}
+	}
+	return err
+}
+
+// given are the keys of overrides, and their values as they stand.
+func given(overrides []string) (paths []string, values map[string]string) {
+	values = map[string]string{}
+	for _, o := range overrides {
+		path, value, _ := strings.Cut(strings.TrimLeft(o, "+~"), "=")
+		paths = append(paths, path)
+		values[path] = value
+	}
+	return paths, values
 }
 
 // checkKeys refuses keys that have moved.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -28,6 +29,9 @@ const (
 )
 
 var activations = []string{string(ReLU), string(ReLU6), string(LeakyReLU), string(GELU), string(SiLU), string(Tanh), string(Square), string(Identity)}
+
+// Activations are the names of all activations.
+func Activations() []string { return slices.Clone(activations) }
 
 // Apply computes the activation. Panics on an unknown name.
 func (a Activation) Apply(x *graph.Node) *graph.Node {
