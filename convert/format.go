@@ -171,6 +171,9 @@ func (o Options) check() error {
 	if !ok {
 		return &fault.Usage{Err: fmt.Errorf("convert: format %q cannot be written; use safetensors, sharded, gguf or npz%s", o.To, meant(o.To, []string{ToSafetensors, ToSharded, ToGGUF, ToNPZ}))}
 	}
+	if o.MaxShard < 0 {
+		return &fault.Usage{Err: fmt.Errorf("convert: a shard of %d bytes; use more than 0, or 0 for 5 GB", o.MaxShard)}
+	}
 	for _, t := range allowed {
 		if t == o.Type {
 			return nil

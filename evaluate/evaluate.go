@@ -177,6 +177,22 @@ func Bundle(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.En
 	return Run(ctx, m.Subject(), ds, o)
 }
 
+// Passes is how many times a data set goes through a model of a task for some suites, nil for those that are run by themselves.
+func Passes(suites []Suite, task zoo.Task) int {
+	if suites == nil {
+		suites = Default(task)
+	}
+	n, shared := 0, 0
+	for _, s := range suites {
+		needs := s.Needs()
+		n += needs.Passes
+		if needs.Outputs {
+			shared = 1
+		}
+	}
+	return n + shared
+}
+
 // Logits runs a whole data set through a model and returns [examples, classes].
 func Logits(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.Engine, o Options) ([]float32, error) {
 	m, err := NewModel(b, e, o.batch(ds.Len()))

@@ -67,10 +67,18 @@ func OpenSaved(logitsPath, labelsPath string) (*Saved, error) {
 	return SavedOptions{}.Open(logitsPath, labelsPath)
 }
 
+// Validate refuses a form of outputs that there is none of.
+func (o SavedOptions) Validate() error {
+	if o.Outputs != "" && !slices.Contains(Forms(), string(o.Outputs)) {
+		return unknownForm(o.Outputs)
+	}
+	return nil
+}
+
 // Open is OpenSaved with options.
 func (o SavedOptions) Open(logitsPath, labelsPath string) (*Saved, error) {
-	if o.Outputs != "" && !slices.Contains(Forms(), string(o.Outputs)) {
-		return nil, unknownForm(o.Outputs)
+	if err := o.Validate(); err != nil {
+		return nil, err
 	}
 	z, err := npy.Open(logitsPath)
 	if err != nil {

@@ -75,6 +75,18 @@ func (n Number) text(start string) string {
 	return fmt.Sprintf(start+".4f", n.Value)
 }
 
+// Known are the numbers of all measures, without values.
+func Known() []Number {
+	var all []Number
+	for _, k := range kinds {
+		for _, n := range k.of(2).Numbers() {
+			n.Value = 0
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
 // Describe returns the number of a measure by its name, without a value; ok is false where no measure has it. It is how a name that
 // someone typed, or that an old file holds without more, gets its direction.
 func Describe(name string) (n Number, ok bool) {

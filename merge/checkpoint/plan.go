@@ -45,6 +45,17 @@ const (
 	Intersection = "intersection"
 )
 
+// Validate says what is wrong with the options, before a model is opened: a *fault.Usage.
+func (o Options) Validate() error {
+	if _, err := o.withDefaults(); err != nil {
+		return &fault.Usage{Err: err}
+	}
+	if _, err := outputType(o.DType); err != nil {
+		return &fault.Usage{Err: err}
+	}
+	return nil
+}
+
 func (o Options) withDefaults() (Options, error) {
 	o.Memory = cmp.Or(o.Memory, DefaultMemory)
 	o.ShardSize = cmp.Or(o.ShardSize, DefaultShardSize)

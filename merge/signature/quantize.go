@@ -27,6 +27,26 @@ func Quantizers() []string {
 // maxLevels is the most that a code of 16 bits can tell apart, one kept for 0.
 const maxLevels = 1<<16 - 1
 
+// CheckQuantizer refuses the name of a quantizer that there is none of.
+func CheckQuantizer(kind string) error {
+	if slices.Contains(Quantizers(), kind) {
+		return nil
+	}
+	text := "use none, linear, tanh or log"
+	if near, ok := strict.Nearest(kind, Quantizers()); ok {
+		text = fmt.Sprintf("did you mean %q?", near)
+	}
+	return &fault.Usage{Err: fmt.Errorf("merge: signature: no quantizer %q; %s", kind, text)}
+}
+
+// CheckLevels refuses a number of levels that no signature can have.
+func CheckLevels(levels int) error {
+	if levels < 2 || levels > maxLevels {
+		return &fault.Usage{Err: fmt.Errorf("merge: signature: %d levels; use 3 to %d", levels, maxLevels)}
+	}
+	return nil
+}
+
 // packedTensor is a quantized tensor: a code for each value, packed.
 type packedTensor struct {
 	low, high float64 // what the codes span, in v, tanh(v) or log2|v|
@@ -43,12 +63,8 @@ type packedTensor struct {
 // min and max are those of the tensor over all the signatures, so that several that are used together share their levels. Fewer
 // than 3 levels cannot hold 0, and are refused; 2 are allowed where min = -max. The signatures given stay as they are.
 func Quantize(kind string, levels int, signatures ...Signature) ([]Signature, error) {
-	if !slices.Contains(Quantizers(), kind) {
-		text := "use none, linear, tanh or log"
-		if near, ok := strict.Nearest(kind, Quantizers()); ok {
-			text = fmt.Sprintf("did you mean %q?", near)
-		}
-		return nil, &fault.Usage{Err: fmt.Errorf("merge: signature: no quantizer %q; %s", kind, text)}
+	if err := CheckQuantizer(kind); err != nil {
+		return nil, err
 	}
 
 	if len(signatures) == 0 {
@@ -69,8 +85,8 @@ func Quantize(kind string, levels int, signatures ...Signature) ([]Signature, er
 	if kind == QuantizeNone {
 		return out, nil
 	}
-	if levels < 2 || levels > maxLevels {
-		return nil, &fault.Usage{Err: fmt.Errorf("merge: signature: %d levels; use 3 to %d", levels, maxLevels)}
+	if err := CheckLevels(levels); err != nil {
+		return nil, err
 	}
 	for t := range out[0].Tensors {
 		p := packedTensor{low: math.Inf(1), high: math.Inf(-1)}

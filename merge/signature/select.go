@@ -21,12 +21,11 @@ import (
 //
 // Selecting nothing, a name that does not exist, and more than there is are errors.
 func SelectLayers(text string, w weights.Set) ([]string, error) {
-	kind, number, counted := strings.Cut(text, ":")
-	if counted && (kind == "first" || kind == "blocks") {
-		n, err := strconv.Atoi(number)
-		if err != nil || n < 1 {
-			return nil, &fault.Usage{Err: fmt.Errorf("layers %q: want a number of at least 1 behind the colon", text)}
-		}
+	kind, n, err := countOf(text)
+	if err != nil {
+		return nil, err
+	}
+	if n > 0 {
 		units := convolutionUnits(w, kind == "blocks")
 		if len(units) < n {
 			return nil, &fault.Input{Field: "layers", Err: fmt.Errorf("%s asks for more than the %d there are", text, len(units)), Fix: fmt.Sprintf("use %s:%d, all, or names", kind, len(units))}
@@ -67,6 +66,18 @@ func SelectLayers(text string, w weights.Set) ([]string, error) {
 
 	slices.SortFunc(names, func(a, b string) int { return slices.Index(w.Names(), a) - slices.Index(w.Names(), b) })
 	return names, nil
+}
+
+// countOf reads first:N and blocks:N; n is 0 for another text.
+func countOf(text string) (kind string, n int, err error) {
+	kind, number, counted := strings.Cut(text, ":")
+	if !counted || kind != "first" && kind != "blocks" {
+		return "", 0, nil
+	}
+	if n, err = strconv.Atoi(number); err != nil || n < 1 {
+		return "", 0, &fault.Usage{Err: fmt.Errorf("layers %q: want a number of at least 1 behind the colon", text)}
+	}
+	return kind, n, nil
 }
 
 // convolutionUnits are the names of each convolution's tensors, or of each block's.

@@ -69,7 +69,8 @@ func (r Robust) Validate() error {
 	if r.Layers == "" {
 		return errors.New("merge: signature: layers is empty; use first:N, blocks:N, all, or names")
 	}
-	return nil
+	_, _, err := countOf(r.Layers)
+	return err
 }
 
 // Extract computes the signature of a robust model.

@@ -107,6 +107,46 @@ func (s Soup) OfFiles() bool {
 	return s.Method == SoupUniform && slices.ContainsFunc(s.Models, func(m string) bool { return !bundle.Is(m) })
 }
 
+// usualShare is the share of the training part that is held out where nothing says another.
+const usualShare = 0.2
+
+// Work is what scoring and learning compute, for the choice of an engine: each model, and each mixture that is tried, on the data. Nothing is
+// known where a model or the data cannot be opened.
+func (s Soup) Work() engine.Work {
+	first, err := bundle.Open(s.Models[0])
+	if err != nil {
+		return engine.Work{}
+	}
+	defer first.Store.Finalize()
+	if s.Data == "" {
+		return engine.Work{}
+	}
+	ds, err := data.Open(s.Data, "train")
+	if err != nil {
+		return engine.Work{}
+	}
+	cost, err := first.Manifest.Cost()
+	if err != nil {
+		return engine.Work{}
+	}
+	share := s.Validation
+	if share == 0 {
+		if share, _ = recipeSplit(first); share == 0 {
+			share = usualShare
+		}
+	}
+	held := int(share * float64(ds.Len()))
+	through := 2 * held * len(s.Models)
+	if s.Method == SoupLearned {
+		const learning = 3 // products of an example that is learnt from
+		through += learning * held * s.Learned.Epochs
+	}
+	if s.Recalibrate {
+		through += ds.Len()
+	}
+	return engine.Work{Weights: cost.Weights, Examples: through, MultiplyAdds: float64(through) * cost.MultiplyAdds}
+}
+
 // Run makes the soup and writes it into the folder out, which must be new or empty. open gives the engine that soups of bundles need; it is
 // closed here. When the run fails, what is returned has the warnings so far.
 func (s Soup) Run(ctx context.Context, out string, open func() (*engine.Engine, error)) (SoupResult, error) {
@@ -233,7 +273,7 @@ func (s Soup) heldOut(r *SoupResult, first *bundle.Bundle) (train data.Dataset, 
 		fraction, seed = own, ownSeed
 	}
 	if fraction == 0 {
-		fraction = 0.2
+		fraction = usualShare
 	}
 	for _, path := range s.Models {
 		b, err := bundle.Open(path)
