@@ -9,12 +9,12 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
@@ -158,7 +158,7 @@ func decode(path string, into any) error {
 func (f *File) Table(w io.Writer) error {
 	line := printable.Line // the file may be another's
 	fmt.Fprintf(w, "%s, %d cores; engine %s; %s\n\n", line(f.Machine.CPU), f.Machine.Cores, line(f.Engine.Kind), line(fmt.Sprint(f.Date)))
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := console.NewTable(w, 2, 3, 6, 4)
 	fmt.Fprintln(t, "suite\tline\tmedian\tquartiles\trate\tof the limit\tof its base\tof a peer")
 	for _, l := range f.Lines {
 		rate, limit, base := "", "", ""
@@ -249,7 +249,7 @@ func Compare(before, after *File) []Change {
 
 // CompareTable prints a comparison for people.
 func CompareTable(w io.Writer, list []Change) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := console.NewTable(w, 2)
 	fmt.Fprintln(t, "suite\tline\tbefore\tafter\tratio\t")
 	for _, c := range list {
 		before, after, ratio, verdict := "-", "-", "", ""

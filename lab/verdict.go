@@ -6,7 +6,6 @@ import (
 	"math"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
@@ -14,6 +13,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/markdown"
 	"github.com/ballast-ml/ballast/internal/printable"
@@ -91,7 +91,7 @@ func paired(a, b Variant, metric string) Pair {
 
 // Text writes the table and the verdicts.
 func (c *Comparison) Text(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := console.NewTable(w, 2, 4)
 	fmt.Fprintf(t, "%s\tmean\tsd\tn\tvalues\n", printable.Line(c.Metric))
 	for _, v := range c.Variants {
 		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%d\t%s\n", printable.Line(v.Name), v.Mean, v.SD, len(v.Values), list(v.Values))

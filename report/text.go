@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
@@ -114,11 +114,11 @@ func fared(before Table, row Row, after Table, then Row) string {
 
 // table aligns columns at tabs and remembers the first error.
 type table struct {
-	w   *tabwriter.Writer
+	w   *console.Table
 	err error
 }
 
-func newTable(w io.Writer) *table { return &table{w: tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)} }
+func newTable(w io.Writer) *table { return &table{w: console.NewTable(w, 3)} }
 
 func (t *table) row(format string, args ...any) {
 	if t.err == nil {
