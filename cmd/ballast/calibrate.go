@@ -57,6 +57,9 @@ func (f savedFlags) check(cmd *cobra.Command, args []string, ofModels ...string)
 	if f.logits == "" || f.labels == "" || len(args) > 0 {
 		return &fault.Usage{Err: fmt.Errorf("give --logits and --labels together, without MODEL")}
 	}
+	if err := f.options().Validate(); err != nil {
+		return err
+	}
 	return idle(cmd, "with --logits and --labels", append(ofModels, "engine", "by-place")...)
 }
 
@@ -85,7 +88,7 @@ writes nothing.`,
 	flags.StringVar(&f.onPart, "on-part", "test", "part of that data set")
 	f.saved.add(cmd)
 	flags.BoolVar(&f.byPlace, "by-place", false, "class k of the data is output k of the model, whatever the two are called")
-	flags.StringVar(&f.method, "method", "temperature", "method: temperature")
+	flags.StringVar(&f.method, "method", methodTemperature, "method: temperature")
 	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder) or the scaled logits (a .npy file)")
 	overwriteFlag(cmd, &f.overwrite)
 	flags.IntVar(&method.MaxIterations, "max-iterations", method.MaxIterations, "Newton steps at most")
@@ -116,8 +119,8 @@ writes nothing.`,
 
 // check refuses what does not go together, before anything is read.
 func (f calibrateFlags) check(cmd *cobra.Command, args []string, method calibrate.TemperatureScaling) error {
-	if f.method != "temperature" {
-		return &fault.Usage{Err: fmt.Errorf("calibrate: no method %q; there is temperature", f.method)}
+	if f.method != methodTemperature {
+		return &fault.Usage{Err: fmt.Errorf("calibrate: no method %q; there is %s", f.method, methodTemperature)}
 	}
 	if err := method.Validate(); err != nil {
 		return &fault.Usage{Err: err}
@@ -134,12 +137,31 @@ func (f calibrateFlags) check(cmd *cobra.Command, args []string, method calibrat
 		}
 	}
 	if f.on == "" {
-		return idle(cmd, "without --on", "on-part")
+		if err := idle(cmd, "without --on", "on-part"); err != nil {
+			return err
+		}
+		return knownData(f.data, f.part)
+	}
+	if f.saved.given() {
+		_, _, err := f.judged()
+		return err
+	}
+	if err := errors.Join(knownData(f.data, f.part), knownData(f.on, f.onPart)); err != nil {
+		return err
 	}
 	if f.on == f.data && f.onPart == f.part {
 		return &fault.Usage{Err: errors.New("--on names the examples that the temperature is fitted to; name others, or leave it out")}
 	}
 	return nil
+}
+
+// judged are the two files of --on.
+func (f calibrateFlags) judged() (logits, labels string, err error) {
+	logits, labels, ok := strings.Cut(f.on, ",")
+	if !ok {
+		return "", "", usagef("--on %s: with --logits it names two files, LOGITS.npy,LABELS.npy", f.on)
+	}
+	return logits, labels, nil
 }
 
 // printCalibrated shows what was found.
@@ -187,9 +209,9 @@ func (a *app) calibrateSaved(method calibrate.TemperatureScaling, f calibrateFla
 	defer saved.Close() //nolint:errcheck // a mapping that was only read
 	var on *evaluate.Saved
 	if f.on != "" {
-		logits, labels, ok := strings.Cut(f.on, ",")
-		if !ok {
-			return found, &fault.Usage{Err: fmt.Errorf("--on %s: with --logits it names two files, LOGITS.npy,LABELS.npy", f.on)}
+		logits, labels, err := f.judged()
+		if err != nil {
+			return found, err
 		}
 		if on, err = f.saved.options().Open(logits, labels); err != nil {
 			return found, err
@@ -225,7 +247,11 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 			return found, err
 		}
 	}
-	e, err := a.openEngine()
+	examples := ds.Len()
+	if on != nil {
+		examples += on.Len()
+	}
+	e, err := a.openEngineFor(passesOf(examples, b))
 	if err != nil {
 		return found, err
 	}

@@ -6,13 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/leftover"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/printable"
@@ -122,7 +122,7 @@ func leftovers(folders []string, remove bool) ([]leftover.Left, error) {
 
 // printCleaned prints a line for each, and a sum.
 func (a *app) printCleaned(r cleaned) error {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	w := console.NewTable(a.out, 2)
 	n := 0
 	for _, l := range r.Found {
 		did := "removed"

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -34,7 +36,7 @@ plot. Repeated, it runs only what is missing.
 
 Where norm is compared and no recipe is given, a built-in one is used that is fair to every norm: --print-recipe shows it.
 Without seed=, three seeds are run.`,
-		Example: `  ballast compare --on mnist norm=batch,ghost,group,layer,instance,evonorm-s0,evonorm-b0,batch-channel batch_size=2,8,64
+		Example: `  ballast compare --on mnist norm=batch,ghost,group,layer,instance,evonorm-s0 batch_size=2,8,64
   ballast compare --on optdigits norm=batch,ghost batch_size=32,640 seed=1,2,3
   ballast compare --on mnist 'optimizer.lr=choice(0.01,0.05,0.1)' epochs=1 seed=1,2,3 --json`,
 		Args: usageArgs(func(_ *cobra.Command, args []string) error {
@@ -109,9 +111,18 @@ func (a *app) compare(ctx context.Context, f compareFlags, args []string) error 
 	if err != nil {
 		return &fault.Usage{Err: err}
 	}
-	for _, overrides := range combinations {
-		if _, err := lab.Recipe(settings, overrides...); err != nil {
+	recipes := make([]train.Recipe, len(combinations))
+	for i, overrides := range combinations {
+		if recipes[i], err = lab.Recipe(settings, overrides...); err != nil {
 			return &fault.Usage{Err: err}
+		}
+		if err := recipes[i].CheckMeasure(f.metric); err != nil {
+			return fmt.Errorf("--metric: %w", err)
+		}
+		if name, ok := recipes[i].Data.Source.(data.Named); ok {
+			if err := knownData(string(name), recipes[i].Part); err != nil {
+				return err
+			}
 		}
 	}
 
@@ -119,23 +130,26 @@ func (a *app) compare(ctx context.Context, f compareFlags, args []string) error 
 		f.out = lab.CompareOptions{Settings: settings, Sweep: args, Metric: f.metric}.DefaultDir()
 	}
 	return claimRun("compare", f.out, lab.IsComparison, lab.CompareFiles, f.overwrite, func(begin func() error) error {
-		return a.compareRuns(ctx, f, settings, args, len(combinations), begin)
+		kind := ""
+		if !f.overwrite {
+			kind = lab.EngineOfRuns(f.out)
+		}
+		e, err := a.openEngineOf(f.out, kind, largest(recipes))
+		if err != nil {
+			return err
+		}
+		defer e.Close()
+		return a.compareRuns(ctx, f, e, settings, args, len(combinations), begin)
 	})
 }
 
-// compareRuns makes the runs and shows what they say.
-func (a *app) compareRuns(ctx context.Context, f compareFlags, settings map[string]any, args []string, runs int, begin func() error) error {
-	e, err := a.openEngine()
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-
-	training, done := a.progress()
+// compareRuns makes the runs, all on one engine, and shows what they say.
+func (a *app) compareRuns(ctx context.Context, f compareFlags, e *engine.Engine, settings map[string]any, args []string, runs int, begin func() error) error {
+	training, ran, done := a.sweep(runs)
 	comparison, err := lab.Compare(ctx, lab.CompareOptions{
 		Settings: settings, Sweep: args, Metric: f.metric, Dir: f.out, Engine: e, Training: training, Anew: f.overwrite, Accept: begin,
 		Progress: func(n, runs int, name string, metrics map[string]float64) {
-			done()
+			ran(n)
 			a.remark("%3d/%d  %-44s %s", n, runs, name, headline(metrics))
 		},
 	})

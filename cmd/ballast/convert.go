@@ -88,6 +88,14 @@ plain ones; the copy is run beside the model on a batch, and the largest differe
 
 // idle refuses flags of the other way to convert, and of another format.
 func (f convertFlags) idle(cmd *cobra.Command, path string) error {
+	if err := knownData(f.data, f.part); err != nil {
+		return err
+	}
+	if f.format.To != "" {
+		if err := f.format.Validate(); err != nil {
+			return err
+		}
+	}
 	if f.data == "" {
 		if err := idle(cmd, "without --data", "part"); err != nil {
 			return err
@@ -129,7 +137,7 @@ func (a *app) foldNorms(path string, f convertFlags) error {
 	if err != nil {
 		return err
 	}
-	e, err := a.openEngine()
+	e, err := a.openEngineFor(passesOf(n, b, folded))
 	if err != nil {
 		return err
 	}

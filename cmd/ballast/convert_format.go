@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/convert"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
@@ -73,7 +73,7 @@ func (a *app) sideBySide(in string, c convertFlags, o convert.Options) (*convert
 	if err != nil {
 		return nil, err
 	}
-	e, err := a.openEngine()
+	e, err := a.openEngineFor(passesOf(2*n, b))
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (r converted) text(out io.Writer) error {
 	}
 	c := r.Check
 	fmt.Fprintf(out, "check: %d of %d tensors are the same, the largest difference is %.3g\n", c.Exact, len(c.Tensors), float64(c.Largest))
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := console.NewTable(out, 2, 3)
 	for i, t := range c.Tensors {
 		if i == 0 && t.OfBound > 0 {
 			fmt.Fprintf(w, "  tensor\ttypes\tlargest difference\tof the largest value\tof what the type allows\n")

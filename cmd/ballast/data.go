@@ -5,13 +5,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
@@ -39,7 +39,7 @@ func newDataList(a *app) *cobra.Command {
 			if a.json {
 				return a.printJSON(list)
 			}
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			w := console.NewTable(a.out, 2, 1, 6, 3, 4, 7)
 			fmt.Fprintln(w, "NAME\tKIND\tEXAMPLES\tSHAPE\tCLASSES\tHERE\tDISK\tLICENCE")
 			total := int64(0)
 			for _, s := range list {

@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
@@ -53,9 +54,28 @@ func newDataShow(a *app) *cobra.Command {
 				return err
 			}
 		}
+		if err := f.check(args[0]); err != nil {
+			return err
+		}
 		return claimed(claimFile(f.png, f.overwrite), func() error { return a.show(args[0], f) })
 	}
 	return cmd
+}
+
+// check refuses what no data set has, before one is opened.
+func (f showFlags) check(name string) error {
+	if err := data.Check(name, f.part); err != nil {
+		return err
+	}
+	if f.shift != "" {
+		if _, _, err := f.shiftOf(); err != nil {
+			return err
+		}
+	}
+	if f.index < 0 || f.count < 1 {
+		return usagef("--index is %d and --count is %d; use at least 0 and at least 1", f.index, f.count)
+	}
+	return nil
 }
 
 // show shows examples in the terminal or writes them as a picture.
@@ -65,7 +85,11 @@ func (a *app) show(name string, f showFlags) error {
 		return err
 	}
 	if f.shift != "" {
-		if ds, err = shiftOf(ds, f.shift, a.seed); err != nil {
+		shift, severity, err := f.shiftOf()
+		if err != nil {
+			return err
+		}
+		if ds, err = corrupt.Wrap(ds, shift, severity, a.seed); err != nil {
 			return err
 		}
 	}
@@ -89,19 +113,22 @@ func (a *app) show(name string, f showFlags) error {
 	return a.showExamples(ds, f)
 }
 
-func shiftOf(ds data.Dataset, text string, seed uint64) (data.Dataset, error) {
-	name, level, _ := strings.Cut(text, ":")
-	shift, err := corrupt.Find(name)
-	if err != nil {
-		return nil, err
+// shiftOf reads NAME:SEVERITY.
+func (f showFlags) shiftOf() (shift corrupt.Shift, severity int, err error) {
+	name, level, _ := strings.Cut(f.shift, ":")
+	if shift, err = corrupt.Find(name); err != nil {
+		return nil, 0, err
 	}
-	severity := 3
+	severity = 3
 	if level != "" {
 		if severity, err = strconv.Atoi(level); err != nil {
-			return nil, &fault.Usage{Err: fmt.Errorf("severity %q is not a number; write %s:3", level, name)}
+			return nil, 0, usagef("severity %q is not a number; write %s:3", level, name)
 		}
 	}
-	return corrupt.Wrap(ds, shift, severity, seed)
+	if severity < 1 || severity > corrupt.Severities {
+		return nil, 0, usagef("corrupt: %s: severity is %d; use 1 to %d", name, severity, corrupt.Severities)
+	}
+	return shift, severity, nil
 }
 
 // shown is an example as JSON.
@@ -135,7 +162,7 @@ func (a *app) showExamples(ds data.Dataset, f showFlags) error {
 		}
 		// Colours are control characters, which standard output escapes where they come from a file.
 		canvas, draw := a.out, letters
-		if f, ok := a.outTerminal(); ok {
+		if f, ok := a.outTerminal(); ok && console.Coloured(a.color, true) {
 			canvas, draw = f, halfBlocks
 		}
 		if _, err := io.WriteString(canvas, draw(x, info.Shape)); err != nil {

@@ -85,16 +85,20 @@ type demoResult struct {
 
 func (a *app) demo(ctx context.Context, f demoFlags, begin func() error) error {
 	start := time.Now()
-	e, err := a.openEngine()
-	if err != nil {
-		return err
-	}
-
-	defer e.Close()
 	recipe, err := a.demoSettings(ctx, f)
 	if err != nil {
 		return err
 	}
+
+	kind := ""
+	if !f.overwrite { // a training that was cut short goes on
+		kind = train.EngineOf(filepath.Join(f.out, "training"))
+	}
+	e, err := a.openEngineOf(f.out, kind, workOf(recipe, nil, 1))
+	if err != nil {
+		return err
+	}
+	defer e.Close()
 
 	trained, accuracy, err := a.demoTrain(ctx, recipe, e, f, begin)
 	if err != nil {

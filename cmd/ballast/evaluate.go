@@ -68,16 +68,28 @@ Suites, each a set of questions:
 	flags.StringVar(&f.require, "require", "", "thresholds to meet, such as 'acc>=0.98,ece<=0.02'")
 	flags.StringVar(&f.html, "html", "", "also write the report as one HTML page")
 	overwriteFlag(cmd, &f.overwrite)
-	if err := cmd.RegisterFlagCompletionFunc("suite", cobra.FixedCompletions(evaluate.Names(), cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // the flag is there
-	}
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if err := f.check(c, args); err != nil {
 			return err
 		}
-		return claimed(claimFile(f.html, f.overwrite), func() error { return a.evaluate(c.Context(), args, f) })
+		suites, requirements, err := f.asked()
+		if err != nil {
+			return err
+		}
+		return claimed(claimFile(f.html, f.overwrite), func() error { return a.evaluate(c.Context(), args, f, suites, requirements) })
 	}
 	return cmd
+}
+
+// asked reads what the flags say of suites and requirements, and refuses what no model could be asked.
+func (f evaluateFlags) asked() (suites []evaluate.Suite, requirements []evaluate.Requirement, err error) {
+	if suites, err = f.chosen(); err != nil {
+		return nil, nil, err
+	}
+	if requirements, err = evaluate.ParseRequirements(f.require); err != nil {
+		return nil, nil, err
+	}
+	return suites, requirements, evaluate.CheckRequirements(requirements, suites)
 }
 
 // check refuses what does not go together, before anything is read.
@@ -87,6 +99,12 @@ func (f evaluateFlags) check(cmd *cobra.Command, args []string) error {
 	}
 	if !f.saved.given() && (len(args) == 0 || f.data == "") {
 		return &fault.Usage{Err: fmt.Errorf("give MODEL and --data, or --logits and --labels")}
+	}
+	if err := knownData(f.data, f.part); err != nil {
+		return err
+	}
+	if err := knownData(f.training, f.trainingPart); err != nil {
+		return err
 	}
 	if f.html == "" {
 		if err := idle(cmd, "without --html", "overwrite"); err != nil {
@@ -160,12 +178,8 @@ func (f evaluateFlags) chosen() ([]evaluate.Suite, error) {
 }
 
 // evaluate audits what the flags name, shows the reports and holds them against the requirements.
-func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags) error {
-	requirements, err := evaluate.ParseRequirements(f.require)
-	if err != nil {
-		return err
-	}
-	reports, err := a.audits(ctx, args, f)
+func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags, suites []evaluate.Suite, requirements []evaluate.Requirement) error {
+	reports, err := a.audits(ctx, args, f, suites)
 	if err != nil {
 		return err
 	}
@@ -239,14 +253,11 @@ func requireAll(reports []report.Report, requirements []evaluate.Requirement) er
 }
 
 // audits measures what the flags name: saved outputs, or models on data.
-func (a *app) audits(ctx context.Context, args []string, f evaluateFlags) ([]report.Report, error) {
-	suites, err := f.chosen()
-	if err != nil {
-		return nil, err
-	}
+func (a *app) audits(ctx context.Context, args []string, f evaluateFlags, suites []evaluate.Suite) ([]report.Report, error) {
 	progress, done := a.counter("evaluate")
 	defer done()
 	o := evaluate.Options{Suites: suites, LeaveOut: f.suites == nil, Seed: a.seed, ByPlace: f.byPlace, Progress: progress}
+	var err error
 	if f.training != "" {
 		if o.Training, err = data.Open(f.training, f.trainingPart); err != nil {
 			return nil, err
@@ -283,7 +294,7 @@ func (a *app) audits(ctx context.Context, args []string, f evaluateFlags) ([]rep
 	if err != nil {
 		return nil, err
 	}
-	e, err := a.openEngine()
+	e, err := a.openEngineFor(passesOf(ds.Len()*evaluate.Passes(suites, bundles[0].Manifest.Answers()), bundles...))
 	if err != nil {
 		return nil, err
 	}

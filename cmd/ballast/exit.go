@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
@@ -88,7 +89,7 @@ func exitCode(ctx context.Context, a *app, err error) int {
 			return stopped.code()
 		}
 	}
-	fmt.Fprintln(a.err, "ballast:", continued(err.Error()))
+	a.tell(console.PaletteOf(a.err).Bad("ballast:") + " " + err.Error())
 	return codeOf(err)
 }
 

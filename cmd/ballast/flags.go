@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,7 +9,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/lab"
 )
 
 // unused are the flags of the whole command that a verb has no use for, by its path. They are refused there: a seed that changes nothing
@@ -113,6 +117,53 @@ func seedTwice(cmd *cobra.Command, overrides []string) error {
 		}
 	}
 	return nil
+}
+
+// flagFault is an error of a flag in words that say what to write instead.
+func flagFault(c *cobra.Command, err error) error {
+	var (
+		missing *pflag.NotExistError
+		invalid *pflag.InvalidValueError
+		bare    *pflag.ValueRequiredError
+	)
+	switch {
+	case errors.As(err, &missing) && missing.GetSpecifiedShortnames() == "":
+		return unknownFlag(c, missing.GetSpecifiedName())
+	case errors.As(err, &invalid):
+		wanted := map[string]string{"bool": "true or false", "int": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0 on"}[invalid.GetFlag().Value.Type()]
+		if wanted == "" {
+			wanted = "a number"
+		}
+		return usagef("--%s: %q is not what it takes; give %s", invalid.GetFlag().Name, strict.Short(invalid.GetValue()), wanted)
+	case errors.As(err, &bare):
+		return usagef("--%s has no value; write --%s VALUE", bare.GetFlag().Name, bare.GetFlag().Name)
+	}
+	return &fault.Usage{Err: err}
+}
+
+// unknownFlag says what was meant by a flag that a verb does not have: one that is near, or a setting, which is no flag.
+func unknownFlag(c *cobra.Command, name string) error {
+	var known []string
+	for _, f := range shownFlags(c, c.LocalFlags(), c.InheritedFlags()) {
+		known = append(known, f.Name)
+	}
+	if c.ValidArgsFunction != nil && slices.Contains([]string{"train", "compare"}, verbOf(c)) {
+		if key, ok := lab.Setting(strings.ReplaceAll(name, "-", "_")); ok {
+			return usagef("unknown flag: --%s; it is a setting of the recipe, so write %s=VALUE", strict.Short(name), key)
+		}
+	}
+	if near, ok := strict.Nearest(name, known); ok {
+		return usagef("unknown flag: --%s; did you mean --%s?", strict.Short(name), near)
+	}
+	return usagef("unknown flag: --%s; see: %s --help", strict.Short(name), c.CommandPath())
+}
+
+// knownData refuses the name of a data set or a part that there is none of, before anything is opened. An empty name is none.
+func knownData(name, part string) error {
+	if name == "" {
+		return nil
+	}
+	return data.Check(name, part)
 }
 
 // usagef is an error of the command used wrongly.

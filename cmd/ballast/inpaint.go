@@ -61,6 +61,9 @@ The defaults take minutes on two cores; --paper takes the sizes of the paper (pa
 		if f.data == "" || f.out == "" {
 			return &fault.Usage{Err: fmt.Errorf("give --data and --out; see: ballast inpaint --help")}
 		}
+		if err := knownData(f.data, "train"); err != nil {
+			return err
+		}
 		return claimRun("inpaint", f.out, inpaint.IsRun, inpaint.Files, f.overwrite, func(begin func() error) error {
 			return a.inpaint(c.Context(), config, f, begin)
 		})

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -14,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
@@ -79,7 +79,7 @@ func matches(pattern, name string) bool {
 }
 
 func printInspection(out io.Writer, in *bundle.Inspection, total int, asked bool) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := console.NewTable(out, 2)
 	fmt.Fprintf(w, "kind\t%s\n", in.Kind)
 	for _, f := range in.Files {
 		fmt.Fprintf(w, "file\t%s  %s  sha256 %s\n", printable.Line(f.Path), size(f.Bytes), f.SHA256)
@@ -157,7 +157,7 @@ func printGraph(w io.Writer, g *bundle.ONNXGraph) {
 }
 
 func printTensors(out io.Writer, list []weights.Info, total int, asked bool) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := console.NewTable(out, 2)
 	fmt.Fprintf(w, "\ntensor\ttype\tshape\tbytes\n")
 	for i, t := range list {
 		if !asked && i == fewTensors {

@@ -29,12 +29,15 @@ func run(args []string, out, errOut *os.File) int {
 	defer stop.close()
 	// Everything goes to the terminal through these two; what draws on it on purpose asks for the files.
 	a := &app{
-		out: printable.NewWriter(pipe{out, stop.closedPipe}), err: printable.NewWriter(pipe{errOut, stop.closedPipe}),
-		outFile: out, errFile: errOut, stop: stop,
+		out: printable.NewWriter(pipe{out, stop.closedPipe}), err: printable.NewWriter(stop.screen),
+		outFile: out, errFile: errOut, screen: stop.screen, stop: stop,
 	}
 	root := newRoot(a)
+	a.paint()
 	root.SetArgs(args)
-	return exitCode(ctx, a, execute(ctx, root))
+	err := execute(ctx, root)
+	a.screen.Close()
+	return exitCode(ctx, a, err)
 }
 
 // execute runs the command. A panic that reaches it is an error.

@@ -97,6 +97,9 @@ func (f mergeFlags) run(cmd *cobra.Command, a *app, args []string) error {
 	if f.out == "" {
 		return &fault.Usage{Err: errors.New("give --out, a folder or a file that ends in .safetensors or .gguf")}
 	}
+	if err := f.check(a); err != nil {
+		return err
+	}
 	if err := f.idle(cmd); err != nil {
 		return err
 	}
@@ -146,7 +149,7 @@ func (f mergeFlags) merge(cmd *cobra.Command, a *app, recipe checkpoint.Recipe, 
 		return a.mergeDryRun(plan, gguf)
 	}
 	began := time.Now()
-	result, err := a.executeMerge(cmd.Context(), plan, began)
+	result, err := a.executeMerge(cmd.Context(), plan)
 	if err != nil {
 		return err
 	}
@@ -166,6 +169,20 @@ func (f mergeFlags) merge(cmd *cobra.Command, a *app, recipe checkpoint.Recipe, 
 		}
 	}
 	return a.printMerged(f.out, result, began)
+}
+
+// check refuses values of flags that no merge takes, before a recipe or a model is read.
+func (f mergeFlags) check(a *app) error {
+	if f.method != "" {
+		if _, err := merge.FindMethod(f.method); err != nil {
+			return &fault.Usage{Err: err}
+		}
+	}
+	o, err := f.options(a, "")
+	if err != nil {
+		return err
+	}
+	return o.Validate()
 }
 
 // idle refuses flags of the short form where a recipe is named, of other outputs than the one that is written, and what a dry run leaves out.
@@ -220,12 +237,14 @@ func (f mergeFlags) options(a *app, dir string) (o checkpoint.Options, err error
 }
 
 // executeMerge merges, and tells what there is to note before and after.
-func (a *app) executeMerge(ctx context.Context, plan *checkpoint.Plan, began time.Time) (*checkpoint.Result, error) {
+func (a *app) executeMerge(ctx context.Context, plan *checkpoint.Plan) (*checkpoint.Result, error) {
 	for _, n := range plan.Notes {
 		a.remark("note: %s", n)
 	}
 	debug.SetMemoryLimit(plan.Memory)
-	result, err := plan.Execute(ctx, a.mergeProgress(began))
+	progress, done := a.mergeProgress()
+	result, err := plan.Execute(ctx, progress)
+	done()
 	if err != nil {
 		return nil, err
 	}
@@ -340,37 +359,13 @@ func byteSize(flag, text string) (int64, error) {
 	return int64(number * unit), nil
 }
 
-// mergeProgress shows bytes and time left once two seconds have passed.
-func (a *app) mergeProgress(began time.Time) func(checkpoint.Progress) {
-	if a.quiet {
-		return nil
+// mergeProgress shows how many bytes are merged. done ends it.
+func (a *app) mergeProgress() (show func(checkpoint.Progress), done func()) {
+	set, done := a.bytesCounter("merge")
+	if set == nil {
+		return nil, done
 	}
-	terminal, isTerminal := a.terminal()
-	last := began
-	return func(p checkpoint.Progress) {
-		now := time.Now()
-		every := lineEvery
-		if isTerminal {
-			every = 200 * time.Millisecond
-		}
-		if now.Sub(began) < 2*time.Second || last != began && now.Sub(last) < every {
-			return
-		}
-		last = now
-		left := time.Duration(0)
-		if done := p.Done - p.Resumed; done > 0 {
-			left = time.Duration(float64(now.Sub(began)) / float64(done) * float64(p.Total-p.Done))
-		}
-		line := fmt.Sprintf("merge: %.2f of %.2f GB, %s left", float64(p.Done)/1e9, float64(p.Total)/1e9, left.Round(time.Second))
-		if isTerminal {
-			fmt.Fprintf(terminal, "\r\x1b[K%s", line)
-			if p.Done == p.Total {
-				fmt.Fprint(terminal, "\r\x1b[K")
-			}
-			return
-		}
-		a.remark("%s", line)
-	}
+	return func(p checkpoint.Progress) { set(p.Done, p.Total) }, done
 }
 
 // mergeDryRun prints the plan and what the disk has left.

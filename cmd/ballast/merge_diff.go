@@ -3,10 +3,10 @@ package main
 import (
 	"fmt"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/merge/checkpoint"
 )
@@ -47,7 +47,7 @@ the mean of |x - y|, and the cosine of the flattened tensors. Tensors that one o
 			}
 			return 0
 		})
-		w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+		w := console.NewTable(a.out, 2, 1, 3)
 		if d.Equal < len(list) {
 			fmt.Fprintf(w, "tensor\ttypes\tlargest difference\tmean\tcosine\n")
 		}

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/papers"
@@ -141,7 +141,7 @@ func (a *app) listPapers(ledger paper.Ledger) error {
 	if a.json {
 		return a.printJSON(rows)
 	}
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	w := console.NewTable(a.out, 2, 1, 2)
 	fmt.Fprintln(w, "PAPER\tYEAR\tARXIV\tCLAIMS\tWHAT YOU GET")
 	for _, r := range rows {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", r.Slug, r.Year, r.ArXiv, verdict(r.Evidence), r.Summary)

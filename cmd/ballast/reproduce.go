@@ -56,11 +56,17 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 				return err
 			}
 		}
-		if _, err := paper.ReadLedger(ledger); err != nil { // before hours of work, not after
+		stands, err := paper.ReadLedger(ledger) // before hours of work, not after
+		if err != nil {
 			return err
 		}
+		for _, claim := range p.Claims {
+			if seeds < claim.Seeds {
+				return usagef("--seeds is %d; claim %s of %s needs %d", seeds, claim.Name, p.Slug, claim.Seeds)
+			}
+		}
 		return claimRun("reproduce", filepath.Join(dir, p.Slug), isReproduction, nil, false, func(begin func() error) error {
-			e, err := a.openEngine()
+			e, err := a.openEngineOfClaims(p.Slug, stands)
 			if err != nil {
 				return err
 			}
@@ -68,13 +74,22 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 			if err := begin(); err != nil {
 				return err
 			}
-			o := paper.Options{Engine: e, Dir: dir, Workers: workers, Progress: func(done, runs int, name string, metrics map[string]float64) {
-				a.remark("%3d/%d  %-42s %s", done, runs, name, headline(metrics))
+			show, done := a.counter(p.Slug)
+			defer done()
+			if show != nil {
+				show(0, runsOf(p, seeds))
+			}
+			o := paper.Options{Engine: e, Dir: dir, Workers: workers, Progress: func(n, runs int, name string, metrics map[string]float64) {
+				a.remark("%3d/%d  %-42s %s", n, runs, name, headline(metrics))
+				if show != nil {
+					show(n, runs)
+				}
 			}}
 			for i := range seeds {
 				o.Seeds = append(o.Seeds, a.seed+uint64(i))
 			}
 			entry, err := paper.Reproduce(c.Context(), p, o)
+			done()
 			if err != nil {
 				return err
 			}
@@ -107,6 +122,33 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 	}
 
 	return cmd
+}
+
+// openEngineOfClaims opens the engine on which a paper's results stand in the ledger, so that new ones can be held against them. Where it
+// cannot be had, and where there are none, it is the fastest: claims are measured on many runs, whose numbers should be of one engine.
+func (a *app) openEngineOfClaims(slug string, stands paper.Ledger) (*engine.Engine, error) {
+	entry, ok := stands.Entry(slug)
+	if !ok || entry.Engine == "" || a.asked() {
+		return a.openEngine()
+	}
+	e, err := engine.OpenAs(entry.Engine, "that of the results in the ledger")
+	if err == nil {
+		return a.opened(e, nil)
+	}
+	e, err = a.openEngine()
+	if err == nil {
+		a.remark("note: the results in the ledger were measured on %s, which cannot be had here", entry.Engine)
+	}
+	return e, err
+}
+
+// runsOf is how many runs the claims of a paper take.
+func runsOf(p paper.Paper, seeds int) int {
+	n := 0
+	for _, claim := range p.Claims {
+		n += len(claim.Arms) * seeds
+	}
+	return n
 }
 
 // isReproduction recognises a paper's folder: one for each engine, and the figures.

@@ -160,12 +160,12 @@ func (a *app) runBundle(b *bundle.Bundle, arrays map[string]*npy.Array, batch in
 	if err != nil {
 		return nil, err
 	}
-	e, err := a.openEngine()
+	n := array.Shape[0]
+	e, err := a.openEngineFor(passesOf(n, b))
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
-	n := array.Shape[0]
 	forward, err := b.NewForward(e, max(1, min(batch, n)))
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/data/corrupt"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/merge/signature"
 	"github.com/ballast-ml/ballast/merge/tuned"
@@ -46,6 +47,12 @@ What was put on is noted in the model, so that no signature gets on twice. Stati
 			return &fault.Usage{Err: errors.New("signature apply: give --out, a folder for the patched model")}
 		}
 		var err error
+		if p.Shifts, err = parseShifts(shifts); err != nil {
+			return err
+		}
+		if err := knownData(p.Data, "train"); err != nil {
+			return err
+		}
 		if args[0], err = data.ModelPath(args[0]); err != nil {
 			return err
 		}
@@ -63,9 +70,6 @@ What was put on is noted in the model, so that no signature gets on twice. Stati
 		}
 		if c.Flags().Changed("total") && (total == 0 || math.IsNaN(total) || math.IsInf(total, 0)) {
 			return usagef("--total is %v; use a number other than 0", total)
-		}
-		if p.Shifts, err = parseShifts(shifts); err != nil {
-			return err
 		}
 		p.Model, p.Seed = args[0], a.seed
 		if p.Signatures, err = scaledSignatures(args[1:], total); err != nil {
@@ -133,6 +137,12 @@ func parseShifts(words []string) ([]tuned.Shift, error) {
 		severity, err := strconv.Atoi(level)
 		if err != nil {
 			return nil, &fault.Usage{Err: fmt.Errorf("signature apply: --shift %s; write NAME:SEVERITY, such as gaussian-noise:3", text)}
+		}
+		if _, err := corrupt.Find(name); err != nil {
+			return nil, err
+		}
+		if severity < 1 || severity > corrupt.Severities {
+			return nil, usagef("signature apply: --shift %s; severities are 1 to %d", text, corrupt.Severities)
 		}
 		list = append(list, tuned.Shift{Name: name, Severity: severity})
 	}

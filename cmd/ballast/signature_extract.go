@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/merge/signature"
 	"github.com/ballast-ml/ballast/merge/tuned"
 )
 
@@ -50,6 +51,11 @@ separated by commas, with * for any characters. --levels is the number of values
 		}
 		if err := x.Method.Validate(); err != nil {
 			return &fault.Usage{Err: err}
+		}
+		if x.Levels != 0 {
+			if err := errors.Join(signature.CheckQuantizer(x.Quantizer), signature.CheckLevels(x.Levels)); err != nil {
+				return err
+			}
 		}
 		paths, err := modelPaths([]string{x.Pretrained, x.Clean, x.Robust})
 		if err != nil {

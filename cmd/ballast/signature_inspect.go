@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/merge/signature"
 )
 
@@ -102,7 +102,7 @@ func (a *app) printSignature(s signature.Signature) error {
 		fmt.Fprintf(a.out, ", %.3g %% of the model", 100*v.Share)
 	}
 	fmt.Fprintln(a.out)
-	w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
+	w := console.NewTable(a.out, 2)
 	fmt.Fprintln(w, "TENSOR\tSHAPE\tNORM\tREMOVED")
 	for _, t := range v.Tensors {
 		fmt.Fprintf(w, "%s\t%s\t%.4g\t%.1f %%\n", t.Name, times(t.Shape), t.Norm, 100*t.Removed)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/merge/tuned"
 )
@@ -93,7 +95,7 @@ func (f soupFlags) run(cmd *cobra.Command, a *app) error {
 	err := claimed(claim, func() (err error) {
 		defer doneBytes()
 		defer done()
-		r, err = f.soup.Run(cmd.Context(), f.out, a.openEngine)
+		r, err = f.soup.Run(cmd.Context(), f.out, func() (*engine.Engine, error) { return a.openEngineFor(f.soup.Work()) })
 		return err
 	})
 	if err != nil {
@@ -148,6 +150,8 @@ func (f soupFlags) check() error {
 		return &fault.Usage{Err: fmt.Errorf("soup: %s needs --data, whose held-out examples the soup is chosen by; uniform needs none", s.Method)}
 	case s.Recalibrate && s.Data == "":
 		return &fault.Usage{Err: errors.New("soup: --recalibrate needs --data")}
+	case s.Data != "" && data.Check(s.Data, "train") != nil:
+		return data.Check(s.Data, "train")
 	case !(s.Validation >= 0 && s.Validation < 1):
 		return &fault.Usage{Err: fmt.Errorf("soup: --validation is %v; it is a share of the training part, from 0 to below 1", s.Validation)}
 	}

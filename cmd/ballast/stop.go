@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/ballast-ml/ballast/internal/console"
 	"github.com/ballast-ml/ballast/internal/safepoint"
 )
 
@@ -58,14 +60,15 @@ type stopper struct {
 	done    chan struct{}
 	once    sync.Once
 	told    sync.Once
-	errOut  *os.File
+	screen  *console.Screen // standard error
 
 	mu       sync.Mutex
 	cleanups []func() // of what a verb that is ended from outside cannot remove itself
 }
 
 func newStopper(parent context.Context, errOut *os.File) (context.Context, *stopper) {
-	s := &stopper{signals: make(chan os.Signal, 2), done: make(chan struct{}), errOut: errOut}
+	s := &stopper{signals: make(chan os.Signal, 2), done: make(chan struct{})}
+	s.screen = console.NewScreen(pipe{errOut, s.closedPipe})
 	ctx, cancel := context.WithCancelCause(parent)
 	s.cancel = cancel
 	catch(s.signals)
@@ -159,7 +162,7 @@ func (s *stopper) tell(why string) {
 func (s *stopper) say(line string) {
 	written := make(chan struct{})
 	go func() {
-		_, _ = fmt.Fprintln(s.errOut, "ballast:", line) // there is nobody else to tell
+		_, _ = fmt.Fprintln(s.screen, "ballast:", line) // there is nobody else to tell
 		close(written)
 	}()
 	select {
@@ -183,6 +186,9 @@ type pipe struct {
 	file   *os.File
 	closed func()
 }
+
+// Unwrap returns the file.
+func (p pipe) Unwrap() io.Writer { return p.file }
 
 // Write writes text.
 func (p pipe) Write(text []byte) (int, error) {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,9 +15,9 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/printable"
@@ -89,11 +88,17 @@ save a checkpoint and exit with 130, 143 and 129; a second one ends at once. --r
 				return &fault.Usage{Err: errors.New("give --resume or --overwrite, not both")}
 			}
 			// Data that is not there is told before a folder is taken for the run.
-			if _, err := recipe.Data.Open(recipe.Part); err != nil {
+			set, err := recipe.Data.Open(recipe.Part)
+			if err != nil {
 				return err
 			}
 			return claimRun("train", f.out, lab.IsRun, lab.RunFiles, f.overwrite, func(begin func() error) error {
-				return a.train(cmd.Context(), recipe, f, begin)
+				e, err := a.trainEngine(recipe, set, f)
+				if err != nil {
+					return err
+				}
+				defer e.Close()
+				return a.train(cmd.Context(), recipe, e, f, begin)
 			})
 		},
 	}
@@ -117,12 +122,7 @@ type trained struct {
 	Metrics map[string]float64 `json:"metrics"`
 }
 
-func (a *app) train(ctx context.Context, recipe train.Recipe, f trainFlags, begin func() error) error {
-	e, err := a.openEngine()
-	if err != nil {
-		return err
-	}
-	defer e.Close()
+func (a *app) train(ctx context.Context, recipe train.Recipe, e *engine.Engine, f trainFlags, begin func() error) error {
 	settings, err := lab.ConfigOf(recipe)
 	if err != nil {
 		return err
@@ -272,46 +272,4 @@ func printRecipe(w io.Writer, r train.Recipe) error {
 	}
 	_, err = w.Write(text)
 	return err
-}
-
-// lineEvery is how often progress is a line where there is no terminal.
-const lineEvery = 30 * time.Second
-
-// progress shows where a run stands: a bar on a terminal, else a line now and then. done ends it.
-func (a *app) progress() (show func(train.Progress), done func()) {
-	if a.quiet {
-		return nil, func() {}
-	}
-	if f, ok := a.terminal(); ok {
-		var bar *progressbar.ProgressBar
-		return func(p train.Progress) {
-				if bar == nil {
-					bar = progressbar.NewOptions(p.Steps, progressbar.OptionSetWriter(f), progressbar.OptionSetWidth(24),
-						progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false))
-				}
-				bar.Describe(where(p))
-				// A bar that cannot be drawn must not stop the training.
-				_ = bar.Set(p.Step)
-			}, func() {
-				if bar != nil {
-					_ = bar.Clear()
-				}
-			}
-	}
-	last := time.Now()
-	return func(p train.Progress) {
-		if now := time.Now(); now.Sub(last) >= lineEvery {
-			last = now
-			a.remark("step %d of %d  %s", p.Step, p.Steps, where(p))
-		}
-	}, func() {}
-}
-
-// where says loss, rate and time left.
-func where(p train.Progress) string {
-	loss := "loss -"
-	if !math.IsNaN(p.Loss) {
-		loss = fmt.Sprintf("loss %.4f", p.Loss)
-	}
-	return fmt.Sprintf("epoch %d  %s  %.0f examples/s  %s left", p.Epoch, loss, p.ExamplesRate, p.Left.Round(time.Second))
 }

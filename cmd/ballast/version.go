@@ -69,6 +69,9 @@ func buildVersion() version {
 	return v
 }
 
+// line is what --version prints.
+func (v version) line() string { return fmt.Sprintf("ballast %s (commit %s)", v.Ballast, v.Commit) }
+
 // summary is the version in one line.
 func (v version) summary() string {
 	return fmt.Sprintf("ballast %s, gomlx %s, go-xla %s, %s", v.Ballast, v.Modules[engineModules[0]], v.Modules[engineModules[2]], v.Go)
