@@ -1,4 +1,4 @@
-# Ballast: make demo, make test. Nothing else is needed by hand.
+# Ballast: make demo, make test; make help lists the rest.
 
 GOLANGCI_VERSION := v2.6.2
 TOOLS            := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ballast-tools
@@ -21,10 +21,15 @@ endif
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo +dirty)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: demo test testdata build setup lint bench fuzz gallery writers signals kills walk race vuln clean
+.PHONY: demo help test testdata build setup lint bench fuzz gallery writers signals kills walk race vuln clean
 
 demo: setup ## train, audit, mend, audit again
 	bin/ballast demo
+
+help: ## what can be made
+	@awk -F ':.*## ' -v most="$${COLUMNS:-80}" '/^[a-z]+:.*## / { line = sprintf("  %-9s", $$1); n = split($$2, words, " "); \
+		for (i = 1; i <= n; i++) { if (length(line) + 1 + length(words[i]) > most) { print line; line = sprintf("  %-9s", "") } line = line " " words[i] } \
+		print line }' $(firstword $(MAKEFILE_LIST))
 
 test: setup testdata ## every test, on every engine that is here
 	go test -timeout 20m ./...
@@ -110,5 +115,5 @@ walk: setup testdata ## every attribute of ONNX's schemas, every key and paramet
 	BALLAST_TEST_WALK=all go test ./merge/checkpoint -run Walk -timeout 30m -v
 	BALLAST_TEST_WALK=all go test ./cmd/ballast -run '^(TestEveryFlag|TestUnusedFlags|TestRefusedChanges|TestMissingFile)' -timeout 30m
 
-clean:
+clean: ## remove what was built
 	rm -rf bin
