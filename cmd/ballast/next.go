@@ -46,7 +46,7 @@ func (f evaluateFlags) nextCalibrate(r report.Report, model string) (next report
 		for _, label := range f.saved.ignore {
 			args = append(args, fmt.Sprintf("--ignore-label=%d", label))
 		}
-		next.Command = command(append(args, "--out", "scaled.npy")...)
+		next.Command = shellLine(append(args, "--out", "scaled.npy")...)
 		return next, true
 	}
 	args := []string{"ballast", "calibrate", model, "--data", f.data}
@@ -56,7 +56,7 @@ func (f evaluateFlags) nextCalibrate(r report.Report, model string) (next report
 	if f.byPlace {
 		args = append(args, "--by-place")
 	}
-	next.Command = command(append(args, "--out", filepath.Base(filepath.Clean(model))+"-calibrated")...)
+	next.Command = shellLine(append(args, "--out", filepath.Base(filepath.Clean(model))+"-calibrated")...)
 	return next, true
 }
 
@@ -88,7 +88,7 @@ func (f evaluateFlags) nextRequire(r report.Report, model string) (next report.N
 			args = append(args, "--by-place")
 		}
 	}
-	return report.Next{Why: "make this audit a test, which fails when the model becomes worse", Command: command(append(args, "--require", thresholds)...)}, true
+	return report.Next{Why: "make this audit a test, which fails when the model becomes worse", Command: shellLine(append(args, "--require", thresholds)...)}, true
 }
 
 // next is what may be done about an audit.
@@ -105,8 +105,8 @@ func (f evaluateFlags) next(r report.Report, model string) []report.Next {
 // plainWord is an argument that a shell takes as it is.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// command is arguments as a shell reads them.
-func command(args ...string) string {
+// shellLine is arguments as a shell reads them.
+func shellLine(args ...string) string {
 	quoted := make([]string, len(args))
 	for i, arg := range args {
 		quoted[i] = arg
