@@ -2,23 +2,8 @@ package data
 
 import (
 	"fmt"
+	"slices"
 	"sync"
-
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/gobold"
-	"golang.org/x/image/font/gofont/gobolditalic"
-	"golang.org/x/image/font/gofont/goitalic"
-	"golang.org/x/image/font/gofont/gomedium"
-	"golang.org/x/image/font/gofont/gomediumitalic"
-	"golang.org/x/image/font/gofont/gomono"
-	"golang.org/x/image/font/gofont/gomonobold"
-	"golang.org/x/image/font/gofont/gomonobolditalic"
-	"golang.org/x/image/font/gofont/gomonoitalic"
-	"golang.org/x/image/font/gofont/goregular"
-	"golang.org/x/image/font/gofont/gosmallcaps"
-	"golang.org/x/image/font/gofont/gosmallcapsitalic"
-	"golang.org/x/image/font/sfnt"
-	"golang.org/x/image/math/fixed"
 )
 
 // Glyphs is the source "glyphs": the characters 0-9, A-Z and a-z in the twelve Go fonts, 16x16 grey, light on dark. Each is drawn on a
@@ -45,14 +30,9 @@ const (
 )
 
 // goFonts in the order in which they go to the training part: each family has a style in both parts of eight and four.
-var goFonts = []struct {
-	name string
-	ttf  []byte
-}{
-	{"regular", goregular.TTF}, {"italic", goitalic.TTF}, {"bold", gobold.TTF}, {"bold-italic", gobolditalic.TTF},
-	{"medium", gomedium.TTF}, {"mono", gomono.TTF}, {"mono-bold", gomonobold.TTF}, {"small-caps", gosmallcaps.TTF},
-	{"medium-italic", gomediumitalic.TTF}, {"mono-italic", gomonoitalic.TTF}, {"mono-bold-italic", gomonobolditalic.TTF},
-	{"small-caps-italic", gosmallcapsitalic.TTF},
+var goFonts = []string{
+	"regular", "italic", "bold", "bold-italic", "medium", "mono", "mono-bold", "small-caps",
+	"medium-italic", "mono-italic", "mono-bold-italic", "small-caps-italic",
 }
 
 func glyphsInfo() Info {
@@ -77,11 +57,7 @@ type glyphSet struct {
 func (g glyphSet) Domain(i int) int32 { return g.domains[i] }
 
 func (g glyphSet) Domains() []string {
-	var names []string
-	for _, f := range goFonts {
-		names = append(names, f.name)
-	}
-	return names
+	return slices.Clone(goFonts)
 }
 
 // drawn are the parts that have been drawn in this process.
@@ -146,17 +122,14 @@ func (g Glyphs) ranges(part string) (fonts, classes [2]int) {
 
 // draw appends the images of a part.
 func (g Glyphs) draw(set *glyphSet, part string) error {
+	characters, err := glyphOutlines()
+	if err != nil {
+		return fmt.Errorf("data: glyphs: %w", err)
+	}
 	fonts, classes := g.ranges(part)
 	for f := fonts[0]; f < fonts[1]; f++ {
-		parsed, err := sfnt.Parse(goFonts[f].ttf)
-		if err != nil {
-			return fmt.Errorf("data: glyphs: %s: %w", goFonts[f].name, err)
-		}
 		for class := classes[0]; class < classes[1]; class++ {
-			shape, err := outlineOf(parsed, rune(glyphNames[class]))
-			if err != nil {
-				return fmt.Errorf("data: glyphs: %s %c: %w", goFonts[f].name, glyphNames[class], err)
-			}
+			shape := characters[f*len(glyphNames)+class].lines()
 			for k := range g.Images {
 				r := generator(g.Seed, "glyphs "+part, uint64((f*len(glyphNames)+class)*1000+k))
 				set.pixels = append(set.pixels, shape.image(r)...)
@@ -167,59 +140,3 @@ func (g Glyphs) draw(set *glyphSet, part string) error {
 	}
 	return nil
 }
-
-// outlineOf is the outline of a character as straight lines, in ems, its middle at (0, 0).
-func outlineOf(f *sfnt.Font, c rune) (outline, error) {
-	var buffer sfnt.Buffer
-	index, err := f.GlyphIndex(&buffer, c)
-	if err != nil {
-		return nil, err
-	}
-	em := fixed.I(int(f.UnitsPerEm())) // at this size a unit of the font is a pixel, and nothing is rounded
-	segments, err := f.LoadGlyph(&buffer, index, em, nil)
-	if err != nil {
-		return nil, err
-	}
-	bounds, _, err := f.GlyphBounds(&buffer, index, em, font.HintingNone)
-	if err != nil {
-		return nil, err
-	}
-	middle := point{float64(bounds.Min.X+bounds.Max.X) / 2, float64(bounds.Min.Y+bounds.Max.Y) / 2}
-	at := func(p fixed.Point26_6) point {
-		return point{(float64(p.X) - middle.x) / float64(em), (float64(p.Y) - middle.y) / float64(em)}
-	}
-
-	var shape outline
-	var start, pen point
-	line := func(to point) {
-		shape = append(shape, [2]point{pen, to})
-		pen = to
-	}
-	for _, s := range segments {
-		switch s.Op {
-		case sfnt.SegmentOpMoveTo:
-			if pen != start {
-				line(start)
-			}
-			start = at(s.Args[0])
-			pen = start
-		case sfnt.SegmentOpLineTo:
-			line(at(s.Args[0]))
-		case sfnt.SegmentOpQuadTo:
-			from, control, to := pen, at(s.Args[0]), at(s.Args[1])
-			for k := 1; k <= curveParts; k++ {
-				t := float64(k) / curveParts
-				line(mix(mix(from, control, t), mix(control, to, t), t))
-			}
-		default:
-			return nil, fmt.Errorf("segment %d is no line and no quadratic curve", s.Op)
-		}
-	}
-	if pen != start {
-		line(start)
-	}
-	return shape, nil
-}
-
-// curveParts is how many lines stand for a curve: its largest error is below a hundredth of a pixel.
-const curveParts = 8
