@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/internal/markdown"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -80,10 +81,20 @@ func (m Manifest) card() string {
 	for _, what := range p.Derived {
 		line("then", what)
 	}
+	audit, use := usage(network)
 	fmt.Fprintf(&b, "\nThe whole recipe is in `%s`. The metrics hold for data like the test part and say nothing about shifted inputs:\n"+
-		"measure those with `ballast evaluate`.\n\n", ManifestFile)
-	b.WriteString("## How to use it\n\n    ballast evaluate DIR --data NAME\n\n" +
-		"In Go: `bundle.Open(dir)`, `NewForward(engine, batch)`, `Logits(x, n)`.\n" +
+		"measure those with `%s`.\n\n", ManifestFile, audit)
+	b.WriteString("## How to use it\n\n" + use + " `NewForward(engine, batch)`, `Logits(x, n)`.\n" +
 		"The weights are plain safetensors: kernels are [kh, kw, cin, cout] or [in, out], images are NHWC.\n")
 	return b.String()
+}
+
+// usage says by what a model is measured, and how it is opened: one with names of a program's own, by that program alone.
+func usage(network []byte) (audit, use string) {
+	var known zoo.Choice
+	if missing, ok := choice.Missing(known.UnmarshalJSON(network)); ok {
+		return "evaluate.Bundle", fmt.Sprintf("Its %s %s belongs to the program that trained it, which alone can open it.\n\n"+
+			"In Go: `bundle.Open(dir, own.Registry{...})` with it,", missing.What, markdown.Code(missing.Name))
+	}
+	return "ballast evaluate", "    ballast evaluate DIR --data NAME\n\nIn Go: `bundle.Open(dir)`,"
 }

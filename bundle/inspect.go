@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -42,12 +43,12 @@ type FileSum struct {
 const KindBundle weights.Kind = "bundle"
 
 // Inspect opens a bundle or a model file of any format, reads every file once for its checksum, and describes what it found.
-// progress is told of the bytes read; it may be nil.
-func Inspect(ctx context.Context, path string, progress func(done, total int64)) (*Inspection, error) {
+// progress is told of the bytes read; it may be nil. mine is what Open takes.
+func Inspect(ctx context.Context, path string, progress func(done, total int64), mine ...own.Registry) (*Inspection, error) {
 	in := &Inspection{Companions: []string{}}
 	opened := path
 	if _, err := os.Stat(filepath.Join(path, ManifestFile)); err == nil {
-		b, err := Open(path)
+		b, err := Open(path, mine...)
 		if err != nil {
 			return nil, err
 		}

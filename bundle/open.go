@@ -13,11 +13,13 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
+	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // maxManifest is the most bytes of ballast.json that are read: with 20,000 labels it has 1 MB.
@@ -34,9 +36,12 @@ func Is(path string) bool {
 // where the file of weights is damaged. A model file of another format is a *ForeignError, which says what it is and what is missing
 // for running it.
 //
+// mine is where the names of the program's own norms, networks and so on are looked up, see package own: a bundle that names one opens
+// with the registry that it was trained with. Without it, the error names it.
+//
 // The folder may be from a stranger: files that are pipes or devices, or links out of the folder, are refused, and the memory taken
 // follows the sizes of the files, whatever sizes the manifest names. Nothing in it is run.
-func Open(path string) (*Bundle, error) {
+func Open(path string, mine ...own.Registry) (*Bundle, error) {
 	path = durable.Current(path)
 	if stat, err := os.Stat(path); err == nil && !stat.IsDir() {
 		return nil, noManifest(path, fs.ErrNotExist)
@@ -54,13 +59,23 @@ func Open(path string) (*Bundle, error) {
 		return nil, noManifest(path, err)
 	}
 	b := &Bundle{Manifest: Manifest{Calibration: Calibration{Temperature: 1}}, Store: model.NewStore()}
-	if err := strict.Decode(text, &b.Manifest); err != nil {
-		return nil, &fault.Input{File: manifestPath, Err: err}
+	if err := strict.DecodeOwn(text, &b.Manifest, own.Join(mine)); err != nil {
+		return nil, &fault.Input{File: manifestPath, Err: err, Fix: missingFix(err)}
 	}
 	if err := b.Manifest.Validate(); err != nil {
 		return nil, badManifest(manifestPath, "", err, "")
 	}
 	return b, b.load(path, manifestPath)
+}
+
+// missingFix is the fix for a name that nothing has; "" for other errors.
+func missingFix(err error) string {
+	missing, ok := choice.Missing(err)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("correct the name; or, if %s is a %s of the program that trained the model, open it in Go with that: bundle.Open(path, own.Registry{...})",
+		strict.Short(missing.Name), missing.What)
 }
 
 // load declares the network's variables with the values of the weights file.

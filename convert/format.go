@@ -14,6 +14,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // The formats that are written.
@@ -41,6 +42,7 @@ type Options struct {
 	KeepNames bool   `json:"keep_names,omitempty"` // do not translate the names of a llama between GGUF and Hugging Face
 
 	Progress func(done, total int64) `json:"-"` // bytes read; may be nil
+	Registry own.Registry            `json:"-"` // of RunBundle: what bundle.Open takes
 }
 
 // Result says what Format did.

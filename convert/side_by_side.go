@@ -29,11 +29,11 @@ func IsBundle(path string) bool { return exists(filepath.Join(path, bundle.Manif
 // RunBundle runs a bundle on n examples x, once with its own weights and once with those of the copy that Format wrote of it, and
 // compares the logits.
 func RunBundle(e *engine.Engine, in, out string, o Options, x []float32, n int) (SideBySide, error) {
-	b, err := bundle.Open(in)
+	b, err := bundle.Open(in, o.Registry)
 	if err != nil {
 		return SideBySide{}, err
 	}
-	other, err := bundle.Open(in)
+	other, err := bundle.Open(in, o.Registry)
 	if err != nil {
 		return SideBySide{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/ballast-ml/ballast/internal/choice"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Prepared is a set with what was done to it before a run. All that is of the length of the set follows its examples.
@@ -76,8 +77,11 @@ func (s Step) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (s *Step) UnmarshalJSON(b []byte) (err error) {
-	s.Preparation, err = choice.Decode("preparation", Preparations(), b)
+func (s *Step) UnmarshalJSON(b []byte) error { return s.UnmarshalOwn(b, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (s *Step) UnmarshalOwn(b []byte, r own.Registry) (err error) {
+	s.Preparation, err = choice.Decode("preparation", Preparations(), b, r)
 	return err
 }
 

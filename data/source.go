@@ -4,11 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/choice"
-	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Source opens the parts of a data set: "train", "test" or "all".
@@ -54,25 +53,33 @@ func (c Choice) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads a text as it stands: whether there is such a set shows when it is opened. An object needs the name of a
 // source, or of a set and no option; an unknown name or option is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(b []byte) (err error) {
+func (c *Choice) UnmarshalJSON(b []byte) error { return c.UnmarshalOwn(b, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(b []byte, r own.Registry) (err error) {
 	var text string
+	kinds, err := choice.With("data source", Sources(), r)
+	if err != nil {
+		return err
+	}
+	var known []string
+	for _, k := range kinds {
+		known = append(known, k.Name)
+	}
 	if json.Unmarshal(b, &text) == nil && string(b) != "null" {
-		c.Source = Named(text)
-		return nil
+		if c.Source = Named(text); !slices.Contains(known[len(Sources()):], text) { // a program's own goes by its name alone, too
+			return nil
+		}
 	}
 
 	var object map[string]json.RawMessage
 	if json.Unmarshal(b, &object) == nil && json.Unmarshal(object["name"], &text) == nil {
-		var known []string
-		for _, k := range Sources() {
-			known = append(known, k.Name)
-		}
 		if !slices.Contains(known, text) {
 			c.Source, err = withoutOptions(text, len(object)-1, known)
 			return err
 		}
 	}
-	c.Source, err = choice.Decode("data source", Sources(), b)
+	c.Source, err = choice.Decode("data source", Sources(), b, r)
 	return err
 }
 
@@ -89,10 +96,7 @@ func withoutOptions(name string, options int, known []string) (Source, error) {
 			known = append(known, s.info.Name)
 		}
 	}
-	if near, ok := strict.Nearest(name, known); ok {
-		return nil, fmt.Errorf("no data source %q (did you mean %s?)", strict.Short(name), near)
-	}
-	return nil, fmt.Errorf("no data source %q; there are %s", strict.Short(name), strings.Join(known, ", "))
+	return nil, choice.NewUnknown("data source", name, known)
 }
 
 // String is the text of a named source, or the JSON of one with options.

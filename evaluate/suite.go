@@ -10,6 +10,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/report"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -60,8 +61,11 @@ type Choice struct{ Suite }
 func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("suite", All(), c.Suite) }
 
 // UnmarshalJSON reads a name, or a name with settings; an unknown name or setting is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(data []byte) (err error) {
-	if c.Suite, err = choice.Decode("suite", All(), data); err != nil {
+func (c *Choice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	if c.Suite, err = choice.Decode("suite", All(), data, r); err != nil {
 		return err
 	}
 	if v, ok := c.Suite.(interface{ Validate() error }); ok {

@@ -21,6 +21,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -31,6 +32,7 @@ type CompareOptions struct {
 	Metric   string         // what decides; "" = accuracy
 	Dir      string         // folder of the runs; "" = runs/compare-HASH of what is compared
 	Engine   *engine.Engine
+	Registry own.Registry // where the names of the program's own norms, losses and so on are looked up
 
 	// Anew says that what Dir holds is removed by Accept. Accept is called once all runs were checked, as far as the first of them is ready
 	// for its first update, and before anything is written or removed; an error ends the comparison. nil = nothing to do.
@@ -134,7 +136,7 @@ type planned struct {
 func plan(o CompareOptions, combinations [][]string) ([]planned, error) {
 	var all []planned
 	for _, overrides := range combinations {
-		recipe, err := Recipe(o.Settings, overrides...)
+		recipe, err := RecipeOwn(o.Registry, o.Settings, overrides...)
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +148,7 @@ func plan(o CompareOptions, combinations [][]string) ([]planned, error) {
 		p.name, p.seed = nameOf(overrides, o.Sweep)
 		p.dir = filepath.Join(o.Dir, fileName(p.name), "seed-"+p.seed)
 		if !o.Anew {
-			if err := p.find(o.Engine.Kind); err != nil {
+			if err := p.find(o.Engine.Kind, o.Registry); err != nil {
 				return nil, fmt.Errorf("lab: run %s seed %s: %w", p.name, p.seed, err)
 			}
 		}
@@ -157,7 +159,7 @@ func plan(o CompareOptions, combinations [][]string) ([]planned, error) {
 
 // find reads what a complete run left in the folder, and refuses one of another configuration or on another engine, complete or not: all runs
 // of a comparison are made on one.
-func (p *planned) find(on string) error {
+func (p *planned) find(on string, mine own.Registry) error {
 	if kind := EngineOf(p.dir); kind != "" && kind != on {
 		return &fault.Usage{Err: fmt.Errorf("%s holds a run on engine %s, and this one is %s; name that with --engine, begin anew with --overwrite, or choose another folder", p.dir, kind, on)}
 	}
@@ -165,12 +167,12 @@ func (p *planned) find(on string) error {
 	content, err := untrusted.ReadFileNoLink(filepath.Join(p.dir, "summary.json"), maxSummary)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return train.Resumes(p.dir, p.recipe)
+		return train.Resumes(p.dir, p.recipe, mine)
 	case err != nil:
 		return err
 	}
 	var s summary
-	if strict.Decode(content, &s) != nil || compact(s.Config) != p.config {
+	if strict.Decode(content, &s) != nil || compact(s.Config, mine) != p.config {
 		return another
 	}
 	p.metrics = s.Metrics
@@ -212,7 +214,7 @@ func runOnce(ctx context.Context, p planned, o CompareOptions, accept func() err
 		return nil, false, err
 	}
 	result, err := train.Run(ctx, p.recipe, train.Options{
-		Engine: o.Engine, Dir: p.dir, Resume: true, Anew: o.Anew, Sink: run, Progress: o.Training,
+		Engine: o.Engine, Dir: p.dir, Resume: true, Anew: o.Anew, Sink: run, Progress: o.Training, Registry: o.Registry,
 		Accept: func() error {
 			if err := accept(); err != nil {
 				return err
@@ -285,7 +287,7 @@ func hashOf(o CompareOptions) string {
 	return fmt.Sprintf("%x", sum[:4])
 }
 
-func compact(raw json.RawMessage) string {
+func compact(raw json.RawMessage, mine own.Registry) string {
 	var v any
 	d := json.NewDecoder(strings.NewReader(string(raw)))
 	d.UseNumber()
@@ -294,7 +296,11 @@ func compact(raw json.RawMessage) string {
 	}
 	// The recipe's own order of keys is what json.Marshal of the struct gives: compare through the struct.
 	var r train.Recipe
-	if json.Unmarshal(raw, &r) != nil {
+	if len(mine) > 0 {
+		if strict.DecodeOwn(raw, &r, mine) != nil {
+			return ""
+		}
+	} else if json.Unmarshal(raw, &r) != nil {
 		return ""
 	}
 	text, err := json.Marshal(r)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -22,11 +23,20 @@ func NormsRecipe() []byte { return normsRecipe }
 // Recipe makes a training recipe: the defaults, what settings say, and the overrides on top (see Apply). The result is
 // checked.
 func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) {
+	return recipe(nil, settings, overrides)
+}
+
+// RecipeOwn is Recipe where names may be a program's own, see package own.
+func RecipeOwn(mine own.Registry, settings map[string]any, overrides ...string) (train.Recipe, error) {
+	return recipe(mine, settings, overrides)
+}
+
+func recipe(mine own.Registry, settings map[string]any, overrides []string) (train.Recipe, error) {
 	r := train.NewRecipe()
 	if err := checkKeys(settings, overrides); err != nil {
 		return r, err
 	}
-	if err := fromFile(settings, &r); err != nil {
+	if err := fromFile(settings, &r, mine); err != nil {
 		return r, err
 	}
 	base, err := ConfigOf(r)
@@ -42,7 +52,10 @@ func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) 
 	}
 	// A choice given anew brings its own defaults, so decoding starts from a new recipe.
 	r = train.NewRecipe()
-	if err := strict.DecodeMap(config, &r); err != nil {
+	if err := strict.DecodeMapOwn(config, &r, mine); err != nil {
+		if len(mine) > 0 {
+			return r, err // what is looked for below knows Ballast's names alone
+		}
 		paths, values := given(overrides)
 		if better := checkNames(paths, config); better != nil {
 			return r, better
@@ -53,13 +66,13 @@ func Recipe(settings map[string]any, overrides ...string) (train.Recipe, error) 
 }
 
 // fromFile puts settings over the defaults.
-func fromFile(settings map[string]any, r *train.Recipe) error {
+func fromFile(settings map[string]any, r *train.Recipe, mine own.Registry) error {
 	defaults, err := ConfigOf(*r)
 	if err != nil {
 		return err
 	}
-	if err = strict.DecodeMap(settings, r); err == nil {
-		return nil
+	if err = strict.DecodeMapOwn(settings, r, mine); err == nil || len(mine) > 0 {
+		return err
 	}
 	values := map[string]string{}
 	for key, value := range settings {

@@ -24,6 +24,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/nn/optim"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // The files of a checkpoint, checkpoints/step-00001234: everything the run moves, where it stands, and a checksum of both
@@ -242,8 +243,8 @@ const (
 	maxRecord = 16 << 20
 )
 
-// Resumes says whether the run in a folder, if there is one, may be gone on with by a recipe. It only reads.
-func Resumes(dir string, r Recipe) error {
+// Resumes says whether the run in a folder, if there is one, may be gone on with by a recipe. It only reads. mine is Options.Registry.
+func Resumes(dir string, r Recipe, mine ...own.Registry) error {
 	c := &checkpoints{dir: filepath.Join(dir, checkpointsDir)}
 	if _, err := os.Lstat(c.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -259,7 +260,7 @@ func Resumes(dir string, r Recipe) error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	return sameRecipe(saved.Recipe, resolved)
+	return sameRecipe(saved.Recipe, resolved, own.Join(mine))
 }
 
 // load checks the sums before it believes a byte. The folder may be from a stranger: none of its files may be a link.
@@ -320,10 +321,10 @@ func fileSum(path string) (string, error) {
 }
 
 // sameRecipe says which field of a recipe changed since the checkpoint, but for those that change no number.
-func sameRecipe(then, now json.RawMessage) error {
+func sameRecipe(then, now json.RawMessage, mine own.Registry) error {
 	a, err := tree(then)
 	if err == nil {
-		a, err = upgraded(a)
+		a, err = upgraded(a, mine)
 	}
 	if err != nil {
 		return fmt.Errorf("train: recipe of the checkpoint: %w", err)

@@ -70,6 +70,13 @@ func newLoop(r Recipe, o Options) (*Loop, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
+	resolved, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	if err := readable(resolved, o.Registry); err != nil {
+		return nil, err
+	}
 	o.Devices = max(o.Devices, 1)
 	if have := int(o.Engine.NumDevices()); o.Devices > have {
 		return nil, &fault.Usage{Err: fmt.Errorf("train: %d devices; engine %s has %d", o.Devices, o.Engine.Kind, have)}

@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/memory"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/zoo"
@@ -80,7 +81,7 @@ func TestEveryNumberOfARecipe(t *testing.T) {
 		r.Watch, r.Rules = []optim.WatcherChoice{{Watcher: optim.NewDistance()}}, []optim.RuleChoice{{Rule: optim.NewClipNorm()}}
 		r.Schedule.LargeBatch.RegimeAdaptation = true
 		r.Schedule.Name, r.Schedule.Milestones = "step", []float64{1, 2}
-		r.Network = zoo.Choice{Network: zoo.MLP{Hidden: []int{8}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: "relu"}}
+		r.Network = zoo.Choice{Network: zoo.MLP{Hidden: []int{8}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}}
 		return r
 	}
 	recipes := map[string]Recipe{"recipe": base()}
@@ -94,7 +95,7 @@ func TestEveryNumberOfARecipe(t *testing.T) {
 	}
 	for _, k := range norm.All() {
 		r := base()
-		r.Network = zoo.Choice{Network: zoo.ConvNet{Filters: []int{8}, Strides: []int{2}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: "relu"}}
+		r.Network = zoo.Choice{Network: zoo.ConvNet{Filters: []int{8}, Strides: []int{2}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}}
 		r.Norm = &norm.Choice{Layer: k.New()}
 		recipes["norm "+k.Name] = r
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/optim"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/train/objective"
 	"github.com/ballast-ml/ballast/train/update"
 	"github.com/ballast-ml/ballast/zoo"
@@ -86,10 +87,13 @@ func NewStream() Stream {
 }
 
 // UnmarshalJSON reads a stream over the defaults.
-func (s *Stream) UnmarshalJSON(b []byte) error {
+func (s *Stream) UnmarshalJSON(b []byte) error { return s.UnmarshalOwn(b, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (s *Stream) UnmarshalOwn(b []byte, r own.Registry) error {
 	type plain Stream // without this method
 	filled := plain(NewStream())
-	if err := strict.Decode(b, &filled); err != nil {
+	if err := strict.DecodeOwn(b, &filled, r); err != nil {
 		return err
 	}
 	*s = Stream(filled)
@@ -155,8 +159,9 @@ func NewRecipe() Recipe {
 	}
 }
 
-// DecodeYAML reads a recipe over the defaults. An unknown key is an error that names the nearest known one.
-func DecodeYAML(b []byte) (Recipe, error) {
+// DecodeYAML reads a recipe over the defaults. An unknown key is an error that names the nearest known one. mine is where the names of
+// the program's own norms, losses and so on are looked up, see package own.
+func DecodeYAML(b []byte, mine ...own.Registry) (Recipe, error) {
 	r := NewRecipe()
 	m, err := strict.Settings(b)
 	if err != nil {
@@ -165,7 +170,7 @@ func DecodeYAML(b []byte) (Recipe, error) {
 	if err := CheckKeys(m); err != nil {
 		return Recipe{}, err
 	}
-	if err := strict.DecodeMap(m, &r); err != nil {
+	if err := strict.DecodeMapOwn(m, &r, own.Join(mine)); err != nil {
 		return Recipe{}, err
 	}
 	return r, r.Validate()

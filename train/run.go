@@ -19,6 +19,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/safepoint"
 	"github.com/ballast-ml/ballast/nn/optim"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/train/update"
 )
 
@@ -42,6 +43,10 @@ type Options struct {
 	Test    data.Dataset            // test examples; nil = opened from the recipe
 	Weights []float32               // loss weight of each example of Data; nil = the recipe's file, or all 1
 	Streams map[string]data.Dataset // examples of the recipe's other streams, by name; those that are missing are opened
+
+	// Registry is what the program brings itself: every name of a norm, a loss and so on that the recipe has and Ballast does not. It is
+	// what DecodeYAML read the recipe with, and what bundle.Open takes for the bundle.
+	Registry own.Registry
 
 	Devices     int   // the batch is spread over this many devices of the engine; 0 = 1. Any number goes on from any checkpoint
 	DeviceBytes int64 // data sets up to this many bytes live on the device; 0 = 1 GiB
@@ -247,7 +252,7 @@ func (l *run) resume() (record, error) {
 	if err != nil || r.Step == 0 {
 		return r, err
 	}
-	if err := sameRecipe(r.Recipe, l.record.Recipe); err != nil {
+	if err := sameRecipe(r.Recipe, l.record.Recipe, l.options.Registry); err != nil {
 		return r, err
 	}
 	if r.DataChecksum != l.record.DataChecksum {

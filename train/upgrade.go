@@ -3,21 +3,26 @@ package train
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"strings"
 
+	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // upgraded returns a resolved recipe, as run folders keep it, in the form of today: the keys that have moved (see moved) are where they
 // are now, and what did not exist then has the value that changes nothing.
-func upgraded(then map[string]any) (map[string]any, error) {
+func upgraded(then map[string]any, mine own.Registry) (map[string]any, error) {
 	number := func(v any) float64 { n, _ := v.(json.Number); f, _ := n.Float64(); return f }
 	section := func(key string) map[string]any { m, _ := then[key].(map[string]any); return m }
 	take := func(key string) any { v := then[key]; delete(then, key); return v }
 
 	if _, old := then["ema"]; !old {
-		return normal(then)
+		return normal(then, mine)
 	}
 	schedule := section("schedule")
 	if b, ok := take("large_batch").(map[string]any); ok && schedule != nil {
@@ -49,16 +54,16 @@ func upgraded(then map[string]any) (map[string]any, error) {
 		l["name"] = "cross-entropy"
 		then["objective"] = map[string]any{"name": "supervised", "loss": l}
 	}
-	return normal(then)
+	return normal(then, mine)
 }
 
 // normal is a recipe with every key, as a run would write it today.
-func normal(settings map[string]any) (map[string]any, error) {
+func normal(settings map[string]any, mine own.Registry) (map[string]any, error) {
 	objective, _ := settings["objective"].(map[string]any)
 	if name, _ := objective["name"].(string); strings.Contains(name, ".") { // a Go type, which only its program knows
 		settings = maps.Clone(settings)
 		delete(settings, "objective")
-		full, err := normal(settings)
+		full, err := normal(settings, mine)
 		if err == nil {
 			full["objective"] = objective
 		}
@@ -66,7 +71,7 @@ func normal(settings map[string]any) (map[string]any, error) {
 	}
 
 	r := NewRecipe()
-	if err := strict.DecodeMap(settings, &r); err != nil {
+	if err := strict.DecodeMapOwn(settings, &r, mine); err != nil {
 		return nil, err
 	}
 	text, err := json.Marshal(r)
@@ -74,6 +79,24 @@ func normal(settings map[string]any) (map[string]any, error) {
 		return nil, err
 	}
 	return tree(text)
+}
+
+// readable refuses a recipe with values of the program's own that nothing could read again: those that are not in the registry.
+func readable(resolved []byte, mine own.Registry) error {
+	settings, err := tree(resolved)
+	if err != nil {
+		return fmt.Errorf("train: recipe: %w", err)
+	}
+	_, err = normal(settings, mine)
+	if missing, ok := choice.Missing(err); ok {
+		return &fault.Usage{Err: fmt.Errorf("train: the recipe has the %s %q, which Options.Registry does not have; pass it there, "+
+			"so that checkpoints and the bundle can be read again", missing.What, missing.Name)}
+	}
+	var misuse *choice.Misuse
+	if errors.As(err, &misuse) { // what else is wrong is told where it is looked at
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
 }
 
 // tree reads JSON with its numbers as they are written: a seed may have more digits than a float.

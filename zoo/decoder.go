@@ -58,7 +58,7 @@ var (
 // NewDecoder returns a small model of bytes.
 func NewDecoder() Decoder {
 	return Decoder{
-		Vocabulary: 256, Context: 32, Layers: 2, Dim: 64, Mixer: mixer.Choice{Mixer: mixer.NewAttention()}, MLPRatio: 4, Feed: string(linear.GELU),
+		Vocabulary: 256, Context: 32, Layers: 2, Dim: 64, Mixer: mixer.Choice{Mixer: mixer.NewAttention()}, MLPRatio: 4, Feed: linear.GELU.String(),
 		Norm: norm.Choice{Layer: norm.NewLayerNorm(-1)}, Placement: residual.Choice{Placement: residual.Pre{}}, Causal: true,
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
 	"github.com/ballast-ml/ballast/format/hf"
+	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -117,7 +118,7 @@ func TestEncoderOptions(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	bad := zoo.Encoder{Layers: 1, Dim: 10, Heads: 3, Pooling: "max", Activation: "gelu"}
+	bad := zoo.Encoder{Layers: 1, Dim: 10, Heads: 3, Pooling: "max", Activation: linear.GELU}
 	err = bad.Validate()
 	for _, want := range []string{"vocabulary is 0", "3 heads do not divide dim 10", "eps is 0", `no pooling "max"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {

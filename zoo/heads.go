@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/nn/stack"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Heads is a network with more heads than one: the trunk's own, whose answers Apply gives, and others with names, each a small MLP on the
@@ -66,7 +67,10 @@ func NewHeads() Heads {
 }
 
 // UnmarshalJSON fills in the defaults of a head. One with outputs does not go by the trunk, unless it says so.
-func (h *Head) UnmarshalJSON(data []byte) error {
+func (h *Head) UnmarshalJSON(data []byte) error { return h.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (h *Head) UnmarshalOwn(data []byte, r own.Registry) error {
 	type plain Head
 	var given struct {
 		AsTrunk *bool `json:"as_trunk"`
@@ -77,7 +81,7 @@ func (h *Head) UnmarshalJSON(data []byte) error {
 	}
 
 	filled := plain(NewHead(""))
-	if err := strict.Decode(data, &filled); err != nil {
+	if err := strict.DecodeOwn(data, &filled, r); err != nil {
 		return err
 	}
 	if given.Size != nil && given.AsTrunk == nil {

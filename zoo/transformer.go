@@ -36,7 +36,7 @@ type transformer struct {
 const SwiGLU = "swiglu"
 
 // feeds are the names of feed-forward parts.
-var feeds = []string{string(linear.GELU), string(linear.ReLU), string(linear.SiLU), string(linear.Tanh), SwiGLU}
+var feeds = []string{linear.GELU.String(), linear.ReLU.String(), linear.SiLU.String(), linear.Tanh.String(), SwiGLU}
 
 // validate says what is wrong with the options. network names it.
 func (t transformer) validate(network, depth string) error {
@@ -150,7 +150,7 @@ func (t transformer) feedForward(scope *model.Scope, x *Node) *Node {
 		gate, y := dense("gate", t.hidden(), x)
 		up = Mul(activated(linear.SiLU, gate, y), up)
 	} else {
-		up = activated(linear.Activation(t.feed), in, up)
+		up = activated(linear.Named(t.feed), in, up)
 	}
 	_, y := dense("out", t.dim, up)
 	return y

@@ -69,7 +69,7 @@ type Attending interface {
 // NewViT returns a small network for small images.
 func NewViT() ViT {
 	return ViT{
-		Patch: 4, Depth: 6, Dim: 64, Mixer: mixer.Choice{Mixer: mixer.NewAttention()}, MLPRatio: 4, Feed: string(linear.GELU),
+		Patch: 4, Depth: 6, Dim: 64, Mixer: mixer.Choice{Mixer: mixer.NewAttention()}, MLPRatio: 4, Feed: linear.GELU.String(),
 		Norm: norm.Choice{Layer: norm.NewLayerNorm(-1)}, Placement: residual.Choice{Placement: residual.Pre{}}, Pooling: PoolClass, Classes: 10,
 	}
 }

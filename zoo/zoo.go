@@ -33,6 +33,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/nn/pass"
 	"github.com/ballast-ml/ballast/nn/stack"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Network turns examples into answers of its task.
@@ -110,8 +111,11 @@ type Choice struct{ Network }
 func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("network", All(), c.Network) }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(data []byte) (err error) {
-	if c.Network, err = choice.Decode("network", All(), data); err != nil {
+func (c *Choice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	if c.Network, err = choice.Decode("network", All(), data, r); err != nil {
 		return err
 	}
 	return c.Validate()

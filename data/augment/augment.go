@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Transform changes each image of a batch by itself: x is [batch, height, width, channels] with values in [0,1], and so is the result, of
@@ -51,8 +52,11 @@ func (c Choice) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(b []byte) (err error) {
-	if c.Transform, err = choice.Decode("transform", All(), b); err != nil {
+func (c *Choice) UnmarshalJSON(b []byte) error { return c.UnmarshalOwn(b, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(b []byte, r own.Registry) (err error) {
+	if c.Transform, err = choice.Decode("transform", All(), b, r); err != nil {
 		return err
 	}
 	return c.Validate()

@@ -13,6 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Mixing makes examples of several examples of a batch.
@@ -85,8 +86,11 @@ func (c MixingChoice) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *MixingChoice) UnmarshalJSON(b []byte) (err error) {
-	if c.Mixing, err = choice.Decode("mixing", Mixings(), b); err != nil {
+func (c *MixingChoice) UnmarshalJSON(b []byte) error { return c.UnmarshalOwn(b, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *MixingChoice) UnmarshalOwn(b []byte, r own.Registry) (err error) {
+	if c.Mixing, err = choice.Decode("mixing", Mixings(), b, r); err != nil {
 		return err
 	}
 	return c.Validate()

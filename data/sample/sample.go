@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/choice"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Rows is what a sampler may know of a set.
@@ -68,8 +69,11 @@ type Choice struct{ Sampler }
 func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("sampler", All(), c.Sampler) }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(b []byte) (err error) {
-	c.Sampler, err = choice.Decode("sampler", All(), b)
+func (c *Choice) UnmarshalJSON(b []byte) error { return c.UnmarshalOwn(b, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(b []byte, r own.Registry) (err error) {
+	c.Sampler, err = choice.Decode("sampler", All(), b, r)
 	return err
 }
 

@@ -21,6 +21,7 @@ var levels = []level{
 	{"internal/gradcheck", 1}, // compares gradients, so it needs an engine
 	{"internal/...", 0},
 	{"fault", 0},
+	{"own", 0},
 	{"format", 0},
 	{"format/...", 0},
 	{"metric", 0},
@@ -56,7 +57,8 @@ var levels = []level{
 // sideways are the imports within one level, each named.
 var sideways = map[string][]string{
 	"report":                   {"metric", "internal/durable"},
-	"internal/choice":          {"internal/strict"},
+	"internal/choice":          {"internal/strict", "own"},
+	"internal/strict":          {"own"},
 	"internal/golden":          {"internal/strict"},
 	"engine/enginetest":        {"engine"},
 	"internal/gradcheck":       {},
@@ -87,7 +89,7 @@ var belowLayers = []string{"nn/param", "nn/pass"}
 // gomlxFree are the packages, and trees where the name ends in a slash, that must not reach GoMLX even through others: their tests take
 // milliseconds, and they can be used without an engine.
 var gomlxFree = []string{
-	"format/", "metric", "report", "internal/strict", "internal/durable", "fault", "internal/choice", "internal/golden",
+	"format/", "metric", "report", "internal/strict", "internal/durable", "fault", "own", "internal/choice", "internal/golden",
 	"calibrate", "merge", "merge/adapter", "merge/checkpoint", "merge/position", "merge/signature", "merge/soup",
 }
 

@@ -4,13 +4,13 @@ package choice
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/strict"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Kind is one thing that can be chosen.
@@ -19,24 +19,38 @@ type Kind[T any] struct {
 	New  func() T // the defaults, a plain struct value
 }
 
-// Encode writes a value as {"name": ..., its fields}. what names the family in errors.
+// Encode writes a value as {"name": ..., its fields}. what names the family in errors. A value of a program's own has the name that it
+// says itself.
 func Encode[T any](what string, kinds []Kind[T], value T) ([]byte, error) {
 	if !reflect.ValueOf(value).IsValid() {
 		return nil, fmt.Errorf("%s: none is chosen", what)
 	}
 	k, ok := nearest(kinds, value)
+	name := k.Name
 	if !ok {
-		return nil, fmt.Errorf("%s: %T has no name to write; only those in the package's list can be saved", what, value)
+		var err error
+		if name, err = ownName(what, kinds, value); err != nil {
+			return nil, err
+		}
 	}
 	fields, err := json.Marshal(value)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", what, k.Name, err)
+		return nil, fmt.Errorf("%s %s: %w", what, name, err)
+	}
+	if !ok {
+		if err := carried(fmt.Sprintf("%s %s: %T", what, name, value), reflect.ValueOf(value), fields); err != nil {
+			return nil, err
+		}
 	}
 	if string(fields) == "{}" {
-		return json.Marshal(map[string]string{"name": k.Name})
+		return json.Marshal(map[string]string{"name": name})
+	}
+	quoted, err := json.Marshal(name)
+	if err != nil {
+		return nil, err
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"name":%q,`, k.Name)
+	fmt.Fprintf(&b, `{"name":%s,`, quoted)
 	b.Write(fields[1:])
 	return b.Bytes(), nil
 }
@@ -69,52 +83,79 @@ func differences(a, b reflect.Value) (n int, same bool) {
 	return n, true
 }
 
-// Decode reads a name, or an object with a name and fields that replace the defaults. An unknown name is an error that
-// names the nearest.
-func Decode[T any](what string, kinds []Kind[T], data []byte) (T, error) {
+// Unknown is the error of a name that nothing has, neither Ballast nor the registry.
+type Unknown struct {
+	What, Name string
+	known      []string
+}
+
+// NewUnknown is the error of a name that is none of those known.
+func NewUnknown(what, name string, known []string) error {
+	return &Unknown{What: what, Name: name, known: known}
+}
+
+// Error offers the nearest name, or lists all.
+func (u *Unknown) Error() string {
+	if near, ok := strict.Nearest(u.Name, u.known); ok {
+		return fmt.Sprintf("no %s %q (did you mean %s?)", u.What, strict.Short(u.Name), near)
+	}
+	return fmt.Sprintf("no %s %q; there are %s", u.What, strict.Short(u.Name), strings.Join(u.known, ", "))
+}
+
+// Decode reads a name, or an object with a name and fields that replace the defaults. Names are those of kinds and of what r has of
+// T. An unknown name is an *Unknown, which names the nearest.
+func Decode[T any](what string, kinds []Kind[T], data []byte, r own.Registry) (T, error) {
 	var zero T
 	var name string
 	fields := map[string]json.RawMessage{}
+	all, err := With(what, kinds, r)
+	if err != nil {
+		return zero, err
+	}
 	if err := json.Unmarshal(data, &name); err != nil {
 		if err := json.Unmarshal(data, &fields); err != nil {
 			return zero, fmt.Errorf("want the name of a %s or {name: ..., its options}, got %s", what, strict.Short(string(data)))
 		}
 		raw, ok := fields["name"]
 		if !ok {
-			return zero, fmt.Errorf("%s needs a name: %s", article(what), names(kinds))
+			return zero, fmt.Errorf("%s needs a name: %s", article(what), strings.Join(names(all), ", "))
 		}
 		if err := json.Unmarshal(raw, &name); err != nil {
 			return zero, fmt.Errorf("name: want a string, got %s", strict.Short(string(raw)))
 		}
 		delete(fields, "name")
 	}
-	for _, k := range kinds {
-		if k.Name != name {
-			continue
+	for _, k := range all {
+		if k.Name == name {
+			return withOptions(what, k, fields, r)
 		}
-		options, err := json.Marshal(fields)
-		if err != nil {
-			return zero, err
-		}
-		// A struct inside an interface cannot be set: decode into a copy of it.
-		value := reflect.New(reflect.TypeOf(k.New()))
-		value.Elem().Set(reflect.ValueOf(k.New()))
-		if err := strict.Decode(options, value.Interface()); err != nil {
-			return zero, err
-		}
-		if err := finite(what+" "+k.Name, value.Elem()); err != nil {
-			return zero, err
-		}
-		return value.Elem().Interface().(T), nil
 	}
-	known := make([]string, len(kinds))
-	for i, k := range kinds {
-		known[i] = k.Name
+	if err := otherSeam[T](what, name, r); err != nil {
+		return zero, err
 	}
-	if near, ok := strict.Nearest(name, known); ok {
-		return zero, fmt.Errorf("no %s %q (did you mean %s?)", what, strict.Short(name), near)
+	return zero, &Unknown{What: what, Name: name, known: names(all)}
+}
+
+// withOptions is the default of a kind with fields in the place of its own.
+func withOptions[T any](what string, k Kind[T], fields map[string]json.RawMessage, r own.Registry) (T, error) {
+	var zero T
+	if len(fields) == 0 {
+		return k.New(), nil
 	}
-	return zero, errors.New("no " + what + " " + fmt.Sprintf("%q", strict.Short(name)) + "; there are " + names(kinds))
+	options, err := json.Marshal(fields)
+	if err != nil {
+		return zero, err
+	}
+	// A struct inside an interface cannot be set: decode into a copy of it.
+	value := reflect.New(reflect.TypeOf(k.New()))
+	value.Elem().Set(reflect.ValueOf(k.New()))
+	if err := strict.DecodeOwn(options, value.Interface(), r); err != nil {
+		return zero, err
+	}
+	if err := finite(what+" "+k.Name, value.Elem()); err != nil {
+		return zero, err
+	}
+	return value.Elem().Interface().(T), nil
 }
 
 // finite refuses options that are no finite numbers: none of them means anything, and JSON could not hold it.
@@ -123,6 +164,10 @@ func finite(path string, v reflect.Value) error {
 	case reflect.Float32, reflect.Float64:
 		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
 			return fmt.Errorf("%s is %v; use a finite number", path, f)
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return finite(path, v.Elem())
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
@@ -145,10 +190,14 @@ func finite(path string, v reflect.Value) error {
 	return nil
 }
 
-// NameOf returns the name of a value, the nearest where several have its type, or the type if it is not in the list.
+// NameOf returns the name of a value, the nearest where several have its type; if it is not in the list, the name that it says
+// itself, or its type.
 func NameOf[T any](kinds []Kind[T], value T) string {
 	if k, ok := nearest(kinds, value); ok {
 		return k.Name
+	}
+	if n, ok := any(value).(own.Named); ok {
+		return n.Name()
 	}
 	return fmt.Sprintf("%T", value)
 }
@@ -161,10 +210,10 @@ func article(what string) string {
 	return "a " + what
 }
 
-func names[T any](kinds []Kind[T]) string {
+func names[T any](kinds []Kind[T]) []string {
 	list := make([]string, len(kinds))
 	for i, k := range kinds {
 		list[i] = k.Name
 	}
-	return strings.Join(list, ", ")
+	return list
 }

@@ -27,7 +27,7 @@ func TestRoundTrip(t *testing.T) {
 	for text, want := range map[string]shape{
 		`"square"`: square{1}, `{"name":"square","side":3}`: square{3}, `{"side":0,"name":"square"}`: square{0}, `"dot"`: dot{},
 	} {
-		got, err := choice.Decode("shape", kinds, []byte(text))
+		got, err := choice.Decode("shape", kinds, []byte(text), nil)
 		if err != nil || got != want {
 			t.Errorf("%s: got %v, %v; want %v", text, got, err, want)
 			continue
@@ -37,7 +37,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if again, err := choice.Decode("shape", kinds, encoded); err != nil || again != want {
+		if again, err := choice.Decode("shape", kinds, encoded, nil); err != nil || again != want {
 			t.Errorf("%s encodes to %s, which is %v, %v", text, encoded, again, err)
 		}
 	}
@@ -52,7 +52,7 @@ func TestRefuses(t *testing.T) {
 		`{"name":3}`:                "name: want a string",
 		`3`:                         "want the name of a shape",
 	} {
-		if _, err := choice.Decode("shape", kinds, []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := choice.Decode("shape", kinds, []byte(text), nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", text, err, want)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ballast-ml/ballast/internal/printable"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // The limits of what is decoded.
@@ -32,7 +33,10 @@ const (
 )
 
 // Decode decodes one JSON value onto *into. What the JSON does not mention keeps its value.
-func Decode(data []byte, into any) error {
+func Decode(data []byte, into any) error { return DecodeOwn(data, into, nil) }
+
+// DecodeOwn is Decode where names may be a program's own.
+func DecodeOwn(data []byte, into any, r own.Registry) error {
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		return fmt.Errorf("strict: Decode needs a pointer, got %T", into)
@@ -45,13 +49,14 @@ func Decode(data []byte, into any) error {
 		return fmt.Errorf("not JSON: %w", json.Unmarshal(data, &syntax))
 	}
 
-	var d decoder
+	d := decoder{own: r}
 	d.value(nil, data[skipSpace(data, 0):], v.Elem())
 	return d.err()
 }
 
 // decoder collects the faults of one value.
 type decoder struct {
+	own    own.Registry
 	faults []error
 	more   int // faults beyond maxFaults
 }
@@ -119,7 +124,11 @@ func (d *decoder) err() error {
 // value decodes one JSON value that begins data.
 func (d *decoder) value(p *place, data []byte, v reflect.Value) {
 	if v.Kind() != reflect.Pointer && v.CanAddr() {
-		if u, ok := v.Addr().Interface().(json.Unmarshaler); ok {
+		switch u := v.Addr().Interface().(type) {
+		case own.Unmarshaler:
+			d.fail(p, u.UnmarshalOwn(data[:skipValue(data, 0)], d.own))
+			return
+		case json.Unmarshaler:
 			d.fail(p, u.UnmarshalJSON(data[:skipValue(data, 0)]))
 			return
 		}

@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/ballast-ml/ballast/own"
 )
 
 // YAML reads a YAML 1.2 mapping: yes, no, on and off are strings, 1e-3 is a number (see Number), a key given twice is an error. Errors
@@ -242,12 +244,15 @@ func DecodeYAML(data []byte, into any) error {
 }
 
 // DecodeMap decodes a mapping, as YAML or Settings returns it, onto *into.
-func DecodeMap(m map[string]any, into any) error {
+func DecodeMap(m map[string]any, into any) error { return DecodeMapOwn(m, into, nil) }
+
+// DecodeMapOwn is DecodeMap where names may be a program's own.
+func DecodeMapOwn(m map[string]any, into any, r own.Registry) error {
 	data, err := json.Marshal(jsonable(settled(m, reflect.TypeOf(into))))
 	if err != nil {
 		return err
 	}
-	return Decode(data, into)
+	return DecodeOwn(data, into, r)
 }
 
 // settled makes the words of a tree text where a value of type t takes text, and their values elsewhere. What decodes itself gets values.

@@ -16,14 +16,16 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/merge/signature"
+	"github.com/ballast-ml/ballast/own"
 )
 
-// Load reads the floating tensors of a bundle, in the order of its network, or of any model file, as weights.Load does.
-func Load(path string) (weights.Set, error) {
+// Load reads the floating tensors of a bundle, in the order of its network, or of any model file, as weights.Load does. mine is what
+// bundle.Open takes, here and in the other functions.
+func Load(path string, mine ...own.Registry) (weights.Set, error) {
 	if !bundle.Is(path) {
 		return weights.Load(path)
 	}
-	b, err := bundle.Open(path)
+	b, err := bundle.Open(path, mine...)
 	if err != nil {
 		return nil, err
 	}
@@ -38,8 +40,8 @@ const appliedKey = "ballast.signatures"
 const derivedMark = "signature: applied "
 
 // AppliedTo returns the signatures that a model on the disk says are on it.
-func AppliedTo(path string) ([]signature.Applied, error) {
-	text, err := appliedText(path)
+func AppliedTo(path string, mine ...own.Registry) ([]signature.Applied, error) {
+	text, err := appliedText(path, mine)
 	if err != nil || text == "" {
 		return nil, err
 	}
@@ -51,7 +53,7 @@ func AppliedTo(path string) ([]signature.Applied, error) {
 }
 
 // appliedText is the newest record of signatures in a model, "" without one.
-func appliedText(path string) (text string, err error) {
+func appliedText(path string, mine []own.Registry) (text string, err error) {
 	if !bundle.Is(path) {
 		f, err := weights.Open(path)
 		if err != nil {
@@ -60,7 +62,7 @@ func appliedText(path string) (text string, err error) {
 		defer f.Close() //nolint:errcheck // it was only read
 		return f.Metadata()[appliedKey], nil
 	}
-	b, err := bundle.Open(path)
+	b, err := bundle.Open(path, mine...)
 	if err != nil {
 		return "", err
 	}
@@ -75,7 +77,7 @@ func appliedText(path string) (text string, err error) {
 
 // SaveLike writes weights into the folder out as a model of the kind that the path holds: a bundle, or a safetensors file with the other
 // tensors as they were. applied is noted in it, for AppliedTo.
-func SaveLike(path, out string, set weights.Set, applied []signature.Applied) error {
+func SaveLike(path, out string, set weights.Set, applied []signature.Applied, mine ...own.Registry) error {
 	if applied == nil {
 		applied = []signature.Applied{} // an empty record takes the place of an older one
 	}
@@ -84,13 +86,13 @@ func SaveLike(path, out string, set weights.Set, applied []signature.Applied) er
 		return err
 	}
 	if bundle.Is(path) {
-		return saveBundle(path, out, set, string(record))
+		return saveBundle(path, out, set, string(record), mine)
 	}
 	return saveFile(path, out, set, string(record))
 }
 
-func saveBundle(path, out string, set weights.Set, record string) error {
-	b, err := bundle.Open(path)
+func saveBundle(path, out string, set weights.Set, record string, mine []own.Registry) error {
+	b, err := bundle.Open(path, mine...)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge/signature"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Extraction takes a signature of three models on the disk: bundles, or model files of any format.
@@ -20,6 +21,7 @@ type Extraction struct {
 	Clean      string           `json:"clean"`      // fine-tuned on clean data
 	Robust     string           `json:"robust"`     // fine-tuned on corrupted data
 	Name       string           `json:"name"`       // of the signature
+	Registry   own.Registry     `json:"-"`          // what bundle.Open takes
 	Quantizer  string           `json:"quantizer"`  // linear, tanh or log; used with levels
 	Levels     int              `json:"levels"`     // of the stored values; 0 stores float32
 }
@@ -35,7 +37,7 @@ func (x Extraction) Run() (signature.Signature, error) {
 	var models [3]weights.Set
 	for i, path := range paths {
 		var err error
-		if models[i], err = Load(path); err != nil {
+		if models[i], err = Load(path, x.Registry); err != nil {
 			return signature.Signature{}, err
 		}
 		models[i] = models[i].Like(models[0])
@@ -68,6 +70,8 @@ type Patch struct {
 	Data   string
 	Shifts []Shift
 	Seed   uint64
+
+	Registry own.Registry // what bundle.Open takes
 }
 
 // Shift is a corruption at a severity.
@@ -78,12 +82,12 @@ type Shift struct {
 
 // Run writes the patched model into the folder out. open gives the engine, which is used for norms alone, and closed here.
 func (p Patch) Run(ctx context.Context, out string, open func() (*engine.Engine, error)) (signature.Patched, error) {
-	target, err := Load(p.Model)
+	target, err := Load(p.Model, p.Registry)
 	if err != nil {
 		return signature.Patched{}, err
 	}
 	o := signature.ApplyOptions{Force: p.Force}
-	if o.Applied, err = AppliedTo(p.Model); err != nil {
+	if o.Applied, err = AppliedTo(p.Model, p.Registry); err != nil {
 		return signature.Patched{}, err
 	}
 	if p.Data != "" {
@@ -99,7 +103,7 @@ func (p Patch) Run(ctx context.Context, out string, open func() (*engine.Engine,
 	if err != nil {
 		return signature.Patched{}, err
 	}
-	return patched, SaveLike(p.Model, out, patched.Weights, patched.Applied)
+	return patched, SaveLike(p.Model, out, patched.Weights, patched.Applied, p.Registry)
 }
 
 // recalibrator estimates statistics of norms again on corrupted data.
@@ -107,7 +111,7 @@ func (p Patch) recalibrator(ctx context.Context, open func() (*engine.Engine, er
 	if !bundle.Is(p.Model) {
 		return nil, nil, &fault.Usage{Err: fmt.Errorf(`signature: %s: statistics of norms can be estimated again only in a model that "ballast train" has written`, p.Model)}
 	}
-	b, err := bundle.Open(p.Model)
+	b, err := bundle.Open(p.Model, p.Registry)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -137,12 +141,12 @@ func (p Patch) recalibrator(ctx context.Context, open func() (*engine.Engine, er
 
 // Unpatch writes a copy of a model on the disk into the folder out from which a signature is taken off again. left is what is still on it;
 // exact reports whether every tensor is to the bit what it was.
-func Unpatch(model string, s signature.Signature, out string) (left []signature.Applied, exact bool, err error) {
-	set, err := Load(model)
+func Unpatch(model string, s signature.Signature, out string, mine ...own.Registry) (left []signature.Applied, exact bool, err error) {
+	set, err := Load(model, mine...)
 	if err != nil {
 		return nil, false, err
 	}
-	applied, err := AppliedTo(model)
+	applied, err := AppliedTo(model, mine...)
 	if err != nil {
 		return nil, false, err
 	}
@@ -151,5 +155,5 @@ func Unpatch(model string, s signature.Signature, out string) (left []signature.
 	if err != nil {
 		return nil, false, err
 	}
-	return left, exact, SaveLike(model, out, clean, left)
+	return left, exact, SaveLike(model, out, clean, left, mine...)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/merge/soup"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Methods of Soup.
@@ -44,6 +45,8 @@ type Soup struct {
 
 	Learned soup.Learned
 	Batch   int // learned: examples of one update
+
+	Registry own.Registry // what bundle.Open takes
 
 	Progress      func(done, total int)   // greedy and learned: scores, or updates; may be nil
 	BytesProgress func(done, total int64) // soups of files: values; may be nil
@@ -160,11 +163,11 @@ func (s Soup) Run(ctx context.Context, out string, open func() (*engine.Engine, 
 		return r, err
 	}
 
-	first, err := bundle.Open(s.Models[0])
+	first, err := bundle.Open(s.Models[0], s.Registry)
 	if err != nil {
 		return r, err
 	}
-	if err := sameNetworks(first, s.Models); err != nil {
+	if err := s.sameNetworks(first); err != nil {
 		return r, err
 	}
 	e, err := open()
@@ -226,7 +229,7 @@ func (s Soup) describe(b *bundle.Bundle, ingredients []string) {
 }
 
 // sameNetworks refuses bundles of another network, preprocessing or labels, before anything is loaded.
-func sameNetworks(first *bundle.Bundle, models []string) error {
+func (s Soup) sameNetworks(first *bundle.Bundle) error {
 	key := func(m bundle.Manifest) string {
 		network, err := m.Network.MarshalJSON()
 		if err != nil {
@@ -235,8 +238,8 @@ func sameNetworks(first *bundle.Bundle, models []string) error {
 		return fmt.Sprintf("network %s, input %v, preprocessing %v, labels %v", network, m.InputShape, m.Preprocess, m.Labels)
 	}
 	want := key(first.Manifest)
-	for _, path := range models[1:] {
-		b, err := bundle.Open(path)
+	for _, path := range s.Models[1:] {
+		b, err := bundle.Open(path, s.Registry)
 		if err != nil {
 			return err
 		}
@@ -244,7 +247,7 @@ func sameNetworks(first *bundle.Bundle, models []string) error {
 		b.Store.Finalize()
 		if got != want {
 			return &fault.Input{
-				File: path, Err: fmt.Errorf("it is another network or takes other inputs than %s: %s; %s", models[0], got, want),
+				File: path, Err: fmt.Errorf("it is another network or takes other inputs than %s: %s; %s", s.Models[0], got, want),
 				Fix: "average models that were fine-tuned from one start",
 			}
 		}
@@ -276,7 +279,7 @@ func (s Soup) heldOut(r *SoupResult, first *bundle.Bundle) (train data.Dataset, 
 		fraction = usualShare
 	}
 	for _, path := range s.Models {
-		b, err := bundle.Open(path)
+		b, err := bundle.Open(path, s.Registry)
 		if err != nil {
 			return nil, held, err
 		}
@@ -330,7 +333,7 @@ func (s Soup) cook(ctx context.Context, r *SoupResult, first *bundle.Bundle, e *
 	case SoupLearned:
 		return s.cookLearned(ctx, r, first, e, held)
 	}
-	u, err := soup.NewUniform().Run(Bundles(s.Models))
+	u, err := soup.NewUniform().Run(Bundles(s.Models, s.Registry))
 	r.Warnings = append(r.Warnings, u.Warnings...)
 	return u.Weights, err
 }
@@ -348,7 +351,7 @@ func (s Soup) cookGreedy(ctx context.Context, r *SoupResult, first *bundle.Bundl
 		}
 		return scorer.Accuracy(set)
 	}
-	g, err := s.Greedy.Run(Bundles(s.Models), score, soup.GreedyOptions{Scores: s.Scores, Trace: s.Trace, Progress: s.Progress})
+	g, err := s.Greedy.Run(Bundles(s.Models, s.Registry), score, soup.GreedyOptions{Scores: s.Scores, Trace: s.Trace, Progress: s.Progress})
 	if err != nil {
 		return nil, err
 	}
@@ -361,7 +364,7 @@ func (s Soup) cookGreedy(ctx context.Context, r *SoupResult, first *bundle.Bundl
 
 // cookLearned loads all models at once. A learned factor on the logits goes into the temperature of the first model.
 func (s Soup) cookLearned(ctx context.Context, r *SoupResult, first *bundle.Bundle, e *engine.Engine, held Examples) (weights.Set, error) {
-	models := Bundles(s.Models)
+	models := Bundles(s.Models, s.Registry)
 	var all []weights.Set
 	for i := range models.Len() {
 		set, err := models.Load(i)

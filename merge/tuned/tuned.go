@@ -20,19 +20,23 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge/soup"
 	"github.com/ballast-ml/ballast/nn/loss"
+	"github.com/ballast-ml/ballast/own"
 )
 
-// Bundles are models in folders, of one network, which are loaded one at a time.
-func Bundles(paths []string) soup.Models { return bundles(paths) }
+// Bundles are models in folders, of one network, which are loaded one at a time. mine is what bundle.Open takes.
+func Bundles(paths []string, mine ...own.Registry) soup.Models { return bundles{paths, mine} }
 
-type bundles []string
+type bundles struct {
+	paths []string
+	mine  []own.Registry
+}
 
-func (b bundles) Len() int                 { return len(b) }
-func (b bundles) Name(i int) string        { return b[i] }
+func (b bundles) Len() int                 { return len(b.paths) }
+func (b bundles) Name(i int) string        { return b.paths[i] }
 func (b bundles) Release(int, weights.Set) {}
 
 func (b bundles) Load(i int) (weights.Set, error) {
-	opened, err := bundle.Open(b[i])
+	opened, err := bundle.Open(b.paths[i], b.mine...)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Context is what surrounds a sequence while a network is built: what a mixer must know besides its input. The zero value is a text
@@ -98,8 +99,11 @@ func (c Choice) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(data []byte) (err error) {
-	c.Kernel, err = choice.Decode("attention kernel", All(), data)
+func (c *Choice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	c.Kernel, err = choice.Decode("attention kernel", All(), data, r)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/internal/choice"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Positions tell the places of a sequence apart.
@@ -40,8 +41,11 @@ func (c PositionsChoice) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *PositionsChoice) UnmarshalJSON(data []byte) (err error) {
-	c.Positions, err = choice.Decode("kind of positions", AllPositions(), data)
+func (c *PositionsChoice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *PositionsChoice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	c.Positions, err = choice.Decode("kind of positions", AllPositions(), data, r)
 	return err
 }
 

@@ -38,6 +38,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/ops"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Loss is a loss that gives one value for each example, [n], in float32 or wider, and 0 for padding. Weights are not in it.
@@ -125,8 +126,11 @@ type Choice struct{ Loss }
 func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("loss", All(), c.Loss) }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(data []byte) (err error) {
-	if c.Loss, err = choice.Decode("loss", All(), data); err != nil && among(AllSets(), data) {
+func (c *Choice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	if c.Loss, err = choice.Decode("loss", All(), data, r); err != nil && among(AllSets(), data) {
 		return fmt.Errorf("no loss %q; it is a loss of a whole batch, and stands where those do", nameIn(data))
 	}
 	return err
@@ -162,8 +166,11 @@ func (c SetChoice) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *SetChoice) UnmarshalJSON(data []byte) (err error) {
-	if c.Set, err = choice.Decode("batch loss", AllSets(), data); err != nil && among(All(), data) {
+func (c *SetChoice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *SetChoice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	if c.Set, err = choice.Decode("batch loss", AllSets(), data, r); err != nil && among(All(), data) {
 		return fmt.Errorf("no batch loss %q; it gives a value for each example, and stands where such losses do",
 			nameIn(data))
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/nn/attention"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Context is what surrounds a sequence; see there.
@@ -46,8 +47,11 @@ type Choice struct{ Mixer }
 func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("mixer", All(), c.Mixer) }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(data []byte) (err error) {
-	c.Mixer, err = choice.Decode("mixer", All(), data)
+func (c *Choice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	c.Mixer, err = choice.Decode("mixer", All(), data, r)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/nn/pass"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Layer normalises activations x [batch, ..., channels]; the result has x's shape and dtype.
@@ -61,8 +62,11 @@ type Choice struct{ Layer }
 func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("norm", All(), c.Layer) }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(data []byte) (err error) {
-	c.Layer, err = choice.Decode("norm", All(), data)
+func (c *Choice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	c.Layer, err = choice.Decode("norm", All(), data, r)
 	return err
 }
 

@@ -22,11 +22,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/pass/passtest"
 )
 
-// whole is one group, the batch; of is groups of a size.
-func whole(batch int) []int { return []int{batch} }
-func of(size int) func(batch int) []int {
-	return func(batch int) []int { return slices.Repeat([]int{size}, batch/size) }
-}
+var whole, of = normtest.Whole, normtest.GroupsOf
 
 // TestBattery runs the battery over every norm that has a name. A norm with statistics fails it until it says here what it
 // collects.

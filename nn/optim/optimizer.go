@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Optimizer turns the gradients of variables into updates. It is a plain struct value; what it keeps of a variable are its slots.
@@ -70,7 +71,10 @@ type Choice struct{ Optimizer }
 func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("optimizer", All(), c.Optimizer) }
 
 // UnmarshalJSON reads a name, a name with options, or options; an unknown one is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(data []byte) (err error) {
+func (c *Choice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(data, &fields) == nil && fields != nil {
 		if fields["name"] == nil && c.Optimizer != nil {
@@ -78,38 +82,42 @@ func (c *Choice) UnmarshalJSON(data []byte) (err error) {
 				return err
 			}
 		}
-		if err := leaveOut(fields); err != nil {
+		if err := leaveOut(fields, r); err != nil {
 			return err
 		}
 		if data, err = json.Marshal(fields); err != nil {
 			return err
 		}
 	}
-	c.Optimizer, err = choice.Decode("optimizer", All(), data)
+	c.Optimizer, err = choice.Decode("optimizer", All(), data, r)
 	return err
 }
 
 // leaveOut removes the options that only other optimizers have, where they have their defaults.
-func leaveOut(fields map[string]json.RawMessage) error {
+func leaveOut(fields map[string]json.RawMessage, r own.Registry) error {
 	var name string
 	_ = json.Unmarshal(fields["name"], &name) // what is no name is told by what decodes it
-	own := map[string]json.RawMessage{}
+	has := map[string]json.RawMessage{}
 	defaults := map[string]json.RawMessage{}
-	for _, k := range All() {
+	kinds, err := choice.With("optimizer", All(), r)
+	if err != nil {
+		return err
+	}
+	for _, k := range kinds {
 		text, err := json.Marshal(k.New())
 		if err != nil {
 			return err
 		}
 		into := &defaults
 		if k.Name == name {
-			into = &own
+			into = &has
 		}
 		if err := json.Unmarshal(text, into); err != nil {
 			return err
 		}
 	}
 	for key, value := range fields {
-		if own[key] == nil && defaults[key] != nil && bytes.Equal(value, defaults[key]) {
+		if has[key] == nil && defaults[key] != nil && bytes.Equal(value, defaults[key]) {
 			delete(fields, key)
 		}
 	}

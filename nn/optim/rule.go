@@ -6,6 +6,7 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/internal/choice"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Rule stands between the gradients of an update and the weights: it changes gradients before the optimizer sees them, or weights after
@@ -45,8 +46,11 @@ type RuleChoice struct{ Rule }
 func (c RuleChoice) MarshalJSON() ([]byte, error) { return choice.Encode("rule", Rules(), c.Rule) }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *RuleChoice) UnmarshalJSON(data []byte) (err error) {
-	c.Rule, err = choice.Decode("rule", Rules(), data)
+func (c *RuleChoice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *RuleChoice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	c.Rule, err = choice.Decode("rule", Rules(), data, r)
 	return err
 }
 

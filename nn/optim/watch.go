@@ -10,6 +10,7 @@ import (
 
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/nn/param"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Watcher measures the variables of a run on its way. It is a plain struct value and moves nothing.
@@ -45,8 +46,11 @@ func (c WatcherChoice) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *WatcherChoice) UnmarshalJSON(data []byte) (err error) {
-	c.Watcher, err = choice.Decode("watcher", Watchers(), data)
+func (c *WatcherChoice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *WatcherChoice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	c.Watcher, err = choice.Decode("watcher", Watchers(), data, r)
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/ballast-ml/ballast/internal/choice"
+	"github.com/ballast-ml/ballast/own"
 )
 
 // Place says where in a network a part stands.
@@ -49,8 +50,11 @@ type Choice struct{ Placement }
 func (c Choice) MarshalJSON() ([]byte, error) { return choice.Encode("placement", All(), c.Placement) }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(data []byte) (err error) {
-	c.Placement, err = choice.Decode("placement", All(), data)
+func (c *Choice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
+	c.Placement, err = choice.Decode("placement", All(), data, r)
 	return err
 }
 

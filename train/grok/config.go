@@ -102,7 +102,7 @@ func (c Config) Recipe(pairs int) train.Recipe {
 // Network is the network.
 func (c Config) Network() zoo.TwoLayer {
 	n := zoo.NewTwoLayer()
-	n.Units, n.Classes, n.Activation, n.Dropout = c.Neurons, c.P, linear.Activation(c.Square), c.Dropout
+	n.Units, n.Classes, n.Activation, n.Dropout = c.Neurons, c.P, linear.Named(c.Square), c.Dropout
 	switch c.Norm {
 	case "batch":
 		n.Norm.Layer = norm.NewBatch()

@@ -4,6 +4,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 
 	"github.com/ballast-ml/ballast/internal/choice"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/train/update"
 )
 
@@ -48,8 +49,11 @@ func (c BetweenChoice) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *BetweenChoice) UnmarshalJSON(b []byte) (err error) {
-	c.Between, err = choice.Decode("module between features and head", Betweens(), b)
+func (c *BetweenChoice) UnmarshalJSON(b []byte) error { return c.UnmarshalOwn(b, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *BetweenChoice) UnmarshalOwn(b []byte, r own.Registry) (err error) {
+	c.Between, err = choice.Decode("module between features and head", Betweens(), b, r)
 	return err
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/choice"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/train/update"
 )
 
@@ -40,19 +41,22 @@ func All() []Kind {
 // those of supervised.
 type Choice struct{ update.Objective }
 
-// MarshalJSON writes the name and the options. The name of an objective that is not in All is its Go type: a recipe says what a run did,
-// though only a program that has the type can do it again.
+// MarshalJSON writes the name and the options. The name of an objective that is not in All is the one that it says itself, see package
+// own, or its Go type: a recipe says what a run did, though only a program that has the type can do it again.
 func (c Choice) MarshalJSON() ([]byte, error) {
 	kinds := All()
 	known := slices.ContainsFunc(kinds, func(k Kind) bool { return reflect.TypeOf(k.New()) == reflect.TypeOf(c.Objective) })
-	if c.Objective != nil && !known {
+	if _, named := c.Objective.(own.Named); c.Objective != nil && !known && !named {
 		kinds = append(kinds, Kind{Name: fmt.Sprintf("%T", c.Objective), New: func() update.Objective { return c.Objective }})
 	}
 	return choice.Encode("objective", kinds, c.Objective)
 }
 
 // UnmarshalJSON reads a name, or a name with options; an unknown name or option is an error that names the nearest.
-func (c *Choice) UnmarshalJSON(data []byte) (err error) {
+func (c *Choice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, nil) }
+
+// UnmarshalOwn is UnmarshalJSON where names may be a program's own.
+func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
 	var options map[string]json.RawMessage
 	if json.Unmarshal(data, &options) == nil && options != nil && options["name"] == nil {
 		options["name"] = json.RawMessage(`"supervised"`)
@@ -60,7 +64,7 @@ func (c *Choice) UnmarshalJSON(data []byte) (err error) {
 			return err
 		}
 	}
-	c.Objective, err = choice.Decode("objective", All(), data)
+	c.Objective, err = choice.Decode("objective", All(), data, r)
 	return err
 }
 

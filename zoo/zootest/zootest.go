@@ -20,6 +20,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/nn/stack"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -28,7 +29,7 @@ import (
 //   - answers are finite, and have the shape of the task and Outputs; WithOutputs changes these alone, and the network not at all
 //   - WithNorm puts the norm everywhere, unless the network has norms of its own: with none there are no variables of norms
 //   - the parts equal the whole, to the bit and with the same variables: Head of Features, and the Layers one by one
-//   - a bundle of it, if it has a name in zoo.All and classifies, is saved and opened with the same answers
+//   - a bundle of it, if it has a name (in zoo.All, or of its own by own.Named) and classifies, is saved and opened with the same answers
 func Run(t *testing.T, n zoo.Network, dims []int) {
 	if err := n.Validate(); err != nil {
 		t.Fatal(err)
@@ -191,6 +192,9 @@ func (b bench) parts(t *testing.T) {
 }
 
 func (b bench) named() bool {
+	if _, itself := b.n.(own.Named); itself {
+		return true
+	}
 	for _, kind := range zoo.All() {
 		if kind.Name == zoo.Name(b.n) {
 			return true
@@ -214,7 +218,11 @@ func (b bench) bundle(t *testing.T) {
 	if err := made.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	opened, err := bundle.Open(dir)
+	var mine own.Registry
+	if named, itself := b.n.(own.Named); itself {
+		mine = own.Registry{named}
+	}
+	opened, err := bundle.Open(dir, mine)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,14 @@ func Collects(momentum float64, unbiased bool, groups func(batch int) []int) Cla
 	return func(c *claims) { c.collects, c.momentum, c.unbiased, c.groups = true, momentum, unbiased, groups }
 }
 
+// Whole is the groups of a layer that collects over the whole batch, for Collects.
+func Whole(batch int) []int { return []int{batch} }
+
+// GroupsOf is the groups of a layer that collects over groups of a size, which divides the batch, for Collects.
+func GroupsOf(size int) func(batch int) []int {
+	return func(batch int) []int { return slices.Repeat([]int{size}, batch/size) }
+}
+
 // DependsOnBatch says that at inference the result of an example depends on the others in the batch.
 func DependsOnBatch() Claim { return func(c *claims) { c.batchDependent = true } }
 
@@ -86,6 +94,33 @@ func Run(t *testing.T, layer norm.Layer, promises ...Claim) {
 		t.Run("copy", b.copied)
 		t.Run("bad shape", b.badShape)
 	})
+}
+
+// Input is an input of a layer, row-major.
+type Input = gradcheck.Input
+
+// Dense is a batch of the battery [batch, 3], drawn from N(0.7, 1.5^2) by the seed.
+func Dense(seed uint64, batch int) Input { return dense(seed, batch) }
+
+// Images is a batch of the battery [batch, 3, 1, 3], drawn in the same way.
+func Images(seed uint64, batch int) Input { return images(seed, batch) }
+
+// Apply runs a layer once in float64 and returns y, row-major. The store has its variables under the scope "/under_test": what is missing
+// is created, and training moves what it moves.
+func Apply(t *testing.T, e *engine.Engine, layer norm.Layer, store *model.Store, training bool, x Input) []float64 {
+	t.Helper()
+	y, _ := bench{e: e, layer: layer}.call(t, store, training, dtypes.Float64, x)
+	return y
+}
+
+// CheckGradient compares the gradient of sum(y w), w random, with central differences in float64, for x and every trained variable.
+func CheckGradient(t *testing.T, e *engine.Engine, layer norm.Layer, training bool, x Input) {
+	t.Helper()
+	b := bench{e: e, layer: layer}
+	gradcheck.CheckModel(t, e.Backend, b.prepared(t, dtypes.Float64, x), func(scope *model.Scope, in []*graph.Node) *graph.Node {
+		scope.Store().SetTraining(in[0].Graph(), training)
+		return layer.Apply(scope.In("under_test"), in[0])
+	}, x)
 }
 
 // bench runs a layer on an engine.

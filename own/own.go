@@ -1,0 +1,66 @@
+// Package own lets recipes and bundles name what a program brings itself: a norm, a loss, an optimizer, a network and whatever else
+// Ballast chooses by name. Nothing is registered anywhere. A program passes a Registry to what reads names:
+//
+//	what reads names                      where the registry goes
+//	train.DecodeYAML, train.Resumes       last argument
+//	train.Run, train.Open                 train.Options.Registry
+//	bundle.Open, bundle.Inspect           last argument
+//	lab.RecipeOwn, lab.Compare            first argument, lab.CompareOptions.Registry
+//	package merge/tuned                   the field Registry of Soup, Patch, Extraction; last argument of functions
+//	convert.RunBundle                     convert.Options.Registry
+//
+// A value of one's own is a plain struct behind the interface of its seam, whose exported fields are its options, with one method more:
+//
+//	type Median struct {
+//		Window int `json:"window"`
+//	}
+//
+//	func (Median) Name() string { return "median" }
+//
+//	func (m Median) Apply(scope *model.Scope, x *graph.Node) *graph.Node { ... } // a norm.Layer
+//
+//	mine := own.Registry{Median{Window: 3}}
+//
+// A recipe then says norm: median, or norm: {name: median, window: 5}, and a bundle keeps the same. What a recipe or a bundle cannot keep, such
+// as a field that is not exported, is an error. Pointers do as well as values; a registry's own are never changed.
+//
+//	seam                            interface                      in a recipe
+//	norm                            norm.Layer                     norm, network.norm
+//	network                         zoo.Network                    network
+//	activation                      linear.Function                network.activation
+//	attention, positions, mixer     attention.Kernel, attention.Positions, mixer.Mixer
+//	placement of norms              residual.Placement             network.placement
+//	loss of an example, of a batch  loss.Loss, loss.Set            objective.loss, objective.extra
+//	objective, module in training   update.Objective, objective.Between
+//	optimizer, rule, watcher        optim.Optimizer, optim.Rule, optim.Watcher
+//	sampler                         sample.Sampler                 sampler, streams
+//	transform, mixing               augment.Transform, augment.Mixing
+//	data, preparation               data.Source, data.Preparation  data, prepare
+//	suite                           evaluate.Suite
+package own
+
+import "encoding/json"
+
+// Named is a value that says by which name recipes and bundles know it. The name must not be that of a value of Ballast's of the same
+// seam. Options may decide on it; then a registry holds a value for each name.
+type Named interface{ Name() string }
+
+// Registry is what a program brings itself. Each value stands for its name with the options it has here as the defaults; of which
+// seams it is, its methods say. Without any, names are Ballast's alone.
+type Registry []Named
+
+// Unmarshaler is a value that decodes itself and may hold names of a program's own. A network with an UnmarshalJSON of its own has
+// UnmarshalOwn beside it, and passes r on; one without either needs nothing.
+type Unmarshaler interface {
+	json.Unmarshaler
+	UnmarshalOwn(data []byte, r Registry) error
+}
+
+// Join is one registry of several, those of variadic arguments.
+func Join(several []Registry) Registry {
+	var all Registry
+	for _, r := range several {
+		all = append(all, r...)
+	}
+	return all
+}
