@@ -4,7 +4,12 @@
 //	ballast.json        Manifest: network and options, input shape, preprocessing, labels, calibration, provenance
 //	README.md           model card for people, made from the manifest
 //
-// Save writes the folder whole or not at all; Open checks each tensor against the network before anything runs.
+// Save writes the folder whole or not at all; Open checks each tensor against the network before anything runs. A model answers by a
+// Forward, which is compiled once for a size of batch:
+//
+//	b, err := bundle.Open("digits")
+//	forward, err := b.NewForward(e, 64)      // e from engine.Open
+//	logits, err := forward.Logits(x, n)      // x [n, InputShape...], raw; logits [n, classes]
 package bundle
 
 import (

@@ -7,6 +7,12 @@
 //	shots         what of the classes that training saw little of?    a classifier, and its training examples by class
 //	pairs         does one threshold tell same from different?        a model with features
 //
+// A bundle on the test part of a data set, and its confidences made right:
+//
+//	test, err := data.Open("mnist", "test")
+//	before, err := evaluate.Bundle(ctx, b, test, e, evaluate.Options{})         // a report.Report; before.Values() are its numbers
+//	_, err = evaluate.Calibrate(ctx, b, held, e, calibrate.NewTemperatureScaling(), evaluate.Options{}) // held: kept aside, see data.Stratified
+//
 // A Suite is one value in one file. It asks a Subject: a bundle, the saved outputs of any framework's model, or anything else that answers
 // inputs. What it finds is a report.Section, which every view shows without knowing the suite.
 package evaluate

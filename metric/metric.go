@@ -1,10 +1,16 @@
 // Package metric turns outputs and labels into numbers. Slices in, number out; no engine.
 //
+// Most begin with Score, which goes over the outputs once:
+//
+//	scores, err := metric.Score(logits, labels, 10)              // of 10 classes
+//	accuracy, nll := scores.Accuracy(), scores.MeanNLL()
+//	ece, err := scores.ECE(metric.EqualWidth, metric.DefaultBins)
+//
 //	metric         over                       range, best        source
 //	Accuracy       predictions                [0,1], 1
 //	TopK           the k largest outputs      [0,1], 1
-//	NLL            probability of the label   [0,inf), 0 nats
-//	Brier          all probabilities          [0,2], 0           Brier 1950
+//	MeanNLL        probability of the label   [0,inf), 0 nats
+//	MeanBrier      all probabilities          [0,2], 0           Brier 1950
 //	ECE            the largest probability    [0,1], 0           Guo et al., arXiv 1706.04599
 //	MCE            the largest probability    [0,1], 0           the same
 //	ClasswiseECE   every probability          [0,1], 0           Kull et al., arXiv 1910.12656
@@ -14,6 +20,9 @@
 //	Alignment      distances of vectors       [0,4], 0           Wang, Isola, arXiv 2005.10242
 //	Uniformity     distances of vectors       (-inf,0], low      the same
 //	Shots          predictions, by class      [0,1], 1           Liu et al., arXiv 1904.05160
+//
+// Accuracy, MeanNLL, MeanBrier, ECE and MCE are methods of Scores; Accuracy and ECE are functions too, for predictions and confidences
+// that come from elsewhere. TopK and all below it are functions.
 //
 // A Number is a result with its direction and unit. A Measure adds up batches into the numbers of a task, for a run's log; what needs
 // all answers at once is a function.

@@ -27,6 +27,10 @@
 // recurrences and attention, Power or Unified there when inference should have no statistics at all; Instance where
 // contrast and colour say nothing about the answer; Region where images have holes. docs/norms.md measures the choice.
 //
+// In a recipe a norm is a name, norm: ghost, or a name with options, norm: {name: ghost, ghost_size: 16}; in code it is a value,
+// norm.NewGhost(16), which stands in a network as norm.Choice{Layer: norm.NewGhost(16)}. A norm of one's own is any value with Apply;
+// Enter, Affine and Statistic are what Ballast's own begin with, package own says how recipes and bundles name it.
+//
 // Every norm passes normtest.Run. What is foldable implements Foldable, and convert.FoldNorms takes it out of a trained model. Kernels are
 // standardised by a hook of their own layer: linear.Standardization.
 //
