@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -141,14 +141,14 @@ func (c *Comparison) choicePlot() (*plot.Plot, error) {
 			if err != nil {
 				return nil, fmt.Errorf("lab: %w", err)
 			}
-			spread.Color = report.Colour(i)
+			spread.Color = figure.Colour(i)
 			p.Add(spread)
 		}
 		line, dots, err := plotter.NewLinePoints(points)
 		if err != nil {
 			return nil, fmt.Errorf("lab: %w", err)
 		}
-		line.Color, dots.Color, dots.Shape, dots.Radius = report.Colour(i), report.Colour(i), shapes[i%len(shapes)], vg.Points(3.5)
+		line.Color, dots.Color, dots.Shape, dots.Radius = figure.Colour(i), figure.Colour(i), shapes[i%len(shapes)], vg.Points(3.5)
 		line.Dashes = []vg.Length{vg.Points(1), vg.Points(3)}
 		p.Add(line, dots)
 		p.Legend.Add(value, dots)

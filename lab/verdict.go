@@ -18,6 +18,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/markdown"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 )
 
 // Pair is two variants held against each other over the same seeds, by a paired t-test.
@@ -175,17 +176,17 @@ func (c *Comparison) plot(w io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("lab: %w", err)
 		}
-		scatter.Color, scatter.Radius = report.Colour(0), vg.Points(3)
+		scatter.Color, scatter.Radius = figure.Colour(0), vg.Points(3)
 		mean, err := plotter.NewLine(plotter.XYs{{X: x - 0.25, Y: v.Mean}, {X: x + 0.25, Y: v.Mean}})
 		if err != nil {
 			return fmt.Errorf("lab: %w", err)
 		}
-		mean.Color, mean.Width = report.Colour(1), vg.Points(2)
+		mean.Color, mean.Width = figure.Colour(1), vg.Points(2)
 		spread, err := plotter.NewLine(plotter.XYs{{X: x, Y: v.Mean - v.SD}, {X: x, Y: v.Mean + v.SD}})
 		if err != nil {
 			return fmt.Errorf("lab: %w", err)
 		}
-		spread.Color, spread.Width = report.Colour(1), vg.Points(1)
+		spread.Color, spread.Width = figure.Colour(1), vg.Points(1)
 		p.Add(spread, mean, scatter)
 	}
 	p.NominalX(names...)

@@ -26,6 +26,7 @@ var levels = []level{
 	{"format/...", 0},
 	{"metric", 0},
 	{"report", 0},
+	{"report/figure", 8}, // carries fonts and writers of PDF and LaTeX, see drawing
 	{"engine/...", 1},
 	{"engine", 1},
 	{"ops", 1},
@@ -63,6 +64,7 @@ var sideways = map[string][]string{
 	"engine/enginetest":        {"engine"},
 	"internal/gradcheck":       {},
 	"data/augment":             {"data", "nn/optim"},
+	"lab":                      {"report/figure"},
 	"data/sample":              {"data"},
 	"nn/loss/losstest":         {"nn/loss"},
 	"nn/norm/normtest":         {"nn/norm"},
@@ -96,6 +98,16 @@ var gomlxFree = []string{
 // backends are the packages that open an engine; only engine may import them.
 var backends = []string{"github.com/gomlx/compute/gobackend", "github.com/gomlx/go-xla/compute/xla", "github.com/gomlx/gomlx/backends/default"}
 
+// drawing are the modules, and trees of packages, that bring fonts, or writers of PDF and LaTeX. A program that trains, evaluates, merges or
+// calibrates must not carry them, so that nothing below drawingFrom may import them.
+var drawing = []string{
+	"gonum.org/v1/plot", "golang.org/x/image/font", "github.com/golang/freetype", "codeberg.org/go-fonts", "codeberg.org/go-latex",
+	"codeberg.org/go-pdf", "git.sr.ht/~sbinet/gg", "github.com/ajstarks/svgo",
+}
+
+// drawingFrom is the level of the lowest packages that draw.
+const drawingFrom = 8
+
 // Check holds imports (package -> what it imports, full paths) against the order and returns what is wrong.
 func Check(imports map[string][]string) []string {
 	var wrong []string
@@ -109,6 +121,9 @@ func Check(imports map[string][]string) []string {
 		for _, imported := range imports[pkg] {
 			if slices.Contains(backends, imported) && from != "engine" {
 				wrong = append(wrong, fmt.Sprintf("%s imports the engine %s: only package engine opens engines", from, imported))
+			}
+			if height < drawingFrom && slices.ContainsFunc(drawing, func(d string) bool { return imported == d || strings.HasPrefix(imported, d+"/") }) {
+				wrong = append(wrong, fmt.Sprintf("%s imports %s, which brings fonts into every program: draw in report/figure or above", from, imported))
 			}
 			to, ours := strings.CutPrefix(imported, Module+"/")
 			if !ours {

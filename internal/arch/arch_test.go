@@ -81,6 +81,9 @@ func TestPlantedImportsAreCaught(t *testing.T) {
 		{"merge/soup", full("internal/durable"), "merge/soup reaches GoMLX"},
 		{"merge/soup", full("merge/signature"), "merge/soup imports merge/signature of its own level 5"},
 		{"train", full("github.com/gomlx/compute/gobackend"), "only package engine opens engines"},
+		{"report", full("gonum.org/v1/plot/vg"), "report imports gonum.org/v1/plot/vg, which brings fonts"},
+		{"data", full("golang.org/x/image/font/gofont/goregular"), "data imports golang.org/x/image/font/gofont/goregular, which brings fonts"},
+		{"evaluate", full("report/figure"), "evaluate (level 7) imports report/figure (level 8)"},
 	} {
 		imports := map[string][]string{Module + "/" + c.pkg: c.imports, Module + "/internal/durable": full("github.com/gomlx/compute")}
 		wrong := Check(imports)
@@ -88,7 +91,7 @@ func TestPlantedImportsAreCaught(t *testing.T) {
 			t.Errorf("%s imports %v: got %q, want %q", c.pkg, c.imports, wrong, c.want)
 		}
 	}
-	right := map[string][]string{Module + "/train": full("zoo", "bundle", "internal/strict"), Module + "/data/corrupt": full("data"), Module + "/merge/tuned": full("merge/soup", "github.com/gomlx/gomlx/core/graph")}
+	right := map[string][]string{Module + "/train": full("zoo", "bundle", "internal/strict"), Module + "/data/corrupt": full("data"), Module + "/merge/tuned": full("merge/soup", "github.com/gomlx/gomlx/core/graph"), Module + "/lab": full("report/figure", "gonum.org/v1/plot"), Module + "/data": full("golang.org/x/image/draw")}
 	if wrong := Check(right); len(wrong) > 0 {
 		t.Errorf("got %q for what is right", wrong)
 	}

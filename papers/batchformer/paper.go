@@ -12,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/metric"
 	"github.com/ballast-ml/ballast/papers/paper"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -136,5 +137,5 @@ func drawClasses(e paper.Entry) ([]byte, error) {
 		}
 		lines = append(lines, line)
 	}
-	return report.LinesPNG("A long tail of digits", "class, from the most frequent to the rarest", "accuracy", false, lines...)
+	return figure.Lines("A long tail of digits", "class, from the most frequent to the rarest", "accuracy", false, lines...)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/metric"
 	"github.com/ballast-ml/ballast/papers/paper"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -106,5 +107,5 @@ func drawGammas(e paper.Entry) ([]byte, error) {
 		}
 		lines = append(lines, line)
 	}
-	return report.HistogramPNG("Scales of the norms, depth 14", "|gamma|", append([]float64{0}, gammaThresholds...), lines...)
+	return figure.Histogram("Scales of the norms, depth 14", "|gamma|", append([]float64{0}, gammaThresholds...), lines...)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/papers/paper"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -174,5 +175,5 @@ func drawEpochs(e paper.Entry) ([]byte, error) {
 		}
 		lines = append(lines, line)
 	}
-	return report.LinesPNG("40 % of the labels wrong", "epoch", "accuracy", false, lines...)
+	return figure.Lines("40 % of the labels wrong", "epoch", "accuracy", false, lines...)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/durable"
 	"github.com/ballast-ml/ballast/papers/paper"
-	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/train/evosearch"
 )
@@ -58,7 +58,7 @@ func drawFront(path string, survivors [][]float64) error {
 	for _, a := range survivors {
 		both = append(both, [2]float64{a[0], a[1]})
 	}
-	picture, err := report.FrontPNG("Candidates that stay", "accuracy on the first anchor", "accuracy on the second anchor", both, evosearch.ParetoFront(survivors))
+	picture, err := figure.Front("Candidates that stay", "accuracy on the first anchor", "accuracy on the second anchor", both, evosearch.ParetoFront(survivors))
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ballast-ml/ballast/papers/paper"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 	"github.com/ballast-ml/ballast/train/grok"
 )
 
@@ -95,7 +96,7 @@ func drawIPR(e paper.Entry) ([]byte, error) {
 		}
 		lines = append(lines, line)
 	}
-	return report.LinesPNG("Modular addition, 35 % wrong labels", "weight decay", "", false, lines...)
+	return figure.Lines("Modular addition, 35 % wrong labels", "weight decay", "", false, lines...)
 }
 
 // grokRun is one run and what can be said of its neurons.

@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/metric"
 	"github.com/ballast-ml/ballast/papers/paper"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -78,7 +79,7 @@ func drawDivergence(e paper.Entry) ([]byte, error) {
 		}
 		lines = append(lines, line)
 	}
-	return report.LinesPNG("Clean against 0.4x+0.3", "block", "feature divergence", true, lines...)
+	return figure.Lines("Clean against 0.4x+0.3", "block", "feature divergence", true, lines...)
 }
 
 // shifts of appearance: a x + b.

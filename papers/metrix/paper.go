@@ -7,6 +7,7 @@ import (
 
 	"github.com/ballast-ml/ballast/papers/paper"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 )
 
 //go:embed recipe.yaml
@@ -110,6 +111,6 @@ func drawRecall(e paper.Entry) ([]byte, error) {
 			lines = append(lines, line)
 		}
 	}
-	return report.LinesPNG("Recall@1 of classes never trained on", "half that was trained on", "recall@1", false,
+	return figure.Lines("Recall@1 of classes never trained on", "half that was trained on", "recall@1", false,
 		lines...)
 }

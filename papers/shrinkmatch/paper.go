@@ -11,6 +11,7 @@ import (
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/papers/paper"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -128,5 +129,5 @@ func drawUsed(e paper.Entry) ([]byte, error) {
 		}
 		lines = append(lines, line)
 	}
-	return report.LinesPNG("Unlabeled digits learned from", "quarter of the run", "share", false, lines...)
+	return figure.Lines("Unlabeled digits learned from", "quarter of the run", "share", false, lines...)
 }

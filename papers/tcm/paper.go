@@ -5,7 +5,7 @@ import (
 	_ "embed"
 
 	"github.com/ballast-ml/ballast/papers/paper"
-	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 )
 
 //go:embed recipe.yaml
@@ -96,5 +96,5 @@ func drawOPIS(e paper.Entry) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return report.LinesPNG("Vectors moved by TCM alone", "updates", "OPIS", true, line)
+	return figure.Lines("Vectors moved by TCM alone", "updates", "OPIS", true, line)
 }

@@ -5,7 +5,7 @@ import (
 	_ "embed"
 
 	"github.com/ballast-ml/ballast/papers/paper"
-	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/report/figure"
 )
 
 //go:embed recipe.yaml
@@ -76,5 +76,5 @@ func drawShares(e paper.Entry) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return report.LinesPNG("Share of the pasted image", "weight of the attention (0 is the area alone)", "mean error against the ink", false, line)
+	return figure.Lines("Share of the pasted image", "weight of the attention (0 is the area alone)", "mean error against the ink", false, line)
 }

@@ -1,4 +1,10 @@
-package report
+// Package figure draws pictures as PNG files with gonum/plot, which carries fonts and writers of PDF and LaTeX: it stands apart, so that
+// programs that train, evaluate or report do without. Pages of package report draw their own pictures.
+//
+//	Lines       values over a number, a line for each series
+//	Histogram   shares between edges
+//	Front       candidates by two numbers, the best of them joined
+package figure
 
 import (
 	"bytes"
@@ -39,7 +45,7 @@ func render(p *plot.Plot, width, height vg.Length) ([]byte, error) {
 	p.Draw(draw.Crop(draw.New(c), vg.Points(4), -vg.Points(12), vg.Points(4), -vg.Points(4)))
 	var b bytes.Buffer
 	if _, err := (vgimg.PngCanvas{Canvas: c}).WriteTo(&b); err != nil {
-		return nil, fmt.Errorf("report: %w", err)
+		return nil, fmt.Errorf("figure: %w", err)
 	}
 	return b.Bytes(), nil
 }
