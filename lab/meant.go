@@ -23,7 +23,7 @@ func (u *unknown) Error() string { return u.text }
 var sayings = map[string]string{
 	"learning_rate": "optimizer.lr", "dataset": "data", "model": "network", "arch": "network", "architecture": "network", "batch": "batch_size", "bs": "batch_size",
 	"num_epochs": "epochs", "max_epochs": "epochs", "n_epochs": "epochs", "num_steps": "steps", "max_steps": "steps", "iterations": "steps", "updates": "steps",
-	"optim": "optimizer", "lr_scheduler": "schedule", "normalization": "norm", "normalisation": "norm", "wd": "optimizer.decay", "weight_decay": "optimizer.decay", "random_seed": "seed",
+	"optim": "optimizer", "lr_scheduler": "schedule", "normalization": "norm", "normalisation": "norm", "wd": "optimizer.weight_decay", "random_seed": "seed",
 	"augment": "views", "augmentation": "views", "criterion": "objective", "val_fraction": "validation.fraction", "ema_decay": "average.decay",
 }
 

@@ -13,7 +13,7 @@ import (
 func TestNearestOfTheWholeRecipe(t *testing.T) {
 	for key, want := range map[string]string{
 		"lr": "did you mean optimizer.lr?", "hidden": "did you mean network.hidden, of network=mlp?", "momentum": "did you mean optimizer.momentum?", "learning_rate": "did you mean optimizer.lr?",
-		"network.lr": "did you mean optimizer.lr?", "optimizer.batch_size": "did you mean batch_size?", "fraction": "did you mean validation.fraction?", "weight_decay": "did you mean optimizer.decay?",
+		"network.lr": "did you mean optimizer.lr?", "optimizer.batch_size": "did you mean batch_size?", "fraction": "did you mean validation.fraction?", "wd": "did you mean optimizer.weight_decay?", "weight_decay": "did you mean optimizer.weight_decay?",
 		"most": "did you mean prepare=[{name: long-tail, most: ...}]?", "label_smoothing": "did you mean objective.loss.label_smoothing?", "dataset": "did you mean data?", "momentun": "did you mean optimizer.momentum?",
 		"batch_sise": "did you mean batch_size?", "sampler.lr": "did you mean optimizer.lr?", "network.hidden": "network=cnn has no hidden; network=mlp", "filters.lr": "",
 	} {
