@@ -37,9 +37,10 @@ func (c Comparison) Text(w io.Writer) error {
 	t.row("measured on %s, %d examples", printable.Line(c.Before.Data), c.Before.Examples)
 	t.row("")
 	t.verdict(c.InWords())
-	t.row("  \tbefore\tafter\tchange\t")
+	t.row("  \t%s\t%s\t%s\t", t.colours.Strong("before"), t.colours.Strong("after"), t.colours.Strong("change"))
 	for _, row := range c.rows() {
-		t.row("  %s\t%s", printable.Line(row.Name), strings.Join(row.Cells, "\t"))
+		last := len(row.Cells) - 1
+		t.row("  %s\t%s\t%s", printable.Line(row.Name), strings.Join(row.Cells[:last], "\t"), t.shade(row.Cells[last]))
 	}
 	for _, before := range c.Before.Sections {
 		after, ok := c.After.Section(before.Suite)
@@ -91,7 +92,7 @@ func (t *table) compared(before, after Table) {
 				continue
 			}
 			t.row("  %s, before%s\t", printable.Line(row.Name), columns(before.cells(row)))
-			t.row("  %s, after%s\t%s", printable.Line(row.Name), columns(after.cells(then)), fared(before, row, after, then))
+			t.row("  %s, after%s\t%s", printable.Line(row.Name), columns(after.cells(then)), t.shade(fared(before, row, after, then)))
 		}
 	}
 }
@@ -114,11 +115,25 @@ func fared(before Table, row Row, after Table, then Row) string {
 
 // table aligns columns at tabs and remembers the first error.
 type table struct {
-	w   *console.Table
-	err error
+	w       *console.Table
+	colours console.Palette
+	err     error
 }
 
-func newTable(w io.Writer) *table { return &table{w: console.NewTable(w, 3)} }
+func newTable(w io.Writer) *table {
+	return &table{w: console.NewTable(w, 3), colours: console.PaletteOf(w)}
+}
+
+// shade colours what says that something became better or worse, worse where it is both.
+func (t *table) shade(text string) string {
+	switch {
+	case strings.Contains(text, worse):
+		return t.colours.Bad(text)
+	case strings.Contains(text, better):
+		return t.colours.Good(text)
+	}
+	return text
+}
 
 func (t *table) row(format string, args ...any) {
 	if t.err == nil {

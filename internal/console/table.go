@@ -69,7 +69,11 @@ func (t *Table) Flush() error {
 
 // paragraph writes a line that is no row.
 func paragraph(out *strings.Builder, line string, columns int) {
-	for _, part := range Wrap(line, columns, leading(line)+"  ") {
+	parts := Wrap(line, columns, leading(line)+"  ")
+	if len(parts) > 1 && strings.HasPrefix(strings.TrimSpace(line), "ballast ") { // a command to copy
+		parts = Command(line, columns)
+	}
+	for _, part := range parts {
 		out.WriteString(part + "\n")
 	}
 }
