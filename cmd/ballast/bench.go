@@ -21,10 +21,10 @@ func newBench(a *app) *cobra.Command {
 	var quick, list, overwrite bool
 	cmd := &cobra.Command{
 		Use:   "bench [SUITE...]",
-		Short: "Measure what this machine and engine can do, and how near Ballast comes to it",
+		Short: "Measure the limits of this machine and engine, and how close Ballast comes",
 		Long: `Bench measures suites of lines: limits (memory, matrix product, disk, calls), ops, norm, train, data, merge; all of them if none is
-named. Each line is checked first and timed after, for two seconds and 20 runs at least, and stands beside a limit of the
-machine that was measured in the same run: 1.00 x is the best possible. Times are medians; run it on an idle machine.
+named. Each line is checked first and timed afterwards, for at least two seconds and 20 runs, and compared with a limit of the
+machine measured in the same run: 1.00 x is the best possible. Times are medians; run it on an idle machine.
 
 --peer-results sets the lines beside another program's, measured on this machine by a script of bench/peers. --compare sets
 two files of --out side by side.`,
@@ -107,9 +107,9 @@ two files of --out side by side.`,
 	overwriteFlag(cmd, &overwrite)
 	cmd.Flags().StringVar(&only, "only", "", "measure only lines whose suite and name match this regular expression")
 	cmd.Flags().StringVar(&out, "out", "", "write the results to this file too")
-	cmd.Flags().StringVar(&peers, "peer-results", "", "a peer's results on this machine, from a script of bench/peers")
+	cmd.Flags().StringVar(&peers, "peer-results", "", "results of another program on this machine, from a script of bench/peers")
 	cmd.Flags().StringVar(&compare, "compare", "", "set two result files side by side: --compare BEFORE AFTER")
-	cmd.Flags().BoolVar(&quick, "quick", false, "two runs of each line, to see that everything works")
+	cmd.Flags().BoolVar(&quick, "quick", false, "run each line twice, to see that everything works")
 	cmd.Flags().BoolVar(&list, "list", false, "list the lines and stop")
 	return cmd
 }

@@ -37,7 +37,7 @@ func (f *savedFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.logits, "logits", "", ".npy file of logits or probabilities, in place of MODEL")
 	flags.StringVar(&f.labels, "labels", "", ".npy file of labels, with --logits")
-	flags.StringVar(&f.outputs, "outputs", "", "what --logits holds: "+strings.Join(evaluate.Forms(), ", ")+" (default: found out)")
+	flags.StringVar(&f.outputs, "outputs", "", "what --logits holds: "+strings.Join(evaluate.Forms(), ", ")+" (default: detected)")
 	flags.Int64SliceVar(&f.ignore, "ignore-label", nil, "with --labels: leave out examples with this label, such as -100; may be repeated")
 }
 
@@ -69,13 +69,13 @@ func newCalibrate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "calibrate [MODEL]",
 		Short: "Fix a model's confidences",
-		Long: `Calibrate fits a temperature to examples the model was not trained on and writes a model whose confidences are right
-for them; its answers stay the same. With --logits and --labels it works on the saved outputs of any framework's model
+		Long: `Calibrate fits a temperature to examples that the model was not trained on and writes a model whose confidences are right
+for them; its answers stay the same. With --logits and --labels it works on the saved outputs of a model of any framework
 and, with --out FILE.npy, writes the scaled logits.
 
-What is shown is judged on examples that it was not fitted to: those of --on, or else the same ones in five parts, each judged by a
-temperature that is fitted to the other four. Where no temperature is best, as when every example is answered right, it says so and
-writes nothing.`,
+The numbers shown are measured on examples that the temperature was not fitted to: those of --on, or else the same examples in five
+parts, each measured with a temperature fitted to the other four. Where no temperature is best, for example because every answer is right,
+calibrate says so and writes nothing.`,
 		Example: `  ballast calibrate runs/model/model --data mnist --part test --out runs/model/calibrated
   ballast calibrate runs/model/model --data dir:aside --on dir:more --out runs/model/calibrated
   ballast calibrate --logits logits.npy --labels labels.npy --json | jq .temperature`,
@@ -84,14 +84,14 @@ writes nothing.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "", `data set to calibrate on (see "ballast data list")`)
 	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all, or val of a folder that has it")
-	flags.StringVar(&f.on, "on", "", "data set to judge on; with --logits two files, LOGITS.npy,LABELS.npy (default: the same, in five parts)")
+	flags.StringVar(&f.on, "on", "", "data set to measure on; with --logits two files, LOGITS.npy,LABELS.npy (default: the same, in five parts)")
 	flags.StringVar(&f.onPart, "on-part", "test", "part of that data set")
 	f.saved.add(cmd)
-	flags.BoolVar(&f.byPlace, "by-place", false, "class k of the data is output k of the model, whatever the two are called")
+	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
 	flags.StringVar(&f.method, "method", methodTemperature, "method: temperature")
 	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder) or the scaled logits (a .npy file)")
 	overwriteFlag(cmd, &f.overwrite)
-	flags.IntVar(&method.MaxIterations, "max-iterations", method.MaxIterations, "Newton steps at most")
+	flags.IntVar(&method.MaxIterations, "max-iterations", method.MaxIterations, "most Newton steps")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if err := f.check(c, args, method); err != nil {
 			return err

@@ -30,13 +30,13 @@ func newClean(a *app) *cobra.Command {
 	dry := false
 	cmd := &cobra.Command{
 		Use:   "clean [FOLDER...]",
-		Short: "Remove what runs that were killed left behind",
+		Short: "Remove temporary files that killed runs left behind",
 		Long: `Clean looks for the temporary files and folders that Ballast writes before it renames them into place: in its own data folder (data
-sets, trained networks, engines, compiled graphs), and in the given folders and those in them. Without one that is this folder, not
-counting the folders in it, and its folder runs. It knows them by their names, follows no links, and removes nothing else; what a process that
-lives is writing is kept.
+sets, trained networks, engines, compiled graphs), and in the given folders and their sub-folders. Without a FOLDER it looks in this folder,
+but not in its sub-folders, and in the folder runs. It recognises them by their names, follows no links and removes nothing else; files that
+a running process is writing are kept.
 
-What a run was killed in is removed by the next run of the same kind, too.`,
+The next run of the same kind also removes what a killed run left.`,
 		Example: `  ballast clean --dry-run
   ballast clean
   ballast clean /scratch/runs --json`,

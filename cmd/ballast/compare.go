@@ -30,9 +30,9 @@ func newCompare(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare key=a,b [key=c,d ...] [seed=1,2,3]",
 		Short: "Train every combination of settings and compare them over seeds",
-		Long: `Compare makes one run for every combination of the settings given and puts them side by side: mean and standard deviation
-over seeds, a paired test against the first variant, the smallest difference the seeds would show, a verdict in words and a
-plot. Repeated, it runs only what is missing.
+		Long: `Compare makes one run for every combination of the given settings and shows them side by side: mean and standard deviation
+over seeds, a paired test against the first variant, the smallest difference that these seeds would show, a verdict in words and a
+plot. Run again, it makes only the runs that are missing. All runs are made on one engine.
 
 Where norm is compared and no recipe is given, a built-in one is used that is fair to every norm: --print-recipe shows it.
 Without seed=, three seeds are run.`,
@@ -50,9 +50,9 @@ Without seed=, three seeds are run.`,
 	flags.StringVar(&f.on, "on", "", "data set, in place of the recipe's")
 	flags.StringVar(&f.recipe, "recipe", "", "recipe file that all runs share (default: the defaults)")
 	flags.StringVar(&f.out, "out", "", "folder of the runs (default runs/compare-HASH)")
-	flags.BoolVar(&f.print, "print-recipe", false, "print the built-in recipe for comparing norms, and do nothing")
+	flags.BoolVar(&f.print, "print-recipe", false, "print the built-in recipe for comparing norms and stop")
 	overwriteRunFlag(cmd, &f.overwrite)
-	flags.StringVar(&f.metric, "metric", "accuracy", "what is compared")
+	flags.StringVar(&f.metric, "metric", "accuracy", "number that the variants are compared by")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if f.print {
 			return a.printNorms(c, args)

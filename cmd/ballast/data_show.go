@@ -35,7 +35,7 @@ func newDataShow(a *app) *cobra.Command {
 		Example: "  ballast data show optdigits --index 7\n  ballast data show mnist --shift gaussian-noise:3 --count 64 --png sheet.png",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 	}
-	cmd.Flags().StringVar(&f.part, "part", "test", "part: train, test or all, or val of a folder that has it")
+	cmd.Flags().StringVar(&f.part, "part", "test", "part of the data set: train, test or all, or val of a folder that has it")
 	cmd.Flags().IntVar(&f.index, "index", 0, "first example")
 	cmd.Flags().IntVar(&f.count, "count", 1, "number of examples")
 	cmd.Flags().StringVar(&f.shift, "shift", "", "shift and severity, such as contrast:3")

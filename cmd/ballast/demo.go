@@ -39,18 +39,17 @@ func newDemo(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Train a digit classifier, audit it, mend it, audit it again",
-		Long: `Demo does the main job on real data: it trains a small CNN on all 60,000 training digits of MNIST, audits it (accuracy,
-calibration, shifted inputs), mends its confidences, audits it again, and shows both in one report.
+		Long: `Demo does the whole job on real data: it trains a small CNN on all 60,000 training digits of MNIST, audits it (accuracy,
+calibration, shifted inputs), mends its confidences, audits it again, and shows both audits in one report.
 
-The test digits are split once: a fifth calibrates (half with --quick), the rest is audited, so no digit is judged that was
-fitted.
-A training that was cut short goes on where it stopped.`,
+The test digits are split once: a fifth (half with --quick) is used to calibrate and the rest to audit, so the audit sees no digit that
+the calibration was fitted to. A training that was cut short is resumed.`,
 		Example: `  ballast demo
   ballast demo --quick --engine go`,
 		Args: usageArgs(cobra.NoArgs),
 	}
 	cmd.Flags().StringVar(&f.out, "out", filepath.Join("runs", "demo"), "folder for the models and the report")
-	cmd.Flags().BoolVar(&f.quick, "quick", false, "the small digits that are in the binary (optdigits), in seconds")
+	cmd.Flags().BoolVar(&f.quick, "quick", false, "use optdigits, the small digits built into the binary; takes seconds")
 	overwriteRunFlag(cmd, &f.overwrite)
 	cmd.RunE = func(c *cobra.Command, _ []string) error {
 		if f.quick {

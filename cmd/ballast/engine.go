@@ -63,11 +63,11 @@ func newEngineInstall(a *app) *cobra.Command {
 		Use:   "install",
 		Short: "Install the XLA CPU plugin, or the CUDA plugin and its libraries",
 		Long: `Install downloads the XLA CPU plugin (63 MB) into Ballast's data folder and checks it before and after. A download
-that is cut, or an install that is killed, leaves the engine that was there. --from installs a wheel or a plugin that is on this machine.
+that is cut off, or an install that is killed, leaves the engine that was there. --from installs a wheel or a plugin from this machine.
 
 --cuda installs the XLA CUDA plugin and NVIDIA's libraries instead (2.3 GB, 3.4 GB on the disk; for CUDA 12 3.2 and 4.9
-GB). The driver decides between CUDA 13 and 12; --cuda=12 is for GPUs older than Turing. An install that was ended goes on
-with the next package. --from names a folder of wheels then, and --force installs without a GPU.`,
+GB). The driver decides between CUDA 13 and 12; --cuda=12 is for GPUs older than Turing. An install that was
+interrupted continues with the next package. With --cuda, --from names a folder of wheels, and --force installs without a GPU.`,
 		Example: `  ballast engine install
   ballast engine install --from pjrt_c_api_cpu_plugin.so
   ballast engine install --cuda`,

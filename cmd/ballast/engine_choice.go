@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 
@@ -64,20 +65,34 @@ func workOf(recipe train.Recipe, set data.Dataset, devices int) engine.Work {
 	return w
 }
 
-// largest is the largest of some runs' work; nothing is known of all where nothing is known of one.
+// largest is the work that decides about the engine of some runs: of the largest, and the most updates. Nothing is known of all where nothing
+// is known of one. Runs that differ in their seed alone are counted once, and none behind one that is not small.
 func largest(recipes []train.Recipe) (most engine.Work) {
+	sets, seen := map[string]data.Dataset{}, map[string]bool{}
 	for _, r := range recipes {
-		w := workOf(r, nil, 1)
+		r.Seed, r.Name = 0, ""
+		text, err := json.Marshal(r)
+		if err != nil || seen[string(text)] {
+			continue
+		}
+		seen[string(text)] = true
+		where := r.Data.String() + "\n" + r.Part
+		if sets[where] == nil {
+			if sets[where], err = r.Data.Open(r.Part); err != nil {
+				return engine.Work{}
+			}
+		}
+
+		w := workOf(r, sets[where], 1)
 		if w.MultiplyAdds == 0 {
 			return engine.Work{}
 		}
-		if w.MultiplyAdds > most.MultiplyAdds || w.Updates > most.Updates {
-			updates := max(w.Updates, most.Updates)
-			if w.MultiplyAdds < most.MultiplyAdds {
-				w = most
-			}
-			w.Updates = updates
+		updates := max(w.Updates, most.Updates)
+		if w.MultiplyAdds > most.MultiplyAdds {
 			most = w
+		}
+		if most.Updates = updates; !most.Small() {
+			return most
 		}
 	}
 	return most

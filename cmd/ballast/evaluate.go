@@ -40,9 +40,9 @@ func newEvaluate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "evaluate [MODEL...]",
 		Short: "Audit models: accuracy, calibration, shifted inputs",
-		Long: `Evaluate audits a model on a data set, or the saved outputs of any framework's model: logits [examples, classes] and
+		Long: `Evaluate audits a model on a data set, or the saved outputs of a model of any framework: logits [examples, classes] and
 labels [examples] as .npy files. Several models are audited on the same data and shown side by side. --require turns the audit
-into a test: exit code 4 when a threshold is not met, by any of the models. A MODEL is a folder, or a network that "ballast data
+into a test: the exit code is 4 when any of the models misses a threshold. A MODEL is a folder, or a network that "ballast data
 get" has fetched, such as digit-nets/mnist.
 
 Suites, each a set of questions:
@@ -59,11 +59,11 @@ Suites, each a set of questions:
 	flags.StringVar(&f.data, "data", "", `data set (see "ballast data list")`)
 	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all, or val of a folder that has it")
 	f.saved.add(cmd)
-	flags.BoolVar(&f.byPlace, "by-place", false, "class k of the data is output k of the model, whatever the two are called")
+	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
 	flags.StringSliceVar(&f.suites, "suite", nil, "suites to run: "+strings.Join(evaluate.Names(), ", ")+" (default: those that fit the model's task)")
-	flags.StringArrayVar(&f.set, "set", nil, "a setting of a suite, such as shots.few=10; may be repeated")
-	flags.IntVar(&f.bins, "bins", metric.DefaultBins, "bins of the calibration errors, in calibration and shift")
-	flags.StringVar(&f.training, "training", "", "data set that the model was trained on, for shots and pairs (default: what the model says of it)")
+	flags.StringArrayVar(&f.set, "set", nil, "setting of a suite, such as shots.few=10; may be repeated")
+	flags.IntVar(&f.bins, "bins", metric.DefaultBins, "bins of the calibration errors, for the suites calibration and shift")
+	flags.StringVar(&f.training, "training", "", "data set that the model was trained on, for the suites shots and pairs (default: what the model records)")
 	flags.StringVar(&f.trainingPart, "training-part", "train", "part of that data set")
 	flags.StringVar(&f.require, "require", "", "thresholds to meet, such as 'acc>=0.98,ece<=0.02'")
 	flags.StringVar(&f.html, "html", "", "also write the report as one HTML page")

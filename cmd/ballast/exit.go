@@ -29,13 +29,13 @@ const (
 const exitCodes = `Exit codes:
     0  ok
     1  failed in another way
-    2  wrong usage: a flag, an argument, a setting or a name that does not exist, an output that is in the way
-    3  a bad input: a file, folder, recipe or archive that is missing, damaged, not what it should be, or not understood
-    4  a claim, threshold or check was measured and is not met
-    5  out of disk or memory, or beyond a limit: --memory, quota, file size, open files, processor time; also where
+    2  wrong usage: a flag, an argument, a setting or a name that does not exist, an output that exists already
+    3  a bad input: a file, folder, recipe or archive that is missing, damaged, of the wrong kind, or not understood
+    4  a claim, threshold or check was measured and not met
+    5  out of disk or memory, or beyond a limit: --memory, quota, file size, open files, processor time; also if
        standard output cannot take the result
-  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM: at the next safe point, at once by a second signal
-  141  the reader of its output went away (| head); nothing is said`
+  129  stopped by SIGHUP, 130 by SIGINT (Ctrl-C), 143 by SIGTERM: at the next safe point, or at once by a second signal
+  141  the reader of its output went away (| head); nothing is printed`
 
 // envDebug is the environment variable that shows Go's stacks where the command itself is at fault.
 const envDebug = "BALLAST_DEBUG"

@@ -191,7 +191,7 @@ func TestCompletion(t *testing.T) {
 		{"train --data |m", "mnist", "optdigits"}, {"data get |fas", "fashion-mnist", "mnist"}, {"data get |digit", "digit-nets", ""}, {"evaluate |digit-", "digit-nets", "minilm-l6"},
 		{"merge --method |sl", "slerp", "linear"}, {"soup m --method |gr", "greedy", "uniform"}, {"evaluate m --suite |", "calibration", ""}, {"evaluate m --suite |clean,sh", "clean,shift", "clean,clean"},
 		{"evaluate m --require |shift.contrast.3", "shift.contrast.3.acc>=", "acc>="}, {"evaluate m --require |acc>=0.9,ec", "acc>=0.9,ece<=", ""}, {"compare --metric |acc", "accuracy", "nll"},
-		{"train |netw", "network=", "norm="}, {"train |network=mo", "", "network=cnn"}, {"train |network=ml", "network=mlp", "network=cnn"}, {"train |network.hid", "network.hidden=", ""},
+		{"train |netw", "network=", "norm="}, {"train |network=mo", "", "network=cnn"}, {"train |network=ml", "network=mlp", "network=cnn"}, {"train |network.hid", "network.hidden=", ""}, {"train |netw", "network.", "network.hidden="}, {"train network=mlp |network.", "network.hidden=", "network.filters="},
 		{"train |optimizer.", "optimizer.lr=", "epochs="}, {"train |drop_last=", "drop_last=true", ""}, {"train |schedule.name=co", "schedule.name=cosine", "schedule.name=step"},
 		{"compare |norm=batch,gh", "norm=batch,ghost", "ghost"}, {"train --engine |x", "xla:cpu", "go"}, {"reproduce |grok", "grokking", ""}, {"papers |ghost", "ghost-batch-norm", ""},
 		{"convert m --to |s", "sharded", "gguf"}, {"convert m --type |Q4", "Q4_K", "F16"}, {"data show |opt", "optdigits", ""}, {"data show mnist --shift |con", "contrast:", "brightness:"},

@@ -28,10 +28,10 @@ func newInpaint(a *app) *cobra.Command {
 		Short: "Train a network that fills holes in images",
 		Long: `Inpaint cuts patches out of the images of a data set, draws holes into them, and trains a generator against a discriminator to
 fill them, with region normalisation (generator.norm=region), instance or batch normalisation. It measures on patches of the test
-part and writes filled.png (patches, the same with holes, and filled) and the trained network, model. A run cut short goes on when
-repeated.
+part and writes filled.png (patches, the same with holes, and filled) and the trained network, model. A run that was cut short
+is resumed when the command is repeated.
 
-The defaults take minutes on two cores; --paper takes the sizes of the paper (patches of 256 pixels, 64 to 512 channels).`,
+The defaults take minutes on two cores; --paper uses the sizes of the paper (patches of 256 pixels, 64 to 512 channels).`,
 		Example: `  ballast inpaint --data 'dir:photos?size=256x256' --out runs/holes
   ballast inpaint --data fashion-mnist --out runs/clothes side=28 steps=1000
   ballast inpaint --data fashion-mnist --out runs/plain side=28 generator.norm=instance
@@ -40,8 +40,8 @@ The defaults take minutes on two cores; --paper takes the sizes of the paper (pa
 	cmd.Flags().StringVar(&f.data, "data", "", "data set of images of one size")
 	cmd.Flags().StringVar(&f.out, "out", "", "folder of the run")
 	overwriteRunFlag(cmd, &f.overwrite)
-	cmd.Flags().BoolVar(&f.paper, "paper", false, "the sizes of the paper in place of small ones")
-	cmd.Flags().BoolVar(&f.print, "print-config", false, "print every setting, and do nothing")
+	cmd.Flags().BoolVar(&f.paper, "paper", false, "use the sizes of the paper instead of small ones")
+	cmd.Flags().BoolVar(&f.print, "print-config", false, "print every setting and stop")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if f.print {
 			if err := idle(c, "with --print-config", "data", "out", "overwrite", "engine"); err != nil {

@@ -26,7 +26,7 @@ func newInspect(a *app) *cobra.Command {
 		Use:   "inspect MODEL",
 		Short: "Show what is in a model file of any format",
 		Long: `Inspect shows what a model file is, whatever its name: kind, architecture, tensors with their types and sizes, metadata, the
-checksum of each file, and what is missing for running it. It reads bundles, safetensors (one file or shards), GGUF, ONNX, PyTorch
+checksum of each file, and what Ballast still needs to run it. It reads bundles, safetensors (one file or shards), GGUF, ONNX, PyTorch
 checkpoints (without running anything in them), TensorFlow.js models and NumPy arrays.`,
 		Example: `  ballast inspect model.gguf
   ballast inspect checkpoint.pth --tensors 'layer1.*'

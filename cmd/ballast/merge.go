@@ -51,7 +51,7 @@ func newMerge(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "merge RECIPE.yaml --out FOLDER",
 		Short: "Merge models, larger than memory, into one",
-		Long: `Merge makes one model of several, tensor by tensor, in as much memory as --memory says (1G without) and however large they are. Models are
+		Long: `Merge makes one model of several, tensor by tensor, within the memory of --memory (default 1G) however large they are. Models are
 safetensors files or folders of them, GGUF, PyTorch, npz, or what "ballast train" has written. No engine is needed.
 
 A recipe names models, merge_method, base_model, parameters, dtype, slices and tokenizer_source as users of other tools know them
@@ -59,11 +59,11 @@ A recipe names models, merge_method, base_model, parameters, dtype, slices and t
 
 ` + strings.Join(names, "\n") + `
 
-A file may hold several recipes, set apart by ---. Those with a name: are merged first, each into a folder of that name, which other recipes
-take as a model; the one without makes the output.
+A file may hold several recipes, separated by ---. Those with a name: are merged first, each into a folder of that name, which other recipes
+can use as a model; the one without a name makes the output.
 
-A merge that was stopped or ran out of disk goes on where it was when the same command is run again, and writes the same bytes. The
-output carries a manifest with the checksums of all it was made of; "ballast verify" compares them.`,
+A merge that was stopped or ran out of disk continues where it was when the same command is run again, and writes the same bytes. The
+output has a manifest with the checksums of everything it was made from; "ballast verify" compares them.`,
 		Example: `  ballast merge recipe.yaml --out merged
   ballast merge base --lora adapter --out merged
   ballast merge recipe.yaml --out merged --memory 256M --dry-run
@@ -73,20 +73,20 @@ output carries a manifest with the checksums of all it was made of; "ballast ver
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.out, "out", "", "where to write the model: a folder, or a file that ends in .safetensors or .gguf")
-	flags.StringVar(&f.shard, "shard-size", "5GB", "bytes of tensors in a file of a folder")
-	flags.StringVar(&f.dtype, "dtype", "", "type of the output, in place of the recipe's: float64, float32, float16 or bfloat16")
-	flags.IntVar(&f.threads, "threads", 0, "cores that work (default all)")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, say what it would take, and stop")
+	flags.StringVar(&f.shard, "shard-size", "5GB", "bytes of tensors per file, where --out is a folder")
+	flags.StringVar(&f.dtype, "dtype", "", "type of the output, instead of the recipe's: float64, float32, float16 or bfloat16")
+	flags.IntVar(&f.threads, "threads", 0, "number of cores to use (default all)")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "check everything, say what the merge would need, and stop")
 	overwriteFlag(cmd, &f.overwrite)
-	flags.BoolVar(&f.saturate, "saturate", false, "values too large for the type of the output become its largest; else they are an error")
-	flags.StringVar(&f.missing, "allow-missing", "", "tensors that not all models have: union merges those there are, intersection leaves them out")
+	flags.BoolVar(&f.saturate, "saturate", false, "values too large for the type of the output become its largest value; without this they are an error")
+	flags.StringVar(&f.missing, "allow-missing", "", "tensors that some models lack: union merges the models that have the tensor, intersection drops it")
 	flags.BoolVar(&f.verify, "verify", false, "read the output back and compare it with its checksums")
-	flags.StringVar(&f.intermediate, "intermediate", "", "folder for what the recipes with names make, of a file of several (default beside the output, with -merges)")
+	flags.StringVar(&f.intermediate, "intermediate", "", "folder for the models that named recipes of a file make (default: the name of the output with -merges)")
 	flags.StringVar(&f.method, "method", "", "short form: the method; the arguments are the models")
 	flags.StringVar(&f.base, "base", "", "short form: the base model")
 	flags.Float64SliceVar(&f.weights, "weight", nil, "short form: weights of the models, in their order (default 1 each)")
 	flags.Float64Var(&f.t, "t", defaultT, "short form: where between two models, from 0 to 1")
-	flags.StringSliceVar(&f.lora, "lora", nil, "short form, one model: folders of LoRA adapters to add to it, one after the other")
+	flags.StringSliceVar(&f.lora, "lora", nil, "short form, one model: folders of LoRA adapters to add to it, in this order")
 	flags.StringVar(&f.quantize, "gguf-type", "", "type of the tensors of a .gguf output: F16, BF16, F32, Q8_0, Q4_K, ...")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, a, args) }
 	cmd.AddCommand(newMergeDiff(a))
@@ -354,7 +354,7 @@ func byteSize(flag, text string) (int64, error) {
 	unit, ok := units[strings.ToUpper(text[len(digits):])]
 	number, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
 	if err != nil || !ok || !(number > 0) || number*unit > 1<<60 {
-		return 0, &fault.Usage{Err: fmt.Errorf("%s: %q is no size; give one such as 256M or 5GB", flag, text)}
+		return 0, &fault.Usage{Err: fmt.Errorf("%s: %q is not a size; use, for example, 256M or 5GB", flag, text)}
 	}
 	return int64(number * unit), nil
 }

@@ -15,8 +15,8 @@ func newMergeDiff(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff MODEL OTHER",
 		Short: "Compare two models tensor by tensor",
-		Long: `Diff reads two models side by side, of any format and however large, and says of each tensor how far apart the two are: the largest and
-the mean of |x - y|, and the cosine of the flattened tensors. Tensors that one of them lacks, or that have other shapes, are named.`,
+		Long: `Diff reads two models of any format and size side by side and shows, for each tensor, how far apart the two are: the largest and
+the mean of |x - y|, and the cosine of the flattened tensors. Tensors that only one model has, or whose shapes differ, are listed.`,
 		Example: `  ballast merge diff base tuned
   ballast merge diff base tuned.gguf --json`,
 		Args: usageArgs(cobra.ExactArgs(2)),

@@ -18,7 +18,7 @@ func collectEarly() (restore func()) {
 
 // overwriteFlag adds the one flag that lets a verb replace an output that is there.
 func overwriteFlag(cmd *cobra.Command, overwrite *bool) {
-	cmd.Flags().BoolVar(overwrite, "overwrite", false, "replace an output that is there, if Ballast wrote it, once the new one is whole")
+	cmd.Flags().BoolVar(overwrite, "overwrite", false, "replace an output that exists, if Ballast wrote it, once the new one is complete")
 }
 
 // claimed runs work while this process alone may write an output: claims says which, and is asked before the work begins.
@@ -67,7 +67,7 @@ func claimRun(verb, path string, known func(dir string) bool, files []string, ov
 
 // overwriteRunFlag is overwriteFlag for verbs that work in a folder.
 func overwriteRunFlag(cmd *cobra.Command, overwrite *bool) {
-	cmd.Flags().BoolVar(overwrite, "overwrite", false, "begin anew in a folder that holds a run, which is removed, if nothing else lies in it")
+	cmd.Flags().BoolVar(overwrite, "overwrite", false, "start again in a folder that holds a run: the run is removed, if the folder holds nothing else")
 }
 
 func claimDir(path string, allowed durable.Permit) func() (func() error, error) {

@@ -22,7 +22,7 @@ func newPapers(a *app) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "papers [SLUG]",
-		Short: "List the papers, or show one: what it gives, its claims, what was measured",
+		Short: "List the papers, or show one: what it offers, its claims, the measurements",
 		Example: `  ballast papers
   ballast papers ghost-batch-norm
   ballast papers ghost-batch-norm --recipe > my-recipe.yaml
@@ -31,8 +31,8 @@ func newPapers(a *app) *cobra.Command {
 		ValidArgsFunction: completeSlugs,
 	}
 	cmd.Flags().BoolVar(&recipe, "recipe", false, "print the recipe of the paper as YAML")
-	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the catalogue with all evidence as Markdown, which docs/papers.md is")
-	cmd.Flags().StringVar(&figures, "figures", "", "draw what was measured into DIR/SLUG, of the paper or of all")
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the catalogue with all evidence as Markdown, as in docs/papers.md")
+	cmd.Flags().StringVar(&figures, "figures", "", "folder to draw the measurements into, as FOLDER/SLUG, of one paper or of all")
 	overwriteFlag(cmd, &overwrite)
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if err := idlePapers(c, args, figures, recipe, markdown); err != nil {
@@ -142,7 +142,7 @@ func (a *app) listPapers(ledger paper.Ledger) error {
 		return a.printJSON(rows)
 	}
 	w := console.NewTable(a.out, 2, 1, 2)
-	fmt.Fprintln(w, "PAPER\tYEAR\tARXIV\tCLAIMS\tWHAT YOU GET")
+	fmt.Fprintln(w, a.heads("PAPER", "YEAR", "ARXIV", "CLAIMS", "WHAT YOU GET"))
 	for _, r := range rows {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", r.Slug, r.Year, r.ArXiv, verdict(r.Evidence), r.Summary)
 	}

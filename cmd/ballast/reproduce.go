@@ -39,7 +39,7 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 	}
 
 	cmd.Flags().IntVar(&seeds, "seeds", 5, "number of seeds, counted from --seed")
-	cmd.Flags().IntVar(&workers, "workers", 1, "runs made at the same time; more help where there are many cores")
+	cmd.Flags().IntVar(&workers, "workers", 1, "runs made at the same time; more is faster on many cores")
 	cmd.Flags().StringVar(&dir, "out", filepath.Join("runs", "reproduce"), "folder of the runs")
 	cmd.Flags().StringVar(&ledger, "ledger", "", "ledger file (default papers/ledger.json in the repository, else ledger.json in the data folder)")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
@@ -127,17 +127,22 @@ Exit code 4 says that a claim did not hold; the ledger records it either way.`,
 // openEngineOfClaims opens the engine on which a paper's results stand in the ledger, so that new ones can be held against them. Where it
 // cannot be had, and where there are none, it is the fastest: claims are measured on many runs, whose numbers should be of one engine.
 func (a *app) openEngineOfClaims(slug string, stands paper.Ledger) (*engine.Engine, error) {
-	entry, ok := stands.Entry(slug)
-	if !ok || entry.Engine == "" || a.asked() {
+	kind := ""
+	for _, entry := range stands.Entries {
+		if entry.Slug == slug {
+			kind = entry.Engine
+		}
+	}
+	if kind == "" || a.asked() {
 		return a.openEngine()
 	}
-	e, err := engine.OpenAs(entry.Engine, "that of the results in the ledger")
+	e, err := engine.OpenAs(kind, "that of the results in the ledger")
 	if err == nil {
 		return a.opened(e, nil)
 	}
 	e, err = a.openEngine()
 	if err == nil {
-		a.remark("note: the results in the ledger were measured on %s, which cannot be had here", entry.Engine)
+		a.remark("note: the results in the ledger were measured on %s, which cannot be had here", kind)
 	}
 	return e, err
 }

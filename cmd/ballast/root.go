@@ -42,10 +42,10 @@ func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ballast",
 		Short: "Keep neural networks steady",
-		Long: `Ballast finds out how a neural network breaks when data shifts, labels lie or batches shrink, and mends it.
+		Long: `Ballast finds out how a neural network breaks when data shift, labels are wrong or batches shrink, and mends it.
 
-Results go to standard output, everything else to standard error. Text that comes from files, such as names of tensors, is shown
-with what would act on a terminal escaped.
+Results go to standard output, everything else to standard error. In text from files, such as names of tensors,
+characters that would act on a terminal are escaped.
 
 ` + exitCodes,
 		Example: `  ballast demo
@@ -63,11 +63,11 @@ with what would act on a terminal escaped.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return flagFault(c, err) })
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.engine, "engine", "", "engine: go, xla, xla:cpu, xla:cuda or xla:/path/to/plugin.so (default BALLAST_ENGINE, else the Go engine for a small run and the fastest found for others)")
-	flags.Uint64Var(&a.seed, "seed", 1, "master seed of everything random")
-	flags.StringVar(&a.memory, "memory", "", "most memory for what a model, a recipe or a file asks for, such as 512M or 4G (default three quarters of the machine's; merge: 1G)")
+	flags.Uint64Var(&a.seed, "seed", 1, "seed of everything random")
+	flags.StringVar(&a.memory, "memory", "", "limit on the memory that a model, a recipe or a file may need, such as 512M or 4G (default three quarters of the machine's; merge: 1G)")
 	flags.StringVar(&a.color, "color", "auto", "when to colour text: auto (on a terminal, unless NO_COLOR is set), always or never")
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON")
-	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no remarks on standard error")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print no progress and no remarks on standard error")
 	root.AddCommand(
 		newDemo(a), newTrain(a), newInpaint(a), newEvaluate(a), newCalibrate(a), newConvert(a), newMerge(a), newVerify(a), newSoup(a), newSignature(a), newInspect(a), newRun(a), newCompare(a),
 		newReproduce(a), newPapers(a), newData(a), newEngine(a), newClean(a), newBench(a), newVersion(a),
@@ -159,6 +159,15 @@ func (a *app) printJSON(v any) error {
 	}
 	_, err = a.out.Write(append(text, '\n'))
 	return err
+}
+
+// heads are the heads of a table's columns.
+func (a *app) heads(names ...string) string {
+	colours := console.PaletteOf(a.out)
+	for i, name := range names {
+		names[i] = colours.Strong(name)
+	}
+	return strings.Join(names, "\t")
 }
 
 // usageArgs makes a wrong number of arguments a usage error (exit code 2).

@@ -49,15 +49,15 @@ func newRun(a *app) *cobra.Command {
 		Use:   "run MODEL --input [NAME=]x.npy --output y.npz",
 		Short: "Run a model on arrays",
 		Long: `Run computes a model's outputs for given inputs, both as NumPy arrays. A bundle has one input, input [n, shape of an example], in
-the units of its data set, and gives logits and probabilities [n, classes]. An ONNX graph has the inputs and outputs it names.`,
+the units of its data set, and returns logits and probabilities [n, classes]. An ONNX graph has the inputs and outputs that it names.`,
 		Example: `  ballast run runs/model/model --input x.npy --output y.npz
   ballast run model.onnx --input input_ids=ids.npy --input attention_mask=mask.npy --output y.npz`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.inputs, "input", nil, "an input, NAME=FILE.npy, or FILE.npy where the model has one input; repeat for several")
+	flags.StringArrayVar(&f.inputs, "input", nil, "input: NAME=FILE.npy, or FILE.npy where the model has one input; repeat for several")
 	flags.StringVar(&f.output, "output", "", "where to write the outputs (.npz)")
-	flags.IntVar(&f.batch, "batch", 64, "examples a step, for bundles")
+	flags.IntVar(&f.batch, "batch", 64, "examples per call, for bundles")
 	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		f.changedBatch = cmd.Flags().Changed("batch")

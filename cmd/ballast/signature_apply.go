@@ -27,9 +27,9 @@ func newSignatureApply(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply MODEL SIGNATURE[=SCALE]... --out FOLDER",
 		Short: "Add signatures to a model",
-		Long: `Apply writes a copy of a model with signatures on it, each times its scale (1 if none is given), or with --total equal shares of one.
-What was put on is noted in the model, so that no signature gets on twice. Statistics of batch norms are estimated again where --data and
---shift say on what: a pass over the training part, corrupted.`,
+		Long: `Apply writes a copy of a model with signatures added, each multiplied by its scale (default 1), or with equal shares of --total.
+The model records what was added, so that no signature is added twice. With --data and --shift, the statistics of batch norms are
+estimated again in a pass over the corrupted training part.`,
 		Example: `  ballast signature apply clean noise.sig --out patched
   ballast signature apply clean noise.sig=0.7 contrast.sig=0.5 --out patched
   ballast signature apply clean noise.sig --data mnist --shift gaussian-noise:3 --out patched`,
@@ -37,9 +37,9 @@ What was put on is noted in the model, so that no signature gets on twice. Stati
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&out, "out", "", "where to write the patched model (a folder)")
-	flags.BoolVar(&p.Force, "force", false, "put a signature on a model that has it already")
-	flags.Float64Var(&total, "total", 0, "share this scale equally among the signatures, in place of scales of their own")
-	flags.StringVar(&p.Data, "data", "", "data set on whose training part statistics of norms are estimated again")
+	flags.BoolVar(&p.Force, "force", false, "add a signature to a model that has it already")
+	flags.Float64Var(&total, "total", 0, "scale to share equally among the signatures, instead of one scale for each")
+	flags.StringVar(&p.Data, "data", "", "data set whose training part is used to estimate the statistics of norms again")
 	flags.StringArrayVar(&shifts, "shift", nil, "corruption of --data, as NAME:SEVERITY")
 	overwriteFlag(cmd, &overwrite)
 	cmd.RunE = func(c *cobra.Command, args []string) error {
@@ -110,7 +110,7 @@ func scaledSignatures(args []string, total float64) ([]signature.Scaled, error) 
 		if i := strings.LastIndex(arg, "="); i >= 0 && missing != nil {
 			v, err := strconv.ParseFloat(arg[i+1:], 64)
 			if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, &fault.Usage{Err: fmt.Errorf("signature: the scale of %s is no number; write FILE=0.5", arg)}
+				return nil, &fault.Usage{Err: fmt.Errorf("signature: the scale of %s is not a number; write FILE=0.5", arg)}
 			}
 			if total != 0 {
 				return nil, &fault.Usage{Err: fmt.Errorf("signature: %s has a scale of its own; leave it out, or --total", arg)}

@@ -19,12 +19,12 @@ func newSignatureExtract(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "extract --pre MODEL --clean MODEL --robust MODEL --out FILE",
 		Short: "Extract a signature from three models",
-		Long: `Extract computes, for every selected tensor, v = robust - pretrained less its part along b = clean - pretrained. The three are models
-that "ballast train" has written, or weight files of any format.
+		Long: `Extract computes, for every selected tensor, v = robust - pretrained without its component along b = clean - pretrained. The three are
+models that "ballast train" has written, or weight files of any format.
 
 --layers: first:N, the first N convolutions; blocks:N, the first N blocks of a residual network with their norms; all; or names,
-separated by commas, with * for any characters. --levels is the number of values a stored weight may have, not of bits: 16 take
-4 bits.`,
+separated by commas, with * for any characters. --levels is the number of values that a stored weight may have, not the number of bits: 16
+levels take 4 bits.`,
 		Example: `  ballast signature extract --pre base --clean clean --robust noisy --layers first:3 --levels 16 --out noise.sig
   ballast signature extract --pre p.safetensors --clean c.safetensors --robust r.safetensors --layers 'features.*' --out noise.sig`,
 		Args: usageArgs(cobra.NoArgs),
@@ -34,10 +34,10 @@ separated by commas, with * for any characters. --levels is the number of values
 	flags.StringVar(&x.Clean, "clean", "", "the model fine-tuned on clean data")
 	flags.StringVar(&x.Robust, "robust", "", "the model fine-tuned on corrupted data")
 	flags.StringVar(&x.Method.Layers, "layers", x.Method.Layers, "what to patch: first:N, blocks:N, all, or names")
-	flags.StringVar(&x.Method.Norms, "norms", x.Method.Norms, "what becomes of norms: recalibrate, patch or replace")
+	flags.StringVar(&x.Method.Norms, "norms", x.Method.Norms, "how norms are treated: recalibrate, patch or replace")
 	flags.StringVar(&x.Quantizer, "quantizer", x.Quantizer, "with --levels: linear, tanh or log")
 	flags.IntVar(&x.Levels, "levels", 0, "levels of the stored values (0 = float32)")
-	flags.StringVar(&x.Name, "name", "", "what to call it, such as the corruption (default: the name of --out)")
+	flags.StringVar(&x.Name, "name", "", "name of the signature, such as the corruption (default: the name of --out)")
 	flags.StringVar(&out, "out", "", "the signature file to write")
 	overwriteFlag(cmd, &overwrite)
 	cmd.RunE = func(c *cobra.Command, _ []string) error {

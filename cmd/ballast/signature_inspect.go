@@ -13,7 +13,7 @@ func newSignatureInspect(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "inspect FILE...",
 		Short:   "Show signatures, and how alike they are",
-		Long:    "Inspect shows what is in signature files. With several, it shows the cosine of each to the first one too: high for one corruption, low for two.",
+		Long:    "Inspect shows what is in signature files. With several files, it also shows the cosine of each with the first: high for the same corruption, low for different ones.",
 		Example: "  ballast signature inspect noise.sig\n  ballast signature inspect noise.sig contrast.sig --json",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -103,7 +103,7 @@ func (a *app) printSignature(s signature.Signature) error {
 	}
 	fmt.Fprintln(a.out)
 	w := console.NewTable(a.out, 2)
-	fmt.Fprintln(w, "TENSOR\tSHAPE\tNORM\tREMOVED")
+	fmt.Fprintln(w, a.heads("TENSOR", "SHAPE", "NORM", "REMOVED"))
 	for _, t := range v.Tensors {
 		fmt.Fprintf(w, "%s\t%s\t%.4g\t%.1f %%\n", t.Name, times(t.Shape), t.Norm, 100*t.Removed)
 	}

@@ -17,9 +17,9 @@ func newSignatureRemove(a *app) *cobra.Command {
 	var overwrite bool
 	cmd := &cobra.Command{
 		Use:   "remove MODEL SIGNATURE --out FOLDER",
-		Short: "Take a signature off a model again",
-		Long: `Remove subtracts what apply added. It says whether the tensors are to the bit what they were; rounding may leave a difference in the
-last one, so keep the clean model where that matters.`,
+		Short: "Remove a signature from a model",
+		Long: `Remove subtracts what apply added. It says whether every tensor is bit for bit what it was; rounding may leave a difference in the
+last bit, so keep the clean model where that matters.`,
 		Example: "  ballast signature remove patched noise.sig --out clean-again",
 		Args:    usageArgs(cobra.ExactArgs(2)),
 	}

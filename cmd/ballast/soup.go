@@ -30,8 +30,8 @@ func newSoup(a *app) *cobra.Command {
 		Long: `Soup makes one model of several that were fine-tuned from one start.
 
   uniform   the mean of all; needs no data, and takes weights of any format too
-  greedy    the best model, and each of the others that does the soup no harm (default where there is data)
-  learned   shares learned by gradient descent, a tensor, a layer or all together
+  greedy    the best model, and each other model that does not make the soup worse (default with --data)
+  learned   shares learned by gradient descent, per tensor, per layer or for all
 
 Greedy and learned soups work on models that "ballast train" has written, of one network, and are scored by their accuracy on
 examples held out of the training part of --data, never on the test part. Train the models with the same validation.fraction and
@@ -46,17 +46,17 @@ seed, so that they have not seen these; a model that has is named.`,
 	flags.StringVar(&s.Data, "data", "", `data set whose training part examples are held out of (see "ballast data list")`)
 	flags.Float64Var(&s.Validation, "validation", 0, "share of the training part held out (default: that of the first model's recipe, else 0.2)")
 	flags.StringVar(&f.out, "out", "", "where to write the soup (a folder)")
-	flags.StringVar(&s.Trace, "trace", "", "greedy: file with every score, from which a run cut short goes on")
-	flags.Float64SliceVar(&s.Scores, "scores", nil, "greedy: scores of the models, where they are known, in their order")
+	flags.StringVar(&s.Trace, "trace", "", "greedy: file with every score, from which a run that was cut short is resumed")
+	flags.Float64SliceVar(&s.Scores, "scores", nil, "greedy: scores of the models, if known, in their order")
 	flags.BoolVar(&s.Greedy.Strict, "strict", false, "greedy: keep a model only if the score rises (the released code's rule; the paper's keeps ties)")
 	flags.BoolVar(&s.Greedy.GivenOrder, "given-order", false, "greedy: try the models in the order given")
-	flags.IntVar(&s.Greedy.MaxIngredients, "max-ingredients", 0, "greedy: stop at so many models (0 = no limit)")
-	flags.StringVar(&s.Learned.Share, "share", s.Learned.Share, "learned: what shares its coefficients: tensor, layer or all")
-	flags.BoolVar(&s.Learned.LearnBeta, "learn-beta", false, "learned: learn a factor on the logits too; it goes into the model's temperature")
+	flags.IntVar(&s.Greedy.MaxIngredients, "max-ingredients", 0, "greedy: most models in the soup (0 = no limit)")
+	flags.StringVar(&s.Learned.Share, "share", s.Learned.Share, "learned: one coefficient per tensor, per layer or for all: tensor, layer or all")
+	flags.BoolVar(&s.Learned.LearnBeta, "learn-beta", false, "learned: also learn a factor on the logits, which becomes the model's temperature")
 	flags.IntVar(&s.Learned.Epochs, "epochs", s.Learned.Epochs, "learned: passes over the held-out examples")
 	flags.Float64Var(&s.Learned.LR, "lr", s.Learned.LR, "learned: learning rate")
-	flags.IntVar(&s.Batch, "batch", s.Batch, "learned: examples an update")
-	flags.BoolVar(&s.ByPlace, "by-place", false, "class k of --data is output k of the models, whatever the two are called")
+	flags.IntVar(&s.Batch, "batch", s.Batch, "learned: examples per update")
+	flags.BoolVar(&s.ByPlace, "by-place", false, "match class k of --data with output k of the models, whatever their names")
 	flags.BoolVar(&s.Recalibrate, "recalibrate", false, "estimate the statistics of batch norms again on the training part")
 	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(c *cobra.Command, args []string) error {

@@ -47,8 +47,9 @@ func newTrain(a *app) *cobra.Command {
 		Short: "Train a network from a recipe",
 		Long: `Train a network as a recipe says and write the model, checkpoints and measurements into a folder.
 
-Without a recipe the defaults are trained; key=value changes one setting. Ctrl-C, SIGTERM and SIGHUP finish the present update,
-save a checkpoint and exit with 130, 143 and 129; a second one ends at once. --resume goes on bit for bit, also after a crash.`,
+Without a recipe the defaults are trained; key=value changes one setting. Ctrl-C, SIGTERM and SIGHUP finish the current update,
+save a checkpoint and exit with 130, 143 and 129; a second signal ends the run at once. --resume continues bit for bit, also after a crash,
+on the engine that the run was begun on.`,
 		Example: `  ballast train --print-recipe > recipe.yaml
   ballast train recipe.yaml epochs=3 optimizer.lr=0.05
   ballast train --data mnist network=cnn norm='{name: ghost, ghost_size: 32}' --out runs/mnist
@@ -105,8 +106,8 @@ save a checkpoint and exit with 130, 143 and 129; a second one ends at once. --r
 	cmd.Flags().StringVar(&f.out, "out", "", "folder for the model and the checkpoints (default runs/NAME of the recipe)")
 	cmd.Flags().StringVar(&f.data, "data", "", "data set, in place of the recipe's")
 	overwriteRunFlag(cmd, &f.overwrite)
-	cmd.Flags().BoolVar(&f.resume, "resume", false, "go on from the newest checkpoint in the folder")
-	cmd.Flags().IntVar(&f.devices, "devices", 1, "spread each batch over this many devices of the engine; the result is the same up to rounding")
+	cmd.Flags().BoolVar(&f.resume, "resume", false, "continue from the newest checkpoint in the folder")
+	cmd.Flags().IntVar(&f.devices, "devices", 1, "devices of the engine to spread each batch over; the result is the same up to rounding")
 	cmd.Flags().BoolVar(&f.print, "print-recipe", false, "print the recipe with every setting and stop")
 	return cmd
 }
@@ -147,7 +148,7 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, e *engine.Engine, 
 	done()
 	if err = errors.Join(err, run.Finish(err)); err != nil {
 		if ctx.Err() != nil {
-			a.remark("%v; go on with: ballast train ... --out %s --resume", err, f.out)
+			a.remark("%v; continue with: ballast train ... --out %s --resume", err, f.out)
 		}
 		return err
 	}
@@ -168,7 +169,7 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, e *engine.Engine, 
 	}
 	fmt.Fprintf(a.out, "%d updates in %s", report.Steps, time.Duration(report.Seconds*float64(time.Second)).Round(100*time.Millisecond))
 	if report.Resumed {
-		fmt.Fprintf(a.out, ", gone on from %d", report.From)
+		fmt.Fprintf(a.out, ", resumed at %d", report.From)
 	}
 	fmt.Fprintln(a.out)
 	for _, name := range slices.Sorted(maps.Keys(report.Metrics)) {

@@ -17,14 +17,14 @@ func newVerify(a *app) *cobra.Command {
 		Use:   "verify FOLDER",
 		Short: "Compare a merged model with the checksums of its manifest",
 		Long: `Verify reads the files of a model that "ballast merge" has written and compares their SHA-256 with the manifest beside them,
-ballast-merge.json. With --inputs the files it was merged from are compared too, where they still are: they
-must lie in the current folder, or in the one that --inputs-in names, since a manifest could name any file.`,
+ballast-merge.json. With --inputs the files that it was merged from are compared too, if they still exist: they
+must be in the current folder, or in the one that --inputs-in names, since a manifest could name any file.`,
 		Example: `  ballast verify merged
   ballast verify merged.safetensors --inputs-in /models --json`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
-	cmd.Flags().BoolVar(&inputs, "inputs", false, "compare the files it was merged from too")
-	cmd.Flags().StringVar(&folder, "inputs-in", "", "the same, of files in this folder")
+	cmd.Flags().BoolVar(&inputs, "inputs", false, "also compare the files that it was merged from")
+	cmd.Flags().StringVar(&folder, "inputs-in", "", "the same, for files in this folder")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if inputs && folder == "" {
 			folder = "."

@@ -22,7 +22,7 @@ var engineModules = []string{"github.com/gomlx/gomlx", "github.com/gomlx/compute
 
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Show the version of Ballast and of what it is built with",
+		Use: "version", Short: "Show the version of Ballast and of the libraries it is built with",
 		Example: "  ballast version --json", Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			v := buildVersion()

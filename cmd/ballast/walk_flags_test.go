@@ -240,6 +240,8 @@ var proofs = []proof{
 	{flag: "demo --json", by: "cmd/ballast TestJSONOfWhatTakesLong"},
 	{flag: "train --engine", with: "train recipe.yaml --out r --engine xlaa", without: "train recipe.yaml --out r", want: "no engine"},
 	{flag: "inpaint --engine", with: tinyHoles + " --engine xlaa", want: "no engine"},
+	{flag: " --version", with: "--version", without: "version", want: `\nballast \S+ \(commit`},
+	{flag: "version --color", with: "verify none --color always", without: "verify none --color never", want: "\x1b\\[31mballast:\x1b\\[0m"},
 	{flag: "version --quiet", with: "evaluate run/model --data optdigits --suite clean -q", without: "evaluate run/model --data optdigits --suite clean"},
 	{flag: "version --memory", with: "evaluate run/model --data optdigits --suite clean --memory 1B", without: "evaluate run/model --data optdigits --suite clean", want: "^exit 5\n"},
 }
@@ -258,7 +260,7 @@ func TestEveryFlag(t *testing.T) {
 		for _, name := range flags {
 			flag := verb + " --" + name
 			have[flag] = true
-			everywhere := slices.Contains([]string{"help", "memory", "quiet", "no-descriptions"}, name)
+			everywhere := slices.Contains([]string{"help", "memory", "quiet", "color", "no-descriptions"}, name)
 			if !everywhere && !slices.Contains(unused[unusedPath(verb)], name) && !shown[flag] {
 				t.Errorf("%s has no proof of an effect", flag)
 			}
