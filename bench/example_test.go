@@ -1,8 +1,7 @@
 package bench_test
 
 import (
-	"log"
-	"os"
+	"fmt"
 
 	"github.com/ballast-ml/ballast/bench"
 )
@@ -14,11 +13,10 @@ func ExampleCompare() {
 	}
 	before := &bench.File{Lines: []bench.Result{line("conv", 0.020), line("pool", 0.004)}}
 	after := &bench.File{Lines: []bench.Result{line("conv", 0.010), line("pool", 0.0041)}}
-	if err := bench.CompareTable(os.Stdout, bench.Compare(before, after)); err != nil {
-		log.Fatal(err)
+	for _, c := range bench.Compare(before, after) {
+		fmt.Printf("%s %s takes %.3g of the time before, clearly: %v\n", c.Suite, c.Name, c.Ratio, c.Clear)
 	}
 	// Output:
-	// suite  line  before    after     ratio
-	// ops    conv  20.00 ms  10.00 ms  0.50   faster
-	// ops    pool  4.00 ms   4.10 ms   1.03   within the spread
+	// ops conv takes 0.5 of the time before, clearly: true
+	// ops pool takes 1.03 of the time before, clearly: false
 }

@@ -22,7 +22,7 @@ func TestTheProgramOfTheDocs(t *testing.T) {
 		t.Error("docs/norms.md has another program than example_test.go")
 	}
 	printed := strings.ReplaceAll(strings.TrimSuffix(output, "}\n"), "\t// ", "")
-	if !strings.Contains(string(page), "```\n"+printed+"```\n") {
+	if !strings.Contains(string(page), "```text\n"+printed+"```\n") {
 		t.Errorf("docs/norms.md does not say that it prints\n%s", printed)
 	}
 	lines := 0
