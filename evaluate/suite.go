@@ -32,7 +32,7 @@ type Needs struct {
 	Counts   bool       // how many examples of each class the subject was trained on
 }
 
-// Kind is a suite that can be chosen by name.
+// Kind is a suite that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[Suite]
 
 // All is every suite, with its defaults, in the order in which they are run and shown.

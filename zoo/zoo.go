@@ -77,7 +77,7 @@ type Foldable interface {
 	Folded() (plain Network, standardization *linear.Standardization)
 }
 
-// Kind is a network that can be chosen by name.
+// Kind is a network that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[Network]
 
 // All is every network that has a name, with its defaults.

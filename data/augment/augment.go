@@ -26,7 +26,7 @@ type Transform interface {
 	Apply(r ops.Random, x *graph.Node) *graph.Node
 }
 
-// Kind is a transform that can be chosen by name.
+// Kind is a transform that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[Transform]
 
 // All is every transform that has a name, with its defaults.

@@ -44,7 +44,7 @@ type Sampler interface {
 	Distinct() bool
 }
 
-// Kind is a sampler that can be chosen by name.
+// Kind is a sampler that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[Sampler]
 
 // All is every sampler that has a name, with its defaults.

@@ -51,7 +51,7 @@ func copied(n own.Named) any {
 func ownName[T any](what string, kinds []Kind[T], value T) (string, error) {
 	n, ok := any(value).(own.Named)
 	if !ok {
-		return "", fmt.Errorf("%s: %T has no name to write; give it a method Name() string", what, value)
+		return "", fmt.Errorf("%s: %T has no name to write; give it a method Name() string, see package own", what, value)
 	}
 	name := n.Name()
 	switch {

@@ -80,7 +80,7 @@ type Kernel interface {
 	Attend(scope *model.Scope, h Heads) (y, lse *graph.Node)
 }
 
-// Kind is a kernel that can be chosen by name.
+// Kind is a kernel that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[Kernel]
 
 // All is every kernel that has a name, with its defaults.

@@ -20,7 +20,7 @@ type Positions interface {
 	Validate(d int) error
 }
 
-// PositionsKind are positions that can be chosen by name.
+// PositionsKind are positions that can be chosen by name: their Name, and New, which returns them with their defaults.
 type PositionsKind = choice.Kind[Positions]
 
 // AllPositions are all positions that have a name, with their defaults.

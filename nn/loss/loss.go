@@ -102,7 +102,7 @@ func Accepts(name string, wants []Targets, have Targets) error {
 		name, strings.Join(kinds, " or "), have)}
 }
 
-// Kind is a Loss that can be chosen by name.
+// Kind is a Loss that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[Loss]
 
 // All is every Loss that has a name, with its defaults.
@@ -139,7 +139,7 @@ func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
 // Name returns the name a Loss has in All, or its Go type.
 func Name(l Loss) string { return choice.NameOf(All(), l) }
 
-// SetKind is a Set that can be chosen by name.
+// SetKind is a Set that can be chosen by name: its Name, and New, which returns it with its defaults.
 type SetKind = choice.Kind[Set]
 
 // AllSets is every Set that has a name, with its defaults.

@@ -30,7 +30,7 @@ type Mixer interface {
 	Validate(dim int) error
 }
 
-// Kind is a mixer that can be chosen by name.
+// Kind is a mixer that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[Mixer]
 
 // All is every mixer that has a name, with its defaults.

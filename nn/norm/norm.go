@@ -24,7 +24,7 @@ type Activated interface {
 	WithoutActivation(branchEnd bool) Layer
 }
 
-// Kind is a norm that can be chosen by name.
+// Kind is a norm that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[Layer]
 
 // All is every norm that has a name, with its defaults.

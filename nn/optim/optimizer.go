@@ -51,7 +51,7 @@ func Move(o Optimizer, v *model.Variable, gradient *Node, at Moved) {
 	v.SetNodeValue(w)
 }
 
-// Kind is an optimizer that can be chosen by name.
+// Kind is an optimizer that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[Optimizer]
 
 // All is every optimizer that has a name, with its defaults.

@@ -28,7 +28,7 @@ type Update struct {
 	Rate  *Node        // learning rate, float32
 }
 
-// RuleKind is a rule that can be chosen by name.
+// RuleKind is a rule that can be chosen by name: its Name, and New, which returns it with its defaults.
 type RuleKind = choice.Kind[Rule]
 
 // Rules is every rule that has a name, with its defaults.

@@ -29,7 +29,7 @@ type Point struct {
 	Values []float64 `json:"values"` // as Watcher.Numbers names them
 }
 
-// WatcherKind is a watcher that can be chosen by name.
+// WatcherKind is a watcher that can be chosen by name: its Name, and New, which returns it with its defaults.
 type WatcherKind = choice.Kind[Watcher]
 
 // Watchers is every watcher that has a name, with its defaults.

@@ -32,7 +32,7 @@ type Placement interface {
 	Last(layers int) bool
 }
 
-// Kind is a placement that can be chosen by name.
+// Kind is a placement that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[Placement]
 
 // All is every placement that has a name, with its defaults.

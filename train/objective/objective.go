@@ -22,7 +22,7 @@ import (
 	"github.com/ballast-ml/ballast/train/update"
 )
 
-// Kind is an objective that can be chosen by name.
+// Kind is an objective that can be chosen by name: its Name, and New, which returns it with its defaults.
 type Kind = choice.Kind[update.Objective]
 
 // All is every objective that has a name, with its defaults.
