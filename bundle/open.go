@@ -60,6 +60,10 @@ func Open(path string, mine ...own.Registry) (*Bundle, error) {
 	}
 	b := &Bundle{Manifest: Manifest{Calibration: Calibration{Temperature: 1}}, Store: model.NewStore()}
 	if err := strict.DecodeOwn(text, &b.Manifest, own.Join(mine)); err != nil {
+		var misuse *choice.Misuse
+		if errors.As(err, &misuse) { // the registry is at fault, and not the file
+			return nil, fmt.Errorf("bundle: open %s: %w", path, misuse)
+		}
 		return nil, &fault.Input{File: manifestPath, Err: err, Fix: missingFix(err)}
 	}
 	if err := b.Manifest.Validate(); err != nil {

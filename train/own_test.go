@@ -252,6 +252,11 @@ func checkOwnBundle(t *testing.T, e *engine.Engine, dir string, mine own.Registr
 		!strings.Contains(err.Error(), "bundle.Open(path, own.Registry{...})") {
 		t.Errorf("without the registry: %v", err)
 	}
+	_, err = bundle.Open(dir, mine, own.Registry{slowMean{0.5}})
+	var usage *fault.Usage
+	if !errors.As(err, &usage) || fault.IsInput(err) {
+		t.Errorf("with a registry that has a name twice: %v", err)
+	}
 	_, err = bundle.Open(dir, own.Registry{mine[7], bend{1}})
 	if err == nil || !strings.Contains(err.Error(), `norm: no norm "slow-mean"`) || !strings.Contains(err.Error(), "if slow-mean is a norm of the program") {
 		t.Errorf("without the norm: %v", err)

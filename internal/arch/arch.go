@@ -122,7 +122,7 @@ func Check(imports map[string][]string) []string {
 			if slices.Contains(backends, imported) && from != "engine" {
 				wrong = append(wrong, fmt.Sprintf("%s imports the engine %s: only package engine opens engines", from, imported))
 			}
-			if height < drawingFrom && slices.ContainsFunc(drawing, func(d string) bool { return imported == d || strings.HasPrefix(imported, d+"/") }) {
+			if height < drawingFrom && draws(imported) {
 				wrong = append(wrong, fmt.Sprintf("%s imports %s, which brings fonts into every program: draw in report/figure or above", from, imported))
 			}
 			to, ours := strings.CutPrefix(imported, Module+"/")
@@ -145,6 +145,11 @@ func Check(imports map[string][]string) []string {
 		}
 	}
 	return wrong
+}
+
+// draws reports whether a package is one of drawing.
+func draws(pkg string) bool {
+	return slices.ContainsFunc(drawing, func(d string) bool { return pkg == d || strings.HasPrefix(pkg, d+"/") })
 }
 
 func allowedSideways(from, to string) bool {

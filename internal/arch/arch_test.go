@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -54,6 +55,28 @@ func TestImportsFollowTheOrder(t *testing.T) {
 	}
 	for _, wrong := range Check(imports) {
 		t.Error(wrong)
+	}
+}
+
+// TestATrainingProgramCarriesNoFonts asks the go command what a program is linked of that trains, opens, evaluates, calibrates and merges:
+// what other modules bring along shows there alone.
+func TestATrainingProgramCarriesNoFonts(t *testing.T) {
+	list := exec.Command("go", "list", "-deps")
+	for _, pkg := range []string{"train", "bundle", "evaluate", "calibrate", "metric", "merge/checkpoint", "merge/tuned", "convert", "data", "own"} {
+		list.Args = append(list.Args, Module+"/"+pkg)
+	}
+	linked, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(linked))
+	if len(packages) < 100 {
+		t.Fatalf("it is linked of %d packages", len(packages))
+	}
+	for _, pkg := range packages {
+		if draws(pkg) {
+			t.Errorf("a program that only trains is linked with %s", pkg)
+		}
 	}
 }
 
