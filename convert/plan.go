@@ -51,7 +51,11 @@ var canonical = map[string]string{
 	"FLOAT": "F32", "DOUBLE": "F64", "FLOAT16": "F16", "BFLOAT16": "BF16", "INT64": "I64", "INT32": "I32", "INT16": "I16", "INT8": "I8",
 	"UINT8": "U8", "UINT16": "U16", "UINT32": "U32", "UINT64": "U64", "FLOAT8E4M3FN": "F8_E4M3", "FLOAT8E5M2": "F8_E5M2",
 	"FLOAT8E4M3FNUZ": "F8_E4M3FNUZ", "FLOAT8E5M2FNUZ": "F8_E5M2FNUZ", "FLOAT8E8M0": "F8_E8M0", "COMPLEX64": "C64",
+	"UINT4": "U8", "INT4": "I8", "UINT2": "U8", "INT2": "I8", "FLOAT4E2M1": "F32", // unpacked, which no value changes by
 }
+
+// belowByte are the types of ONNX of less than a byte, of which no other format keeps whole numbers.
+var belowByte = map[string]bool{"UINT4": true, "INT4": true, "UINT2": true, "INT2": true, "FLOAT4E2M1": true}
 
 // typeOf is the type of a tensor in safetensors' words. raw tells whether its stored bytes are of that type; packed and
 // quantised types are F32 once they are read.
@@ -158,6 +162,9 @@ func (p *plan) tensor(info weights.Info) (*planned, error) {
 		if err := p.forGGUF(t, from); err != nil {
 			return nil, err
 		}
+	}
+	if belowByte[info.Type] {
+		t.remark = fmt.Sprintf("%s is unpacked to %s", info.Type, t.to)
 	}
 	if safetensors.DType(from).Bits()%8 != 0 && !t.raw {
 		return nil, &fault.Input{File: p.file.Path(), Field: info.Name, Err: fmt.Errorf("type %s cannot be written to %s", info.Type, p.options.To), Fix: "use --to safetensors without --type"}

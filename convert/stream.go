@@ -143,7 +143,7 @@ func (s *stream) readWide(total int) error {
 // isWhole tells whether a type is one of whole numbers.
 func isWhole(t string) bool {
 	switch t {
-	case "I8", "I16", "I32", "I64":
+	case "U8", "I8", "I16", "I32", "I64":
 		return true
 	}
 	return false
@@ -178,7 +178,7 @@ func (s *stream) encodeWhole(total int) error {
 	le := binary.LittleEndian
 	for i, v := range values {
 		switch s.t.to {
-		case "I8":
+		case "U8", "I8":
 			s.out[i] = byte(v)
 		case "I16":
 			le.PutUint16(s.out[2*i:], uint16(v))

@@ -1,10 +1,12 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -140,6 +142,47 @@ func TestSmallFloats(t *testing.T) {
 		if err := Float32sOf(d, c.raw, got[:]); err != nil || got[0] != c.want {
 			t.Errorf("%s % x is %v (%v), want %v", d, c.raw, got[0], err, c.want)
 		}
+	}
+}
+
+// Elements of less than a byte are read at any place, in the file and beside it; the last byte may be half used.
+func TestNarrow(t *testing.T) {
+	dir := t.TempDir()
+	raw := []byte{0x10, 0x98, 0x7f, 0x0d}
+	for d, want := range map[DataType][]float32{
+		Uint4:  {0, 1, 8, 9, 15, 7, 13},
+		Int4:   {0, 1, -8, -7, -1, 7, -3},
+		Float4: {0, 0.5, 0, -0.5, -6, 6, -3},
+		Uint2:  {0, 0, 1, 0, 0, 2, 1, 2, 3, 3, 3, 1, 1, 3},
+		Int2:   {0, 0, 1, 0, 0, -2, 1, -2, -1, -1, -1, 1, 1, -1},
+	} {
+		within := tensorOf("w", 1, len(want), 2, int(d), 9, raw)
+		beside := tensorOf("w", 1, len(want), 2, int(d), 14, 1, 13, msg(1, "location", 2, "w.bin"), 13, msg(1, "offset", 2, "3"))
+		for _, tensor := range [][]byte{within, beside} {
+			path := filepath.Join(dir, "m.onnx")
+			if err := errors.Join(os.WriteFile(path, graphOf(5, tensor), 0o600), os.WriteFile(filepath.Join(dir, "w.bin"), append([]byte("abc"), raw...), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			m, err := Open(path)
+			if err != nil {
+				t.Fatalf("%s: %v", d, err)
+			}
+			w := m.Graph.Initializers[0]
+			for at := range len(want) + 1 {
+				got := make([]float32, len(want)-at)
+				if err := w.Float32s(at, got); err != nil || !slices.Equal(got, want[at:]) {
+					t.Errorf("%s from %d: %v (%v), want %v", d, at, got, err, want[at:])
+				}
+			}
+			if err := w.Float32s(1, make([]float32, len(want))); !errors.Is(err, ErrRange) {
+				t.Errorf("%s beyond its end: %v", d, err)
+			}
+		}
+	}
+	long := &Tensor{Type: Int4, Elements: 300_001, Raw: bytes.Repeat([]byte{0xf1}, 150_001)}
+	got := make([]float32, long.Elements-1)
+	if err := long.Float32s(1, got); err != nil || got[0] != -1 || got[299_999] != 1 || got[131_070] != -1 || got[262_141] != 1 {
+		t.Errorf("more than a piece: %v, %v ... %v", err, got[:4], got[299_998:])
 	}
 }
 

@@ -155,6 +155,9 @@ func (t *Tensor) Float32s(at int, dst []float32) error {
 	if at < 0 || at > t.Elements || len(dst) > t.Elements-at {
 		return &Error{Field: "tensor " + printable.Quote(t.Name), Kind: ErrRange, Text: fmt.Sprintf("elements %d to %d of %d", at, at+len(dst), t.Elements), Fix: "stay within the tensor"}
 	}
+	if values := narrow[t.Type]; values != nil {
+		return t.narrowFloat32s(values, at, dst)
+	}
 	size := t.Type.Size()
 	if size == 0 || t.Type == Float8E8M0 || t.Type == Complex64 || t.Type == Complex128 {
 		return &Error{Field: "tensor " + printable.Quote(t.Name), Kind: ErrDType, Text: fmt.Sprintf("%s has no numbers that float32 can hold", t.Type), Fix: "leave this tensor out"}
