@@ -50,7 +50,6 @@ MORE = {
     "ConvNeXt": (tf.ConvNextForImageClassification, lambda: tf.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 2], num_stages=2, num_labels=5), ["pwconv1"], None),
 }
 IMAGES = {"ViT": 16, "ResNet": 32, "ConvNeXt": 32}
-RENAMED = {tf.ViTForImageClassification: {".layers.": ".encoder.layer.", ".attention.q_proj.": ".attention.attention.query.", ".attention.v_proj.": ".attention.attention.value."}}
 FORMS = ["F32", "F16, shards", "BF16", "F32, pytorch_model.bin", "BF16, pytorch_model.bin in shards"]
 WEIGHTS = 0.25, 0.75  # exact in binary, so that a value between two of a narrow type is rounded by its value and not by that of the weight
 LEAST = dict(F32=2.0 ** -24, F16=2.0 ** -11, BF16=2.0 ** -8)
@@ -192,12 +191,6 @@ def adapt(cls, modules, folder, base):
             p.data = (torch.randn(p.shape) * 0.1).to(p.dtype)
     shutil.rmtree(folder, ignore_errors=True)
     tuned.save_pretrained(folder)
-    # Files keep the names that modules had when the format began; some classes have new names since.
-    file = os.path.join(folder, "adapter_model.safetensors")
-    factors = {key: t for key, t in st.load_file(file).items()}
-    for now, then in RENAMED.get(cls, {}).items():
-        factors = {key.replace(now, then): t for key, t in factors.items()}
-    st.save_file(factors, file, {"format": "pt"})
     whole = tuned.merge_and_unload()
     whole.save_pretrained(folder + "-whole")
     return whole.state_dict() | stored(folder + "-whole")

@@ -12,6 +12,9 @@
 //	Open    reads an adapter in the form of the peft library: adapter_config.json beside adapter_model.safetensors or .bin
 //	On      shows a base with the adapter applied: a weights.File that computes the changed tensors as they are read
 //
+// Modules are found by the names that the adapter has for them, or by those that files of such models have where the transformers library has
+// renamed its classes since; all of an adapter's modules by one such renaming.
+//
 // The products are summed in float64 and each changed value is rounded once, to float32.
 //
 // Sources: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2106.09685; Kalajdzievski, "A Rank Stabilization Scaling

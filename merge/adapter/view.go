@@ -17,6 +17,7 @@ import (
 type view struct {
 	weights.File // the base
 	adapter      *Adapter
+	inBase       translation // from the adapter's names
 	tensors      []weights.Info
 	changed      map[string]*changed // by the base's names
 
@@ -59,8 +60,11 @@ const mostRecent = 8
 // On shows base with the adapter applied: a tensor of the base that the adapter does not touch is the base's, the others are computed as they
 // are read and have the type of the base. It refuses an adapter of which something does not fit the base. Closing it closes both.
 func (a *Adapter) On(base weights.File) (weights.File, error) {
-	v := &view{File: base, adapter: a, changed: map[string]*changed{}}
-	if err := a.fits(base); err != nil {
+	v := &view{File: base, adapter: a, inBase: a.translate(base), changed: map[string]*changed{}}
+	if v.inBase == nil {
+		v.inBase = same // something is missing, which is named below
+	}
+	if err := a.fits(base, v.inBase); err != nil {
 		return nil, err
 	}
 	for _, name := range a.order {
@@ -83,12 +87,12 @@ func (a *Adapter) On(base weights.File) (weights.File, error) {
 }
 
 // fits says that no module is in the base, if so, and by what prefix the names differ.
-func (a *Adapter) fits(base weights.File) error {
+func (a *Adapter) fits(base weights.File, inBase translation) error {
 	if len(a.order) == 0 {
 		return nil
 	}
 	for _, name := range a.order {
-		if _, ok := base.Info(name + ".weight"); ok {
+		if _, ok := base.Info(inBase(name) + ".weight"); ok {
 			return nil
 		}
 	}
@@ -124,9 +128,10 @@ func (v *view) change(name string, m *module) error {
 	wrong := func(format string, args ...any) error {
 		return v.adapter.wrong(name, fmt.Sprintf(format, args...), "use the base that the adapter was trained on: "+v.adapter.Config.base())
 	}
-	info, ok := v.File.Info(name + ".weight")
+	own := v.inBase(name)
+	info, ok := v.File.Info(own + ".weight")
 	if !ok {
-		return wrong("%s has no %s.weight", v.File.Path(), name)
+		return wrong("%s has no %s.weight", v.File.Path(), own)
 	}
 	if !isFloat(info.Type) {
 		return wrong("%s of the base is %s; an adapter is added to float32, float16 or bfloat16", info.Name, info.Type)
@@ -143,13 +148,16 @@ func (v *view) change(name string, m *module) error {
 	if err != nil {
 		return wrong("%v", err)
 	}
+	if v.changed[info.Name] != nil {
+		return wrong("another module of the adapter changes %s, too", info.Name)
+	}
 	c.term = term{module: name, scale: scale}
 	v.changed[info.Name] = c
 	if m.bias == "" {
 		return nil
 	}
 
-	bias, ok := v.File.Info(name + ".bias")
+	bias, ok := v.File.Info(own + ".bias")
 	theirs, _ := v.adapter.file.Info(m.bias)
 	if !ok || !slices.Equal(bias.Shape, theirs.Shape) {
 		return wrong("lora_B.bias %v needs a bias of the same shape in the base, which has %v", theirs.Shape, bias.Shape)
@@ -199,11 +207,12 @@ func (v *view) shape(c *changed, info weights.Info, m *module) (rank int, err er
 	return rank, nil
 }
 
-// replace notes a tensor that the adapter holds as a whole.
+// replace notes a tensor that the adapter holds as a whole, name by the adapter.
 func (v *view) replace(name, theirs string) error {
 	wrong := func(fix, format string, args ...any) error {
 		return v.adapter.wrong(theirs, fmt.Sprintf(format, args...), fix)
 	}
+	name = v.inBase(name)
 	info, ok := v.File.Info(name)
 	of, _ := v.adapter.file.Info(theirs)
 	switch {
