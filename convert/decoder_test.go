@@ -123,6 +123,46 @@ func TestVectorsAreWide(t *testing.T) {
 	}
 }
 
+// A decoder whose tokenizer GGUF's programs cannot use: that is said by name before anything is written, and the file says it has none.
+func TestTokenizerOfAnotherKind(t *testing.T) {
+	for kind, text := range map[string]string{
+		"Unigram":   `{"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["a", -1.5]]}}`,
+		"WordPiece": `{"model": {"type": "WordPiece", "vocab": {"a": 0}}}`,
+		"":          "",
+	} {
+		files := decoderConfig("llama", "")
+		if text != "" {
+			files["tokenizer.json"] = text
+		}
+		in, out := decoderFolder(t, "F32", files), filepath.Join(t.TempDir(), "x.gguf")
+		warned := ""
+		r, err := Format(t.Context(), in, out, Options{To: ToGGUF, Warn: func(text string) {
+			if _, err := os.Stat(out); err == nil || warned != "" {
+				t.Errorf("%s: it is said when the file is there, or twice", kind)
+			}
+			warned = text
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{kind, "the file has no tokenizer: programs that run it take and give numbers of tokens"} {
+			if !strings.Contains(warned, want) || !strings.Contains(strings.Join(r.Remarks, "; "), want) {
+				t.Errorf("%q is not in %q, or not in %q", want, warned, r.Remarks)
+			}
+		}
+		f, err := gguf.Open(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if model, _ := f.Text("tokenizer.ggml.model"); model != "none" {
+			t.Errorf("%s: the model of the tokenizer is %q", kind, model)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Models of llama's kind get the architecture and the keys of theirs; llama3's positions are a tensor, and come back into config.json.
 func TestDecodersToGGUF(t *testing.T) {
 	f, r, _ := toGGUF(t, decoderFolder(t, "F32", decoderConfig("mistral", `, "sliding_window": 32`)), Options{})

@@ -43,6 +43,7 @@ type Options struct {
 
 	Progress func(done, total int64) `json:"-"` // bytes read; may be nil
 	Registry own.Registry            `json:"-"` // of RunBundle: what bundle.Open takes
+	Warn     func(text string)       `json:"-"` // before anything is written, what programs will miss in a GGUF file that is meant to be run, and why; may be nil
 }
 
 // Result says what Format did.

@@ -75,7 +75,11 @@ func (p *plan) decoderKeys(keys map[string]any) error {
 	p.nameOfPhi(keys)
 	if keys["tokenizer.ggml.model"] == nil {
 		keys["tokenizer.ggml.model"] = "none"
-		p.remark("the file has no tokenizer: programs that run it take and give numbers of tokens")
+		const text = "the file has no tokenizer: programs that run it take and give numbers of tokens"
+		p.remark(text)
+		if p.options.Warn != nil {
+			p.options.Warn(strings.Join(append(p.leftOut, text), "; "))
+		}
 	}
 	return nil
 }
@@ -131,7 +135,9 @@ func (p *plan) tokenizerKeys(keys map[string]any) {
 	for _, r := range remarks {
 		p.remark("%s", printable.Line(r))
 	}
-	if v != nil {
-		maps.Copy(keys, v.Keys())
+	if v == nil {
+		p.leftOut = remarks
+		return
 	}
+	maps.Copy(keys, v.Keys())
 }

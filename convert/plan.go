@@ -30,6 +30,7 @@ type plan struct {
 	meta       map[string]string
 	total      int64 // bytes of the input's tensors
 	done       int64
+	leftOut    []string // why the tokenizer of the folder does not go into a GGUF file
 	result     Result
 }
 

@@ -29,6 +29,7 @@ type converted struct {
 func (a *app) convertFormat(ctx context.Context, in string, c convertFlags) error {
 	f, out := c.format, c.out
 	o := f.Options
+	o.Warn = func(text string) { a.remark("%s", text) }
 	var done func()
 	o.Progress, done = a.bytesCounter("convert")
 	result, err := convert.Format(ctx, in, out, o)

@@ -123,6 +123,10 @@ func readTokenizer(dir string) (v *Vocabulary, remark string, err error) {
 	if ok, err := readJSON(dir, tokenizerFile, &t); err != nil || !ok {
 		return nil, "", err
 	}
+	if slices.Contains([]string{"Unigram", "WordPiece", "WordLevel"}, t.Model.Type) {
+		return nil, fmt.Sprintf("%s is no byte-pair tokenizer but %s, by which programs that run GGUF decoders do not cut texts, so it is not in the GGUF file",
+			tokenizerFile, t.Model.Type), nil
+	}
 	var vocab map[string]int
 	if t.Model.Type != "BPE" || json.Unmarshal(t.Model.Vocab, &vocab) != nil || len(vocab) == 0 {
 		return nil, tokenizerFile + " is no byte-pair tokenizer, so it is not in the GGUF file", nil
