@@ -194,7 +194,7 @@ func readWeights(path string) ([]float32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train: weigh.examples: %w", err)
 	}
-	return weights, nil
+	return slices.Clone(weights), nil // they may be the mapping
 }
 
 // sum identifies what is trained on: the examples, as far as they are bytes or have a checksum of their own, and labels.
