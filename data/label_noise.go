@@ -28,6 +28,10 @@ func (l LabelNoise) Prepare(p Prepared, seed uint64) (Prepared, error) {
 	if inject == nil {
 		return p, usage("label-noise: kind is %q; use symmetric, pair or joint", l.Kind)
 	}
+	_, targeted := AsTargeted(p.Set)
+	if _, text := AsTokens(p.Set); text || targeted {
+		return p, usage("label-noise: %s has no classes to mistake; leave it out", p.Set.Info().Name)
+	}
 	if l.Seed != 0 {
 		seed = l.Seed
 	}

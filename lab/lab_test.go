@@ -20,7 +20,7 @@ import (
 )
 
 func TestRecipeTakesOverridesStrictly(t *testing.T) {
-	r, err := lab.Recipe(map[string]any{"epochs": 7}, "norm=ghost", "norm.ghost_size=8", "network={name: mlp, hidden: [4, 4]}", "prepare=[{name: label-noise, rate: 0.25}]", "batch_size=1_6", "schedule.milestones=[2,3.5]")
+	r, err := lab.Recipe(map[string]any{"epochs": 7}, "norm=ghost", "norm.ghost_size=8", "network={name: mlp, hidden: [4, 4]}", "prepare=[{name: label-noise, rate: 0.25}]", "batch_size=1_6", "schedule.name=step", "schedule.milestones=[2,3.5]")
 	if err != nil {
 		t.Fatal(err)
 	}

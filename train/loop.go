@@ -13,7 +13,9 @@ import (
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/data/sample"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/nn/optim"
 	"github.com/ballast-ml/ballast/train/update"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -102,8 +104,16 @@ func (l *Loop) open(ctx context.Context) (err error) {
 	if l.plan, err = l.recipe.plan(l.material.train().examples.Set.Len()); err != nil {
 		return err
 	}
+	if err := l.checkPadding(); err != nil {
+		return err
+	}
 	if l.material.train().pads() {
 		l.plan.last = 0 // padding fills the last batch
+	}
+	for _, s := range l.material.streams { // what a sampler cannot draw it says before the run is accepted
+		if _, err := s.epoch(l.recipe, l.plan, 0); err != nil {
+			return err
+		}
 	}
 	l.bundle = &bundle.Bundle{Manifest: l.trained, Store: model.NewStore()}
 	if l.state, err = newState(l.recipe, l.bundle, l.options.Engine.Backend); err != nil {
@@ -115,8 +125,24 @@ func (l *Loop) open(ctx context.Context) (err error) {
 	return l.build()
 }
 
-// warn passes on what networks, norms and objectives find odd about their options.
+// checkPadding refuses padding for a batch that is left out.
+func (l *Loop) checkPadding() error {
+	s := l.material.train()
+	shuffle, ok := s.sampler.(sample.Shuffle)
+	if rest := s.examples.Set.Len() % s.batch; ok && shuffle.Pad && l.recipe.DropLast && rest > 0 {
+		return &fault.Usage{Err: fmt.Errorf("recipe: sampler.pad fills up the last batch of a pass, which has %d examples, and drop_last leaves it out; "+
+			"use drop_last: false, or leave pad out", rest)}
+	}
+	return nil
+}
+
+// warn passes on what networks, norms and objectives find odd about their options, and says what has no effect.
 func (l *Loop) warn() {
+	b, usual := l.recipe.Schedule.LargeBatch, optim.NewSchedule().LargeBatch
+	if b.SmallBatch != usual.SmallBatch && b.Rule == optim.ScaleNone && !b.RegimeAdaptation && l.recipe.Weigh.GradientNoise != -1 {
+		l.options.Remark(fmt.Sprintf("schedule.large_batch.small_batch is %d and has no effect: nothing is adapted to it without rule: sqrt or linear, "+
+			"regime_adaptation: true, or weigh.gradient_noise: -1", b.SmallBatch))
+	}
 	type warner interface{ Warning() string }
 	network := l.trained.Network.Network
 	candidates := []any{network, l.recipe.Objective.Objective}

@@ -118,14 +118,23 @@ func (r Recipe) streamSet(name string, o Options, train data.Dataset) (data.Data
 		return set, nil
 	}
 	given := r.Streams[name]
-	if given.Data.Source == nil || given.Data.Source == data.Named("") {
-		return train, nil
-	}
 	part := given.Part
 	if part == "" {
 		part = "train"
 	}
-	set, err := given.Data.Open(part)
+	source := given.Data
+	if source.Source == nil || source.Source == data.Named("") {
+		// That of the run, unless another part of it is asked for.
+		if part == "train" || part == r.Part {
+			return train, nil
+		}
+		if o.Data != nil {
+			return nil, &fault.Usage{Err: fmt.Errorf("recipe: streams.%s.part is %s, and the data of the run are not opened by name; "+
+				"name the stream's data, or leave part out", name, part)}
+		}
+		source = r.Data
+	}
+	set, err := source.Open(part)
 	if err != nil {
 		return nil, fmt.Errorf("train: stream %s: %w", name, err)
 	}

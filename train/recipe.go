@@ -71,7 +71,7 @@ type Validation struct {
 // its own set again and again while the run goes through data.
 type Stream struct {
 	Data    data.Choice    `json:"data"`    // data set; "" = that of the recipe, before anything is done to it
-	Part    string         `json:"part"`    // train, test or all; train
+	Part    string         `json:"part"`    // train, test or all; train, which of the recipe's data is what the recipe trains on
 	Batch   int            `json:"batch"`   // examples an update; 0 = batch_size
 	Prepare data.Steps     `json:"prepare"` // what is done to the set once
 	Sampler sample.Choice  `json:"sampler"` // shuffle
@@ -219,6 +219,8 @@ func (r Recipe) Validate() error {
 	check(r.DropLast || r.Accumulate == 1, "accumulate", r.Accumulate, "with drop_last=false the last batch cannot be split evenly; use drop_last=true or accumulate=1")
 	check(fraction(r.Average.Decay), "average.decay", r.Average.Decay, "use 0 for off, or for example 0.999")
 	check(slices.Contains([]string{"average", "copy", "own"}, r.Average.Statistics), "average.statistics", r.Average.Statistics, "use average, copy or own")
+	check(r.Average.Decay != 0 || r.Average.Statistics == update.StatisticsAverage || !slices.Contains([]string{"copy", "own"}, r.Average.Statistics),
+		"average.statistics", r.Average.Statistics, "there is no average without average.decay, for example 0.999; set it, or leave statistics out")
 	check(r.Weigh.GradientNoise == -1 || finite(r.Weigh.GradientNoise) && r.Weigh.GradientNoise >= 0,
 		"weigh.gradient_noise", r.Weigh.GradientNoise, "use 0 for off, -1 for batch/small_batch, or sigma^2")
 	check(len(r.Rules) <= maxRules, "rules", len(r.Rules), fmt.Sprintf("use at most %d", maxRules))

@@ -179,6 +179,9 @@ func (l *run) open(ctx context.Context) error {
 		return err
 	}
 	for _, w := range l.recipe.Watch {
+		if len(w.At(l.plan.steps, l.plan.stepsPerEpoch)) == 0 {
+			l.options.Remark(fmt.Sprintf("watch measures no %s: the run ends at update %d, before the first measurement", w.Numbers()[0], l.plan.steps))
+		}
 		exec, err := l.state.lookProgram(l.options.Engine.Backend, w)
 		if err != nil {
 			return fmt.Errorf("train: %w", err)

@@ -180,6 +180,7 @@ func (s step) build(scope *model.Scope, inputs []*Node) built {
 func (s step) goals(u *update.Step) []update.Goal {
 	goals := s.turn.Build(u)
 	u.CheckTerms(goals, s.recipe.Accumulate, s.devices)
+	s.checkWeighed(goals)
 	if parts := s.recipe.Accumulate * s.devices; parts > 1 {
 		for _, g := range goals {
 			for i, t := range g.Terms {

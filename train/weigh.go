@@ -3,7 +3,34 @@ package train
 import (
 	"fmt"
 	"math"
+
+	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/train/update"
 )
+
+// checkWeighed panics with a *fault.Usage where examples have weights, or the gradient noise that acts as such, and a loss of a whole
+// batch would not see them.
+func (s step) checkWeighed(goals []update.Goal) {
+	key := ""
+	switch {
+	case s.recipe.Weigh.GradientNoise != 0:
+		key = "weigh.gradient_noise"
+	case s.streams[0].examples.Weights == nil:
+		return
+	case s.recipe.Weigh.Examples != "":
+		key = "weigh.examples"
+	default:
+		key = "Options.Weights"
+	}
+	for _, g := range goals {
+		for _, t := range g.Terms {
+			if t.Whole {
+				panic(&fault.Usage{Err: fmt.Errorf("recipe: %s weighs each example, and %s is a loss of a whole batch, in which all count the same; "+
+					"leave %[1]s out, or train with losses of each example alone", key, t.Name)})
+			}
+		}
+	}
+}
 
 // GradNoiseWeights turns standard normal draws into the per-example weights of multiplicative gradient noise:
 //

@@ -18,7 +18,8 @@ import (
 //	hue         turns the chroma of YIQ by 2 pi f, f ~ U(-Hue, Hue)
 //	grey        g in all channels, with probability Grey
 //
-// All but grey happen together with probability Probability. Images of one channel have brightness and contrast alone.
+// All but grey happen together with probability Probability. Images of one channel have brightness and contrast alone:
+// a saturation, hue or share of grey that is neither 0 nor the default panics for them.
 type Colour struct {
 	Brightness  float64 `json:"brightness"`  // at least 0; 0.4
 	Contrast    float64 `json:"contrast"`    // at least 0; 0.4
@@ -58,6 +59,16 @@ func (c Colour) Apply(r ops.Random, x *graph.Node) *graph.Node {
 	_, _, _, channels := images("colour", x)
 	if channels != 1 && channels != 3 {
 		Panicf("augment: colour: x is %s; want 1 or 3 channels", x.Shape())
+	}
+	if usual := NewColour(); channels == 1 {
+		for _, v := range []struct {
+			what     string
+			v, usual float64
+		}{{"saturation", c.Saturation, usual.Saturation}, {"hue", c.Hue, usual.Hue}, {"grey", c.Grey, usual.Grey}} {
+			if v.v != v.usual && v.v != 0 {
+				panic(wrong("colour", "%s is %v, and images of one channel have no colour to change; leave it out", v.what, v.v))
+			}
+		}
 	}
 	u := c.draws(r, x, 6)
 	y := x

@@ -55,6 +55,12 @@ func (s Schedule) Validate() error {
 	c.that(slices.IsSorted(s.Milestones), "milestones", s.Milestones, "write them in ascending order")
 	c.that(finite(s.Factor) && s.Factor > 0, "factor", s.Factor, "use a number above 0, for example 0.1")
 	c.that(s.Final >= 0 && s.Final <= 1, "final", s.Final, "use a share from 0 to 1")
+	if slices.Contains(names, s.Name) {
+		usual := NewSchedule()
+		c.that(s.Name == "step" || len(s.Milestones) == 0, "milestones", s.Milestones, "schedule "+s.Name+" has no drops; use name: step, or milestones: []")
+		c.that(s.Name == "step" || s.Factor == usual.Factor, "factor", s.Factor, "schedule "+s.Name+" has no drops; use name: step, or leave factor out")
+		c.that(s.Name == "cosine" || s.Final == usual.Final, "final", s.Final, "schedule "+s.Name+" ends elsewhere; use name: cosine, or leave final out")
+	}
 	c.that(slices.Contains(scalings, s.LargeBatch.Rule), "large_batch.rule", s.LargeBatch.Rule, "use none, sqrt or linear")
 	c.that(s.LargeBatch.SmallBatch >= 1, "large_batch.small_batch", s.LargeBatch.SmallBatch, "use the batch size the recipe was made for")
 	c.that(s.LargeBatch.SmallBatch <= maxCount, "large_batch.small_batch", s.LargeBatch.SmallBatch, fmt.Sprintf("use at most %d", maxCount))

@@ -62,8 +62,11 @@ func (o Contrastive) Network(n zoo.Network, _ int) zoo.Network {
 	return zoo.Embedder{Trunk: zoo.Choice{Network: n}, Size: o.Dim}
 }
 
-// Warning says what is odd about the losses.
+// Warning says what is odd about the losses, and what has no effect.
 func (o Contrastive) Warning() string {
+	if usual := NewContrastive(); !o.mixes() && (o.Level != usual.Level || o.Weight != usual.Weight) {
+		return "objective.level and objective.weight have no effect: they are of mixed examples, and mix is none"
+	}
 	for _, l := range o.losses() {
 		if w, ok := l.Set.(interface{ Warning() string }); ok && w.Warning() != "" {
 			return w.Warning()
@@ -113,7 +116,7 @@ func (o Contrastive) Validate(p update.Plan) error {
 			errs = append(errs, usage("objective.extra.%d.weight is %v; use a finite number from 0", i, e.Weight))
 		}
 	}
-	return errors.Join(append(errs, o.checkMix(p))...)
+	return errors.Join(append(errs, o.checkMix(p), fed("contrastive", p, anyViews))...)
 }
 
 // extraKeys are the keys of the losses in extra.

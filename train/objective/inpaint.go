@@ -29,7 +29,7 @@ type Inpaint struct {
 	Discriminator zoo.InpaintDiscriminator `json:"discriminator"` // base 64, halves 3
 }
 
-var _ update.Objective = Inpaint{}
+var _ update.Warner = Inpaint{}
 
 // NewInpaint returns the official weights and discriminator, which takes images of 24 pixels and more.
 func NewInpaint() Inpaint {
@@ -59,11 +59,19 @@ func (o Inpaint) Validate(p update.Plan) error {
 		train.Shape, train.Targets)
 	refuse(p.Standardized, "preprocess is standardize, and objective inpaint takes images as they are, in [0,1]; use preprocess: none")
 	refuse(train.Views > 0, "views has %d views, which would change the image and not what it is held against; leave views out", train.Views)
-	errs = append(errs, checkWhole("inpaint", p))
+	errs = append(errs, checkWhole("inpaint", p), fed("inpaint", p, anyViews))
 	if holes && o.Loss.GAN > 0 {
 		errs = append(errs, o.checkDiscriminator(train.Shape))
 	}
 	return errors.Join(errs...)
+}
+
+// Warning says what has no effect.
+func (o Inpaint) Warning(update.Plan) string {
+	if o.Loss.GAN == 0 && o.Discriminator != zoo.NewInpaintDiscriminator() {
+		return "objective.discriminator has no effect: with gan_weight 0 there is none"
+	}
+	return ""
 }
 
 // checkDiscriminator refuses options, and images of which the discriminator leaves nothing.

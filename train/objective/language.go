@@ -43,7 +43,7 @@ func (Language) Validate(p update.Plan) error {
 		train.Targets)
 	refuse(train.Views > 0, "views has %d views, and there are none of a text; leave views out", train.Views)
 	refuse(train.Targets == loss.Tokens && train.Shape[0] < 2, "an example is %d token, behind which nothing can be foretold; use a larger context", train.Shape[0])
-	return errors.Join(errs...)
+	return errors.Join(append(errs, fed("language", p, anyViews))...)
 }
 
 // Phases is one phase of one turn.

@@ -12,12 +12,17 @@ package objective
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/choice"
+	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/train/update"
 )
@@ -70,6 +75,29 @@ func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
 
 // Name returns the name an objective has in All, or its Go type.
 func Name(o update.Objective) string { return choice.NameOf(All(), o) }
+
+// fed refuses what an objective would not look at: streams that it does not ask for, and more views of an example of data than it takes.
+func fed(name string, p update.Plan, views int, asked ...string) error {
+	var errs []error
+	for _, stream := range slices.Sorted(maps.Keys(p.Streams)) {
+		if stream == update.Train || slices.Contains(asked, stream) {
+			continue
+		}
+		asks := "the examples of data alone"
+		if len(asked) > 0 {
+			asks = "the examples of data and the stream " + strings.Join(asked, ", ")
+		}
+		errs = append(errs, usage("streams has %s, and objective %s learns from %s; leave streams.%[1]s out", strict.Short(stream), name, asks))
+	}
+	if have := p.Streams[update.Train].Views; have > views {
+		errs = append(errs, usage("views has %d views, and objective %s learns from %d of each example; use one list of all transforms, for example "+
+			"views: [[shift, noise]]", have, name, views))
+	}
+	return errors.Join(errs...)
+}
+
+// anyViews is for objectives that take as many views as there are, or refuse them by themselves.
+const anyViews = math.MaxInt
 
 // usage is an error of a recipe that asks for what an objective cannot do.
 func usage(format string, args ...any) error {

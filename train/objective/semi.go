@@ -95,7 +95,7 @@ func (o Semi) Validate(p update.Plan) error {
 		return usage("objective.loss is missing; name one, for example cross-entropy")
 	}
 	train := p.Streams[update.Train]
-	errs := []error{o.options(), checkLoss(loss.Name(o.Loss.Loss), o.Loss.Loss, o.Loss.Wants(), train)}
+	errs := []error{o.options(), checkLoss(loss.Name(o.Loss.Loss), o.Loss.Loss, o.Loss.Wants(), train), fed("semi", p, 1, Unlabeled)}
 	refuse := func(when bool, format string, args ...any) {
 		if when {
 			errs = append(errs, usage(format, args...))
@@ -140,8 +140,17 @@ func (o Semi) options() error {
 	return errors.Join(errs...)
 }
 
-// Warning says that two classes leave nothing to shrink.
+// Warning says that two classes leave nothing to shrink, and what else has no effect.
 func (o Semi) Warning(p update.Plan) string {
+	usual := NewSemi()
+	switch a := o.Align; {
+	case !o.Shrink && (o.Decay != usual.Decay || o.Restart != usual.Restart):
+		return "objective.decay and objective.restart have no effect: they are of the share that shrink: true takes"
+	case a.Kind != "queue" && a.Length != usual.Align.Length:
+		return "objective.align.length has no effect: it is of kind: queue, and kind is " + a.Kind
+	case a.Kind != "ema" && a.Decay != usual.Align.Decay:
+		return "objective.align.decay has no effect: it is of kind: ema, and kind is " + a.Kind
+	}
 	if o.Shrink && p.Network.Outputs() < leastClasses {
 		return "objective.shrink has no effect: with fewer than 3 classes there is none that can be left out"
 	}

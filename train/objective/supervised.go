@@ -59,7 +59,9 @@ func (o Supervised) Validate(p update.Plan) error {
 		return usage("network %s is for the task %s, and objective supervised trains networks that classify, regress or segment, such as cnn or vit; name another objective", zoo.Name(p.Network), task)
 	}
 	train := p.Streams[update.Train]
-	errs := []error{checkLoss(loss.Name(o.Loss.Loss), o.Loss.Loss, o.Loss.Wants(), train), o.checkMix(p), o.checkBetween(p)}
+	errs := []error{
+		checkLoss(loss.Name(o.Loss.Loss), o.Loss.Loss, o.Loss.Wants(), train), o.checkMix(p), o.checkBetween(p), fed("supervised", p, 1),
+	}
 	for i, e := range o.Extra {
 		if e.Loss.Set == nil {
 			return usage("objective.extra.%d is missing its loss; name one, for example {loss: tcm}", i)

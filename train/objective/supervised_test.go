@@ -110,6 +110,10 @@ func TestSupervisedRefuses(t *testing.T) {
 			"recipe: objective.between: batchformer lets the examples of a batch see each other, and 2 devices would each see a part of it; use one device"},
 		{between, func(p *update.Plan) { p.Accumulate = 2 },
 			"recipe: objective.between: batchformer lets the examples of a batch see each other, and accumulate=2 would cut it into parts; use accumulate: 1"},
+		{`"loss": "cross-entropy"`, stream(func(s *update.Stream) { s.Views = 2 }),
+			"recipe: views has 2 views, and objective supervised learns from 1 of each example; use one list of all transforms, for example views: [[shift, noise]]"},
+		{`"loss": "cross-entropy"`, func(p *update.Plan) { p.Streams["spare"] = update.Stream{Examples: 4, Batch: 2} },
+			"recipe: streams has spare, and objective supervised learns from the examples of data alone; leave streams.spare out"},
 		{`"between": {"name": "batchformer", "dropout": 1}`, nil, "recipe: objective.between: batchformer: heads 4, ff_dim -1, dropout 1, ln_eps 1e-05; use heads and width from 1"},
 	} {
 		p := planned(zoo.NewViT())

@@ -40,6 +40,7 @@ type TwoNetworks struct {
 var (
 	_ update.Shaped   = TwoNetworks{}
 	_ update.Yielding = TwoNetworks{}
+	_ update.Warner   = TwoNetworks{}
 )
 
 // NewTwoNetworks returns the numbers of the paper for CIFAR-10 with symmetric noise.
@@ -93,7 +94,16 @@ func (o TwoNetworks) Validate(p update.Plan) error {
 		errs = append(errs, usage("the run has %d updates, and objective %s trains a network for a pass of %d before the "+
 			"other; use more epochs, an even number", p.Updates, name, p.PerPass))
 	}
+	errs = append(errs, fed(name, p, 1))
 	return errors.Join(append(errs, checkLoss("elr of objective "+name, o, o.Wants(), p.Streams[update.Train]))...)
+}
+
+// Warning says what has no effect.
+func (o TwoNetworks) Warning(update.Plan) string {
+	if o.DecayRamp != NewTwoNetworks().DecayRamp && !o.RampDecay {
+		return "objective.ema_step has no effect without ema_update: true"
+	}
+	return ""
 }
 
 // The columns of an update, beside those of mixup.
