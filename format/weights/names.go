@@ -54,7 +54,8 @@ func Prefix(names, reference []string) (prefix string, ok bool) {
 
 // Without shows a file with a prefix taken off the names that have it.
 func Without(f File, prefix string) File {
-	return renamedFile(f, func(name string) string { return strings.TrimPrefix(name, prefix) })
+	view, _ := Rename(f, func(name string) string { return strings.TrimPrefix(name, prefix) })
+	return view
 }
 
 // With shows a file with a prefix before those of its names that the reference has with it.
@@ -63,12 +64,13 @@ func With(f File, prefix string, reference []string) File {
 	for _, name := range reference {
 		known[name] = true
 	}
-	return renamedFile(f, func(name string) string {
+	view, _ := Rename(f, func(name string) string {
 		if known[prefix+name] {
 			return prefix + name
 		}
 		return name
 	})
+	return view
 }
 
 // renamed is a file with other names.
@@ -78,15 +80,20 @@ type renamed struct {
 	stored map[string]string // names in the file, by those that are shown
 }
 
-func renamedFile(f File, to func(string) string) File {
+// Rename shows a file by other names: to gives that of each tensor, by the one it has. apart is false where two tensors get one name, of which
+// the last is read.
+func Rename(f File, to func(name string) string) (view File, apart bool) {
 	r := &renamed{File: f, stored: map[string]string{}}
+	apart = true
 	for _, info := range f.Tensors() {
 		stored := info.Name
 		info.Name = to(stored)
+		_, twice := r.stored[info.Name]
+		apart = apart && !twice
 		r.stored[info.Name] = stored
 		r.list = append(r.list, info)
 	}
-	return r
+	return r, apart
 }
 
 // Unwrap is the file with its own names.

@@ -88,6 +88,12 @@ func TestRenamed(t *testing.T) {
 	if err := bare.ReadFloat32s("module.w", 0, nil); err == nil {
 		t.Error("a name that is not shown is read")
 	}
+	if _, apart := weights.Rename(f, func(string) string { return "w" }); apart {
+		t.Error("two tensors of one name are apart")
+	}
+	if _, apart := weights.Rename(f, strings.ToUpper); !apart {
+		t.Error("tensors of two names are not apart")
+	}
 }
 
 func TestIsComputed(t *testing.T) {

@@ -53,58 +53,17 @@ func longer(names, others []string) string {
 
 // rename shows a model by other names where more of them than before are known.
 func (p *Plan) rename(in *Input, known map[string]bool, before int, how string, name func(string) string) {
-	view := &renamedFile{File: in.file, own: map[string]string{}}
 	found := 0
-	for _, info := range in.file.Tensors() {
-		own := info.Name
+	view, apart := weights.Rename(in.file, func(own string) string {
 		if other := name(own); known[other] {
-			info.Name = other
 			found++
+			return other
 		}
-		if _, twice := view.own[info.Name]; twice {
-			return
-		}
-		view.own[info.Name] = own
-		view.tensors = append(view.tensors, info)
-	}
-	if found <= before {
+		return own
+	})
+	if !apart || found <= before {
 		return
 	}
 	in.see(view)
 	p.note("names of tensors of %s %s: %d of them are matched without regard to it", in.Model, how, found)
-}
-
-// renamedFile is a file whose tensors have other names.
-type renamedFile struct {
-	weights.File
-	tensors []weights.Info
-	own     map[string]string // name in the file, by the one that is shown
-}
-
-func (f *renamedFile) Tensors() []weights.Info { return f.tensors }
-
-func (f *renamedFile) Info(name string) (weights.Info, bool) {
-	own, ok := f.own[name]
-	if !ok {
-		return weights.Info{}, false
-	}
-	info, ok := f.File.Info(own)
-	info.Name = name
-	return info, ok
-}
-
-func (f *renamedFile) ReadFloat32s(name string, at int, dst []float32) error {
-	return f.File.ReadFloat32s(f.name(name), at, dst)
-}
-
-func (f *renamedFile) ReadBytes(name string, at int64, dst []byte) error {
-	return f.File.ReadBytes(f.name(name), at, dst)
-}
-
-// name is that in the file, or the one given where there is none: the file says what is wrong with it.
-func (f *renamedFile) name(name string) string {
-	if own, ok := f.own[name]; ok {
-		return own
-	}
-	return name
 }
