@@ -89,11 +89,18 @@ func (r *reader) size(key string, standard int) int {
 	return n
 }
 
+// number is a number that float32, in which GGUF keeps it, can hold.
 func (r *reader) number(key string, standard float64) float64 {
 	v := standard
 	r.get(key, &v)
+	if !holds(v) {
+		r.refuse(key, fmt.Sprintf("%g, which is more than float32 holds", v), "correct the value")
+	}
 	return v
 }
+
+// holds reports whether float32 has a finite number for this one.
+func holds(v float64) bool { return math.Abs(v) <= math.MaxFloat32 }
 
 func (r *reader) flag(key string, standard bool) bool {
 	v := standard
@@ -188,6 +195,9 @@ func (c *Config) readWindow(r *reader) {
 		c.Window = 0
 	}
 	r.get("sliding_window", &c.Window)
+	if written := a.Type == "phi3" || strings.HasPrefix(a.Type, "gemma"); written && (c.Window < 0 || c.Window > math.MaxInt32) {
+		r.refuse("sliding_window", fmt.Sprint(c.Window), "it must be at least 0")
+	}
 	var kinds []string
 	r.get("layer_types", &kinds)
 	if len(kinds) > 0 && len(kinds) != c.Layers {
@@ -204,7 +214,7 @@ func (c *Config) readWindow(r *reader) {
 	case "gemma2", "gemma3_text":
 		every := 2
 		if a.Type == "gemma3_text" {
-			every = int(r.number("_sliding_window_pattern", r.number("sliding_window_pattern", 6)))
+			every = int(min(max(r.number("_sliding_window_pattern", r.number("sliding_window_pattern", 6)), 0), mostLayers+1))
 		}
 		for i := range c.Layers {
 			windowed := every < 1 || (i+1)%every != 0

@@ -3,6 +3,7 @@ package decoder
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,11 +37,32 @@ func (l *lookup) number(key string) (v float64, ok bool) {
 	case int64:
 		return float64(n), true
 	case float32:
-		return shortest(n), true
+		v, ok = shortest(n), true
 	case float64:
-		return n, true
+		v, ok = n, true
 	}
-	return 0, false
+	if !holds(v) {
+		l.refuse(key, v)
+		return 0, false
+	}
+	return v, ok
+}
+
+// refuse keeps an error about a number that no config.json can say.
+func (l *lookup) refuse(key string, v float64) {
+	if l.err == nil {
+		l.err = &Error{Field: l.prefix + key, Kind: ErrKeys, Text: fmt.Sprint(v), Fix: "get the file again"}
+	}
+}
+
+// whole is a number of at least 0 whose fraction is left off; 0 where there is none.
+func (l *lookup) whole(key string) int {
+	v, _ := l.number(key)
+	if v < 0 || v > math.MaxInt32 {
+		l.refuse(key, v)
+		return 0
+	}
+	return int(v)
 }
 
 // shortest is the number with fewest digits that float32 holds as this: 1e-05 and not 9.999999747378752e-06.
@@ -157,8 +179,7 @@ func (c *Config) sizesFrom(l *lookup) {
 	if rotary, ok := l.number("rope.dimension_count"); ok && c.HeadDim > 0 {
 		c.Rotary = rotary / float64(c.HeadDim)
 	}
-	window, _ := l.number("attention.sliding_window")
-	c.Window = int(window)
+	c.Window = l.whole("attention.sliding_window")
 	c.SoftcapAttention, _ = l.number("attn_logit_softcapping")
 	c.SoftcapLogits, _ = l.number("final_logit_softcapping")
 	switch c.Architecture.Type {
@@ -191,7 +212,7 @@ func (c *Config) ropeFrom(l *lookup, factors map[string][]float32) {
 	if factor == 0 {
 		factor, _ = l.number("rope.scale_linear")
 	}
-	original, _ := l.number("rope.scaling.original_context_length")
+	original := l.whole("rope.scaling.original_context_length")
 	attention, scaled := l.number("rope.scaling.attn_factor")
 	kind := l.text("rope.scaling.type")
 	switch {
@@ -200,7 +221,12 @@ func (c *Config) ropeFrom(l *lookup, factors map[string][]float32) {
 			l.err = &Error{Tensor: ropeFrequencies, Field: ropeFrequencies, Kind: ErrKeys, Text: "its factors are not those of llama3's positions, and no config has a word for others", Fix: fixKeep}
 		}
 	case factors[ropeLong] != nil || factors[ropeShort] != nil:
-		c.Rope = &Rope{Type: "longrope", Original: int(original), Long: widen(factors[ropeLong]), Short: widen(factors[ropeShort])}
+		for _, v := range slices.Concat(factors[ropeLong], factors[ropeShort]) {
+			if !holds(float64(v)) && l.err == nil {
+				l.err = &Error{Tensor: ropeLong, Field: ropeLong, Kind: ErrKeys, Text: fmt.Sprintf("a factor is %v", v), Fix: "get the file again"}
+			}
+		}
+		c.Rope = &Rope{Type: "longrope", Original: original, Long: widen(factors[ropeLong]), Short: widen(factors[ropeShort])}
 		if scaled {
 			c.Rope.Attention = &attention
 		}
@@ -208,7 +234,7 @@ func (c *Config) ropeFrom(l *lookup, factors map[string][]float32) {
 	case kind == "linear" || kind == "":
 		c.Rope = &Rope{Type: "linear", Factor: factor}
 	case kind == "yarn":
-		c.Rope = &Rope{Type: "yarn", Factor: factor, Original: int(original)}
+		c.Rope = &Rope{Type: "yarn", Factor: factor, Original: original}
 		if scaled && attention != 1 {
 			attention *= magnitude(factor, 1)
 			c.Rope.Attention = &attention

@@ -3,6 +3,7 @@ package decoder
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -42,8 +43,9 @@ func (c *Config) readRope(r *reader) {
 			parameters = full
 		}
 		if inner.get("sliding_attention", &local) {
-			localReader := &reader{keys: local}
+			localReader := &reader{keys: local, err: inner.err}
 			c.LocalTheta = localReader.number("rope_theta", c.LocalTheta)
+			inner.err = localReader.err
 		}
 		inner.keys = parameters
 		c.Theta, c.Rotary = inner.number("rope_theta", c.Theta), inner.number("partial_rotary_factor", c.Rotary)
@@ -118,6 +120,38 @@ func (c *Config) checkRope(r *reader) {
 		}
 	default:
 		bad("rope_type", strict.Short(s.Type))
+	}
+	c.checkRopeNumbers(r)
+}
+
+// checkRopeNumbers refuses numbers that float32, in which GGUF keeps them, does not hold, and those that such a key would be computed of.
+func (c *Config) checkRopeNumbers(r *reader) {
+	if r.err != nil {
+		return
+	}
+	s := c.Rope
+	numbers := slices.Concat([]float64{s.Factor, s.Low, s.High, s.Scale, s.ScaleAll}, s.Long, s.Short)
+	for _, v := range []*float64{s.Attention, s.BetaFast, s.BetaSlow} {
+		if v != nil {
+			numbers = append(numbers, *v)
+		}
+	}
+	for _, v := range numbers {
+		if !holds(v) {
+			r.refuse("rope_scaling", fmt.Sprintf("%g, which is more than float32 holds", v), "correct the value")
+		}
+	}
+	if s.Original < 0 || s.Original > math.MaxInt32 {
+		r.refuse("rope_scaling", fmt.Sprintf("original_max_position_embeddings: %d", s.Original), "correct the value")
+	}
+
+	remarks := c.Remarks
+	keys := c.ropeKeys()
+	c.Remarks = remarks // they are made again when the keys are
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if v, ok := keys[key].(float32); ok && !holds(float64(v)) {
+			r.refuse("rope_scaling", fmt.Sprintf("%s would be %v in GGUF", key, v), "correct the values")
+		}
 	}
 }
 
