@@ -97,6 +97,11 @@ fuzz: ## every reader, FUZZTIME each
 	go test ./internal/zipread -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime $(FUZZTIME)
 	go test ./internal/strict -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME)
 	go test ./internal/markdown -run '^$$' -fuzz '^FuzzText$$' -fuzztime $(FUZZTIME)
+	go test ./format/decoder -run '^$$' -fuzz '^FuzzRead$$' -fuzztime $(FUZZTIME)
+	go test ./format/decoder -run '^$$' -fuzz '^FuzzKeys$$' -fuzztime $(FUZZTIME)
+	go test ./format/vocab -run '^$$' -fuzz '^FuzzRead$$' -fuzztime $(FUZZTIME)
+	go test ./format/vocab -run '^$$' -fuzz '^FuzzFiles$$' -fuzztime $(FUZZTIME)
+	go test ./merge/adapter -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime $(FUZZTIME)
 
 gallery: setup ## every hostile input against the real command, on every engine that is here
 	BALLAST_GALLERY=all go test ./cmd/ballast -run '^TestGallery$$' -timeout 30m -v
