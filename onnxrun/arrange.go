@@ -66,7 +66,7 @@ func reverseSequence(c *call) *node {
 	})
 
 	indexable(d...)
-	lengths = graph.ConvertDType(lengths, dtypes.Int32)
+	lengths = convert(lengths, dtypes.Int32)
 	s := shapes.Make(dtypes.Int32, d[0], d[1])
 	t, b := graph.Iota(c.g, s, time), graph.Iota(c.g, s, batch)
 	l := expandTo(graph.ExpandAxes(lengths, time), []int{d[0], d[1]})
@@ -113,7 +113,7 @@ func tensorScatter(c *call) *node {
 			return fmt.Errorf("write_indices from %d to %d; %d rows of %d are written, so each is 0 to %d", low, high,
 				u[axis], d[axis], most)
 		})
-		start = graph.ConvertDType(at, dtypes.Int32)
+		start = convert(at, dtypes.Int32)
 	}
 
 	// For each place of the cache, which row of the update it takes.

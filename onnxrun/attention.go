@@ -41,7 +41,7 @@ func (a *attending) run() *node {
 	}
 	a.biased = a.capped
 	if a.bias != nil {
-		a.biased = graph.Add(a.biased, expandTo(graph.ConvertDType(a.bias, q.DType()), dims))
+		a.biased = graph.Add(a.biased, expandTo(convert(a.bias, q.DType()), dims))
 	}
 	if a.hide != nil {
 		low := graph.BroadcastToDims(graph.Infinity(q.Graph(), q.DType(), -1), dims...)
@@ -63,7 +63,7 @@ func expandBool(x *node, dims []int) *node {
 	if slices.Equal(x.Shape().Dimensions, dims) {
 		return x
 	}
-	return graph.NotEqual(expandTo(graph.ConvertDType(x, dtypes.Int32), dims), graph.Zeros(x.Graph(),
+	return graph.NotEqual(expandTo(convert(x, dtypes.Int32), dims), graph.Zeros(x.Graph(),
 		shapes.Make(dtypes.Int32, dims...)))
 }
 
@@ -159,12 +159,14 @@ func attention(c *call) []*node {
 	d := q.Shape().Dimensions
 	a := &attending{q: ops.Widen(q), k: ops.Widen(k), v: ops.Widen(v), softcap: c.float("softcap", 0)}
 	a.scale = c.float("scale", 1/math.Sqrt(float64(d[3])))
-	if p := c.int("softmax_precision", 0); p != 0 { // none is below float32 here
+	double := a.q.DType() == dtypes.Float64 || a.v.DType() == dtypes.Float64 // values may have another type than queries and keys
+	if p := c.int("softmax_precision", 0); p != 0 {                          // none is below float32 here
 		need(castTo(p).IsFloat(), "softmax_precision %s, want a type of floats", castTo(p))
-		if castTo(p) == dtypes.Float64 {
-			wide := func(x *node) *node { return graph.ConvertDType(x, dtypes.Float64) }
-			a.q, a.k, a.v = wide(a.q), wide(a.k), wide(a.v)
-		}
+		double = double || castTo(p) == dtypes.Float64
+	}
+	if double {
+		wide := func(x *node) *node { return convert(x, dtypes.Float64) }
+		a.q, a.k, a.v = wide(a.q), wide(a.k), wide(a.v)
 	}
 	keys := k.Shape().Dimensions[2]
 	c.attentionMask(a, keys, past)
@@ -174,12 +176,12 @@ func attention(c *call) []*node {
 	}
 
 	t := c.dtype(0)
-	out := []*node{graph.ConvertDType(y, t), k, v}
+	out := []*node{convert(y, t), k, v}
 	mode := c.int("qk_matmul_output_mode", 0)
 	need(mode >= 0 && mode <= 3, "qk_matmul_output_mode %d, want 0 to 3", mode)
 	if c.gives(3) {
 		shown := []*node{a.logits, a.capped, a.biased, a.weights}
-		out = append(out, graph.ConvertDType(shown[mode], t))
+		out = append(out, convert(shown[mode], t))
 	}
 	return out
 }
@@ -195,10 +197,10 @@ func (c *call) attentionMask(a *attending, keys, past int) {
 			dims[len(dims)-1] = gap
 			rest := graph.BroadcastToDims(graph.Infinity(c.g, dtypes.Float32, -1), dims...)
 			if m.DType() == dtypes.Bool {
-				m = cast(graph.Concatenate([]*node{graph.ConvertDType(m, dtypes.Int32), graph.Zeros(c.g,
+				m = cast(graph.Concatenate([]*node{convert(m, dtypes.Int32), graph.Zeros(c.g,
 					shapes.Make(dtypes.Int32, dims...))}, m.Rank()-1), dtypes.Bool)
 			} else {
-				m = graph.Concatenate([]*node{m, graph.ConvertDType(rest, m.DType())}, m.Rank()-1)
+				m = graph.Concatenate([]*node{m, convert(rest, m.DType())}, m.Rank()-1)
 			}
 		}
 		if m.DType() == dtypes.Bool {
@@ -218,7 +220,7 @@ func (c *call) attentionMask(a *attending, keys, past int) {
 			}
 			return fmt.Errorf("nonpad_kv_seqlen from %d to %d of %d keys", low, high, keys)
 		})
-		there = graph.ConvertDType(l, dtypes.Int32)
+		there = convert(l, dtypes.Int32)
 	}
 	if c.int("is_causal", 0) == 1 {
 		offset := numbered(c.g, past)

@@ -42,12 +42,12 @@ func packedAttention(c *call) []*node {
 	c.oldMasks(a, 3, 5, past)
 	y := joinHeads(a.run())
 	t := c.dtype(0)
-	out := []*node{graph.ConvertDType(y, t)}
+	out := []*node{convert(y, t)}
 	if c.gives(1) {
 		need(slices.Equal(k.Shape().Dimensions, v.Shape().Dimensions),
 			"keys %s and values %s do not lie together as present", k.Shape(), v.Shape())
 		both := graph.Concatenate([]*node{graph.ExpandAxes(k, 0), graph.ExpandAxes(v, 0)}, 0)
-		out = append(out, graph.ConvertDType(both, t))
+		out = append(out, convert(both, t))
 	}
 	return out
 }
@@ -88,9 +88,9 @@ func (c *call) oldMask(m *node, d []int, keys int) *node {
 	not := func(x *node) *node { return graph.NotEqual(x, scalar(x, 0)) }
 	switch {
 	case len(md) == 1 && md[0] == batch:
-		return upTo(c.g, plus(graph.ConvertDType(m, dtypes.Int32), -1), 1, keys)
+		return upTo(c.g, plus(convert(m, dtypes.Int32), -1), 1, keys)
 	case len(md) == 1 && md[0] == 2*batch:
-		m = graph.ConvertDType(m, dtypes.Int32)
+		m = convert(m, dtypes.Int32)
 		ends, starts := cutAxis(m, 0, 0, batch, 1), cutAxis(m, 0, batch, 2*batch, 1)
 		return graph.LogicalAnd(upTo(c.g, plus(ends, -1), 1, keys), graph.LogicalNot(upTo(c.g, plus(starts, -1), 1,
 			keys)))
@@ -119,8 +119,8 @@ func multiHeadAttention(c *call) []*node {
 	a := &attending{q: q, k: k, v: v, scale: c.float("scale", 0)}
 	c.oldMasks(a, 4, 5, past)
 	t := c.dtype(0)
-	y := graph.ConvertDType(joinHeads(a.run()), t)
-	return []*node{y, graph.ConvertDType(k, t), graph.ConvertDType(v, t)}
+	y := convert(joinHeads(a.run()), t)
+	return []*node{y, convert(k, t), convert(v, t)}
 }
 
 // threeInputs are the queries, keys and values of multiHeadAttention as [batch, heads, words, d], with their biases.
@@ -215,8 +215,11 @@ func groupQueryAttention(c *call) []*node {
 	}
 	a.hide = both(a.hide, upTo(c.g, plus(seen, -1), 1, keys))
 	a.smooth = c.int("smooth_softmax", 0) == 1
-	t := c.dtype(0)
-	return []*node{graph.ConvertDType(joinHeads(a.run()), t), graph.ConvertDType(k, t), graph.ConvertDType(v, t)}
+	cache := c.dtype(0)
+	if c.has(3) {
+		cache = c.dtype(3)
+	}
+	return []*node{convert(joinHeads(a.run()), c.dtype(0)), convert(k, cache), convert(v, cache)}
 }
 
 // cacheLengths are, for each example, the keys that were there before and those that are there now, as int32.
@@ -230,7 +233,7 @@ func (c *call) cacheLengths(d []int, total int) (before, seen *node) {
 		}
 		return fmt.Errorf("seqlens_k from %d to %d of a total_sequence_length %d", low, high, total)
 	})
-	seen = plus(graph.Reshape(graph.ConvertDType(l, dtypes.Int32), d[0]), 1)
+	seen = plus(graph.Reshape(convert(l, dtypes.Int32), d[0]), 1)
 	if d[2] == total { // the first words: padded ones are at the end
 		return graph.Zeros(c.g, shapes.Make(dtypes.Int32, d[0])), graph.Max(seen, graph.Zeros(c.g, seen.Shape()))
 	}
@@ -292,7 +295,7 @@ func microsoftAttentionOps() map[string]operator {
 			unless(lacking("input", inputsOf, map[int]string{8: "past_sequence_length", 9: "cache_indirection"})).
 			unless(lacking("output", outputsOf, map[int]string{3: "qk"})).
 			takes("num_heads", "unidirectional", "scale", "mask_filter_value"),
-		"com.microsoft.GroupQueryAttention": many(groupQueryAttention).unless(plain).
+		"com.microsoft.GroupQueryAttention": many(groupQueryAttention).unless(plain).unlessTypes(numbersInCache).
 			unless(lacking("input", inputsOf, map[int]string{11: "head_sink", 12: "k_scale", 13: "v_scale",
 				14: "q_norm_weight", 15: "k_norm_weight", 16: "query_seqlens"})).
 			unless(lacking("output", outputsOf, map[int]string{3: "output_qk"})).

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -237,7 +238,7 @@ func (b *builder) call(c *call) (out []*value) {
 			return out
 		}
 	}
-	for _, n := range op.nodes(c) {
+	for _, n := range c.nodes(op) {
 		if n == nil {
 			out = append(out, nil)
 			continue
@@ -247,3 +248,34 @@ func (b *builder) call(c *call) (out []*value) {
 
 	return out
 }
+
+// nodes are an operator's outputs. On the Go engine those that are widened work on floats of 16 bits in float32 and round once, at the end:
+// the engine itself would round after each of their steps, and lose the smallest numbers of float16. XLA does so by itself.
+func (c *call) nodes(op operator) []*graph.Node {
+	if !op.widened || c.g.Backend().Name() == "xla" {
+		return op.nodes(c)
+	}
+	data := 0 // the input whose type the output has, if it is one of floats
+	if c.n.Op == "Where" {
+		data = 1
+	}
+	wide := *c
+	wide.wide = map[int]*graph.Node{}
+	for i := range c.in {
+		if c.has(i) && isHalf(c.dtype(i)) {
+			wide.wide[i] = convert(c.x(i), dtypes.Float32)
+		}
+	}
+
+	out := op.nodes(&wide)
+	c.checks = wide.checks
+	for i, n := range out {
+		if n != nil && wide.wide[data] != nil && n.DType() == dtypes.Float32 {
+			out[i] = convert(n, c.dtype(data))
+		}
+	}
+	return out
+}
+
+// isHalf reports whether a type is one of floats of 16 bits.
+func isHalf(d dtypes.DType) bool { return d == dtypes.Float16 || d == dtypes.BFloat16 }

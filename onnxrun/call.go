@@ -25,7 +25,8 @@ type call struct {
 	from  []string
 	fold  bool
 
-	checks []check // of a node that is computed at once
+	checks []check             // of a node that is computed at once
+	wide   map[int]*graph.Node // inputs of float16 in float32
 }
 
 // has tells whether an input is there.
@@ -35,6 +36,9 @@ func (c *call) has(i int) bool { return i < len(c.in) && c.in[i] != nil }
 func (c *call) x(i int) *graph.Node {
 	if !c.has(i) {
 		panic(fmt.Errorf("input %d is missing", i))
+	}
+	if n := c.wide[i]; n != nil {
+		return n
 	}
 	v := c.in[i]
 	if c.fold {

@@ -23,7 +23,7 @@ func (c *call) watch(x *graph.Node, wrong func(low, high int64) error) {
 	if x.Shape().Size() == 0 {
 		return
 	}
-	x = graph.ConvertDType(x, dtypes.Int64)
+	x = convert(x, dtypes.Int64)
 	k := check{c.n, graph.ReduceAllMin(x), graph.ReduceAllMax(x), wrong}
 	if c.fold {
 		c.checks = append(c.checks, k)
@@ -93,7 +93,7 @@ func (c *call) places(input, n int) *node {
 		return fmt.Errorf("index %d of %d: the indices are %d to %d; give words or places that the model knows", at, n, -n, n-1)
 	}
 	c.watchInput(input, index, wrong)
-	index = graph.ConvertDType(index, dtypes.Int64)
+	index = convert(index, dtypes.Int64)
 	index = graph.Where(graph.LessThan(index, scalar(index, 0)), plus(index, float64(n)), index)
-	return graph.ConvertDType(index, dtypes.Int32)
+	return convert(index, dtypes.Int32)
 }

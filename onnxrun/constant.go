@@ -73,7 +73,11 @@ func rangeOp(c *call) *node {
 		if shape.Size() == 0 {
 			return graph.Zeros(c.g, shape)
 		}
-		return plus(times(graph.Iota(c.g, shape, 0), step), start)
+		wide := shapes.Make(dtypes.Float32, shape.Dimensions...)
+		if !isHalf(d) {
+			wide.DType = d
+		}
+		return convert(plus(times(graph.Iota(c.g, wide, 0), step), start), d)
 	}
 	start, limit, step := c.intAt(0), c.intAt(1), c.intAt(2)
 	need(step != 0, "from %d to %d in steps of 0: there is no end", start, limit)
@@ -148,7 +152,7 @@ func oneHot(c *call) *node {
 		i = graph.Where(graph.LessThan(graph.Abs(i), scalar(i, math.Exp2(30))), i, scalar(i, math.Exp2(30)))
 		need(n < 1<<30, "depth %d of indices that are floats", n)
 	}
-	i = graph.ConvertDType(i, dtypes.Int64)
+	i = convert(i, dtypes.Int64)
 	i = graph.ExpandAxes(graph.Where(graph.LessThan(i, scalar(i, 0)), plus(i, float64(n)), i), axis)
 	hit := graph.Equal(expandTo(i, dims), graph.Iota(c.g, shapes.Make(dtypes.Int64, dims...), axis))
 	pick := func(j int) *node { return expandTo(graph.Reshape(cutAxis(values, 0, j, j+1, 1)), dims) }
@@ -169,7 +173,7 @@ func eyeLike(c *call) *node {
 		return graph.Zeros(c.g, shapes.Make(d, s...))
 	}
 	hit := graph.Equal(graph.Iota(c.g, places, 1), plus(graph.Iota(c.g, places, 0), float64(k)))
-	return cast(graph.ConvertDType(hit, dtypes.Int32), d)
+	return cast(convert(hit, dtypes.Int32), d)
 }
 
 func constantOps() map[string]operator {

@@ -11,7 +11,7 @@ import (
 
 // conv adds up in float32 or wider.
 func conv(c *call) *node {
-	return graph.ConvertDType(addBias(convOf(c, widen(c.x(0)), widen(c.x(1))), c.wideBias()), c.x(0).DType())
+	return convert(addBias(convOf(c, widen(c.x(0)), widen(c.x(1))), c.wideBias()), c.x(0).DType())
 }
 
 // wideBias is input 2, nil if it is left out.

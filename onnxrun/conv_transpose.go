@@ -33,7 +33,7 @@ func convTranspose(c *call) *node {
 	// What was done above leaves a convolution without strides, for which ops has 0, and without pads.
 	plain := window{strides: make([]int, len(size)), dilations: w.dilations, pads: make([][2]int, len(size))}
 	y := addBias(channelsFirst(plain.convolve(channelsLast(x), k, groups)), c.wideBias())
-	return graph.ConvertDType(y, c.x(0).DType())
+	return convert(y, c.x(0).DType())
 }
 
 // margin is what a transposed convolution adds along an axis before the kernel passes; below zero it cuts.

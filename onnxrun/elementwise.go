@@ -70,7 +70,7 @@ func (c *call) divisor(b *node) *node {
 	}
 	zero := graph.Equal(b, scalar(b, 0))
 	if v := c.in[1]; v.known == nil {
-		c.watch(graph.ConvertDType(zero, dtypes.Int32), func(_, high int64) error {
+		c.watch(convert(zero, dtypes.Int32), func(_, high int64) error {
 			if high == 0 {
 				return nil
 			}
@@ -109,7 +109,7 @@ func modulo(c *call) *node {
 
 // viaWide lets f work on floats of 16 bits as on those of 32.
 func viaWide(f func(a, b *node) *node) func(a, b *node) *node {
-	return func(a, b *node) *node { return graph.ConvertDType(f(ops.Widen(a), ops.Widen(b)), a.DType()) }
+	return func(a, b *node) *node { return convert(f(ops.Widen(a), ops.Widen(b)), a.DType()) }
 }
 
 func clip(c *call) *node {
@@ -144,16 +144,16 @@ func power(c *call) *node {
 	if !x.DType().IsFloat() {
 		return c.integerPower(p[0], p[1])
 	}
-	return graph.Pow(p[0], graph.ConvertDType(p[1], x.DType()))
+	return graph.Pow(p[0], convert(p[1], x.DType()))
 }
 
 func gelu(c *call) *node {
 	x, d := widen(c.x(0)), c.x(0).DType()
 	if c.text("approximate", "none") == "tanh" {
 		inner := times(graph.Add(x, times(graph.Mul(x, graph.Mul(x, x)), 0.044715)), math.Sqrt(2/math.Pi))
-		return graph.ConvertDType(graph.Mul(times(x, 0.5), plus(graph.Tanh(inner), 1)), d)
+		return convert(graph.Mul(times(x, 0.5), plus(graph.Tanh(inner), 1)), d)
 	}
-	return graph.ConvertDType(graph.Mul(times(x, 0.5), plus(graph.Erf(times(x, math.Sqrt2/2)), 1)), d)
+	return convert(graph.Mul(times(x, 0.5), plus(graph.Erf(times(x, math.Sqrt2/2)), 1)), d)
 }
 
 func inverseHyperbolic(name string) func(x *node) *node {
@@ -192,7 +192,7 @@ func isInf(c *call) *node {
 // equal compares bools as numbers, which the Go engine does not compare otherwise.
 func equal(a, b *node) *node {
 	if a.DType() == dtypes.Bool {
-		a, b = graph.ConvertDType(a, dtypes.Int32), graph.ConvertDType(b, dtypes.Int32)
+		a, b = convert(a, dtypes.Int32), convert(b, dtypes.Int32)
 	}
 	return graph.Equal(a, b)
 }
@@ -222,7 +222,7 @@ func absolute(x *node) *node {
 func sign(x *node) *node {
 	switch {
 	case x.DType().IsUnsigned():
-		return graph.ConvertDType(positive(x), x.DType())
+		return convert(positive(x), x.DType())
 	case x.DType().IsFloat():
 		return graph.Where(graph.NotEqual(x, x), x, graph.Sign(x))
 	}
@@ -254,7 +254,7 @@ func activationOps() map[string]operator {
 		"Sigmoid":   unary(graph.Sigmoid), "Tanh": unary(graph.Tanh), "Gelu": one(gelu), "PRelu": one(parametricRelu),
 		"HardSigmoid": one(func(c *call) *node {
 			y := hard(plus(times(widen(c.x(0)), c.float("alpha", 0.2)), c.float("beta", 0.5)), 0, 1)
-			return graph.ConvertDType(y, c.x(0).DType())
+			return convert(y, c.x(0).DType())
 		}),
 		"LeakyRelu": one(func(c *call) *node {
 			x := c.x(0)

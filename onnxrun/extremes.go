@@ -28,14 +28,14 @@ func smaller(a, b *node) *node {
 
 // unlessNaN is y, reduced from x over axes, and NaN where one of the elements of x is.
 func unlessNaN(x, y *node, axes []int) *node {
-	odd := graph.ReduceMax(graph.ConvertDType(graph.NotEqual(x, x), dtypes.Int32), axes...)
+	odd := graph.ReduceMax(convert(graph.NotEqual(x, x), dtypes.Int32), axes...)
 	return graph.Where(positive(odd), graph.BroadcastToDims(scalar(y, math.NaN()), y.Shape().Dimensions...), y)
 }
 
 func reduceMax(x *node, axes []int) *node {
 	switch {
 	case x.DType() == dtypes.Bool:
-		return cast(graph.ReduceMax(graph.ConvertDType(x, dtypes.Int32), axes...), dtypes.Bool)
+		return cast(graph.ReduceMax(convert(x, dtypes.Int32), axes...), dtypes.Bool)
 	case !x.DType().IsFloat():
 		return graph.ReduceMax(x, axes...)
 	}
@@ -45,7 +45,7 @@ func reduceMax(x *node, axes []int) *node {
 func reduceMin(x *node, axes []int) *node {
 	switch {
 	case x.DType() == dtypes.Bool:
-		return cast(graph.ReduceMin(graph.ConvertDType(x, dtypes.Int32), axes...), dtypes.Bool)
+		return cast(graph.ReduceMin(convert(x, dtypes.Int32), axes...), dtypes.Bool)
 	case !x.DType().IsFloat():
 		return graph.ReduceMin(x, axes...)
 	}
@@ -65,7 +65,7 @@ func argBest(x *node, axis int, largest bool) *node {
 		return best(x, axis, dtypes.Int32)
 	}
 
-	odd := graph.ConvertDType(graph.NotEqual(x, x), dtypes.Int32)
+	odd := convert(graph.NotEqual(x, x), dtypes.Int32)
 	last := math.Inf(1)
 	if largest {
 		last = math.Inf(-1)

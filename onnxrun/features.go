@@ -393,14 +393,14 @@ func featureOps() map[string]operator {
 	return map[string]operator{
 		"ai.onnx.ml.Scaler":     hosted(scaler).takes("offset", "scale"),
 		"ai.onnx.ml.Normalizer": hosted(normalizer).unless(knownNorm).takes("norm"),
-		"ai.onnx.ml.Imputer": hosted(imputer).
+		"ai.onnx.ml.Imputer": hosted(imputer).unlessTypes(replacedOfInput).
 			takes("imputed_value_floats", "imputed_value_int64s", "replaced_value_float", "replaced_value_int64"),
 		"ai.onnx.ml.Binarizer":             hosted(binarizer).takes("threshold"),
 		"ai.onnx.ml.ArrayFeatureExtractor": hosted(arrayFeatures).takes(),
 		"ai.onnx.ml.FeatureVectorizer":     hosted(featureVectorizer).takes("inputdimensions"),
 		"ai.onnx.ml.OneHotEncoder":         hosted(oneHotEncoder).unless(numbersOnly("cats_strings")).takes("cats_int64s", "cats_strings", "zeros"),
 		"ai.onnx.ml.ZipMap":                seen(zipMap).takes("classlabels_int64s", "classlabels_strings"),
-		"ai.onnx.ml.LabelEncoder": hosted(labelEncoder).unless(encoder).takes("keys_floats", "keys_int64s",
+		"ai.onnx.ml.LabelEncoder": hosted(labelEncoder).unless(encoder).unlessTypes(keysOfInput).takes("keys_floats", "keys_int64s",
 			"keys_strings", "keys_tensor",
 			"values_floats", "values_int64s", "values_strings", "values_tensor", "default_float", "default_int64",
 			"default_string", "default_tensor", "classes_strings"),

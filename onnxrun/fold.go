@@ -36,7 +36,7 @@ func (b *builder) fold(c *call, op operator) (out []*value, ok bool) {
 		}()
 		b.g, c.g, c.fold, c.checks = g, g, true, nil
 		var nodes []*graph.Node
-		for i, n := range op.nodes(c) {
+		for i, n := range c.nodes(op) {
 			if n != nil {
 				nodes, places = append(nodes, n), append(places, i)
 			}

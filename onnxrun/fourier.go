@@ -42,7 +42,7 @@ func fourierTransform(c *call) *node {
 
 	// The axis comes last, as long as the transform. In float32 what should be 0 is as far from it as the largest term's rounding.
 	parts := func(i int) *node {
-		y := graph.Squeeze(cutAxis(graph.ConvertDType(x, dtypes.Float64), rank-1, i, i+1, 1), rank-1)
+		y := graph.Squeeze(cutAxis(convert(x, dtypes.Float64), rank-1, i, i+1, 1), rank-1)
 		y = graph.TransposeAllAxes(y, slices.Insert(slices.DeleteFunc(lastAxes(0, rank-1),
 			func(a int) bool { return a == axis }), rank-2, axis)...)
 		return toLength(y, n)
@@ -65,7 +65,7 @@ func fourierTransform(c *call) *node {
 		order := lastAxes(0, rank-2)
 		return graph.ExpandAxes(graph.TransposeAllAxes(y, slices.Insert(order, axis, rank-2)...), -1)
 	}
-	return graph.ConvertDType(graph.Concatenate([]*node{back(z.Re), back(z.Im)}, rank-1), x.DType())
+	return convert(graph.Concatenate([]*node{back(z.Re), back(z.Im)}, rank-1), x.DType())
 }
 
 // toLength cuts the last axis, or puts zeros at its end.
@@ -119,7 +119,7 @@ func shortFourier(c *call) *node {
 		}
 		y = graph.Reshape(takeAxis(y, graph.Const(c.g, at), 1), d[0], count, frame)
 		if window != nil {
-			y = graph.Mul(y, expandTo(graph.ConvertDType(window, y.DType()), y.Shape().Dimensions))
+			y = graph.Mul(y, expandTo(convert(window, y.DType()), y.Shape().Dimensions))
 		}
 		return y
 	}
@@ -133,7 +133,7 @@ func shortFourier(c *call) *node {
 		z = ops.DFT(ops.ComplexPair{Re: z.Re, Im: graph.ZerosLike(z.Re)})
 	}
 	both := graph.Concatenate([]*node{graph.ExpandAxes(z.Re, -1), graph.ExpandAxes(z.Im, -1)}, 3)
-	return graph.ConvertDType(both, x.DType())
+	return convert(both, x.DType())
 }
 
 // windowOf is a window of cosines: a0 - a1 cos(2 pi n / N) + a2 cos(4 pi n / N), where N is the size, or one less without periodic.

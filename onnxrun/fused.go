@@ -98,7 +98,7 @@ func matMulBits(c *call) *node {
 		"weights %v of %s for %d rows of %d blocks of %d bytes", w, c.dtype(1), n, blocks, bytes)
 	room(dtypes.Float32, n, blocks, block)
 
-	q := graph.ConvertDType(unpacked(graph.Reshape(c.x(1), n*blocks, bytes), bits), x.DType())
+	q := convert(unpacked(graph.Reshape(c.x(1), n*blocks, bytes), bits), x.DType())
 	each := func(v *node) *node { return graph.BroadcastToDims(graph.Reshape(v, n*blocks, 1), n*blocks, block) }
 	need(volumeOf(c.dims(2)) == n*blocks, "scales %v for %d rows of %d blocks", c.dims(2), n, blocks)
 	zero := graph.BroadcastToDims(scalar(x, float64(int(1)<<(bits-1))), n*blocks, block)
@@ -110,20 +110,20 @@ func matMulBits(c *call) *node {
 			z = cutAxis(unpacked(graph.Reshape(z, n, per), bits), 1, 0, blocks, 1)
 		}
 		need(z.Shape().Size() == n*blocks, "zero_points %s for %d rows of %d blocks", z.Shape(), n, blocks)
-		zero = each(graph.ConvertDType(z, x.DType()))
+		zero = each(convert(z, x.DType()))
 	}
-	q = graph.Mul(graph.Sub(q, zero), each(graph.ConvertDType(c.x(2), x.DType())))
+	q = graph.Mul(graph.Sub(q, zero), each(convert(c.x(2), x.DType())))
 	q = cutAxis(graph.Reshape(q, n, blocks*block), 1, 0, k, 1)
 	y := graph.DotGeneral(x, []int{len(d) - 1}, nil, q, []int{1}, nil)
 	if b := c.maybe(5); b != nil {
-		y = graph.Add(y, expandTo(graph.ConvertDType(b, y.DType()), y.Shape().Dimensions))
+		y = graph.Add(y, expandTo(convert(b, y.DType()), y.Shape().Dimensions))
 	}
-	return graph.ConvertDType(y, c.dtype(0))
+	return convert(y, c.dtype(0))
 }
 
 // unpacked are the numbers of bits in bytes [rows, n], the lowest first, as int32.
 func unpacked(x *node, bits int) *node {
-	x = graph.ConvertDType(x, dtypes.Int32)
+	x = convert(x, dtypes.Int32)
 	d := x.Shape().Dimensions
 	var parts []*node
 	for at := 0; at < 8; at += bits {
@@ -189,7 +189,7 @@ func fusedOps() map[string]operator {
 	scales := []string{"transA", "transB", "alpha"}
 	matrix := append([]string{"transBatchA", "transBatchB"}, scales...)
 	withEnd := func(f func(c *call) *node) operator {
-		return one(func(c *call) *node { return c.fusedEnd(f(c)) }).unless(noEnd)
+		return one(func(c *call) *node { return c.fusedEnd(f(c)) }).unless(noEnd).unlessTypes(functionOfInts)
 	}
 	all := map[string]operator{
 		"com.microsoft.FusedConv": one(fusedConv).unless(some).
@@ -203,7 +203,7 @@ func fusedOps() map[string]operator {
 			unless(lacking("input", inputsOf, map[int]string{4: "g_idx"})).takes("N", "K", "bits", "block_size",
 			"accuracy_level", "weight_prepacked"),
 		"com.microsoft.Inverse": one(func(c *call) *node {
-			return graph.ConvertDType(ops.InverseMatrix(ops.Widen(c.x(0))), c.dtype(0))
+			return convert(ops.InverseMatrix(ops.Widen(c.x(0))), c.dtype(0))
 		}).takes(),
 		"com.microsoft.ExpandDims": one(expandDims).takes(),
 		"com.microsoft.CDist":      one(distances).unless(knownMetric).takes("metric"),

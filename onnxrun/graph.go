@@ -25,7 +25,8 @@ import (
 //
 // Methods may be called from several goroutines.
 type Graph struct {
-	Model *onnx.Model
+	Model   *onnx.Model
+	LeftOut []string // outputs of the model that are strings, which engines do not have: a run gives the others
 
 	opset       int64
 	tensors     map[*onnx.Tensor]*tensors.Tensor // of initialisers and constants, those of subgraphs too
@@ -40,11 +41,34 @@ type Graph struct {
 type UnsupportedError struct {
 	File string
 	Ops  []string // operators, each once, as domain.Name outside the standard domain
+
+	Nodes []string // the first node of each, as far as ten of them
+}
+
+// mostPlaces is how many nodes an UnsupportedError names.
+const mostPlaces = 10
+
+// placesOf adds the first nodes of operators that are not seen yet, those in subgraphs too, up to mostPlaces.
+func placesOf(g *onnx.Graph, seen map[string]bool, found []string) []string {
+	for _, n := range g.Nodes {
+		name := operatorName(n)
+		if _, ok := operators()[name]; !ok && !seen[name] && len(found) < mostPlaces {
+			seen[name] = true
+			found = append(found, n.String())
+		}
+		for i := range n.Attributes {
+			if sub := n.Attributes[i].Graph; sub != nil {
+				found = placesOf(sub, seen, found)
+			}
+		}
+	}
+	return found
 }
 
 func (e *UnsupportedError) Error() string {
 	return strings.TrimPrefix(printable.Line(e.File)+": ", ": ") + "onnx: operators that are not supported: " +
-		printable.Line(strings.Join(e.Ops, ", ")) + "; export the model without them, docs/onnx.md lists those that are"
+		printable.Line(strings.Join(e.Ops, ", ")) + "; export the model without them, docs/onnx.md lists those that are" +
+		strings.TrimSuffix("; they are at "+printable.Line(strings.Join(e.Nodes, ", ")), "; they are at ")
 }
 
 // BadInput reports that the model is at fault.
@@ -53,12 +77,19 @@ func (e *UnsupportedError) BadInput() bool { return true }
 // smallWeight is the number of elements up to which a tensor is a constant, and computed with while the graph is built.
 const smallWeight = 4096
 
-// New prepares a model. All operators that are not supported are named in one *UnsupportedError.
+// New prepares a model. All operators that are not supported are named in one *UnsupportedError. Outputs that are declared to be strings are
+// left out, with what serves them alone, as long as there are others.
 func New(m *onnx.Model) (*Graph, error) {
 	if err := Check(m); err != nil {
 		return nil, err
 	}
-	return prepare(m)
+	m, left := withoutStrings(m)
+	g, err := prepare(m)
+	if err != nil {
+		return nil, err
+	}
+	g.LeftOut = left
+	return g, nil
 }
 
 // prepare is New for a model that was checked.
@@ -129,8 +160,9 @@ func constantsOf(g *onnx.Graph, list []*onnx.Tensor) []*onnx.Tensor {
 
 // Check tells why a model cannot be run, as New would, without preparing it; nil if nothing is known against it.
 func Check(m *onnx.Model) error {
+	m, _ = withoutStrings(m)
 	if _, missing := Operators(m); len(missing) > 0 {
-		return &UnsupportedError{m.Path, missing}
+		return &UnsupportedError{m.Path, missing, placesOf(m.Graph, map[string]bool{}, nil)}
 	}
 	for _, t := range m.Graph.Initializers {
 		if _, ok := keptAs(t.Type); ok {
@@ -141,6 +173,12 @@ func Check(m *onnx.Model) error {
 		}
 	}
 	for _, v := range m.Graph.Inputs {
+		if v.Other != "" {
+			return &fault.Input{
+				File: m.Path, Field: "input " + v.Name, Err: fmt.Errorf("it is of the kind %s; tensors alone are supported", v.Other),
+				Fix: "export the model with tensors as its inputs",
+			}
+		}
 		if v.Type == 0 {
 			continue
 		}
@@ -148,10 +186,36 @@ func Check(m *onnx.Model) error {
 			return err
 		}
 	}
+	for _, n := range m.Graph.Nodes { // those of subgraphs may never be reached
+		if err := checkConstant(m.Path, n); err != nil {
+			return err
+		}
+	}
 	if err := checkUnderstood(m.Path, m.Graph); err != nil {
 		return err
 	}
-	return checkNodes(m)
+	if err := checkNodes(m); err != nil {
+		return err
+	}
+	return checkTypes(m, m.Graph, nil)
+}
+
+// checkConstant refuses constants that engines cannot hold.
+func checkConstant(file string, n *onnx.Node) error {
+	if n.Op != "Constant" || n.Domain != "" {
+		return nil
+	}
+	for _, name := range []string{"value_string", "value_strings", "sparse_value"} {
+		if n.Attribute(name) != nil {
+			return &fault.Input{File: file, Field: n.String(), Err: fmt.Errorf("attribute %s is not supported", name), Fix: "export the model with numbers in its place"}
+		}
+	}
+	if a := n.Attribute("value"); a != nil && a.Tensor != nil {
+		if _, ok := keptAs(a.Tensor.Type); !ok {
+			return checkType(file, n.String(), a.Tensor.Type)
+		}
+	}
+	return nil
 }
 
 // keptAs is how the engines keep a tensor of a model: integers of 4 bits in a byte each.
@@ -179,12 +243,14 @@ func inModel(file string, err error) error {
 	return err
 }
 
-// Operators counts the nodes of each operator of a model, those in subgraphs too, and lists the operators that cannot be run. They
-// are written as domain.Name outside the standard domain.
+// Operators counts the nodes of each operator of a model, those in subgraphs too, and lists the operators that cannot be run, but for those
+// that serve outputs of strings alone. They are written as domain.Name outside the standard domain.
 func Operators(m *onnx.Model) (counts map[string]int, missing []string) {
 	counts = map[string]int{}
 	lacks := map[string]bool{}
-	countOperators(m.Graph, counts, lacks)
+	countOperators(m.Graph, counts, map[string]bool{})
+	m, _ = withoutStrings(m)
+	countOperators(m.Graph, map[string]int{}, lacks)
 	return counts, slices.Sorted(maps.Keys(lacks))
 }
 

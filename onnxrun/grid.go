@@ -26,7 +26,6 @@ func gridSample(c *call) *node {
 	padding := c.text("padding_mode", "zeros")
 	need(mode != "", "mode %q is not known", c.text("mode", ""))
 	need(slices.Contains([]string{"zeros", "border", "reflection"}, padding), "padding_mode %q is not known", padding)
-	need(mode == "nearest" || x.DType().IsFloat(), "maps of %s between their elements", x.DType())
 	places := volumeOf(gd[1 : len(gd)-1])
 	shape := room(x.DType(), append([]int{d[0], d[1]}, gd[1:len(gd)-1]...)...)
 	if shape.Size() == 0 {
@@ -44,11 +43,22 @@ func gridSample(c *call) *node {
 
 	// [batch, elements, channels], so that a row is all channels of a place.
 	rows := graph.TransposeAllAxes(graph.Reshape(x, d[0], d[1], volumeOf(d[2:])), 0, 2, 1)
-	if x.DType().IsFloat() {
+	switch {
+	case x.DType().IsFloat():
 		rows = ops.Widen(rows)
+	case mode != "nearest": // between elements there are fractions, which are cut off; of bools, what is not 0 is true
+		rows = interpolated(rows)
 	}
-	y := sampleRows(rows, taps, d[2:], mode == "nearest")
-	return graph.Reshape(graph.ConvertDType(graph.TransposeAllAxes(y, 0, 2, 1), x.DType()), shape.Dimensions...)
+	y := graph.TransposeAllAxes(sampleRows(rows, taps, d[2:], mode == "nearest"), 0, 2, 1)
+	switch {
+	case x.DType().IsFloat():
+		y = convert(y, x.DType())
+	case y.DType() != x.DType() && x.DType() != dtypes.Bool:
+		y = cast(whole(y), x.DType())
+	default:
+		y = cast(y, x.DType())
+	}
+	return graph.Reshape(y, shape.Dimensions...)
 }
 
 // sampleRows adds up the rows that all combinations of taps name, each by the product of its weights.
@@ -64,7 +74,7 @@ func sampleRows(rows *node, taps [][]tap, size []int, plain bool) (sum *node) {
 				if plain {
 					part = graph.Where(graph.GreaterThan(w, scalar(w, 0)), part, graph.ZerosLike(part))
 				} else {
-					part = graph.Mul(part, graph.ConvertDType(w, part.DType()))
+					part = graph.Mul(part, convert(w, part.DType()))
 				}
 			}
 			if sum == nil {
@@ -139,7 +149,7 @@ func axisTaps(at *node, size int, mode, padding string, corners bool) []tap {
 				high)))
 			place = graph.Where(outside, mirrored(place, low, high), place)
 		}
-		t.at = graph.ConvertDType(hard(place, 0, float64(size-1)), dtypes.Int32)
+		t.at = convert(hard(place, 0, float64(size-1)), dtypes.Int32)
 		taps = append(taps, t)
 	}
 	return taps
@@ -201,10 +211,10 @@ func affineGrid(c *call) *node {
 		base = append(base, point...)
 	}
 	wide := ops.Widen(theta)
-	table := graph.ConvertDType(graph.ConstTensor(c.g, tensors.FromFlatDataAndDimensions(base, places, n+1)),
+	table := convert(graph.ConstTensor(c.g, tensors.FromFlatDataAndDimensions(base, places, n+1)),
 		wide.DType())
 	y := graph.DotGeneral(wide, []int{2}, nil, table, []int{1}, nil) // [batch, axes, places]
-	return graph.ConvertDType(graph.Reshape(graph.TransposeAllAxes(y, 0, 2, 1), shape.Dimensions...), theta.DType())
+	return convert(graph.Reshape(graph.TransposeAllAxes(y, 0, 2, 1), shape.Dimensions...), theta.DType())
 }
 
 func gridOps() map[string]operator {

@@ -38,7 +38,7 @@ func putNumber(b []byte, d dtypes.DType, v float64) {
 		binary.LittleEndian.PutUint32(b, math.Float32bits(float32(v)))
 		return
 	case dtypes.Float16:
-		binary.LittleEndian.PutUint16(b, float16.FromFloat32(float32(v)).Bits())
+		binary.LittleEndian.PutUint16(b, halfBits(float32(v)))
 		return
 	case dtypes.BFloat16:
 		binary.LittleEndian.PutUint16(b, uint16(bfloat16.FromFloat32(float32(v))))
@@ -58,6 +58,19 @@ func putNumber(b []byte, d dtypes.DType, v float64) {
 	for i := range b {
 		b[i] = byte(n >> (8 * i))
 	}
+}
+
+// halfBits are the bits of the float16 number nearest to v, the even one of two. float16.FromFloat32 makes zeros of all below 2^-14.
+func halfBits(v float32) uint16 {
+	size := math.Abs(float64(v))
+	if !(size < 0x1p-14) {
+		return float16.FromFloat32(v).Bits()
+	}
+	steps := uint16(math.RoundToEven(size * 0x1p24))
+	if math.Signbit(float64(v)) {
+		return steps | 0x8000
+	}
+	return steps
 }
 
 // bytesIn are the elements of a tensor as they are.

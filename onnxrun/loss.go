@@ -26,7 +26,7 @@ func (c *call) classes(n int) {
 		}
 		return
 	}
-	target := graph.ConvertDType(c.x(1), dtypes.Int64)
+	target := convert(c.x(1), dtypes.Int64)
 	if a != nil {
 		target = graph.Where(graph.Equal(target, graph.Const(c.g, a.Int)), graph.ZerosLike(target), target)
 	}
@@ -35,7 +35,7 @@ func (c *call) classes(n int) {
 
 // logLoss is the mean of -w[t] logp[t], or its sum, or each.
 func logLoss(c *call, logp *node) *node {
-	target := graph.ConvertDType(c.x(1), dtypes.Int64)
+	target := convert(c.x(1), dtypes.Int64)
 	d := logp.Shape().Dimensions
 	need(len(d) >= 2, "it takes examples and classes, got %v", d)
 	c.classes(d[1])

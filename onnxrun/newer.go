@@ -64,7 +64,7 @@ func globalLpPool(c *call) *node {
 	for i := 2; i < len(d); i++ {
 		d[i] = 1
 	}
-	return graph.ConvertDType(graph.Reshape(y, d...), c.dtype(0))
+	return convert(graph.Reshape(y, d...), c.dtype(0))
 }
 
 // swiGLU is a sigmoid(alpha a) b.
@@ -72,7 +72,7 @@ func swiGLU(c *call) *node {
 	a, b := ops.Widen(c.x(0)), ops.Widen(c.x(1))
 	need(slices.Equal(a.Shape().Dimensions, b.Shape().Dimensions), "inputs %s and %s, want one shape", a.Shape(),
 		b.Shape())
-	return graph.ConvertDType(graph.Mul(graph.Mul(a, graph.Sigmoid(times(a, c.float("alpha", 1)))), b), c.dtype(0))
+	return convert(graph.Mul(graph.Mul(a, graph.Sigmoid(times(a, c.float("alpha", 1)))), b), c.dtype(0))
 }
 
 func newerOps() map[string]operator {
@@ -83,7 +83,7 @@ func newerOps() map[string]operator {
 		return ""
 	}
 	return map[string]operator{
-		"CumProd": one(cumProduct).takes("exclusive", "reverse"), "BitCast": hosted(bitCast).unless(sized).takes("to"),
+		"CumProd": one(cumProduct).takes("exclusive", "reverse"), "BitCast": hosted(bitCast).unless(sized).unlessTypes(ofOneSize).takes("to"),
 		"GlobalLpPool": one(globalLpPool).takes("p"), "SwiGLU": one(swiGLU).takes("alpha"),
 	}
 }

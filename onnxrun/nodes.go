@@ -138,7 +138,7 @@ func cast(x *node, d dtypes.DType) *node {
 	case from.IsFloat() && d.IsInt():
 		return saturated(x, d)
 	}
-	return graph.ConvertDType(x, d)
+	return convert(x, d)
 }
 
 // saturated converts floats to integers, the fraction cut off.
@@ -152,10 +152,13 @@ func saturated(x *node, d dtypes.DType) *node {
 
 	above, below := graph.GreaterOrEqual(x, scalar(x, end)), graph.LessThan(x, scalar(x, low))
 	inside := graph.LogicalAnd(graph.LessThan(x, scalar(x, end)), graph.GreaterOrEqual(x, scalar(x, low)))
-	y := graph.ConvertDType(graph.Where(inside, x, graph.ZerosLike(x)), d)
+	y := convert(graph.Where(inside, x, graph.ZerosLike(x)), d)
 	full := func(v float64) *node { return graph.BroadcastToDims(extreme(y, v), y.Shape().Dimensions...) }
 	return graph.Where(above, full(math.Inf(1)), graph.Where(below, full(math.Inf(-1)), y))
 }
+
+// convert is x in another type of elements, as the engines convert it but for small numbers of float16, which the Go engine loses.
+func convert(x *node, d dtypes.DType) *node { return ops.Narrow(x, d) }
 
 func castTo(to int) dtypes.DType {
 	d, ok := engineTypes[onnx.DataType(to)]
@@ -177,7 +180,7 @@ func viaFloat(f func(x *node) *node) func(x *node) *node {
 	return func(x *node) *node {
 		d := x.DType()
 		if d == dtypes.Float16 || d == dtypes.BFloat16 {
-			return graph.ConvertDType(f(ops.Widen(x)), d)
+			return convert(f(ops.Widen(x)), d)
 		}
 		return f(x)
 	}
@@ -196,7 +199,7 @@ func viaInt(x *node, f func(x *node) *node) *node {
 	if x.DType() != dtypes.Bool {
 		return f(x)
 	}
-	return cast(f(graph.ConvertDType(x, dtypes.Int32)), dtypes.Bool)
+	return cast(f(convert(x, dtypes.Int32)), dtypes.Bool)
 }
 
 func cutAxis(x *node, axis, from, to, step int) *node {

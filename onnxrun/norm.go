@@ -35,16 +35,16 @@ func batchNorm(c *call) []*node {
 		m, v = graph.Reshape(m, x.Shape().Dimensions[1]), graph.Reshape(v, x.Shape().Dimensions[1])
 		k := c.float("momentum", 0.9)
 		moved := func(old, now *node) *node {
-			return graph.Add(times(old, k), times(graph.ConvertDType(now, old.DType()), 1-k))
+			return graph.Add(times(old, k), times(convert(now, old.DType()), 1-k))
 		}
 		out = append(out, moved(mean, m), moved(variance, v))
 		mean, variance = m, v
 	}
 	x = ops.Widen(x)
-	wide := func(i *node) *node { return graph.ConvertDType(i, x.DType()) }
+	wide := func(i *node) *node { return convert(i, x.DType()) }
 	scale := graph.Div(wide(c.x(1)), graph.Sqrt(plus(wide(variance), c.float("epsilon", 1e-5))))
 	y := graph.Add(graph.Mul(graph.Sub(x, perChannel(wide(mean), x)), perChannel(scale, x)), perChannel(wide(c.x(2)), x))
-	out[0] = graph.ConvertDType(y, d)
+	out[0] = convert(y, d)
 	return out
 }
 
@@ -63,7 +63,7 @@ func instanceNorm(c *call) *node {
 	dims := x.Shape().Dimensions
 	y := graph.Div(graph.Sub(x, expandTo(m, dims)), expandTo(graph.Sqrt(plus(v, c.float("epsilon", 1e-5))), dims))
 	y = graph.Add(graph.Mul(y, perChannel(widen(c.x(1)), x)), perChannel(widen(c.x(2)), x))
-	return graph.ConvertDType(y, d)
+	return convert(y, d)
 }
 
 // layerNorm has mean and scale in float32 or wider, and gives both in the type that stash_type names.
@@ -86,13 +86,13 @@ func layerNorm(c *call) []*node {
 	inverse := ops.Rsqrt(plus(v, c.float("epsilon", 1e-5)))
 	y := graph.Mul(graph.Sub(x, expandTo(m, dims)), expandTo(inverse, dims))
 	if stash == dtypes.BFloat16 || stash == dtypes.Float16 { // what is normalised passes through this type
-		y = graph.ConvertDType(graph.ConvertDType(y, stash), x.DType())
+		y = convert(convert(y, stash), x.DType())
 	}
 	y = graph.Mul(y, expandTo(widen(c.x(1)), dims))
 	if b := c.maybe(2); b != nil {
 		y = graph.Add(y, expandTo(widen(b), dims))
 	}
-	return []*node{graph.ConvertDType(y, d), graph.ConvertDType(m, stash), graph.ConvertDType(inverse, stash)}
+	return []*node{convert(y, d), convert(m, stash), convert(inverse, stash)}
 }
 
 func lrn(c *call) *node {
@@ -113,7 +113,7 @@ func lrn(c *call) *node {
 		parts = append(parts, cutAxis(s, 1, i, i+x.Shape().Dimensions[1], 1))
 	}
 	base := plus(times(joined(parts, graph.Add), c.float("alpha", 1e-4)/float64(size)), c.float("bias", 1))
-	return graph.ConvertDType(graph.Div(x, graph.Pow(base, scalar(x, c.float("beta", 0.75)))), d)
+	return convert(graph.Div(x, graph.Pow(base, scalar(x, c.float("beta", 0.75)))), d)
 }
 
 // lpNorm leaves rows of zeros as they are.
@@ -129,7 +129,7 @@ func lpNorm(c *call) *node {
 		n = graph.ReduceSum(graph.Abs(x), axis)
 	}
 	n = graph.Where(graph.Equal(n, graph.ZerosLike(n)), graph.OnesLike(n), n)
-	return graph.ConvertDType(graph.Div(x, expandTo(graph.ExpandAxes(n, axis), x.Shape().Dimensions)), d)
+	return convert(graph.Div(x, expandTo(graph.ExpandAxes(n, axis), x.Shape().Dimensions)), d)
 }
 
 func meanVarianceNorm(c *call) *node {
@@ -144,7 +144,7 @@ func meanVarianceNorm(c *call) *node {
 	m, v := ops.Moments(x, axes, nil)
 	d := x.Shape().Dimensions
 	y := graph.Div(graph.Sub(x, expandTo(m, d)), expandTo(plus(graph.Sqrt(v), 1e-9), d))
-	return graph.ConvertDType(y, c.x(0).DType())
+	return convert(y, c.x(0).DType())
 }
 
 func dropout(c *call) []*node {

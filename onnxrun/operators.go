@@ -19,7 +19,10 @@ type operator struct {
 	reads   []string                  // its attributes; nil where none are refused
 	refuses func(n *onnx.Node) string // why a node cannot be run, "" if it can
 
+	refusesTypes func(n *onnx.Node, in []onnx.DataType) string // likewise, by the types of its inputs
+
 	elements bool // each element of its output is made of those in the same place, as inputs broadcast
+	widened  bool // it takes floats of 16 bits as float32 where the engine would round after each step
 }
 
 // one is an operator with one output.
@@ -64,6 +67,12 @@ func operatorName(n *onnx.Node) string {
 	return n.Domain + "." + n.Op
 }
 
+// inSteps are operators beside those of elements that add or multiply in the type of their input, or take the larger of two.
+var inSteps = []string{
+	"AveragePool", "LpPool", "MaxPool", "GlobalMaxPool", "Softmax", "LogSoftmax", "Scatter", "ScatterElements", "ScatterND", "CumProd",
+	"Resize", "Upsample", "Col2Im", "Einsum", "MaxUnpool", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss", "Hardmax",
+}
+
 // operators are all that can be run, by name, those outside the standard domain as domain.Name.
 func operators() map[string]operator {
 	tableOnce.Do(func() {
@@ -78,9 +87,14 @@ func operators() map[string]operator {
 		}
 		for _, part := range []map[string]operator{elementwiseOps(), activationOps()} {
 			for name, op := range part {
-				op.elements = true
+				op.elements, op.widened = true, name != "Cast" && name != "CastLike"
 				table[name] = op
 			}
+		}
+		for _, name := range inSteps {
+			op := table[name]
+			op.widened = true
+			table[name] = op
 		}
 	})
 	return table

@@ -43,9 +43,10 @@ func pad(c *call) *node {
 	return x
 }
 
-// padAxis puts a value at the ends of an axis. That of a wide integer is taken as it is, which no float holds.
+// padAxis puts a value at the ends of an axis. That of a wide integer is taken as it is, which no float holds, and of
+// 16-bit floats, whose smallest the Go engine loses.
 func (c *call) padAxis(x *node, axis int, p [2]int, fill float64) *node {
-	if c.has(2) && x.DType().IsInt() && x.DType().Size() == 8 && c.x(2).Shape().Size() == 1 {
+	if c.has(2) && (isHalf(x.DType()) || x.DType().IsInt() && x.DType().Size() == 8) && c.x(2).Shape().Size() == 1 {
 		value := graph.Reshape(c.x(2))
 		end := func(n int) *node {
 			d := slices.Clone(x.Shape().Dimensions)

@@ -45,7 +45,7 @@ func maxPool(c *call) []*node {
 		hit := graph.LogicalOr(graph.Equal(parts[i], y), graph.NotEqual(parts[i], parts[i])) // the first NaN is the largest
 		best = graph.Where(hit, at[i], best)
 	}
-	return []*node{y, graph.ConvertDType(best, dtypes.Int64)}
+	return []*node{y, convert(best, dtypes.Int64)}
 }
 
 func averagePool(c *call) *node {
@@ -88,7 +88,7 @@ func poolOps() map[string]operator {
 	return map[string]operator{
 		"MaxPool": many(maxPool), "AveragePool": one(averagePool), "LpPool": one(lpPool),
 		"GlobalAveragePool": global(func(x *node, axes ...int) *node {
-			return graph.ConvertDType(graph.ReduceMean(widen(x), axes...), x.DType())
+			return convert(graph.ReduceMean(widen(x), axes...), x.DType())
 		}), "GlobalMaxPool": global(func(x *node, axes ...int) *node { return reduceMax(x, axes) }),
 		"Resize": one(resize), "Upsample": one(resize),
 	}

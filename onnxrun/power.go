@@ -15,9 +15,9 @@ func (c *call) integerPower(x, y *node) *node {
 		return c.wholePower(x, y)
 	}
 
-	y = graph.ConvertDType(y, dtypes.Float64)
+	y = convert(y, dtypes.Float64)
 	whole := graph.Equal(y, graph.Floor(y))
-	part := saturated(graph.Pow(graph.ConvertDType(x, dtypes.Float64), y), x.DType())
+	part := saturated(graph.Pow(convert(x, dtypes.Float64), y), x.DType())
 	return graph.Where(whole, c.wholePower(x, saturated(y, dtypes.Int64)), part)
 }
 
@@ -26,11 +26,11 @@ func (c *call) wholePower(x, y *node) *node {
 	if y.DType() == dtypes.Uint64 { // beyond 2^63 only the last bits count, as powers repeat
 		y = graph.BitwiseAnd(y, graph.Const(c.g, uint64(1<<62-1)))
 	}
-	y = graph.ConvertDType(y, dtypes.Int64)
+	y = convert(y, dtypes.Int64)
 	zero := graph.ZerosLike(y)
 	negative := graph.LessThan(y, zero)
 	nought := graph.Equal(x, graph.ZerosLike(x))
-	c.watch(graph.ConvertDType(graph.LogicalAnd(negative, nought), dtypes.Int32), func(_, high int64) error {
+	c.watch(convert(graph.LogicalAnd(negative, nought), dtypes.Int32), func(_, high int64) error {
 		if high == 0 {
 			return nil
 		}

@@ -79,7 +79,7 @@ func gemm(c *call) *node {
 			y = graph.Add(y, bias)
 		}
 	}
-	return graph.ConvertDType(y, c.x(0).DType())
+	return convert(y, c.x(0).DType())
 }
 
 // scaled is x times a factor. Integers are rounded towards 0 after they were multiplied.
@@ -90,17 +90,17 @@ func scaled(x *node, factor float64) *node {
 	case x.DType().IsFloat() || factor == math.Trunc(factor) && math.Abs(factor) < 1<<31:
 		return times(x, factor)
 	}
-	return cast(times(graph.ConvertDType(x, dtypes.Float64), factor), x.DType())
+	return cast(times(convert(x, dtypes.Float64), factor), x.DType())
 }
 
 func determinant(c *call) *node {
 	l, sign := ops.LogDet(widen(c.x(0)))
-	return graph.ConvertDType(graph.Mul(graph.Exp(l), sign), c.x(0).DType())
+	return convert(graph.Mul(graph.Exp(l), sign), c.x(0).DType())
 }
 
 func productOps() map[string]operator {
 	return map[string]operator{
-		"MatMul": one(func(c *call) *node { return graph.ConvertDType(matMul(widen(c.x(0)), widen(c.x(1))), c.x(0).DType()) }),
+		"MatMul": one(func(c *call) *node { return convert(matMul(widen(c.x(0)), widen(c.x(1))), c.x(0).DType()) }),
 		"Gemm":   one(gemm), "Einsum": one(einsum), "Det": one(determinant),
 	}
 }

@@ -32,9 +32,9 @@ var fourBits = map[onnx.DataType]steps{onnx.Int4: {dtypes.Int8, -8, 7}, onnx.Uin
 
 // quantize is round(x / scale) + zero within the ends of a type; scale and zero have the shape of x, or one element.
 func quantize(x, scale, zero *node, to steps) *node {
-	y := ops.Round(graph.Div(x, graph.ConvertDType(scale, x.DType())))
+	y := ops.Round(graph.Div(x, convert(scale, x.DType())))
 	if zero != nil {
-		y = graph.Add(y, graph.ConvertDType(zero, x.DType()))
+		y = graph.Add(y, convert(zero, x.DType()))
 	}
 	return cast(hard(y, to.low, to.high), to.kept)
 }
@@ -44,7 +44,7 @@ func quantizeLinear(c *call) *node {
 	to := c.quantized()
 	x, scale := c.x(0), c.x(1)
 	if !x.DType().IsFloat() { // integers have no steps between them, and no quotient by 0
-		x = graph.ConvertDType(x, dtypes.Float32)
+		x = convert(x, dtypes.Float32)
 	}
 	if x.Shape().Size() == 0 {
 		return emptyOf(c, to.kept, x.Shape().Dimensions)
@@ -58,7 +58,7 @@ func quantizeLinear(c *call) *node {
 	if p := c.int("precision", 0); p != 0 { // the quotient is rounded to this type
 		d := castTo(p)
 		need(d.IsFloat(), "precision %s is not a type of floats", d)
-		x = graph.Div(graph.ConvertDType(x, d), graph.ConvertDType(scale, d))
+		x = graph.Div(convert(x, d), convert(scale, d))
 		return quantize(ops.Widen(x), scalar(ops.Widen(x), 1), zero, to)
 	}
 	return quantize(ops.Widen(x), scale, zero, to)
@@ -132,10 +132,10 @@ func dequantizeLinear(c *call) *node {
 		if x.DType().Size() > 2 {
 			wide = dtypes.Int64
 		}
-		x = graph.Sub(graph.ConvertDType(x, wide), graph.ConvertDType(zero, wide))
+		x = graph.Sub(convert(x, wide), convert(zero, wide))
 	}
 	scale = ops.Widen(c.perBlock(scale, x))
-	return graph.ConvertDType(graph.Mul(graph.ConvertDType(x, scale.DType()), scale), d)
+	return convert(graph.Mul(convert(x, scale.DType()), scale), d)
 }
 
 func dynamicQuantize(c *call) []*node {
@@ -145,7 +145,7 @@ func dynamicQuantize(c *call) []*node {
 	high, low := larger(graph.ReduceAllMax(x), zero), smaller(graph.ReduceAllMin(x), zero)
 	scale := times(graph.Sub(high, low), 1.0/255)
 	scale = graph.Where(graph.Equal(scale, zero), scalar(x, 1), scale) // of zeros alone
-	point := graph.ConvertDType(hard(ops.Round(graph.Div(graph.Neg(low), scale)), 0, 255), dtypes.Uint8)
+	point := convert(hard(ops.Round(graph.Div(graph.Neg(low), scale)), 0, 255), dtypes.Uint8)
 	return []*node{quantize(x, scale, point, stepsOf(dtypes.Uint8)), scale, point}
 }
 
@@ -156,9 +156,9 @@ func (c *call) counts(x, zero, axis, products int) *node {
 	if products <= 1<<24/(255*255) {
 		d = dtypes.Float32
 	}
-	v := graph.ConvertDType(c.x(x), d)
+	v := convert(c.x(x), d)
 	if z := c.maybe(zero); z != nil {
-		v = graph.Sub(v, along(graph.ConvertDType(z, d), v, axis))
+		v = graph.Sub(v, along(convert(z, d), v, axis))
 	}
 	return v
 }
@@ -167,9 +167,9 @@ func (c *call) counts(x, zero, axis, products int) *node {
 // input, of b's, of the output's and of its zero point.
 func (c *call) requantized(sums *node, scales [4]int, aAxis, bAxis, axis int) *node {
 	d := sums.Shape().Dimensions
-	sums = graph.ConvertDType(sums, dtypes.Float64)
+	sums = convert(sums, dtypes.Float64)
 	single := func(i, axis int) *node {
-		return expandTo(along(graph.ConvertDType(c.x(i), dtypes.Float64), sums, axis), d)
+		return expandTo(along(convert(c.x(i), dtypes.Float64), sums, axis), d)
 	}
 	y := graph.Div(graph.Mul(sums, graph.Mul(single(scales[0], aAxis), single(scales[1], bAxis))), single(scales[2], axis))
 	to := stepsOf(c.x(scales[3]).DType())
@@ -187,17 +187,17 @@ func (c *call) matMulSums(a, aZero, b, bZero int) *node {
 	return matMul(c.counts(a, aZero, -2, products), c.counts(b, bZero, -1, products))
 }
 
-func convInteger(c *call) *node { return graph.ConvertDType(c.convSums(0, 2, 1, 3), dtypes.Int32) }
+func convInteger(c *call) *node { return convert(c.convSums(0, 2, 1, 3), dtypes.Int32) }
 
 func quantizedConv(c *call) *node {
 	sums := c.convSums(0, 2, 3, 5)
 	if b := c.maybe(8); b != nil { // of 32 bits
-		sums = addBias(graph.ConvertDType(sums, dtypes.Float64), graph.ConvertDType(b, dtypes.Float64))
+		sums = addBias(convert(sums, dtypes.Float64), convert(b, dtypes.Float64))
 	}
 	return c.requantized(sums, [4]int{1, 4, 6, 7}, 1, 1, 1)
 }
 
-func matMulInteger(c *call) *node { return graph.ConvertDType(c.matMulSums(0, 2, 1, 3), dtypes.Int32) }
+func matMulInteger(c *call) *node { return convert(c.matMulSums(0, 2, 1, 3), dtypes.Int32) }
 
 func quantizedMatMul(c *call) *node {
 	return c.requantized(c.matMulSums(0, 2, 3, 5), [4]int{1, 4, 6, 7}, -2, -1, -2)

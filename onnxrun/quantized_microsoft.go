@@ -13,11 +13,11 @@ import (
 func (c *call) stood(i int) *node { return c.stoodAs(i, i+1, i+2, 0) }
 
 func (c *call) stoodAs(x, scale, zero, axis int) *node {
-	y := graph.ConvertDType(c.x(x), dtypes.Float32)
+	y := convert(c.x(x), dtypes.Float32)
 	if z := c.maybe(zero); z != nil {
-		y = graph.Sub(y, along(graph.ConvertDType(z, dtypes.Float32), y, axis))
+		y = graph.Sub(y, along(convert(z, dtypes.Float32), y, axis))
 	}
-	return graph.Mul(y, along(graph.ConvertDType(c.x(scale), dtypes.Float32), y, axis))
+	return graph.Mul(y, along(convert(c.x(scale), dtypes.Float32), y, axis))
 }
 
 // inSteps rounds x to steps of a scale from a zero, of the zero's type, or that of input 0 without one.
@@ -29,12 +29,12 @@ func (c *call) inSteps(x *node, scale, zero int) *node {
 	need(d == dtypes.Uint8 || d == dtypes.Int8, "its output would be %s, want uint8 or int8", d)
 	y := ops.Round(graph.Div(x, along(c.x(scale), x, 0)))
 	if c.has(zero) {
-		y = graph.Add(y, along(graph.ConvertDType(c.x(zero), dtypes.Float32), y, 0))
+		y = graph.Add(y, along(convert(c.x(zero), dtypes.Float32), y, 0))
 	}
 	if d == dtypes.Int8 {
-		return graph.ConvertDType(hard(y, -128, 127), d)
+		return convert(hard(y, -128, 127), d)
 	}
-	return graph.ConvertDType(hard(y, 0, 255), d)
+	return convert(hard(y, 0, 255), d)
 }
 
 // stepped is an operator of numbers in steps: f of what the input stands for, with the output's scale and zero at a place.
@@ -151,9 +151,9 @@ func steppedGemm(c *call) *node {
 	need(a.Rank() == 2 && b.Rank() == 2, "a %s and b %s, want matrices", a.Shape(), b.Shape())
 	y := graph.DotGeneral(a, []int{1 - at}, nil, b, []int{bt}, nil)
 	if bias := c.maybe(6); bias != nil {
-		y = graph.Add(y, expandTo(graph.ConvertDType(bias, dtypes.Float64), y.Shape().Dimensions))
+		y = graph.Add(y, expandTo(convert(bias, dtypes.Float64), y.Shape().Dimensions))
 	}
-	y = graph.ConvertDType(y, dtypes.Float32)
+	y = convert(y, dtypes.Float32)
 	y = graph.Mul(y, along(c.x(1), y, 0))
 	y = times(graph.Mul(y, along(c.x(4), y, 1)), c.float("alpha", 1))
 	if !c.has(7) {
@@ -164,22 +164,22 @@ func steppedGemm(c *call) *node {
 
 // wholeAs are an input's numbers less their zero as float64, which holds their products' sums exactly.
 func (c *call) wholeAs(x, zero, axis int) *node {
-	y := graph.ConvertDType(c.x(x), dtypes.Float64)
+	y := convert(c.x(x), dtypes.Float64)
 	if z := c.maybe(zero); z != nil {
-		y = graph.Sub(y, along(graph.ConvertDType(z, dtypes.Float64), y, axis))
+		y = graph.Sub(y, along(convert(z, dtypes.Float64), y, axis))
 	}
 	return y
 }
 
 // integerProduct is a product of integers as float32: a, b, their scales, their zeros, and what is added.
 func integerProduct(c *call) *node {
-	y := graph.ConvertDType(matMul(c.wholeAs(0, 4, -2), c.wholeAs(1, 5, -1)), dtypes.Float32)
-	scale := func(i, axis int) *node { return along(graph.ConvertDType(c.x(i), dtypes.Float32), y, axis) }
+	y := convert(matMul(c.wholeAs(0, 4, -2), c.wholeAs(1, 5, -1)), dtypes.Float32)
+	scale := func(i, axis int) *node { return along(convert(c.x(i), dtypes.Float32), y, axis) }
 	y = graph.Mul(graph.Mul(y, scale(2, -2)), scale(3, -1))
 	if b := c.maybe(6); b != nil {
-		y = graph.Add(y, expandTo(graph.ConvertDType(b, dtypes.Float32), y.Shape().Dimensions))
+		y = graph.Add(y, expandTo(convert(b, dtypes.Float32), y.Shape().Dimensions))
 	}
-	return graph.ConvertDType(y, c.dtype(2))
+	return convert(y, c.dtype(2))
 }
 
 // roundedDynamically is x in 256 steps between its ends, as numbers again.
@@ -209,10 +209,10 @@ func dynamicMatMul(c *call) *node {
 // dynamicLSTM is an LSTM whose weights are integers, [directions, inputs, gates], and whose inputs and hidden values are rounded to steps.
 func dynamicLSTM(c *call) []*node {
 	weights := func(i, scale, zero int) *node {
-		w := graph.ConvertDType(c.x(i), dtypes.Float32)
+		w := convert(c.x(i), dtypes.Float32)
 		need(w.Rank() == 3, "weights %s, want [directions, inputs, gates]", w.Shape())
 		part := func(v *node) *node { // one number, one for each direction, or one for each of its gates
-			v = graph.ConvertDType(v, dtypes.Float32)
+			v = convert(v, dtypes.Float32)
 			switch {
 			case v.Shape().Size() == 1:
 				v = graph.Reshape(v, 1, 1, 1)
@@ -238,7 +238,13 @@ func dynamicLSTM(c *call) []*node {
 // quantizedAttention is com.microsoft.Attention with an input and weights in steps.
 func quantizedAttention(c *call) []*node {
 	x := c.stoodAs(0, 3, 6, 0)
-	return packedAttention(c.instead([]*node{x, c.stoodAs(1, 4, 7, 1), c.x(2), c.maybe(5), c.maybe(8)}))
+	out := packedAttention(c.instead([]*node{x, c.stoodAs(1, 4, 7, 1), c.x(2), c.maybe(5), c.maybe(8)}))
+	for i, y := range out {
+		if y != nil {
+			out[i] = convert(y, c.dtype(2))
+		}
+	}
+	return out
 }
 
 func quantizedMicrosoftOps() map[string]operator {

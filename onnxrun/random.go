@@ -44,11 +44,11 @@ func drawn(normal, like bool) operator {
 			return graph.Zeros(c.g, room(d, dims...))
 		}
 		if normal {
-			return graph.ConvertDType(plus(times(c.random().Normal(wide, dims...), c.float("scale", 1)), c.float("mean",
+			return convert(plus(times(c.random().Normal(wide, dims...), c.float("scale", 1)), c.float("mean",
 				0)), d)
 		}
 		low, high := c.float("low", 0), c.float("high", 1)
-		return graph.ConvertDType(plus(times(c.random().Uniform(wide, dims...), high-low), low), d)
+		return convert(plus(times(c.random().Uniform(wide, dims...), high-low), low), d)
 	}).unless(seeded)
 	names := []string{"seed", "dtype", "low", "high"}
 	if normal {
@@ -73,7 +73,7 @@ func bernoulli(c *call) *node {
 	}
 	wide := ops.Widen(p)
 	hit := graph.LessThan(c.random().Uniform(wide.DType(), p.Shape().Dimensions...), wide)
-	return cast(graph.ConvertDType(hit, dtypes.Int32), d)
+	return cast(convert(hit, dtypes.Int32), d)
 }
 
 // multinomial draws classes by rows of logarithms of their probabilities.
@@ -87,7 +87,7 @@ func multinomial(c *call) *node {
 	u := c.random().Uniform(x.DType(), d[0], n, d[1])
 	u = graph.Neg(graph.Log(graph.Neg(graph.Log(hard(u, 1e-30, 1-1e-7))))) // the largest of these noises and x is drawn
 	at := graph.ArgMax(graph.Add(u, graph.BroadcastToDims(graph.ExpandAxes(x, 1), d[0], n, d[1])), 2, dtypes.Int32)
-	return graph.ConvertDType(at, t)
+	return convert(at, t)
 }
 
 func randomOps() map[string]operator {

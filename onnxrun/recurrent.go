@@ -45,7 +45,7 @@ func recurrent(k cell) operator {
 			results = append(results, graph.Concatenate(cs, 0))
 		}
 		for i, y := range results {
-			results[i] = graph.ConvertDType(y, c.x(0).DType())
+			results[i] = convert(y, c.x(0).DType())
 		}
 		if s.batchFirst {
 			results[0] = graph.TransposeAllAxes(results[0], 2, 0, 1, 3)
@@ -200,7 +200,7 @@ func (r *recurrence) within(t int, next, old state) (y *node, now state) {
 		return next.hidden, next
 	}
 
-	l := graph.ConvertDType(lengths, dtypes.Int32)
+	l := convert(lengths, dtypes.Int32)
 	on := expandTo(graph.ExpandAxes(graph.GreaterThan(l, scalar(l, float64(t))), -1), []int{r.batch, r.hidden})
 	now.hidden = graph.Where(on, next.hidden, old.hidden)
 	if next.cell != nil {

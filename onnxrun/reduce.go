@@ -60,7 +60,7 @@ func arg(largest bool) operator {
 		} else {
 			y = argBest(x, axis, largest)
 		}
-		y = graph.ConvertDType(y, dtypes.Int64)
+		y = convert(y, dtypes.Int64)
 		if c.int("keepdims", 1) == 1 {
 			y = graph.ExpandAxes(y, axis)
 		}
@@ -107,7 +107,7 @@ func hardmaxOf(c *call) *node {
 func hardmax(x *node, axis int) *node {
 	d := x.Shape().Dimensions
 	best := expandTo(graph.ExpandAxes(argBest(x, axis, true), axis), d)
-	return graph.ConvertDType(graph.Equal(best, graph.Iota(x.Graph(), shapes.Make(dtypes.Int32, d...), axis)), x.DType())
+	return convert(graph.Equal(best, graph.Iota(x.Graph(), shapes.Make(dtypes.Int32, d...), axis)), x.DType())
 }
 
 func topK(c *call) []*node {
@@ -128,7 +128,7 @@ func topK(c *call) []*node {
 		key = ordered(x)
 	}
 	order := cutAxis(ops.ArgSort(key, axis, c.int("largest", 1) == 1), axis, 0, k, 1)
-	return []*node{ops.TakeAlongAxis(x, order, axis), graph.ConvertDType(order, dtypes.Int64)}
+	return []*node{ops.TakeAlongAxis(x, order, axis), convert(order, dtypes.Int64)}
 }
 
 func cumSum(c *call) *node {
@@ -138,7 +138,7 @@ func cumSum(c *call) *node {
 	if x.Shape().Size() == 0 {
 		return x
 	}
-	return graph.ConvertDType(sum.Sum(widen(x)), x.DType())
+	return convert(sum.Sum(widen(x)), x.DType())
 }
 
 func reduceOps() map[string]operator {

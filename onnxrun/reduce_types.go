@@ -25,11 +25,11 @@ func (r reducer) apply(c *call, x *node, axes []int) *node {
 	}
 	switch {
 	case d.IsFloat():
-		return graph.ConvertDType(r.floats(widen(x), axes), d)
+		return convert(r.floats(widen(x), axes), d)
 	case r.whole != nil:
 		return r.whole(x, axes)
 	}
-	return cast(r.floats(graph.ConvertDType(x, dtypes.Float64), axes), d)
+	return cast(r.floats(convert(x, dtypes.Float64), axes), d)
 }
 
 // ofNothing is what is left of x, which has no elements: none, or the value of an empty sum, product or maximum.
@@ -71,13 +71,13 @@ func wholeMean(x *node, axes []int) *node {
 	if x.DType().IsUnsigned() {
 		wide = dtypes.Uint64
 	}
-	sum := graph.ReduceSum(graph.ConvertDType(x, wide), axes...)
-	return graph.ConvertDType(graph.Div(sum, scalar(sum, float64(x.Shape().Size()/sum.Shape().Size()))), x.DType())
+	sum := graph.ReduceSum(convert(x, wide), axes...)
+	return convert(graph.Div(sum, scalar(sum, float64(x.Shape().Size()/sum.Shape().Size()))), x.DType())
 }
 
 // wholeRoot is the root of integers, rounded towards 0: that of float64, put right where 53 bits do not hold the square.
 func wholeRoot(x *node) *node {
-	root := graph.ConvertDType(graph.Sqrt(graph.ConvertDType(x, dtypes.Float64)), x.DType())
+	root := convert(graph.Sqrt(convert(x, dtypes.Float64)), x.DType())
 	root = graph.Where(graph.GreaterThan(graph.Mul(root, root), x), plus(root, -1), root)
 	next := plus(root, 1)
 	return graph.Where(graph.LessOrEqual(graph.Mul(next, next), x), next, root)

@@ -32,7 +32,7 @@ type resizing struct {
 }
 
 // resize multiplies each axis by a matrix of weights that is made from the sizes; of the nearest elements it takes the rows. What
-// becomes of integers is computed in floats, the fraction cut off.
+// becomes of integers is computed in floats, the fraction cut off; of bools, what is not 0 is true.
 func resize(c *call) *node {
 	x := c.x(0)
 	d := x.Shape().Dimensions
@@ -45,7 +45,7 @@ func resize(c *call) *node {
 
 	y := x
 	if r.mode != "nearest" {
-		y = r.inFloats(x)
+		y = interpolated(x)
 	}
 	for axis, n := range d {
 		if r.size[axis] == n && r.scales[axis] == 1 && r.where != "tf_crop_and_resize" {
@@ -67,10 +67,10 @@ func resize(c *call) *node {
 		c.build.work += float64(table)
 		y = alongAxis(y, weightTable(y, r.weights(axis, n), m, n), axis)
 	}
-	if y.DType() != x.DType() && !x.DType().IsFloat() {
+	if y.DType() != x.DType() && !x.DType().IsFloat() && x.DType() != dtypes.Bool {
 		y = whole(y)
 	}
-	return r.extrapolated(cast(y, x.DType()), d)
+	return viaInt(cast(y, x.DType()), func(y *node) *node { return r.extrapolated(y, d) })
 }
 
 // weightTable is a constant [m, n] of the type of x.
@@ -82,7 +82,7 @@ func weightTable(x *node, weights []float64, m, n int) *node {
 	for i, v := range weights {
 		narrow[i] = float32(v)
 	}
-	return graph.ConvertDType(graph.ConstTensor(x.Graph(), tensors.FromFlatDataAndDimensions(narrow, m, n)), x.DType())
+	return convert(graph.ConstTensor(x.Graph(), tensors.FromFlatDataAndDimensions(narrow, m, n)), x.DType())
 }
 
 // whole cuts off the fraction of x, unless it is next to a whole number: of 3 in place of 2.9999 each sum has its own.
@@ -93,17 +93,15 @@ func whole(x *node) *node {
 	return graph.Where(close, near, cut)
 }
 
-// inFloats is x as interpolation takes it.
-func (r *resizing) inFloats(x *node) *node {
+// interpolated is x as interpolation takes it.
+func interpolated(x *node) *node {
 	switch d := x.DType(); {
 	case d.IsFloat():
 		return ops.Widen(x)
-	case d == dtypes.Bool:
-		refuse("mode %q of bools", r.mode)
 	case d.Size() > 2:
-		return graph.ConvertDType(x, dtypes.Float64)
+		return convert(x, dtypes.Float64)
 	}
-	return graph.ConvertDType(x, dtypes.Float32)
+	return convert(x, dtypes.Float32)
 }
 
 // extrapolated puts extrapolation_value where a cropped region lies beyond the input of dimensions d.

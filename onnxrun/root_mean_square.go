@@ -25,11 +25,12 @@ func (c *call) stash(x *node) *node {
 	if x.DType() == dtypes.Float64 {
 		d = dtypes.Float64
 	}
-	return graph.ConvertDType(x, d)
+	return convert(x, d)
 }
 
 // rmsNorm is y = x / sqrt(mean of x^2 + epsilon) scale.
 func rmsNorm(c *call) *node {
+	need(c.dtype(0) == c.dtype(1), "its input is %s and its scale %s, want one type", c.dtype(0), c.dtype(1))
 	y, _ := c.rms(c.x(0), c.x(1), c.int("axis", -1), c.float("epsilon", 1e-5))
 	return y
 }
@@ -39,12 +40,12 @@ func (c *call) rms(x, scale *node, axis int, epsilon float64) (y, inverse *node)
 	wide := c.stash(x)
 	d := x.Shape().Dimensions
 	if x.Shape().Size() == 0 {
-		return graph.ConvertDType(x, scale.DType()), nil
+		return convert(x, scale.DType()), nil
 	}
 	m := ops.MeanSquare(wide, lastAxes(axis, x.Rank()), nil)
 	inverse = ops.Rsqrt(plus(m, epsilon))
 	y = graph.Mul(wide, expandTo(inverse, d))
-	return graph.Mul(graph.ConvertDType(y, scale.DType()), expandTo(scale, d)), inverse
+	return graph.Mul(convert(y, scale.DType()), expandTo(scale, d)), inverse
 }
 
 // simplifiedLayerNorm is rmsNorm with the inverse of the root as a second output.
@@ -71,14 +72,14 @@ func skipNorm(simplified bool) operator {
 			sum = graph.Add(sum, expandTo(ops.Widen(bias), d))
 		}
 		y, mean, inverse := normalised(sum, c.x(2), beta, c.float("epsilon", 1e-12), simplified)
-		return []*node{graph.ConvertDType(y, x.DType()), mean, inverse, graph.ConvertDType(sum, x.DType())}
+		return []*node{convert(y, x.DType()), mean, inverse, convert(sum, x.DType())}
 	})
 }
 
 // normalised is a layer normalisation over the last axis in x's type; simplified has no mean.
 func normalised(x, scale, offset *node, epsilon float64, simplified bool) (y, mean, inverse *node) {
 	d, last := x.Shape().Dimensions, []int{x.Rank() - 1}
-	wide := func(v *node) *node { return expandTo(graph.ConvertDType(v, x.DType()), d) }
+	wide := func(v *node) *node { return expandTo(convert(v, x.DType()), d) }
 	if simplified {
 		inverse = ops.Rsqrt(plus(ops.MeanSquare(x, last, nil), epsilon))
 		y = graph.Mul(x, expandTo(inverse, d))
@@ -108,7 +109,7 @@ func groupNorm(c *call) *node {
 	}
 	y := groupNormalised(wide, groups, c.float("epsilon", 1e-5))
 	per := func(v *node) *node {
-		v = graph.ConvertDType(v, y.DType())
+		v = convert(v, y.DType())
 		if v.Shape().Size() == groups && c.opset < 21 && groups != d[1] {
 			v = graph.Reshape(graph.BroadcastToDims(graph.ExpandAxes(v, 1), groups, d[1]/groups), d[1])
 		}
@@ -116,7 +117,7 @@ func groupNorm(c *call) *node {
 			d[1], groups)
 		return perChannel(v, y)
 	}
-	return graph.ConvertDType(graph.Add(graph.Mul(y, per(scale)), per(bias)), x.DType())
+	return convert(graph.Add(graph.Mul(y, per(scale)), per(bias)), x.DType())
 }
 
 func groupNormalised(x *node, groups int, epsilon float64) *node {
@@ -139,7 +140,7 @@ func groupNormLast(c *call) *node {
 	need(len(d) >= 3 && groups >= 1 && d[1]%groups == 0 && x.Shape().Size() > 0, "%d groups of the channels of %v",
 		groups, d)
 	y := groupNormalised(ops.Widen(x), groups, c.float("epsilon", 1e-5))
-	per := func(i int) *node { return perChannel(graph.ConvertDType(c.x(i), y.DType()), y) }
+	per := func(i int) *node { return perChannel(convert(c.x(i), y.DType()), y) }
 	y = graph.Add(graph.Mul(y, per(1)), per(2))
 	switch a := c.int("activation", 0); a {
 	case 0:
@@ -151,7 +152,7 @@ func groupNormLast(c *call) *node {
 	if last {
 		y = channelsLast(y)
 	}
-	return graph.ConvertDType(y, x.DType())
+	return convert(y, x.DType())
 }
 
 // embedNorm adds the rows of words, places and segments, and normalises the sum. Its second output counts the mask's words.
@@ -188,17 +189,17 @@ func embedNorm(c *call) []*node {
 	y, _, _ := normalised(sum, c.x(5), c.x(6), c.float("epsilon", 1e-12), false)
 	count := graph.Zeros(c.g, room(dtypes.Int32, d[0]))
 	if mask := c.maybe(7); mask != nil && c.int("mask_index_type", 1) != 0 {
-		count = graph.ReduceSum(graph.ConvertDType(graph.NotEqual(mask, scalar(mask, 0)), dtypes.Int32), 1)
+		count = graph.ReduceSum(convert(graph.NotEqual(mask, scalar(mask, 0)), dtypes.Int32), 1)
 	}
 	t := c.dtype(2)
-	return []*node{graph.ConvertDType(y, t), count, graph.ConvertDType(sum, t)}
+	return []*node{convert(y, t), count, convert(sum, t)}
 }
 
 // quickGelu is x sigmoid(alpha x), Swish as well.
 func quickGelu(alpha float64) operator {
 	return one(func(c *call) *node {
 		x := ops.Widen(c.x(0))
-		return graph.ConvertDType(graph.Mul(x, graph.Sigmoid(times(x, c.float("alpha", alpha)))), c.dtype(0))
+		return convert(graph.Mul(x, graph.Sigmoid(times(x, c.float("alpha", alpha)))), c.dtype(0))
 	})
 }
 
@@ -217,7 +218,7 @@ func biasGelu(tanh bool) operator {
 			inner := times(graph.Add(x, times(graph.Mul(x, graph.Mul(x, x)), 0.044715)), math.Sqrt(2/math.Pi))
 			y = times(graph.Mul(x, plus(graph.Tanh(inner), 1)), 0.5)
 		}
-		return graph.ConvertDType(y, c.dtype(0))
+		return convert(y, c.dtype(0))
 	})
 }
 
@@ -227,7 +228,7 @@ func geluOf(x *node) *node {
 
 func rootMeanSquareOps() map[string]operator {
 	return map[string]operator{
-		"RMSNormalization":   one(rmsNorm).takes("axis", "epsilon", "stash_type"),
+		"RMSNormalization":   one(rmsNorm).unlessTypes(scaleOfInput).takes("axis", "epsilon", "stash_type"),
 		"GroupNormalization": one(groupNorm).takes("epsilon", "num_groups", "stash_type"),
 		"Swish":              quickGelu(1).takes("alpha"),
 

@@ -16,7 +16,7 @@ func rotated(x, cos, sin *node, interleaved bool) *node {
 	half := cos.Shape().Dimensions[2]
 	need(half >= 1 && 2*half <= d[3], "%d angles for heads of %d", half, d[3])
 	part := []int{d[0], d[1], d[2], half}
-	angle := func(v *node) *node { return expandTo(graph.ExpandAxes(graph.ConvertDType(v, x.DType()), 2), part) }
+	angle := func(v *node) *node { return expandTo(graph.ExpandAxes(convert(v, x.DType()), 2), part) }
 	turned := cutAxis(x, 3, 0, 2*half, 1)
 	a, b := cutAxis(turned, 3, 0, half, 1), cutAxis(turned, 3, half, 2*half, 1)
 	if interleaved {
@@ -68,7 +68,7 @@ func rotaryEmbedding(c *call) *node {
 			d[3])
 	}
 	y := rotated(ops.Widen(x), cos, sin, c.int("interleaved", 0) == 1)
-	return graph.ConvertDType(back(y), c.dtype(0))
+	return convert(back(y), c.dtype(0))
 }
 
 // angles are rows of a table [positions, half], by an input of places [batch, words].
@@ -96,7 +96,7 @@ func rotaryEmbeddingOld(c *call) *node {
 	}
 	cos, sin := c.oldAngles(1, 2, x.Shape().Dimensions), c.oldAngles(1, 3, x.Shape().Dimensions)
 	y := rotated(ops.Widen(x), cos, sin, c.int("interleaved", 0) == 1)
-	return graph.ConvertDType(back(y), c.dtype(0))
+	return convert(back(y), c.dtype(0))
 }
 
 // oldAngles are rows of a table for the positions of an input: [batch, words], or one that the others follow.

@@ -41,6 +41,9 @@ func scatterND(c *call) *node {
 }
 
 func scatterRows(c *call, x, at, updates *node) *node {
+	if x.DType() == dtypes.Bool && c.text("reduction", "none") != "none" { // sums are or, products and
+		return cast(scatterRows(c, convert(x, dtypes.Int32), at, convert(updates, dtypes.Int32)), dtypes.Bool)
+	}
 	n, k := x.Shape().Dimensions[0], at.Shape().Dimensions[0]
 	room(dtypes.Int32, n, k) // which update each row takes
 	switch how := c.text("reduction", "none"); how {
@@ -55,7 +58,7 @@ func scatterRows(c *call, x, at, updates *node) *node {
 		hit := graph.Equal(graph.BroadcastToDims(graph.ExpandAxes(at, 0), n, k), graph.Iota(c.g, shapes.Make(at.DType(), n, k), 0))
 		y := x
 		for i := range k { // in order, as the reference does
-			row := graph.ConvertDType(graph.BroadcastToDims(cutAxis(hit, 1, i, i+1, 1), x.Shape().Dimensions...), dtypes.Bool)
+			row := convert(graph.BroadcastToDims(cutAxis(hit, 1, i, i+1, 1), x.Shape().Dimensions...), dtypes.Bool)
 			u := graph.BroadcastToDims(cutAxis(updates, 0, i, i+1, 1), x.Shape().Dimensions...)
 			y = graph.Where(row, next(y, u), y)
 		}

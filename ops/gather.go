@@ -81,6 +81,9 @@ func ScatterAdd(x, indices, updates *graph.Node) *graph.Node {
 	checkScatter("ScatterAdd", x, indices, updates)
 	index := limited(indices, x.Shape().Dimensions[0])
 	y := graph.ScatterSum(graph.StopGradient(x), graph.Reshape(index, index.Shape().Size(), 1), graph.StopGradient(updates), false, false)
+	if !x.DType().IsFloat() {
+		return y // which has no gradient
+	}
 	return CustomGradient(y, []*graph.Node{x, updates}, func(v *graph.Node) []*graph.Node { return []*graph.Node{v, GatherRows(v, index)} })
 }
 

@@ -38,6 +38,8 @@ type Value struct {
 	Type DataType // 0 if it is not a tensor or not said
 	Dims []Dim    // nil if not said
 	Rank int      // -1 if not said
+
+	Other string // what it is if it is not a tensor: sequence, map, sparse tensor or optional
 }
 
 // Dim is a dimension: a number, or a name where it may vary; -1 and "" if nothing is said.

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -9,11 +10,14 @@ import (
 	"github.com/ballast-ml/ballast/internal/printable"
 )
 
+// otherKinds are the fields of types that are not those of tensors.
+var otherKinds = map[protowire.Number]string{4: "sequence", 5: "map", 8: "sparse tensor", 9: "optional"}
+
 // value reads a ValueInfoProto: the name of an input or output, its type and what is known of its shape.
 //
 //	ValueInfoProto {1: name, 2: TypeProto {1: Tensor {1: element type, 2: TensorShapeProto {1: Dimension {1: size, 2: name}}}}}
 //
-// Types that are no tensors (sequences, maps) leave the value without one.
+// Of types that are no tensors (sequences, maps) the value says what they are.
 func (p *parser) value(data []byte) (Value, error) {
 	v := Value{Rank: -1}
 	if err := p.spend(160); err != nil {
@@ -25,7 +29,14 @@ func (p *parser) value(data []byte) (Value, error) {
 			v.Name, err = x.text("value")
 		case 2:
 			var b []byte
-			if b, err = x.message("value"); err == nil {
+			if b, err = x.message("value"); err != nil {
+				return err
+			}
+			err = fields("type", b, func(x field) error {
+				v.Other = cmp.Or(otherKinds[x.num], v.Other)
+				return nil
+			})
+			if err == nil {
 				err = messages("type", b, 1, func(b []byte) error { return p.tensorType(&v, b) })
 			}
 		}

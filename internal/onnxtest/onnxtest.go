@@ -53,6 +53,7 @@ type Value struct {
 	Name  string
 	Type  int
 	Shape []any
+	Other int // in place of a tensor: 4 for a sequence, 5 a map, 8 a sparse tensor, 9 an optional
 }
 
 // Floats is a tensor of float32 values.
@@ -181,7 +182,10 @@ func (t Tensor) bytes() []byte {
 	}
 	m.int(2, t.Type)
 	m.text(8, t.Name)
-	if t.Location == "" {
+	switch {
+	case t.Type == String: // which have no bytes of one length
+		return m
+	case t.Location == "":
 		m.bytes(9, t.Raw)
 		return m
 	}
@@ -211,7 +215,11 @@ func (v Value) bytes() []byte {
 	}
 	tensor.int(1, v.Type)
 	tensor.bytes(2, shape)
-	kind.bytes(1, tensor)
+	if v.Other == 0 {
+		kind.bytes(1, tensor)
+	} else {
+		kind.bytes(protowire.Number(v.Other), nil)
+	}
 	m.text(1, v.Name)
 	m.bytes(2, kind)
 	return m

@@ -1,0 +1,117 @@
+package onnxrun
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/format/onnx"
+)
+
+// numbersOf are the elements of a tensor.
+func numbersOf(x *tensors.Tensor) []float64 { return (&call{in: []*value{{known: x}}}).floats(0) }
+
+// wide is a case whose inputs of a 16-bit type are of float32, times a factor that both types hold.
+func (c *schemaCase) wide(t *testing.T, d dtypes.DType, factor float64) (narrow, wide *schemaCase) {
+	t.Helper()
+	of := func(to dtypes.DType) *schemaCase {
+		k := *c
+		k.in = nil
+		m, err := onnx.Parse(c.model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range c.in {
+			if x.DType() == d {
+				v := numbersOf(x)
+				for j := range v {
+					v[j] *= factor
+				}
+				x = made(to, numbersOf(made(d, v, x.Shape().Dimensions...)), x.Shape().Dimensions...)
+			} else {
+				x = ofBytes(x.DType(), bytesIn(x), x.Shape().Dimensions...)
+			}
+			k.in = append(k.in, x)
+			m.Graph.Inputs[i].Type = typeOf(x.DType())
+		}
+		k.parsed = m
+		return &k
+	}
+	return of(d), of(dtypes.Float32)
+}
+
+// stepsApart compares with what float32 gives, rounded: no more than one step of the type apart, or what float32 itself leaves open.
+func stepsApart(got, want *tensors.Tensor) error {
+	if !slices.Equal(got.Shape().Dimensions, want.Shape().Dimensions) {
+		return fmt.Errorf("shape %s, want %s", got.Shape(), want.Shape())
+	}
+	bits, least := 10, 0x1p-24
+	if got.DType() == dtypes.BFloat16 {
+		bits, least = 7, 0x1p-133
+	}
+	a, b := numbersOf(got), numbersOf(want)
+	top := 0.0
+	for _, v := range b {
+		if !math.IsInf(v, 0) {
+			top = math.Max(top, math.Abs(v))
+		}
+	}
+	for i := range a {
+		if math.IsNaN(a[i]) && math.IsNaN(b[i]) || a[i] == b[i] {
+			continue
+		}
+		step := math.Max(least, math.Exp2(math.Floor(math.Log2(math.Abs(b[i])))-float64(bits)))
+		if math.IsInf(a[i], 0) && math.Abs(b[i]) >= 65504 && bits == 10 {
+			continue
+		}
+		if !(math.Abs(a[i]-b[i]) <= step+1e-6*top) {
+			return fmt.Errorf("element %d is %v, want %v", i, a[i], b[i])
+		}
+	}
+	return nil
+}
+
+// Every operator of floats gives for 16-bit inputs what it gives for the same numbers in float32, rounded once, to a step of the type;
+// for small numbers too, of which float16 keeps fewer bits.
+func TestHalf(t *testing.T) {
+	enginetest.Go(t, func(t *testing.T, e *engine.Engine) {
+		ran := map[float64]int{}
+		for _, c := range schemaCases(t) {
+			d := map[string]dtypes.DType{"float16": dtypes.Float16, "bfloat16": dtypes.BFloat16}[c.Type[1]]
+			if d == dtypes.InvalidDType || c.Op == "Cast" {
+				continue
+			}
+			for _, factor := range []float64{1, 0x1p-12, 0x1p-20} {
+				narrow, wide := c.wide(t, d, factor)
+				opset := c.Opsets[len(c.Opsets)-1]
+				want, err := wide.outputs(t, e, opset)
+				if err != nil {
+					continue // float32 is not a type of the operator, or of it beside the others
+				}
+				got, err := narrow.outputs(t, e, opset)
+				if err != nil {
+					t.Errorf("%s, times %v: %v", c, factor, err)
+					continue
+				}
+				ran[factor]++
+				for i := range got {
+					if got[i].DType() != d {
+						continue
+					}
+					if err := stepsApart(got[i], want[i]); err != nil {
+						t.Errorf("%s, times %v, output %d: %v", c, factor, i, err)
+					}
+				}
+			}
+		}
+		if ran[1] < 300 || ran[0x1p-20] < 300 {
+			t.Errorf("%v cases ran", ran)
+		}
+	})
+}
