@@ -13,10 +13,12 @@ import (
 type ONNXGraph struct {
 	Inputs      []GraphValue     `json:"inputs"`
 	Outputs     []GraphValue     `json:"outputs"`
-	Opsets      map[string]int64 `json:"opsets"`      // version of each domain's operators
-	Operators   map[string]int   `json:"operators"`   // nodes of each
-	Unsupported []string         `json:"unsupported"` // operators that cannot be run here
-	Runs        bool             `json:"runs"`        // nothing is known that keeps "ballast run" from running it
+	Opsets      map[string]int64 `json:"opsets"`                      // version of each domain's operators
+	Operators   map[string]int   `json:"operators"`                   // nodes of each
+	Unsupported []string         `json:"unsupported"`                 // operators that cannot be run here
+	Nodes       []string         `json:"unsupported_nodes,omitempty"` // the first of each, as far as ten of them
+	LeftOut     []string         `json:"left_out,omitempty"`          // outputs that a run leaves out, as they are strings
+	Runs        bool             `json:"runs"`                        // nothing is known that keeps "ballast run" from running it
 }
 
 // GraphValue is an input or an output. Shape is nil if the file does not say it; a dimension is an int, or a string where it may vary:
@@ -36,6 +38,7 @@ func (f *Foreign) graph(m *onnx.Model) {
 	g := &ONNXGraph{
 		Inputs: graphValues(m.Graph.Inputs), Outputs: graphValues(m.Graph.Outputs),
 		Opsets: map[string]int64{}, Operators: counts, Unsupported: append([]string{}, missing...), Runs: true,
+		LeftOut: onnxrun.LeftOut(m),
 	}
 	for domain, version := range m.Opsets {
 		if domain == "" {
@@ -53,6 +56,10 @@ func (f *Foreign) graph(m *onnx.Model) {
 		f.Missing = append(f.Missing, "operator "+op)
 	}
 	f.Fix = "export the model without them, docs/onnx.md lists the operators that are supported"
+	var lacks *onnxrun.UnsupportedError
+	if errors.As(err, &lacks) {
+		g.Nodes = lacks.Nodes
+	}
 	var bad *fault.Input
 	if errors.As(err, &bad) {
 		f.Missing, f.Fix = []string{fmt.Sprintf("%s: %v", bad.Field, bad.Err)}, bad.Fix
@@ -63,8 +70,11 @@ func graphValues(values []onnx.Value) []GraphValue {
 	out := []GraphValue{}
 	for _, v := range values {
 		g := GraphValue{Name: v.Name, Type: "?"}
-		if v.Type != 0 {
+		switch {
+		case v.Type != 0:
 			g.Type = v.Type.String()
+		case v.Other != "":
+			g.Type = v.Other
 		}
 		if v.Rank >= 0 {
 			g.Shape = []any{}
@@ -82,4 +92,15 @@ func graphValues(values []onnx.Value) []GraphValue {
 		out = append(out, g)
 	}
 	return out
+}
+
+// notes are what people should know of a graph beside its parts.
+func (g *ONNXGraph) notes() (notes []string) {
+	for _, node := range g.Nodes {
+		notes = append(notes, node+" is not supported")
+	}
+	for _, name := range g.LeftOut {
+		notes = append(notes, "output "+name+" is left out by a run: its values are strings, which engines do not have")
+	}
+	return notes
 }

@@ -68,6 +68,9 @@ func Inspect(ctx context.Context, path string, progress func(done, total int64),
 	in.Foreign, in.Metadata = *foreign, file.Metadata()
 	in.List = append(in.List, weights.Unlisted(file)...)
 	in.Notes = append([]string{}, weights.Notes(file)...)
+	if in.Graph != nil {
+		in.Notes = append(in.Notes, in.Graph.notes()...)
+	}
 	if in.Graph != nil && in.Graph.Runs {
 		in.Runs, in.Missing = true, []string{}
 	}

@@ -59,6 +59,7 @@ func (a *app) runGraph(ctx context.Context, path string, arrays map[string]*npy.
 	if err != nil {
 		return nil, err
 	}
+	a.leftOut(graph, m)
 	var outputs []runOutput
 	for _, v := range graph.Outputs() {
 		if results[v.Name] == nil {
@@ -71,6 +72,21 @@ func (a *app) runGraph(ctx context.Context, path string, arrays map[string]*npy.
 		outputs = append(outputs, o)
 	}
 	return outputs, nil
+}
+
+// leftOut says which outputs are not written, as they are strings: those of a classifier with names for its classes, mostly.
+func (a *app) leftOut(graph *onnxrun.Graph, m *onnx.Model) {
+	for _, name := range graph.LeftOut {
+		text := "left out: output " + printable.Line(name) + "; its values are strings, which engines do not have"
+		if labels := onnxrun.ClassLabels(m); labels != nil {
+			const most = 20
+			if len(labels) > most {
+				labels = append(labels[:most:most], "...")
+			}
+			text += "; the scores are those of " + printable.Line(strings.Join(labels, ", "))
+		}
+		a.remark("%s", text)
+	}
 }
 
 // inputNames is "a, b and c".
