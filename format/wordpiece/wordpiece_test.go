@@ -47,6 +47,35 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// Accents, words of other scripts, marks of zero width and the like, as the tokenizers package encodes them: with and without lower case, and
+// with accents kept.
+func TestOtherScripts(t *testing.T) {
+	data, err := os.ReadFile("testdata/passing/want.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][][2]json.RawMessage{}
+	if err := json.Unmarshal(data, &want); err != nil || len(want) != 3 {
+		t.Fatalf("%d tokenizers, %v", len(want), err)
+	}
+	for name, cases := range want {
+		tokenizer, err := wordpiece.Open(filepath.Join("testdata/passing", name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range cases {
+			var text string
+			var ids []int
+			if err := errors.Join(json.Unmarshal(c[0], &text), json.Unmarshal(c[1], &ids)); err != nil {
+				t.Fatal(err)
+			}
+			if got := tokenizer.Encode(text, 512); !slices.Equal(got, ids) {
+				t.Errorf("%s: %q: got %v, want %v", name, text, got, ids)
+			}
+		}
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("testdata", "uncased.json"))
 	if err != nil {
