@@ -95,12 +95,12 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%s: %v", dir, err)
 				continue
 			}
-			compareFault(t, dir, o, got)
+			compareFault(t, e.Kind == engine.KindGo, dir, o, got)
 		}
 	})
 }
 
-func compareFault(t *testing.T, dir string, o *Graph, got map[string]*tensors.Tensor) {
+func compareFault(t *testing.T, rounds bool, dir string, o *Graph, got map[string]*tensors.Tensor) {
 	t.Helper()
 	compared := 0
 	for i, v := range o.Outputs() {
@@ -120,6 +120,12 @@ func compareFault(t *testing.T, dir string, o *Graph, got map[string]*tensors.Te
 		}
 	}
 
+	if filepath.Base(dir) == "layernorm-float16" && rounds {
+		if err := stepsApart(got[o.Outputs()[0].Name], readArray(t, filepath.Join(dir, "spec_0.npy"))); err != nil {
+			t.Errorf("%s: by the specification: %v", dir, err)
+		}
+	}
+
 	// What onnxruntime gives where the folder holds no file of it.
 	said := map[string][]float32{"resize_antialias": {1.25, 0.75}}[filepath.Base(dir)]
 	if said != nil {
@@ -134,12 +140,14 @@ func compareFault(t *testing.T, dir string, o *Graph, got map[string]*tensors.Te
 			t.Errorf("%s: %v", dir, d)
 		}
 	}
-	if compared == 0 && !strings.HasSuffix(dir, "lstm_lengths") {
+	if compared == 0 {
 		t.Errorf("%s: nothing to compare", dir)
 	}
 }
 
-// transformer compares what eighty operators give that each round to 11 bits, for values up to 1.3.
+// transformer compares what eighty operators give that each round to 11 bits, for values up to 1.3, with onnxruntime, which computes all but
+// the layer norms in float32 and does not round between them. What the specification says is in spec_0.npy: each operator in float64 from the
+// float16 numbers before it, its output rounded to float16. An engine that rounds as the types say gives that.
 func transformer(got, want *tensors.Tensor) error {
 	floats := func(x *tensors.Tensor) []float64 { return (&call{in: []*value{{known: x}}}).floats(0) }
 	a, b := floats(got), floats(want)
