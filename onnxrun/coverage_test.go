@@ -8,7 +8,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,6 +97,7 @@ func runCase(t *testing.T, e *engine.Engine, dir string) error {
 			inputs[v.Name] = bfloats(t, in[i], engineTypes[v.Type])
 		}
 	}
+	defer o.forget()
 	got, err := o.Run(e, inputs)
 	if err != nil {
 		return err
@@ -149,60 +152,137 @@ func nearly(got, want *tensors.Tensor) error {
 	return nil
 }
 
-// TestCoverage runs every model of libonnx-testdata; docs/onnx.md says which pass, and must say so truly.
-func TestCoverage(t *testing.T) {
-	root := needTestdata(t)
-	e, err := engine.Open(engine.KindGo)
+// groups are the folders of libonnx-testdata.
+var groups = []string{"node", "pytorch-converted", "pytorch-operator", "simple"}
+
+// coverage runs every model of a group on an engine, and gives what each that fails says, by its name.
+func coverage(t *testing.T, e *engine.Engine, root, group string) (names []string, failures map[string]error) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, group, "*", "model.onnx"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var table, failures strings.Builder
-	total, passed := 0, 0
-	for _, group := range []string{"node", "pytorch-converted", "pytorch-operator", "simple"} {
-		dirs, err := filepath.Glob(filepath.Join(root, group, "*", "model.onnx"))
-		if err != nil {
-			t.Fatal(err)
+	failures = map[string]error{}
+	for _, file := range files {
+		dir := filepath.Dir(file)
+		name := strings.TrimPrefix(filepath.Base(dir), "test_")
+		names = append(names, name)
+		if err := runCase(t, e, dir); err != nil {
+			failures[name] = err
 		}
-		ok := 0
-		var not []string
-		reasons := map[string]bool{}
-		for _, file := range dirs {
-			dir := filepath.Dir(file)
-			if err := runCase(t, e, dir); err != nil {
-				fmt.Fprintf(&failures, "%s/%s: %.300v\n", group, filepath.Base(dir), err)
-				not = append(not, strings.TrimPrefix(filepath.Base(dir), "test_"))
-				var u *UnsupportedError
-				if errors.As(err, &u) {
-					for _, op := range u.Ops {
-						reasons[op] = true
-					}
-				}
-				continue
+	}
+	return names, failures
+}
+
+// reasonsOf lists the operators that are why models fail, and the models.
+func reasonsOf(failures map[string]error) string {
+	ops := map[string]bool{}
+	for _, err := range failures {
+		var u *UnsupportedError
+		if errors.As(err, &u) {
+			for _, op := range u.Ops {
+				ops[op] = true
 			}
-			ok++
 		}
-		total, passed = total+len(dirs), passed+ok
-		fmt.Fprintf(&table, "\n## %s: %d of %d\n", group, ok, len(dirs))
-		if len(reasons) > 0 {
-			fmt.Fprintf(&table, "\nOperators that are not supported: %s.\n", strings.Join(slices.Sorted(maps.Keys(reasons)), ", "))
-		}
-		if len(not) > 0 {
-			fmt.Fprintf(&table, "\nModels that do not pass: %s.\n", strings.Join(not, ", "))
-		}
-		t.Logf("%s: %d of %d", group, ok, len(dirs))
 	}
-	if file := os.Getenv("ONNX_FAILURES"); file != "" {
-		if err := os.WriteFile(file, []byte(failures.String()), 0o600); err != nil {
+	text := ""
+	if len(ops) > 0 {
+		text += fmt.Sprintf("\nOperators that are not supported: %s.\n", strings.Join(slices.Sorted(maps.Keys(ops)), ", "))
+	}
+	if len(failures) > 0 {
+		text += fmt.Sprintf("\nModels that do not pass: %s.\n", strings.Join(slices.Sorted(maps.Keys(failures)), ", "))
+	}
+	return text
+}
+
+// oneEngine lists the models that pass on one of two engines, each with what the other says.
+func oneEngine(host, other map[string]error) (lines []string) {
+	for name, err := range other {
+		if host[name] == nil {
+			lines = append(lines, fmt.Sprintf("%s passes on the Go engine alone: %s", name, firstLine(err)))
+		}
+	}
+	for name, err := range host {
+		if other[name] == nil {
+			lines = append(lines, fmt.Sprintf("%s passes on xla:cpu alone: %s", name, firstLine(err)))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func firstLine(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return fmt.Sprintf("%.200s", text)
+}
+
+// compiled matches what docs/onnx.md says of XLA, which is measured only where all is run.
+var compiled = regexp.MustCompile(`, (\d+) on xla:cpu`)
+
+// TestCoverage runs every model of libonnx-testdata; docs/onnx.md says which pass, and must say so truly. On XLA all of them take some
+// minutes: they run with BALLAST_TEST_WALK=all and for -write-onnx; TestEngines runs a part of them.
+func TestCoverage(t *testing.T) {
+	root := needTestdata(t)
+	host, err := engine.Open(engine.KindGo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var other *engine.Engine
+	if *writeDocs || os.Getenv("BALLAST_TEST_WALK") == "all" {
+		if other, err = engine.Open(engine.KindCPU); err != nil && (*writeDocs || os.Getenv("CI") != "") {
 			t.Fatal(err)
 		}
 	}
+
 	const mark = "<!-- written by TestCoverage; go test ./onnxrun -run TestCoverage -write-onnx -->\n"
 	doc, err := os.ReadFile("../docs/onnx.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	head, old, _ := strings.Cut(string(doc), mark)
-	now := fmt.Sprintf("\n%d of %d models pass. Operators supported: %s.\n%s", passed, total, strings.Join(slices.Sorted(maps.Keys(operators())), ", "), table.String())
+	before := compiled.FindAllStringSubmatch(old, -1) // of all, and of each group
+	if other == nil && len(before) != len(groups)+1 {
+		t.Fatalf("docs/onnx.md says of %d groups what passes on xla:cpu", len(before)-1)
+	}
+
+	var table, log strings.Builder
+	var alone []string
+	total, passed, compiledToo := 0, 0, 0
+	for i, group := range groups {
+		names, failures := coverage(t, host, root, group)
+		for _, name := range slices.Sorted(maps.Keys(failures)) {
+			fmt.Fprintf(&log, "go %s/%s: %.300v\n", group, name, failures[name])
+		}
+		ok, here := len(names)-len(failures), 0
+		if other != nil {
+			_, there := coverage(t, other, root, group)
+			for _, name := range slices.Sorted(maps.Keys(there)) {
+				fmt.Fprintf(&log, "xla:cpu %s/%s: %.300v\n", group, name, there[name])
+			}
+			alone = append(alone, oneEngine(failures, there)...)
+			here = len(names) - len(there)
+		} else if here, err = strconv.Atoi(before[i+1][1]); err != nil {
+			t.Fatal(err)
+		}
+		total, passed, compiledToo = total+len(names), passed+ok, compiledToo+here
+		fmt.Fprintf(&table, "\n## %s: %d of %d on the Go engine, %d on xla:cpu\n%s", group, ok, len(names), here, reasonsOf(failures))
+		t.Logf("%s: %d of %d, %d on xla:cpu", group, ok, len(names), here)
+	}
+	if file := os.Getenv("ONNX_FAILURES"); file != "" {
+		if err := os.WriteFile(file, []byte(log.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	only := "Each of them passes on both engines or on none.\n"
+	if len(alone) > 0 {
+		only = "On one engine alone: " + strings.Join(alone, "; ") + ".\n"
+	}
+	if other == nil {
+		only = oneEngineLine.FindString(old)
+	}
+	now := fmt.Sprintf("\n%d of %d models pass on the Go engine, %d on xla:cpu. %s\nOperators supported: %s.\n%s", passed, total, compiledToo, only,
+		strings.Join(slices.Sorted(maps.Keys(operators())), ", "), table.String())
 	if *writeDocs {
 		if err := os.WriteFile("../docs/onnx.md", []byte(head+mark+now), 0o600); err != nil {
 			t.Fatal(err)
@@ -213,3 +293,5 @@ func TestCoverage(t *testing.T) {
 		t.Errorf("docs/onnx.md says otherwise than what passes; run this test with -write-onnx and read the difference")
 	}
 }
+
+var oneEngineLine = regexp.MustCompile(`(Each of them passes on|On one engine alone: ).*\n`)
