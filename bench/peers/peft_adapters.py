@@ -5,6 +5,7 @@
 
 Each case is a folder with base.safetensors, adapter/ and merged.safetensors, computed by peft in float64 and rounded to float32 once.
 """
+import json
 import pathlib
 import shutil
 import sys
@@ -72,6 +73,15 @@ def plain(state):
     return {k: v.detach().to(torch.float32).contiguous() for k, v in state.items()}
 
 
+def sort_sets(path):
+    """puts lists that are sets into an order, so that two runs write the same"""
+    config = json.loads(path.read_text())
+    for key, value in config.items():
+        if isinstance(value, list):
+            config[key] = sorted(value)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True))
+
+
 def main(out):
     for i, (name, (network, options)) in enumerate(CASES.items()):
         torch.manual_seed(i)
@@ -91,6 +101,7 @@ def main(out):
             model.get_input_embeddings().base_layer.weight.data += 1
         model.save_pretrained(folder / "adapter", save_embedding_layers=name == "embedding_layer")
         (folder / "adapter" / "README.md").unlink(missing_ok=True)
+        sort_sets(folder / "adapter" / "adapter_config.json")
         save_file(plain(model.double().merge_and_unload().state_dict()), folder / "merged.safetensors")
 
 
