@@ -116,6 +116,11 @@ func (s *stream) told() update.Stream {
 		Examples: s.examples.Set.Len(), Batch: s.batch, Shape: info.Shape, Views: len(s.views),
 		Targets: s.targets(), Outputs: len(info.Classes), Distinct: s.sampler.Distinct(),
 	}
+	for _, v := range s.views {
+		if t.Moves == "" {
+			t.Moves = v.Moves()
+		}
+	}
 	switch t.Targets {
 	case loss.Labels:
 		t.Counts = make([]int, len(info.Classes))

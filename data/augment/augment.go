@@ -89,6 +89,18 @@ func (v View) Apply(r ops.Random, x *graph.Node) *graph.Node {
 	return x
 }
 
+// Moves is the name of the first transform that takes pixels to other places, which a mask of the image would have to follow; "" where there
+// is none.
+func (v View) Moves() string {
+	for _, c := range v {
+		switch c.Transform.(type) {
+		case Flip, Shift, Crop, Rotate:
+			return Name(c.Transform)
+		}
+	}
+	return ""
+}
+
 // wrong is an error of a value used wrongly.
 func wrong(who, format string, a ...any) error {
 	return &fault.Usage{Err: fmt.Errorf("augment: "+who+": "+format, a...)}

@@ -294,3 +294,16 @@ func total(x []float64) float64 {
 	}
 	return sum
 }
+
+// Transforms that move pixels are told from those that change them where they are.
+func TestMoves(t *testing.T) {
+	for _, k := range augment.All() {
+		want := ""
+		if slices.Contains([]string{"flip", "shift", "crop", "rotate"}, k.Name) {
+			want = k.Name
+		}
+		if got := (augment.View{{Transform: augment.NewNoise()}, {Transform: k.New()}}).Moves(); got != want {
+			t.Errorf("%s: %q, want %q", k.Name, got, want)
+		}
+	}
+}

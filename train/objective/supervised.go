@@ -62,6 +62,9 @@ func (o Supervised) Validate(p update.Plan) error {
 	errs := []error{
 		checkLoss(loss.Name(o.Loss.Loss), o.Loss.Loss, o.Loss.Wants(), train), o.checkMix(p), o.checkBetween(p), fed("supervised", p, 1),
 	}
+	if train.Targets == loss.Masks && train.Moves != "" {
+		errs = append(errs, usage("views has %s, which moves an image and not the mask that it is held against; use colour, noise, blur or cutout", train.Moves))
+	}
 	for i, e := range o.Extra {
 		if e.Loss.Set == nil {
 			return usage("objective.extra.%d is missing its loss; name one, for example {loss: tcm}", i)

@@ -110,6 +110,8 @@ func TestSupervisedRefuses(t *testing.T) {
 			"recipe: objective.between: batchformer lets the examples of a batch see each other, and 2 devices would each see a part of it; use one device"},
 		{between, func(p *update.Plan) { p.Accumulate = 2 },
 			"recipe: objective.between: batchformer lets the examples of a batch see each other, and accumulate=2 would cut it into parts; use accumulate: 1"},
+		{`"loss": "bce"`, stream(func(s *update.Stream) { s.Targets, s.Moves = loss.Masks, "shift" }),
+			"recipe: views has shift, which moves an image and not the mask that it is held against; use colour, noise, blur or cutout"},
 		{`"loss": "cross-entropy"`, stream(func(s *update.Stream) { s.Views = 2 }),
 			"recipe: views has 2 views, and objective supervised learns from 1 of each example; use one list of all transforms, for example views: [[shift, noise]]"},
 		{`"loss": "cross-entropy"`, func(p *update.Plan) { p.Streams["spare"] = update.Stream{Examples: 4, Batch: 2} },

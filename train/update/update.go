@@ -87,6 +87,7 @@ type Stream struct {
 	Batch    int          // of an update
 	Shape    []int        // of an example
 	Views    int          // how many views of an example are drawn; 0 = the example alone
+	Moves    string       // a transform of a view that takes pixels to other places; "" = none
 	Targets  loss.Targets // what an example is to be answered with
 	Outputs  int          // classes, or numbers of a target
 	Counts   []int        // examples of each class; nil without classes
