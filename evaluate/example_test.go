@@ -17,7 +17,7 @@ func ExampleOpenSaved() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	logits, labels := filepath.Join(dir, "logits.npy"), filepath.Join(dir, "labels.npy")
 	// Four answers of which three are right, all with the same confidence.
 	err = npy.WriteFile(logits, []int{4, 2}, []float32{4, 0, 4, 0, 0, 4, 4, 0})

@@ -46,9 +46,9 @@ func Example() {
 	fmt.Println("better than 90 %:", result.Metrics["accuracy"] > 0.9)
 
 	dir := must(os.MkdirTemp("", "digits"))
-	defer os.RemoveAll(dir)
 	must(dir, result.Bundle.Save(dir))
 	fmt.Printf("%+v\n", must(bundle.Open(dir, mine)).Manifest.Network.Network)
+	must(dir, os.RemoveAll(dir))
 	// Output:
 	// better than 90 %: true
 	// {Hidden:[64] Classes:10 Norm:{Layer:{Epsilon:1e-05}} Activation:relu}

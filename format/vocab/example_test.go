@@ -15,7 +15,7 @@ func ExampleTemplates() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	settings := `{"chat_template": [{"name": "default", "template": "{{ messages }}"}, {"name": "tools", "template": "{{ tools }}"}]}`
 	if err := os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(settings), 0o600); err != nil {
 		log.Fatal(err)

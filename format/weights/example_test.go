@@ -16,7 +16,7 @@ func ExampleOpen() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	path := filepath.Join(dir, "a-name-that-says-nothing")
 	kernel := safetensors.FromFloat32s("dense.weight", []int{2, 3}, []float32{1, 2, 3, 4, 5, 6})
 	if err := safetensors.WriteFile(path, []safetensors.Tensor{kernel}, nil); err != nil {

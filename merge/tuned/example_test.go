@@ -19,7 +19,7 @@ func ExampleSoup() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	open := func() (*engine.Engine, error) { return engine.Open(engine.KindGo) }
 	e, err := open()
 	if err != nil {
