@@ -4,10 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -241,6 +245,47 @@ func TestSeamsAreAll(t *testing.T) {
 	})
 	if want := len(seams()); err != nil || reads != want {
 		t.Errorf("%d places read a name, %d are tested: %v", reads, want, err)
+	}
+}
+
+// TestLibrariesHandTheRegistryOn: what opens a bundle for a program takes the program's registry. The command and what measures papers have
+// none.
+func TestLibrariesHandTheRegistryOn(t *testing.T) {
+	opens := 0
+	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && slices.Contains([]string{"cmd", "papers", "bench", "testdata"}, e.Name()):
+			return fs.SkipDir
+		}
+		if e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			f, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || f.Sel.Name != "Open" {
+				return true
+			}
+			if x, ok := f.X.(*ast.Ident); ok && x.Name == "bundle" {
+				if opens++; len(call.Args) < 2 {
+					t.Errorf("%s opens a bundle without a registry", path)
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil || opens < 5 {
+		t.Errorf("%d places open bundles: %v", opens, err)
 	}
 }
 

@@ -116,7 +116,7 @@ const usualShare = 0.2
 // Work is what scoring and learning compute, for the choice of an engine: each model, and each mixture that is tried, on the data. Nothing is
 // known where a model or the data cannot be opened.
 func (s Soup) Work() engine.Work {
-	first, err := bundle.Open(s.Models[0])
+	first, err := bundle.Open(s.Models[0], s.Registry)
 	if err != nil {
 		return engine.Work{}
 	}
