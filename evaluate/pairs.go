@@ -81,7 +81,10 @@ func (p Pairs) Run(ctx context.Context, a *Audit) (report.Section, error) {
 		},
 	)
 	first := section.Numbers[0]
-	section.Says = fmt.Sprintf("%s of the examples find one of their class among the nearest %d", first.Text(), found.Ks[0])
+	section.Says = fmt.Sprintf("for %s of the examples one of the %d nearest others is of the same class", first.Text(), found.Ks[0])
+	if found.Ks[0] == 1 {
+		section.Says = fmt.Sprintf("for %s of the examples the nearest other one is of the same class", first.Text())
+	}
 	section.Main = []report.Main{{Number: first.Name, As: first.Title}, {Number: "pairs.map_at_r", As: "MAP@R"}, {Number: "pairs.opis", As: "OPIS"}}
 	p.addThresholds(&section, a, features, labels, d)
 	if err := p.addSphere(ctx, &section, a, features, labels, d); err != nil {

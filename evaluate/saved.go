@@ -167,6 +167,18 @@ func (s *Saved) Report(o Options) (report.Report, error) {
 	return r, s.named(err)
 }
 
+// Scaled is the same outputs divided by a temperature, in memory.
+func (s *Saved) Scaled(temperature float64) (*Saved, error) {
+	if err := memory.Need("a copy of the outputs of "+s.LogitsPath, 4*int64(len(s.narrow))+8*int64(len(s.wide))); err != nil {
+		return nil, err
+	}
+	scaled := *s
+	scaled.narrow, scaled.wide = slices.Clone(s.narrow), slices.Clone(s.wide)
+	calibrate.Apply(scaled.narrow, temperature)
+	calibrate.Apply(scaled.wide, temperature)
+	return &scaled, nil
+}
+
 // FitTemperature fits a temperature to the outputs.
 func (s *Saved) FitTemperature(t calibrate.TemperatureScaling) (calibrate.Temperature, error) {
 	if s.narrow != nil {

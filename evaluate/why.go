@@ -34,7 +34,7 @@ func WhyTemperature(t float64, before, after report.Report) string {
 	if !ok || !hadConfidence || !hasConfidence {
 		return text
 	}
-	return text + fmt.Sprintf(" It does the same to shifted inputs, where %s are right: there mean confidence was %s and is now %s, so %s.",
+	return text + fmt.Sprintf(" It does the same to shifted inputs, where %s are right on average: there mean confidence was %s and is now %s, so %s.",
 		shifted.Text(), was.Text(), is.Text(), drift(shifted, was, is))
 }
 

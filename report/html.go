@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/ballast-ml/ballast/internal/durable"
@@ -21,9 +22,10 @@ var pageTemplate = template.Must(template.New("report").Parse(pageText))
 // HTML writes a report as one page that needs nothing else: its pictures are in it, and it needs no script.
 func (r Report) HTML(w io.Writer) error {
 	p := page{
-		Title: r.Model, Subtitle: fmt.Sprintf("audited on %s, %d examples", r.Data, r.Examples), Verdict: r.Verdict(), Next: r.Next,
+		Title: r.Model, Subtitle: fmt.Sprintf("audited on %s, %d examples", r.Data, r.Examples), Next: r.Next,
 		Numbers: grid{Corner: "number", Heads: []string{"measured", "better is"}},
 	}
+	p.Headline, p.Details = headAndRest(r.Verdict())
 	for _, n := range r.main() {
 		p.Tiles = append(p.Tiles, tile{Title: sentence(n.Label()), Value: n.Text(), Note: direction(n), Means: n.Means})
 	}
@@ -33,6 +35,12 @@ func (r Report) HTML(w io.Writer) error {
 	}
 	p.Numbers.Groups = []rowGroup{group}
 	return view{reports: []Report{r}, captions: []string{""}}.page(p).write(w)
+}
+
+// headAndRest parts a verdict behind its first clause.
+func headAndRest(verdict string) (head, rest string) {
+	head, rest, _ = strings.Cut(strings.TrimSuffix(verdict, "."), "; ")
+	return head, sentence(rest)
 }
 
 // direction says which way is better; "" = neither.
@@ -47,8 +55,8 @@ func direction(n metric.Number) string {
 func (c Comparison) HTML(w io.Writer) error {
 	p := page{
 		Title: c.Before.Model + ": " + c.What, Subtitle: fmt.Sprintf("before and after, on %s, %d examples", c.Before.Data, c.Before.Examples),
-		Verdict: c.InWords(), Grade: c.grade(), Why: c.Why, Next: c.Next,
-		Numbers: grid{Corner: "number", Heads: []string{"before", "after", "change"}},
+		Headline: c.headline(), Details: sentence(c.details()), Grade: c.grade(), Why: c.Why, Next: c.Next,
+		Numbers: grid{Corner: "number", Heads: []string{"before", "after", "change"}, Changes: true},
 	}
 	after := c.After.main()
 	for _, b := range c.Before.main() {
@@ -57,9 +65,6 @@ func (c Comparison) HTML(w io.Writer) error {
 			continue
 		}
 		t := tile{Title: sentence(b.Label()), Value: a.Text(), Before: b.Text(), Verdict: verdict(b, a), Note: direction(b), Means: b.Means}
-		if t.Verdict == "" {
-			t.Note = "unchanged"
-		}
 		p.Tiles = append(p.Tiles, t)
 	}
 	group := rowGroup{}
@@ -79,8 +84,9 @@ func (s Several) HTML(w io.Writer) error {
 	first := s.Reports[0]
 	p := page{
 		Title: fmt.Sprintf("%d models side by side", len(s.Reports)), Subtitle: fmt.Sprintf("on %s, %d examples", first.Data, first.Examples),
-		Verdict: s.Verdict(), Next: first.Next, Numbers: grid{Corner: "number"},
+		Next: s.next(), Numbers: grid{Corner: "number"},
 	}
+	p.Headline, p.Details = headAndRest(s.Verdict())
 	v := view{reports: s.Reports}
 	for _, r := range s.Reports {
 		p.Numbers.Heads = append(p.Numbers.Heads, r.Model)
@@ -124,7 +130,11 @@ func source(png []byte) template.URL {
 // write fills in the page. What text from strangers may hold besides letters is escaped: a browser obeys marks of direction, and a page is
 // looked at in terminals too. The template escapes what HTML gives a meaning.
 func (p page) write(w io.Writer) error {
+	p.Next = slices.Clone(p.Next)
 	var b strings.Builder
+	for i, n := range p.Next {
+		p.Next[i].Why = sentence(n.Why)
+	}
 	if err := pageTemplate.Execute(&b, p); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}

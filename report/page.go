@@ -14,7 +14,9 @@ import (
 // page is what an HTML page shows, from its top to its end.
 type page struct {
 	Title, Subtitle string
-	Verdict, Grade  string // the grade is better, worse, mixed or ""
+	Headline        string // the verdict
+	Details         string // what it follows from
+	Grade           string // better, worse, mixed or ""
 	Why             string
 	Tiles           []tile
 	Numbers         grid
@@ -38,6 +40,7 @@ type grid struct {
 	Heads   []string
 	Groups  []rowGroup
 	Key     bool // cells are marked as better or worse
+	Changes bool // the last column is what changed
 }
 
 // Columns is the number of columns, that of the names among them.
@@ -285,8 +288,7 @@ func (v view) table(title, suite string) grid {
 	tables := sameTables(title, v.reports, suite)
 	first := tables[0]
 	g := grid{Caption: sentence(title), Corner: first.corner(), Heads: first.heads()}
-	share := first.unit() == metric.Share
-	if share {
+	if first.unit() == metric.Share {
 		g.Caption += " (%)"
 	}
 	switch {
@@ -302,7 +304,7 @@ func (v view) table(title, suite string) grid {
 	if len(tables) == 1 {
 		group := rowGroup{}
 		for _, row := range first.Rows {
-			group.Rows = append(group.Rows, gridRow{Name: row.Name, Cells: plain(first.cells(row), share)})
+			group.Rows = append(group.Rows, gridRow{Name: row.Name, Cells: first.shown(row)})
 		}
 		g.Groups = []rowGroup{group}
 		return g
@@ -315,7 +317,7 @@ func (v view) table(title, suite string) grid {
 			if at < 0 {
 				continue
 			}
-			own := gridRow{Name: v.captions[i], Cells: plain(t.cells(t.Rows[at]), share)}
+			own := gridRow{Name: v.captions[i], Cells: t.shown(t.Rows[at])}
 			for c := range own.Cells {
 				if g.Key && i == 1 && c < len(row.Values) {
 					own.Cells[c].Mark = verdict(first.cell(row, c), t.cell(t.Rows[at], c))
@@ -336,12 +338,18 @@ func (t Table) corner() string {
 	return t.X
 }
 
-// plain are cells without marks; those of a table of shares say the unit over it.
-func plain(texts []string, share bool) []cell {
+// shown are the cells of a row on a page. Where all are shares the unit stands over the table; where the columns count something there are
+// many, and three digits each are enough to see what they do.
+func (t Table) shown(row Row) []cell {
 	var cells []cell
-	for _, text := range texts {
-		if share {
+	for c, text := range t.cells(row) {
+		switch {
+		case t.unit() == metric.Share && t.X != "":
+			text = fmt.Sprintf("%.1f", 100*row.Values[c])
+		case t.unit() == metric.Share:
 			text = strings.TrimSuffix(text, " %")
+		case t.unit() == "" && t.X != "":
+			text = fmt.Sprintf("%.3f", row.Values[c])
 		}
 		cells = append(cells, cell{Text: text})
 	}

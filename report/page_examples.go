@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // examples are the wrong answers that the reports are surest of: of one report, of what a model has become, or of several models in turn.
@@ -28,6 +29,7 @@ func (v view) examples() gallery {
 	} else if len(v.reports) > 1 {
 		g.Says = "The wrong answers that each model gives with the highest confidence."
 	}
+	g.Says += " With each: its label, and the answer with its confidence."
 	for _, e := range chosen {
 		shown := shownExample{Index: e.Index, Label: e.Label}
 		for i, list := range lists {
@@ -36,9 +38,11 @@ func (v view) examples() gallery {
 				continue
 			}
 			own := list[at]
-			text := fmt.Sprintf("says %s, %s sure", own.Predicted, percent(own.Confidence))
+			text := fmt.Sprintf("%s, %s", own.Predicted, percent(own.Confidence))
 			if v.captions[i] != "" {
 				text = v.captions[i] + ": " + text
+			} else {
+				text = "answer " + text
 			}
 			shown.Answers = append(shown.Answers, text)
 			if own.Picture != nil && shown.PNG == "" {
@@ -86,7 +90,7 @@ func (v view) exampleTable(examples []shownExample) grid {
 			if i > 0 {
 				answers += "; "
 			}
-			answers += a
+			answers += strings.TrimPrefix(a, "answer ")
 		}
 		group.Rows = append(group.Rows, gridRow{Name: fmt.Sprint(e.Index), Cells: []cell{{Text: e.Label}, {Text: answers}}})
 	}

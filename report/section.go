@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/ballast-ml/ballast/metric"
@@ -152,10 +153,14 @@ func (s Section) where() string {
 
 // main are the numbers that matter most, under their short titles.
 func (s Section) main() []metric.Number {
-	if s.Main == nil {
-		return s.Numbers[:min(1, len(s.Numbers))]
-	}
 	var all []metric.Number
+	if s.Main == nil {
+		for _, n := range s.Numbers[:min(1, len(s.Numbers))] {
+			n.Title = cmp.Or(n.Title, n.Name)
+			all = append(all, n)
+		}
+		return all
+	}
 	for _, m := range s.Main {
 		if n, ok := find(s.values(), m.Number); ok {
 			n.Title = m.As

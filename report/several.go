@@ -59,7 +59,6 @@ func (s Several) Text(w io.Writer) error {
 		}
 	}
 	t.notes(s.Reports[0])
-	t.next(s.Reports[0].Next)
 	return t.flush()
 }
 

@@ -112,6 +112,13 @@ func lineKey(i int, name string) key {
 	return key{Mark: swatch(d), Name: name}
 }
 
+// markKey is the entry of the i-th kind of point.
+func markKey(i int, name string) key {
+	d := newDrawing(34, 12)
+	d.mark(i, 17, 6, name)
+	return key{Mark: swatch(d), Name: name}
+}
+
 // classKey is the entry of a line or an area of a class.
 func classKey(area bool, class, name string) key {
 	d := newDrawing(34, 12)

@@ -38,11 +38,12 @@ func (p panel) figure() *Figure {
 	x, y := p.horizontal, p.vertical
 	x.from, x.to = left, p.width-right
 	y.from, y.to = p.height-bottom, top
-	if p.title != "" {
-		y.to += 16
-		d.text("name", "start", left, 12, p.title)
+	if p.title != "" { // a panel among others, over which stands what they are of
+		y.to += 8
+		d.text("name", "start", 2, 14, p.title)
+	} else {
+		d.text("soft", "start", 2, y.to-10, p.y)
 	}
-	d.text("soft", "start", 2, y.to-10, p.y)
 
 	for _, tick := range y.ticks(4) {
 		d.line("grid", left, y.at(tick), p.width-right, y.at(tick))

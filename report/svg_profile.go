@@ -48,14 +48,16 @@ func profileFigure(profiles []Profile, captions []string) *Figure {
 		for k, p := range profiles {
 			if v := p.Values[i]; !math.IsNaN(v) && !math.IsInf(v, 0) {
 				says := fmt.Sprintf("%s %s: %s", captions[k], name, metric.Number{Value: v, Unit: p.Unit}.Text())
-				d.mark(k, x.at(v), y, strings.TrimSpace(says))
+				// Marks of several reports stand a little below each other, so that none hides another.
+				offset := math.Min(4, (each-6)/float64(len(profiles))) * (float64(k) - float64(len(profiles)-1)/2)
+				d.mark(k, x.at(v), y+offset, strings.TrimSpace(says))
 			}
 		}
 	}
 	var legend []key
 	if len(profiles) > 1 {
 		for k, caption := range captions {
-			legend = append(legend, lineKey(k, caption))
+			legend = append(legend, markKey(k, caption))
 		}
 	}
 	return d.figure(first.describe(captions, profiles), legend...)

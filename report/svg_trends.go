@@ -50,7 +50,7 @@ func trends(title string, reports []Report, captions []string, suite string) []*
 	for i, row := range tables[0].Rows {
 		p := panel{
 			title: row.Name, x: tables[0].X, y: tables[0].of(), unit: unit, series: all[i], whole: wholes(all[i]),
-			horizontal: scale{low: x[0], high: max(x[1], x[0]+1)}, vertical: vertical, width: 250, height: 190,
+			horizontal: scale{low: x[0], high: max(x[1], x[0]+1)}, vertical: vertical, width: 250, height: 200,
 		}
 		p.alt = p.describe()
 		figures = append(figures, p.figure())

@@ -26,7 +26,6 @@ func (r Report) Text(w io.Writer) error {
 		}
 	}
 	t.notes(r)
-	t.next(r.Next)
 	return t.flush()
 }
 

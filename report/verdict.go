@@ -40,40 +40,50 @@ func (r Report) main() []metric.Number {
 //
 //	Better on the data as it is, worse under shift: ECE goes from 0.1009 to 0.0034, ECE under shift from 0.2627 to 0.3046; accuracy stays at 99.16 %.
 func (c Comparison) InWords() string {
-	states := c.states()
-	if len(states) == 0 {
+	head, details := c.headline(), c.details()
+	switch {
+	case head == "":
 		return ""
+	case details == "":
+		return head + "."
 	}
-	var heads, moved, kept []string
-	for _, state := range states {
+	return head + ": " + details + "."
+}
+
+// headline says where the model became better and where worse.
+func (c Comparison) headline() string {
+	var heads []string
+	for _, state := range c.states() {
 		heads = append(heads, state.word+" "+list(state.where))
 	}
+	return sentence(strings.Join(heads, ", "))
+}
 
+// details are the numbers that matter most: those that changed, and those that did not.
+func (c Comparison) details() string {
+	var moved, kept []string
+	after := c.After.main()
 	for _, b := range c.Before.main() {
-		a, ok := find(c.After.main(), b.Name)
+		a, ok := find(after, b.Name)
 		switch {
 		case !ok:
 		case a.Text() != b.Text() && len(moved) == 0:
-			moved = append(moved, fmt.Sprintf("%s goes from %s to %s", b.Label(), b.Text(), a.Text()))
+			moved = append(moved, fmt.Sprintf("%s goes from %s to %s", b.Title, b.Text(), a.Text()))
 		case a.Text() != b.Text():
-			moved = append(moved, fmt.Sprintf("%s from %s to %s", b.Label(), b.Text(), a.Text()))
+			moved = append(moved, fmt.Sprintf("%s from %s to %s", b.Title, b.Text(), a.Text()))
 		case len(kept) == 0:
-			kept = append(kept, fmt.Sprintf("%s stays at %s", b.Label(), b.Text()))
+			kept = append(kept, fmt.Sprintf("%s stays at %s", b.Title, b.Text()))
 		default:
-			kept = append(kept, fmt.Sprintf("%s at %s", b.Label(), b.Text()))
+			kept = append(kept, fmt.Sprintf("%s at %s", b.Title, b.Text()))
 		}
 	}
-	text := sentence(strings.Join(heads, ", "))
-	var details []string
+	var parts []string
 	for _, part := range [][]string{moved, kept} {
 		if len(part) > 0 {
-			details = append(details, strings.Join(part, ", "))
+			parts = append(parts, strings.Join(part, ", "))
 		}
 	}
-	if len(details) > 0 {
-		text += ": " + strings.Join(details, "; ")
-	}
-	return text + "."
+	return strings.Join(parts, "; ")
 }
 
 // state is how inputs of some kinds fare after a change.
@@ -151,7 +161,7 @@ func (s Several) Verdict() string {
 		if !slices.Contains(order, who) {
 			order = append(order, who)
 		}
-		best[who] = append(best[who], n.Label()+" ("+text+")")
+		best[who] = append(best[who], fmt.Sprintf("%s (%s)", n.Title, text))
 	}
 
 	var parts []string
@@ -184,6 +194,18 @@ func (s Several) best(n metric.Number) (models []string, text string) {
 		}
 	}
 	return models, top.Text()
+}
+
+// next are the first thing to do about each model, of the first few that there is something to do about.
+func (s Several) next() []Next {
+	const most = 3
+	var all []Next
+	for _, r := range s.Reports {
+		if len(r.Next) > 0 && len(all) < most {
+			all = append(all, Next{Why: "for " + r.Model + ": " + r.Next[0].Why, Command: r.Next[0].Command})
+		}
+	}
+	return all
 }
 
 // list is some things as a sentence has them.

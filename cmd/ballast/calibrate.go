@@ -11,8 +11,10 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/report"
 )
 
 // calibrateFlags are the flags of "ballast calibrate".
@@ -22,7 +24,14 @@ type calibrateFlags struct {
 	saved       savedFlags
 	byPlace     bool
 	method, out string
+	html        string
 	overwrite   bool
+}
+
+// calibrated is what "ballast calibrate --json" prints.
+type calibrated struct {
+	evaluate.Calibrated
+	Comparison *report.Comparison `json:"comparison,omitempty"` // of the audits before and after, with --html
 }
 
 // savedFlags are the flags of saved outputs, of which several verbs take.
@@ -75,9 +84,13 @@ and, with --out FILE.npy, writes the scaled logits.
 
 The numbers shown are measured on examples that the temperature was not fitted to: those of --on, or else the same examples in five
 parts, each measured with a temperature fitted to the other four. Where no temperature is best, for example because every answer is right,
-calibrate says so and writes nothing.`,
+calibrate says so and writes nothing.
+
+With --html, the examples of --on are audited before and after, shifted inputs among them where they are images, and a page
+shows what became better and what became worse.`,
 		Example: `  ballast calibrate runs/model/model --data mnist --part test --out runs/model/calibrated
   ballast calibrate runs/model/model --data dir:aside --on dir:more --out runs/model/calibrated
+  ballast calibrate runs/model/model --data dir:aside --on dir:more --out mended --html mended.html
   ballast calibrate --logits logits.npy --labels labels.npy --json | jq .temperature`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 	}
@@ -90,29 +103,32 @@ calibrate says so and writes nothing.`,
 	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
 	flags.StringVar(&f.method, "method", methodTemperature, "method: temperature")
 	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder) or the scaled logits (a .npy file)")
+	flags.StringVar(&f.html, "html", "", "also write audits of --on, before and after, as one HTML page")
 	overwriteFlag(cmd, &f.overwrite)
 	flags.IntVar(&method.MaxIterations, "max-iterations", method.MaxIterations, "most Newton steps")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if err := f.check(c, args, method); err != nil {
 			return err
 		}
-		var found evaluate.Calibrated
+		var found calibrated
 		claim := claimBundle(f.out, f.overwrite)
 		if f.saved.given() {
 			claim = claimFile(f.out, f.overwrite)
 		}
-		err := claimed(claim, func() (err error) {
-			if f.saved.given() {
-				found, err = a.calibrateSaved(method, f)
-			} else {
-				found, err = a.calibrateModel(c.Context(), method, args[0], f)
-			}
-			return err
+		err := claimed(claim, func() error {
+			return claimed(claimFile(f.html, f.overwrite), func() (err error) {
+				if f.saved.given() {
+					found, err = a.calibrateSaved(c.Context(), method, f)
+				} else {
+					found, err = a.calibrateModel(c.Context(), method, args[0], f)
+				}
+				return err
+			})
 		})
 		if err != nil {
 			return err
 		}
-		return a.printCalibrated(found, f.out)
+		return a.printCalibrated(found, f)
 	}
 	return cmd
 }
@@ -131,10 +147,13 @@ func (f calibrateFlags) check(cmd *cobra.Command, args []string, method calibrat
 	if !f.saved.given() && (len(args) == 0 || f.data == "" || f.out == "") {
 		return &fault.Usage{Err: fmt.Errorf("give MODEL, --data and --out, or --logits and --labels")}
 	}
-	if f.out == "" {
-		if err := idle(cmd, "without --out", "overwrite"); err != nil {
+	if f.out == "" && f.html == "" {
+		if err := idle(cmd, "without --out and --html", "overwrite"); err != nil {
 			return err
 		}
+	}
+	if f.html != "" && f.on == "" {
+		return &fault.Usage{Err: errors.New("--html shows audits of examples that the temperature was not fitted to; name them with --on")}
 	}
 	if f.on == "" {
 		if err := idle(cmd, "without --on", "on-part"); err != nil {
@@ -165,9 +184,12 @@ func (f calibrateFlags) judged() (logits, labels string, err error) {
 }
 
 // printCalibrated shows what was found.
-func (a *app) printCalibrated(c evaluate.Calibrated, out string) error {
-	if out != "" {
-		a.remark("written: %s", out)
+func (a *app) printCalibrated(c calibrated, f calibrateFlags) error {
+	if f.out != "" {
+		a.remark("written: %s", f.out)
+	}
+	if f.html != "" {
+		a.remark("report: %s", f.html)
 	}
 	for _, note := range c.Notes {
 		a.remark("note: %s", note)
@@ -185,7 +207,11 @@ func (a *app) printCalibrated(c evaluate.Calibrated, out string) error {
 	}
 	_, err := fmt.Fprintf(a.out, "judged on    %s (%d)\nNLL before   %.6f\nNLL after    %.6f\nECE before   %.6f\nECE after    %.6f\n",
 		c.JudgedOn, c.Examples, c.NLLBefore, c.NLLAfter, c.ECEBefore, c.ECEAfter)
-	return err
+	if err != nil || c.Comparison == nil {
+		return err
+	}
+	fmt.Fprintln(a.out)
+	return c.Comparison.Text(a.out)
 }
 
 // noOptimum says that nothing is written, and what to do.
@@ -201,34 +227,85 @@ func noOptimum(name string, c evaluate.Calibrated) error {
 	return fmt.Errorf("calibrate: %s: no temperature is best for these %d examples: %s; %s; nothing is written", name, c.Fitted, c.Why, fix)
 }
 
-func (a *app) calibrateSaved(method calibrate.TemperatureScaling, f calibrateFlags) (found evaluate.Calibrated, err error) {
+func (a *app) calibrateSaved(ctx context.Context, method calibrate.TemperatureScaling, f calibrateFlags) (found calibrated, err error) {
 	saved, err := f.saved.options().Open(f.saved.logits, f.saved.labels)
 	if err != nil {
 		return found, err
 	}
 	defer saved.Close() //nolint:errcheck // a mapping that was only read
 	var on *evaluate.Saved
+	var judged []string // the files of --on
 	if f.on != "" {
 		logits, labels, err := f.judged()
 		if err != nil {
 			return found, err
 		}
+		judged = []string{logits, labels}
 		if on, err = f.saved.options().Open(logits, labels); err != nil {
 			return found, err
 		}
 		defer on.Close() //nolint:errcheck // the same
 	}
-	found, err = saved.Calibrate(method, on, a.seed)
+
+	found.Calibrated, err = saved.Calibrate(method, on, a.seed)
 	switch {
-	case err != nil || f.out == "":
+	case err != nil || f.out == "" && f.html == "":
 		return found, err
 	case found.Saturated:
-		return found, noOptimum(f.saved.logits, found)
+		return found, noOptimum(f.saved.logits, found.Calibrated)
 	}
-	return found, saved.WriteScaled(f.out, found.T)
+	if f.html != "" {
+		if found.Comparison, err = auditedSaved(ctx, on, found.T, judged); err != nil {
+			return found, err
+		}
+	}
+	if f.out != "" {
+		if err := saved.WriteScaled(f.out, found.T); err != nil {
+			return found, err
+		}
+	}
+	return found, writeCompared(f.html, found.Comparison)
 }
 
-func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureScaling, model string, f calibrateFlags) (found evaluate.Calibrated, err error) {
+// auditedSaved audits saved outputs as they are, and divided by a temperature.
+func auditedSaved(ctx context.Context, on *evaluate.Saved, t float64, paths []string) (*report.Comparison, error) {
+	scaled, err := on.Scaled(t)
+	if err != nil {
+		return nil, err
+	}
+	before, err := on.Report(evaluate.Options{})
+	if err != nil {
+		return nil, err
+	}
+	after, err := scaled.Report(evaluate.Options{})
+	if err != nil {
+		return nil, err
+	}
+	files, err := bundle.Sums(ctx, paths, nil)
+	if err != nil {
+		return nil, err
+	}
+	sign(&before, files)
+	sign(&after, nil) // it is in no file yet
+	return compared(t, before, after), nil
+}
+
+// compared is what a temperature did, and why.
+func compared(t float64, before, after report.Report) *report.Comparison {
+	c := report.NewComparison(fmt.Sprintf("temperature scaling, T = %.4f", t), before, after)
+	c.Why = evaluate.WhyTemperature(t, before, after)
+	return &c
+}
+
+// writeCompared writes the page of a comparison; nothing without one.
+func writeCompared(path string, c *report.Comparison) error {
+	if c == nil {
+		return nil
+	}
+	return report.WriteHTML(path, *c)
+}
+
+func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureScaling, model string, f calibrateFlags) (found calibrated, err error) {
 	path, err := data.ModelPath(model)
 	if err != nil {
 		return found, err
@@ -250,20 +327,53 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 	examples := ds.Len()
 	if on != nil {
 		examples += on.Len()
+		if f.html != "" { // audited twice, as it is and shifted
+			examples += 2 * on.Len() * (1 + evaluate.NewShift().Needs().Passes)
+		}
 	}
 	e, err := a.openEngineFor(passesOf(examples, b))
 	if err != nil {
 		return found, err
 	}
 	defer e.Close()
+
+	uncalibrated := *b // its manifest is its own, and its weights are not changed
 	progress, done := a.counter("calibrate")
-	found, err = evaluate.CalibrateJudged(ctx, b, ds, on, e, method, evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed})
+	found.Calibrated, err = evaluate.CalibrateJudged(ctx, b, ds, on, e, method, evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed})
 	done()
 	switch {
 	case err != nil:
 		return found, err
 	case found.Saturated:
-		return found, noOptimum(model, found)
+		return found, noOptimum(model, found.Calibrated)
 	}
-	return found, b.Save(f.out)
+	var before report.Report
+	if f.html != "" {
+		if before, err = a.auditOn(ctx, &uncalibrated, on, e, f, path); err != nil {
+			return found, err
+		}
+	}
+	if err := b.Save(f.out); err != nil || f.html == "" {
+		return found, err
+	}
+	after, err := a.auditOn(ctx, b, on, e, f, f.out)
+	if err != nil {
+		return found, err
+	}
+	found.Comparison = compared(found.T, before, after)
+	if next, ok := (evaluateFlags{data: f.on, part: f.onPart, byPlace: f.byPlace}).nextRequire(after, f.out); ok {
+		found.Comparison.Next = []report.Next{next}
+	}
+	return found, writeCompared(f.html, found.Comparison)
+}
+
+// auditOn audits a model on the examples that a temperature is judged on. path is where the model is.
+func (a *app) auditOn(ctx context.Context, b *bundle.Bundle, on data.Dataset, e *engine.Engine, f calibrateFlags, path string) (report.Report, error) {
+	progress, done := a.counter("audit")
+	r, err := evaluate.Bundle(ctx, b, on, e, evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed})
+	done()
+	if err != nil {
+		return r, err
+	}
+	return r, signModel(ctx, &r, path)
 }

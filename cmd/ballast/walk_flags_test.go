@@ -79,6 +79,7 @@ var proofs = []proof{
 	{flag: "calibrate --by-place", with: "calibrate run/model --data dir:pics --out m --by-place", without: "calibrate run/model --data dir:pics --out m", want: "^exit [01]\n"},
 	{flag: "calibrate --method", with: "calibrate --logits z.npy --labels y.npy --method isotonic", without: "calibrate --logits z.npy --labels y.npy", want: `no method "isotonic"`},
 	{flag: "calibrate --out", with: "calibrate --logits z.npy --labels y.npy --out s.npy", without: "calibrate --logits z.npy --labels y.npy", want: "FILE s.npy"},
+	{flag: "calibrate --html", with: "calibrate --logits z.npy --labels y.npy --on z2.npy,y2.npy --html r.html", without: "calibrate --logits z.npy --labels y.npy --on z2.npy,y2.npy", want: "FILE r.html"},
 	{flag: "calibrate --overwrite", with: "calibrate --logits z.npy --labels y.npy --out s.npy --overwrite", without: "calibrate --logits z.npy --labels y.npy --out s.npy", before: "calibrate --logits z.npy --labels y.npy --out s.npy -q", want: "^exit 0\n"},
 	{flag: "calibrate --max-iterations", with: "calibrate --logits z.npy --labels y.npy --max-iterations 1", without: "calibrate --logits z.npy --labels y.npy", want: "the search was not done"},
 	{flag: "calibrate --engine", with: "calibrate run/model --data optdigits --out m --engine xlaa", without: "calibrate run/model --data optdigits --out m", want: "no engine"},

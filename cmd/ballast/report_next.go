@@ -91,15 +91,14 @@ func (f evaluateFlags) nextRequire(r report.Report, model string) (next report.N
 	return report.Next{Why: "make this audit a test, which fails when the model becomes worse", Command: shellLine(append(args, "--require", thresholds)...)}, true
 }
 
-// next is what may be done about an audit.
+// next is what may be done about an audit: mend the confidences, or, where they can be trusted, hold the model to what it is.
 func (f evaluateFlags) next(r report.Report, model string) []report.Next {
-	var all []report.Next
 	for _, one := range []func(report.Report, string) (report.Next, bool){f.nextCalibrate, f.nextRequire} {
 		if n, ok := one(r, model); ok {
-			all = append(all, n)
+			return []report.Next{n}
 		}
 	}
-	return all
+	return nil
 }
 
 // plainWord is an argument that a shell takes as it is.
