@@ -181,6 +181,10 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	curves, err := tfevents.ReadScalars(filepath.Join(o.Dir, "norm=batch", "seed-1"))
+	if err != nil || len(curves["accuracy"]) != 1 || len(curves["nll"]) != 1 || math.Abs(curves["accuracy"][0].Value-c.Variants[0].Values[0]) > 1e-6 {
+		t.Errorf("the event file has the test's accuracy %v and NLL %v (%v); want %v once", curves["accuracy"], curves["nll"], err, c.Variants[0].Values[0])
+	}
 	if c.Ran != 6 || len(c.Variants) != 2 || len(c.Variants[0].Values) != 3 || len(c.Pairs) != 1 || c.Variants[1].Name != "norm=identity" {
 		t.Fatalf("got %+v", c)
 	}

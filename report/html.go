@@ -31,7 +31,7 @@ func (r Report) HTML(w io.Writer) error {
 	}
 	group := rowGroup{}
 	for _, n := range r.headline() {
-		group.Rows = append(group.Rows, gridRow{Name: n.Label(), Means: n.Means, Cells: []cell{{Text: n.Text()}, {Text: string(n.Better)}}})
+		group.Rows = append(group.Rows, gridRow{Name: n.Label(), Means: n.Means, Cells: []cell{{Text: n.Text()}, {Text: way(n)}}})
 	}
 	p.Numbers.Groups = []rowGroup{group}
 	return view{reports: []Report{r}, captions: []string{""}}.page(p).write(w)
@@ -41,6 +41,14 @@ func (r Report) HTML(w io.Writer) error {
 func headAndRest(verdict string) (head, rest string) {
 	head, rest, _ = strings.Cut(strings.TrimSuffix(verdict, "."), "; ")
 	return head, sentence(rest)
+}
+
+// way is the better end of a number.
+func way(n metric.Number) string {
+	if direction(n) == "" {
+		return "neither"
+	}
+	return string(n.Better)
 }
 
 // direction says which way is better; "" = neither.
@@ -130,6 +138,10 @@ func source(png []byte) template.URL {
 // write fills in the page. What text from strangers may hold besides letters is escaped: a browser obeys marks of direction, and a page is
 // looked at in terminals too. The template escapes what HTML gives a meaning.
 func (p page) write(w io.Writer) error {
+	// A number stays on a line with its unit.
+	for _, text := range []*string{&p.Headline, &p.Details, &p.Why} {
+		*text = strings.ReplaceAll(*text, " %", "\u00a0%")
+	}
 	p.Next = slices.Clone(p.Next)
 	var b strings.Builder
 	for i, n := range p.Next {

@@ -42,6 +42,9 @@ func newDemo(a *app) *cobra.Command {
 		Long: `Demo does the whole job on real data: it trains a small CNN on all 60,000 training digits of MNIST, audits it (accuracy,
 calibration, shifted inputs), mends its confidences, audits it again, and shows both audits in one report.
 
+The network is trained with label smoothing, which leaves it less sure than it should be: that is what there is to mend. The
+report says what became better, and what became worse under shift.
+
 The test digits are split once: a fifth (half with --quick) is used to calibrate and the rest to audit, so the audit sees no digit that
 the calibration was fitted to. A training that was cut short is resumed.`,
 		Example: `  ballast demo
@@ -71,7 +74,7 @@ func isDemo(dir string) bool {
 }
 
 // whyDemo says where the demo's fault comes from; what the temperature does about it is said from the numbers.
-const whyDemo = "The demo trains with label smoothing, which is meant to help accuracy and teaches a network to be less sure than it should be. "
+const whyDemo = "The demo trains with label smoothing, which teaches a network to be less sure than it should be; without it there would be little to mend. "
 
 // demoResult is what "ballast demo --json" prints.
 type demoResult struct {
