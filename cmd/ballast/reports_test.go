@@ -45,12 +45,12 @@ func TestReports(t *testing.T) {
 			}
 			return errors.Join(reportDecoders(e.WorkDir), reportOthers(e.WorkDir), reportLinks(e.WorkDir), reportPictures(e.WorkDir))
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "values": values},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "values": wantValues},
 	})
 }
 
-// values demands the first elements of a tensor of a file, or those from a place on: values FILE TENSOR[@PLACE] 1 2.5 ...
-func values(ts *testscript.TestScript, _ bool, args []string) {
+// wantValues demands the first elements of a tensor of a file, or those from a place on: values FILE TENSOR[@PLACE] 1 2.5 ...
+func wantValues(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 3 {
 		ts.Fatalf("usage: values FILE TENSOR NUMBERS...")
 	}
