@@ -43,33 +43,49 @@ func Is(path string) bool {
 // follows the sizes of the files, whatever sizes the manifest names. Nothing in it is run.
 func Open(path string, mine ...own.Registry) (*Bundle, error) {
 	path = durable.Current(path)
-	if stat, err := os.Stat(path); err == nil && !stat.IsDir() {
-		return nil, noManifest(path, fs.ErrNotExist)
+	m, manifestPath, err := openManifest(path, own.Join(mine))
+	if err != nil {
+		return nil, err
 	}
-	manifestPath, err := untrusted.Inside(path, ManifestFile)
+	b := &Bundle{Manifest: m, Store: model.NewStore()}
+	return b, b.load(path, manifestPath)
+}
+
+// OpenManifest reads the manifest of a bundle folder as Open does, without its weights.
+func OpenManifest(path string, mine ...own.Registry) (Manifest, error) {
+	m, _, err := openManifest(durable.Current(path), own.Join(mine))
+	return m, err
+}
+
+// openManifest reads and checks the manifest of a folder, and returns where it is.
+func openManifest(path string, mine own.Registry) (m Manifest, manifestPath string, err error) {
+	if stat, err := os.Stat(path); err == nil && !stat.IsDir() {
+		return m, "", noManifest(path, fs.ErrNotExist)
+	}
+	manifestPath, err = untrusted.Inside(path, ManifestFile)
 	var text []byte
 	if err == nil {
 		text, err = untrusted.ReadFilled(manifestPath, maxManifest)
 	}
 	var refused *untrusted.Error
 	if errors.As(err, &refused) {
-		return nil, refused
+		return m, "", refused
 	}
 	if err != nil {
-		return nil, noManifest(path, err)
+		return m, "", noManifest(path, err)
 	}
-	b := &Bundle{Manifest: Manifest{Calibration: Calibration{Temperature: 1}}, Store: model.NewStore()}
-	if err := strict.DecodeOwn(text, &b.Manifest, own.Join(mine)); err != nil {
+	m = Manifest{Calibration: Calibration{Temperature: 1}}
+	if err := strict.DecodeOwn(text, &m, mine); err != nil {
 		var misuse *choice.Misuse
 		if errors.As(err, &misuse) { // the registry is at fault, and not the file
-			return nil, fmt.Errorf("bundle: open %s: %w", path, misuse)
+			return m, "", fmt.Errorf("bundle: open %s: %w", path, misuse)
 		}
-		return nil, &fault.Input{File: manifestPath, Err: err, Fix: missingFix(err)}
+		return m, "", &fault.Input{File: manifestPath, Err: err, Fix: missingFix(err)}
 	}
-	if err := b.Manifest.Validate(); err != nil {
-		return nil, badManifest(manifestPath, "", err, "")
+	if err := m.Validate(); err != nil {
+		return m, "", badManifest(manifestPath, "", err, "")
 	}
-	return b, b.load(path, manifestPath)
+	return m, manifestPath, nil
 }
 
 // missingFix is the fix for a name that nothing has; "" for other errors.

@@ -40,14 +40,23 @@ func Owns(dir string) error {
 	return durable.Only(Files...)(dir)
 }
 
+// Texts are the files of a bundle beside its weights, by their names: the manifest and the card.
+func (m Manifest) Texts() (map[string][]byte, error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	manifest, err := anynumber.MarshalIndent(m, "  ")
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{ManifestFile: append(manifest, '\n'), CardFile: []byte(m.card())}, nil
+}
+
 // Files are the files of a bundle.
 var Files = []string{ManifestFile, WeightsFile, CardFile}
 
 func (b *Bundle) save(path string, allowed durable.Permit) error {
-	if err := b.Manifest.Validate(); err != nil {
-		return fmt.Errorf("bundle: save %s: %w", path, err)
-	}
-	manifest, err := anynumber.MarshalIndent(b.Manifest, "  ")
+	texts, err := b.Manifest.Texts()
 	if err != nil {
 		return fmt.Errorf("bundle: save %s: %w", path, err)
 	}
@@ -55,9 +64,9 @@ func (b *Bundle) save(path string, allowed durable.Permit) error {
 		if err := WriteTensors(filepath.Join(tmp, WeightsFile), b.Variables()); err != nil {
 			return err
 		}
-		for name, content := range map[string]string{ManifestFile: string(manifest) + "\n", CardFile: b.Manifest.card()} {
+		for name, content := range texts {
 			err := durable.WriteFile(filepath.Join(tmp, name), func(w io.Writer) error {
-				_, err := io.WriteString(w, content)
+				_, err := w.Write(content)
 				return err
 			})
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/fault"
@@ -14,7 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// Saved is the outputs of a model of any framework, and labels, of two .npy files: see SavedOptions for what they may be.
+// Saved is the outputs of a model of any framework, and labels, of .npy or .npz files: see SavedOptions for what they may be.
 type Saved struct {
 	LogitsPath, LabelsPath string
 	Classes                int
@@ -56,13 +57,16 @@ func Forms() []string {
 //	          [0,1], are taken for probabilities.
 //	labels    whole numbers of any type, [examples] or [examples, 1], or rows of one 1 and zeros, [examples, classes]
 //
+// Each is an .npy file, or an array of an .npz file, FILE.npz:NAME. Without a name it is the only array of the file, else the one that is
+// called "logits", or "labels".
+//
 // What is understood otherwise than as logits [examples, classes] and labels [examples] is noted in Remarks.
 type SavedOptions struct {
 	Outputs Form    // what the outputs are; "" = found out
 	Ignore  []int64 // labels of examples that are left out, such as -100
 }
 
-// OpenSaved opens two .npy files. float32 and float64 logits are used where the file lies, without a copy. Close it.
+// OpenSaved opens two arrays. float32 and float64 logits are used where the file lies, without a copy. Close it.
 func OpenSaved(logitsPath, labelsPath string) (*Saved, error) {
 	return SavedOptions{}.Open(logitsPath, labelsPath)
 }
@@ -80,11 +84,12 @@ func (o SavedOptions) Open(logitsPath, labelsPath string) (*Saved, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	z, err := npy.Open(logitsPath)
+	s := &Saved{LogitsPath: logitsPath, LabelsPath: labelsPath, outputs: o.Outputs}
+	z, err := s.array(logitsPath, "outputs", "logits")
 	if err != nil {
 		return nil, err
 	}
-	s := &Saved{LogitsPath: logitsPath, LabelsPath: labelsPath, file: z, outputs: o.Outputs}
+	s.file = z
 	if err := s.load(o); err != nil {
 		return nil, errors.Join(err, z.Close())
 	}
@@ -114,6 +119,15 @@ func (s *Saved) load(o SavedOptions) error {
 		return err
 	}
 	return s.keep(labels, o.Ignore)
+}
+
+// array opens what holds the outputs or the labels, and notes which array of several it takes.
+func (s *Saved) array(path, what, name string) (*npy.Array, error) {
+	a, found, of, err := npy.OpenOne(path, name)
+	if err == nil && of > 1 && !strings.HasSuffix(path, ":"+found) {
+		s.note("%s are the array %q of %s", what, found, path)
+	}
+	return a, err
 }
 
 // note adds a remark.

@@ -1,9 +1,13 @@
 package evaluate
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +29,7 @@ func unknownForm(f Form) error {
 
 // readLabels reads the labels of all rows of the file of outputs.
 func (s *Saved) readLabels() (labels []int64, err error) {
-	y, err := npy.Open(s.LabelsPath)
+	y, err := s.array(s.LabelsPath, "labels", "labels")
 	if err != nil {
 		return nil, err
 	}
@@ -284,8 +288,8 @@ func (s *Saved) outside(i int, label int64, labels []int64) error {
 	return &fault.Input{File: s.LabelsPath, Field: "example " + strconv.Itoa(i), Err: fmt.Errorf("label is %d, outside 0 to %d", label, s.Classes-1), Fix: fix}
 }
 
-// WriteScaled writes the logits of all rows, those left out among them, divided by a temperature to another .npy file: float64 if they
-// are, else float32, and in the shape of the file where it has one output an example. Of probabilities it writes the scaled logits.
+// WriteScaled writes the logits of all rows, those left out among them, divided by a temperature to another .npy file, or as the
+// array "logits" of an .npz file where the path ends so: float64 if they are, else float32, and in the shape of the file where it has one output an example. Of probabilities it writes the scaled logits.
 func (s *Saved) WriteScaled(path string, temperature float64) error {
 	if err := memory.Need("a copy of "+s.LogitsPath, 8*int64(s.file.Len())); err != nil {
 		return err
@@ -320,5 +324,21 @@ func writeScaled[F float32 | float64](s *Saved, path string, raw []F, temperatur
 	if s.binary {
 		shape = s.file.Shape
 	}
-	return npy.WriteFile(path, shape, scaled)
+	if filepath.Ext(path) != ".npz" {
+		return npy.WriteFile(path, shape, scaled)
+	}
+	content, err := binary.Append(nil, binary.LittleEndian, scaled)
+	if err != nil {
+		return err
+	}
+	one := npy.Member{Name: "logits", DType: s.scaledType(), Shape: shape, Open: func() (io.Reader, error) { return bytes.NewReader(content), nil }}
+	return npy.WriteArchiveFile(path, []npy.Member{one}, false)
+}
+
+// scaledType is the type of the scaled logits.
+func (s *Saved) scaledType() npy.DType {
+	if s.file.DType == npy.Float64 {
+		return npy.Float64
+	}
+	return npy.Float32
 }

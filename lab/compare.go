@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/anynumber"
@@ -33,6 +34,7 @@ type CompareOptions struct {
 	Dir      string         // folder of the runs; "" = runs/compare-HASH of what is compared
 	Engine   *engine.Engine
 	Registry own.Registry // where the names of the program's own norms, losses and so on are looked up
+	Keep     bool         // keep each run's model, a bundle in VARIANT/seed-N/model of Dir
 
 	// Anew says that what Dir holds is removed by Accept. Accept is called once all runs were checked, as far as the first of them is ready
 	// for its first update, and before anything is written or removed; an error ends the comparison. nil = nothing to do.
@@ -62,6 +64,7 @@ type Comparison struct {
 	Pairs         []Pair    `json:"pairs"`             // the first variant against each other one
 	Choices       []Choice  `json:"choices,omitempty"` // where the first setting swept has several values: which to use, by the other settings
 	Ran           int       `json:"ran"`               // runs made now; the others were there
+	Models        []Kept    `json:"models,omitempty"`  // with Keep, one of each run
 }
 
 // Variant is one way of training.
@@ -110,6 +113,9 @@ func Compare(ctx context.Context, o CompareOptions) (*Comparison, error) {
 			return nil, unmeasured(p, o.Metric, metrics)
 		}
 		c.add(p.name, p.overrides, p.seed, value)
+		if err := c.keep(p, o.Keep); err != nil {
+			return nil, err
+		}
 		if o.Progress != nil {
 			o.Progress(done+1, len(planned), p.name+" seed="+p.seed, metrics)
 		}
@@ -200,7 +206,7 @@ type summary struct {
 
 // runOnce makes a run, unless its folder has the very same one, complete. accept is called before the first write.
 func runOnce(ctx context.Context, p planned, o CompareOptions, accept func() error) (metrics map[string]float64, made bool, err error) {
-	if p.metrics != nil {
+	if p.metrics != nil && (!o.Keep || bundle.Is(p.model())) {
 		return p.metrics, false, nil
 	}
 	settings, err := ConfigOf(p.recipe)
@@ -224,6 +230,14 @@ func runOnce(ctx context.Context, p planned, o CompareOptions, accept func() err
 	})
 	if err = errors.Join(err, run.Finish(err)); err != nil {
 		return nil, false, err
+	}
+	if o.Keep {
+		if err := result.Bundle.Replace(p.model()); err != nil {
+			return nil, false, err
+		}
+	}
+	if p.metrics != nil { // the model alone was missing; its last checkpoint has it
+		return p.metrics, result.From < result.Steps, nil
 	}
 	return result.Metrics, true, durable.WriteFile(filepath.Join(p.dir, "summary.json"), func(w io.Writer) error {
 		text, err := anynumber.MarshalIndent(summary{Config: json.RawMessage(p.config), Metrics: result.Metrics}, "  ")

@@ -175,6 +175,11 @@ func (p *Plan) companions(work string) (names []string, err error) {
 		}
 		return add(name, text)
 	})
+	for _, name := range slices.Sorted(maps.Keys(p.beside)) {
+		if err == nil {
+			err = add(name, p.beside[name])
+		}
+	}
 	return names, err
 }
 

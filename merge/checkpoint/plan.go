@@ -28,6 +28,10 @@ type Options struct {
 	SyncBytes    int64             // written between two points to which a merge that was killed goes back; 64 MiB
 	Versions     map[string]string // for the manifest
 
+	// Beside gives further files of an output that is a folder, by their names, and what there is to note. It is asked when all is planned
+	// and before anything is written; the same inputs and tensors must give the same bytes. nil knows none.
+	Beside func(method string, inputs []*Input, tensors []Tensor) (files map[string][]byte, notes []string, err error)
+
 	// Find gives the path of a model that is named otherwise, such as one of "ballast data get"; nil knows none.
 	Find func(name string) (path string, err error)
 }
@@ -98,7 +102,8 @@ type Plan struct {
 	layers    int       // of the output, if slices made another number
 	cuts      []cutFrom // where each comes from
 	vocab     *vocabulary
-	untied    bool // the output layer was tied in the model whose config is copied, and is not in the output
+	beside    map[string][]byte // further files of the output
+	untied    bool              // the output layer was tied in the model whose config is copied, and is not in the output
 }
 
 // Output is a file of tensors.
@@ -232,8 +237,35 @@ func (p *Plan) build() error {
 		if err := p.copies(func(string, []byte) error { return nil }); err != nil {
 			return err
 		}
+		if err := p.askBeside(); err != nil {
+			return err
+		}
 	}
 	return p.plan()
+}
+
+// Tensor is a tensor of the output.
+type Tensor struct {
+	Name  string
+	Type  string // in the words of safetensors: F32, BF16, I64
+	Shape []int
+}
+
+// askBeside asks for the further files of the output.
+func (p *Plan) askBeside() (err error) {
+	if p.options.Beside == nil {
+		return nil
+	}
+	tensors := make([]Tensor, len(p.tensors))
+	for i, t := range p.tensors {
+		tensors[i] = Tensor{t.name, t.typ, t.shape}
+	}
+	var notes []string
+	p.beside, notes, err = p.options.Beside(p.Method.Name, p.Inputs, tensors)
+	for _, n := range notes {
+		p.note("%s", n)
+	}
+	return err
 }
 
 // refuseInputAsOutput keeps a merge from writing over what it reads.
