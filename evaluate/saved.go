@@ -138,6 +138,13 @@ func (s *Saved) note(format string, args ...any) {
 // Close gives the mapping of the file back.
 func (s *Saved) Close() error { return s.file.Close() }
 
+// Files are the files of the outputs and of the labels, once where one file has both.
+func (s *Saved) Files() []string {
+	logits, _ := npy.SplitName(s.LogitsPath)
+	labels, _ := npy.SplitName(s.LabelsPath)
+	return slices.Compact([]string{logits, labels})
+}
+
 // Name is the path of the logits.
 func (s *Saved) Name() string { return s.LogitsPath }
 

@@ -44,8 +44,8 @@ type savedFlags struct {
 // add adds the flags to a verb.
 func (f *savedFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.logits, "logits", "", ".npy file of logits or probabilities, in place of MODEL")
-	flags.StringVar(&f.labels, "labels", "", ".npy file of labels, with --logits")
+	flags.StringVar(&f.logits, "logits", "", ".npy or .npz file of logits or probabilities, in place of MODEL; FILE.npz:NAME names one of several arrays")
+	flags.StringVar(&f.labels, "labels", "", ".npy or .npz file of labels, with --logits")
 	flags.StringVar(&f.outputs, "outputs", "", "what --logits holds: "+strings.Join(evaluate.Forms(), ", ")+" (default: detected)")
 	flags.Int64SliceVar(&f.ignore, "ignore-label", nil, "with --labels: leave out examples with this label, such as -100; may be repeated")
 }
@@ -80,7 +80,7 @@ func newCalibrate(a *app) *cobra.Command {
 		Short: "Fix a model's confidences",
 		Long: `Calibrate fits a temperature to examples that the model was not trained on and writes a model whose confidences are right
 for them; its answers stay the same. With --logits and --labels it works on the saved outputs of a model of any framework
-and, with --out FILE.npy, writes the scaled logits.
+and, with --out FILE.npy or FILE.npz, writes the scaled logits.
 
 The numbers shown are measured on examples that the temperature was not fitted to: those of --on, or else the same examples in five
 parts, each measured with a temperature fitted to the other four. Where no temperature is best, for example because every answer is right,
@@ -102,7 +102,7 @@ shows what became better and what became worse.`,
 	f.saved.add(cmd)
 	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
 	flags.StringVar(&f.method, "method", methodTemperature, "method: temperature")
-	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder) or the scaled logits (a .npy file)")
+	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder) or the scaled logits (a .npy or .npz file)")
 	flags.StringVar(&f.html, "html", "", "also write audits of --on, before and after, as one HTML page")
 	overwriteFlag(cmd, &f.overwrite)
 	flags.IntVar(&method.MaxIterations, "max-iterations", method.MaxIterations, "most Newton steps")
@@ -128,7 +128,11 @@ shows what became better and what became worse.`,
 		if err != nil {
 			return err
 		}
-		return a.printCalibrated(found, f)
+		if err := a.printCalibrated(found, f); err != nil {
+			return err
+		}
+		a.nextAfterCalibrate(strings.Join(args, ""), f) // there is one, or none with saved outputs
+		return nil
 	}
 	return cmd
 }

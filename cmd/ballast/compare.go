@@ -22,6 +22,7 @@ import (
 type compareFlags struct {
 	on, recipe, out, metric string
 	print                   bool
+	keep                    bool
 	overwrite               bool
 }
 
@@ -34,10 +35,14 @@ func newCompare(a *app) *cobra.Command {
 over seeds, a paired test against the first variant, the smallest difference that these seeds would show, a verdict in words and a
 plot. Run again, it makes only the runs that are missing. All runs are made on one engine.
 
+With --keep-models each run's model is kept in VARIANT/seed-N/model of the folder, as a model of "ballast train": "ballast evaluate" and
+"ballast soup" take it. A run that is there without its model gets it from its last checkpoint.
+
 Where norm is compared and no recipe is given, a built-in one is used that is fair to every norm: --print-recipe shows it.
 Without seed=, three seeds are run.`,
 		Example: `  ballast compare --on mnist norm=batch,ghost,group,layer,instance,evonorm-s0 batch_size=2,8,64
   ballast compare --on optdigits norm=batch,ghost batch_size=32,640 seed=1,2,3
+  ballast compare --on optdigits optimizer.lr=0.02,0.05 seed=1 --keep-models --out sweep
   ballast compare --on mnist 'optimizer.lr=choice(0.01,0.05,0.1)' epochs=1 seed=1,2,3 --json`,
 		Args: usageArgs(func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && !f.print {
@@ -52,6 +57,7 @@ Without seed=, three seeds are run.`,
 	flags.StringVar(&f.out, "out", "", "folder of the runs (default runs/compare-HASH)")
 	flags.BoolVar(&f.print, "print-recipe", false, "print the built-in recipe for comparing norms and stop")
 	overwriteRunFlag(cmd, &f.overwrite)
+	flags.BoolVar(&f.keep, "keep-models", false, "keep the model of each run, in VARIANT/seed-N/model of the folder")
 	flags.StringVar(&f.metric, "metric", "accuracy", "number that the variants are compared by")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		if f.print {
@@ -147,7 +153,7 @@ func (a *app) compare(ctx context.Context, f compareFlags, args []string) error 
 func (a *app) compareRuns(ctx context.Context, f compareFlags, e *engine.Engine, settings map[string]any, args []string, runs int, begin func() error) error {
 	training, ran, done := a.sweep(runs)
 	comparison, err := lab.Compare(ctx, lab.CompareOptions{
-		Settings: settings, Sweep: args, Metric: f.metric, Dir: f.out, Engine: e, Training: training, Anew: f.overwrite, Accept: begin,
+		Settings: settings, Sweep: args, Metric: f.metric, Dir: f.out, Engine: e, Training: training, Anew: f.overwrite, Accept: begin, Keep: f.keep,
 		Progress: func(n, runs int, name string, metrics map[string]float64) {
 			ran(n)
 			a.remark("%3d/%d  %-44s %s", n, runs, name, headline(metrics))
@@ -158,6 +164,7 @@ func (a *app) compareRuns(ctx context.Context, f compareFlags, e *engine.Engine,
 		return err
 	}
 
+	defer a.nextAfterCompare(comparison, settings, args)
 	if a.json {
 		return a.printJSON(comparison)
 	}
@@ -165,6 +172,12 @@ func (a *app) compareRuns(ctx context.Context, f compareFlags, e *engine.Engine,
 		return err
 	}
 	_, err = fmt.Fprintf(a.out, "\n%d runs made, %d were there\nplot %s\n", comparison.Ran, runs-comparison.Ran, filepath.Join(comparison.Dir, "comparison.png"))
+	if bytes := int64(0); err == nil && f.keep {
+		for _, m := range comparison.Models {
+			bytes += m.Bytes
+		}
+		_, err = fmt.Fprintf(a.out, "models %s: %d, %.1f MB on the disk\n", filepath.Join(comparison.Dir, "*", "seed-*", "model"), len(comparison.Models), float64(bytes)/1e6)
+	}
 	return err
 }
 

@@ -58,7 +58,7 @@ func ofFlags() map[string]completer {
 		"signature extract pre": models, "signature extract clean": models, "signature extract robust": models, "signature extract layers": oneOf("first:", "blocks:", "all"),
 		"signature extract norms": oneOf(signature.NormsRecalibrate, signature.NormsPatch, signature.NormsReplace), "signature extract quantizer": oneOf(storedQuantizers()...), "signature extract out": filesOf("sig"),
 		"signature apply out": folders, "signature apply data": dataSets, "signature apply shift": shifts, "signature remove out": folders,
-		"run input": filesOf("npy"), "run output": filesOf("npz"), "compare on": dataSets, "compare recipe": filesOf("yaml", "yml"), "compare out": folders, "compare metric": metrics,
+		"run input": filesOf("npy", "npz"), "run output": filesOf("npz", "npy"), "compare on": dataSets, "compare recipe": filesOf("yaml", "yml"), "compare out": folders, "compare metric": metrics,
 		"reproduce out": folders, "reproduce ledger": filesOf("json"), "papers figures": folders,
 		"data get from": anyFile, "data show part": parts, "data show shift": shifts, "data show png": filesOf("png"),
 		"engine install from": anyFile, "engine install cuda": oneOf("auto", "13", "12"),

@@ -18,10 +18,12 @@ import (
 	"time"
 
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/internal/pages"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/merge/checkpoint"
+	"github.com/ballast-ml/ballast/metric"
 )
 
 // documents are the pages of this repository; CONTRIBUTING.md says what their blocks mean.
@@ -289,4 +291,61 @@ func commandsOf(line string) [][]string {
 	}
 	next()
 	return all
+}
+
+// TestGlossaryHasEveryNumber: the glossary has the name and the title of every number that evaluate prints.
+func TestGlossaryHasEveryNumber(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "glossary.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var printed []byte
+	for _, args := range []string{
+		"train prepare=[{name:long-tail,most:120,ratio:50,least:2}] network=mlp network.hidden=[8] steps=2 --out run -q",
+		"evaluate run/model --data optdigits --suite " + strings.Join(evaluate.Names(), ",") + " --training optdigits --json -q",
+	} {
+		cmd := child(dir, strings.Fields(args)...)
+		var errOut bytes.Buffer
+		cmd.Stderr = &errOut
+		if printed, err = cmd.Output(); err != nil {
+			t.Fatalf("%s: %v\n%s", args, err, errOut.String())
+		}
+	}
+	var sections map[string]json.RawMessage
+	if err := json.Unmarshal(printed, &sections); err != nil {
+		t.Fatal(err)
+	}
+
+	seen := 0
+	for suite, raw := range sections {
+		var section struct {
+			Numbers []metric.Number `json:"numbers"`
+		}
+		if json.Unmarshal(raw, &section) != nil { // what is said of the whole
+			continue
+		}
+		for _, n := range section.Numbers {
+			seen++
+			row := glossaryRow(n)
+			if !strings.Contains(string(text), row) {
+				t.Errorf("%s: docs/glossary.md has no row that begins %s", suite, row)
+			}
+		}
+	}
+	if seen < 20 {
+		t.Errorf("%d numbers were seen; evaluate prints more", seen)
+	}
+}
+
+var (
+	anyNumber = regexp.MustCompile(`[0-9]+`)
+	inDetail  = regexp.MustCompile(` \(.*`)
+)
+
+// glossaryRow is how the row of a number begins: its name and its title, with N for digits.
+func glossaryRow(n metric.Number) string {
+	name := anyNumber.ReplaceAllString(n.Name, "N")
+	title := anyNumber.ReplaceAllString(inDetail.ReplaceAllString(n.Title, ""), "N")
+	return "| `" + name + "` | " + title
 }

@@ -41,7 +41,7 @@ func newEvaluate(a *app) *cobra.Command {
 		Use:   "evaluate [MODEL...]",
 		Short: "Audit models: accuracy, calibration, shifted inputs",
 		Long: `Evaluate audits a model on a data set, or the saved outputs of a model of any framework: logits [examples, classes] and
-labels [examples] as .npy files. Several models are audited on the same data and shown side by side. --require turns the audit
+labels [examples] as .npy or .npz files. Several models are audited on the same data and shown side by side. --require turns the audit
 into a test: the exit code is 4 when any of the models misses a threshold. A MODEL is a folder, or a network that "ballast data
 get" has fetched, such as digit-nets/mnist.
 
@@ -273,7 +273,7 @@ func (a *app) audits(ctx context.Context, args []string, f evaluateFlags, suites
 		if err != nil {
 			return nil, err
 		}
-		files, err := bundle.Sums(ctx, []string{f.saved.logits, f.saved.labels}, nil)
+		files, err := bundle.Sums(ctx, saved.Files(), nil)
 		if err != nil {
 			return nil, err
 		}

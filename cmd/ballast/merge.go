@@ -19,6 +19,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/checkpoint"
+	"github.com/ballast-ml/ballast/merge/tuned"
 )
 
 // mergeFlags are the flags of "ballast merge".
@@ -28,6 +29,7 @@ type mergeFlags struct {
 	threads                     int
 	dryRun, overwrite, saturate bool
 	verify                      bool
+	inner                       bool // the output is what another recipe of the same file merges
 
 	method, base string // the short form
 	weights      []float64
@@ -52,7 +54,9 @@ func newMerge(a *app) *cobra.Command {
 		Use:   "merge RECIPE.yaml --out FOLDER",
 		Short: "Merge models, larger than memory, into one",
 		Long: `Merge makes one model of several, tensor by tensor, within the memory of --memory (default 1G) however large they are. Models are
-safetensors files or folders of them, GGUF, PyTorch, npz, or what "ballast train" has written. No engine is needed.
+safetensors files or folders of them, GGUF, PyTorch, npz, or what "ballast train" has written. No engine is needed. A merge of
+models of "ballast train" with one network, preprocessing and list of labels is such a model again, which "ballast evaluate" runs;
+otherwise a note says why it is not.
 
 A recipe names models, merge_method, base_model, parameters, dtype, slices and tokenizer_source as users of other tools know them
 (docs/merge.md). Simple merges need none: name two models or more and a --method.
@@ -125,7 +129,7 @@ func (f mergeFlags) merge(cmd *cobra.Command, a *app, recipe checkpoint.Recipe, 
 	}
 	gguf := strings.HasSuffix(f.out, ".gguf")
 	if gguf { // merged beside it first
-		o.Out, o.Overwrite = checkpoint.Stage(f.out), true
+		o.Out, o.Overwrite, o.Beside = checkpoint.Stage(f.out), true, nil
 		if !f.dryRun {
 			release, err := claimFile(f.out, f.overwrite)()
 			if err != nil {
@@ -168,7 +172,13 @@ func (f mergeFlags) merge(cmd *cobra.Command, a *app, recipe checkpoint.Recipe, 
 			return err
 		}
 	}
-	return a.printMerged(f.out, result, began)
+	if err := a.printMerged(f.out, result, began); err != nil {
+		return err
+	}
+	if !f.inner {
+		a.nextAfterMerge(f.out, result.Manifest)
+	}
+	return nil
 }
 
 // check refuses values of flags that no merge takes, before a recipe or a model is read.
@@ -230,8 +240,8 @@ func (f mergeFlags) options(a *app, dir string) (o checkpoint.Options, err error
 	}
 	shard, err := byteSize("--shard-size", f.shard)
 	return checkpoint.Options{
-		Find: data.ModelPath,
-		Out:  f.out, RecipeDir: dir, Memory: memory, ShardSize: shard, DType: f.dtype, Threads: f.threads, Seed: a.seed, Overwrite: f.overwrite,
+		Find: data.ModelPath, Beside: tuned.MergeFiles,
+		Out: f.out, RecipeDir: dir, Memory: memory, ShardSize: shard, DType: f.dtype, Threads: f.threads, Seed: a.seed, Overwrite: f.overwrite,
 		AllowMissing: f.missing, Saturate: f.saturate, Versions: bundle.Versions(),
 	}, err
 }

@@ -34,7 +34,7 @@ func (f mergeFlags) several(cmd *cobra.Command, a *app, recipes []checkpoint.Rec
 
 	for _, r := range recipes[:len(recipes)-1] {
 		one := f
-		one.out, one.dtype, one.quantize = filepath.Join(into, r.Name), "", ""
+		one.out, one.dtype, one.quantize, one.inner = filepath.Join(into, r.Name), "", "", true
 		done, err := one.done(cmd, a, r, dir)
 		if err == nil && !done {
 			err = one.merge(cmd, a, r, dir)

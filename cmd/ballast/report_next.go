@@ -60,6 +60,22 @@ func (f evaluateFlags) nextCalibrate(r report.Report, model string) (next report
 	return next, true
 }
 
+// nextShift asks for shifted inputs where other suites were named; ok is false where nobody can be asked, or the model takes no images.
+func (f evaluateFlags) nextShift(r report.Report, model string) (next report.Next, ok bool) {
+	_, asked := r.Section("shift")
+	if _, classifies := r.Number("acc"); asked || !classifies || f.suites == nil || f.saved.given() {
+		return next, false
+	}
+	args := []string{"ballast", "evaluate", model, "--data", f.data}
+	if f.part != "test" {
+		args = append(args, "--part", f.part)
+	}
+	if f.byPlace {
+		args = append(args, "--by-place")
+	}
+	return report.Next{Why: "see what happens when the inputs change", Command: shellLine(append(args, "--suite", "shift")...)}, true
+}
+
 // nextRequire makes an audit a test that it passes now; ok is false where it is one, or where there is nothing to hold a model to.
 func (f evaluateFlags) nextRequire(r report.Report, model string) (next report.Next, ok bool) {
 	acc, ok := r.Number("acc")
@@ -93,7 +109,7 @@ func (f evaluateFlags) nextRequire(r report.Report, model string) (next report.N
 
 // next is what may be done about an audit: mend the confidences, or, where they can be trusted, hold the model to what it is.
 func (f evaluateFlags) next(r report.Report, model string) []report.Next {
-	for _, one := range []func(report.Report, string) (report.Next, bool){f.nextCalibrate, f.nextRequire} {
+	for _, one := range []func(report.Report, string) (report.Next, bool){f.nextCalibrate, f.nextShift, f.nextRequire} {
 		if n, ok := one(r, model); ok {
 			return []report.Next{n}
 		}

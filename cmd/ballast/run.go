@@ -26,8 +26,8 @@ import (
 
 // runFlags are the flags of "ballast run".
 type runFlags struct {
-	inputs []string
-	output string
+	inputs  []string
+	outputs []string
 
 	overwrite bool
 	batch     int
@@ -40,65 +40,120 @@ type runOutput struct {
 	Name  string    `json:"name"`
 	Shape []int     `json:"shape"`
 	DType npy.DType `json:"type"`
+	File  string    `json:"file,omitempty"` // that it is written to; "" = it is not
 	bytes []byte    // elements, little endian
+}
+
+// member is the output as it is written.
+func (o runOutput) member() npy.Member {
+	return npy.Member{Name: o.Name, DType: o.DType, Shape: o.Shape, Open: func() (io.Reader, error) { return bytes.NewReader(o.bytes), nil }}
+}
+
+// runnable is a model that was opened and takes the inputs.
+type runnable struct {
+	outputs []string // their names
+	run     func(ctx context.Context) ([]runOutput, error)
 }
 
 func newRun(a *app) *cobra.Command {
 	f := runFlags{}
 	cmd := &cobra.Command{
-		Use:   "run MODEL --input [NAME=]x.npy --output y.npz",
+		Use:   "run MODEL --input [NAME=]x.npy --output [NAME=]y.npy",
 		Short: "Run a model on arrays",
 		Long: `Run computes a model's outputs for given inputs, both as NumPy arrays. A bundle has one input, input [n, shape of an example], in
-the units of its data set, and returns logits and probabilities [n, classes]. An ONNX graph has the inputs and outputs that it names.`,
+the units of its data set, and returns logits and probabilities [n, classes]. An ONNX graph has the inputs and outputs that it names.
+
+--output y.npz takes all outputs. --output y.npy takes the output of a model that has one; of several, each is written to a file of its
+own, y.NAME.npy. --output NAME=y.npy takes the output NAME alone, and may be repeated.`,
 		Example: `  ballast run runs/model/model --input x.npy --output y.npz
+  ballast run runs/model/model --input x.npy --output logits=logits.npy
   ballast run model.onnx --input input_ids=ids.npy --input attention_mask=mask.npy --output y.npz`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.inputs, "input", nil, "input: NAME=FILE.npy, or FILE.npy where the model has one input; repeat for several")
-	flags.StringVar(&f.output, "output", "", "where to write the outputs (.npz)")
+	flags.StringArrayVar(&f.inputs, "input", nil, "input: NAME=FILE, or FILE where the model has one input; .npy, or FILE.npz:ARRAY; repeat for several")
+	flags.StringArrayVar(&f.outputs, "output", nil, "where to write the outputs, .npz or .npy, or NAME=FILE.npy for one of them; repeat for several")
 	flags.IntVar(&f.batch, "batch", 64, "examples per call, for bundles")
 	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		f.changedBatch = cmd.Flags().Changed("batch")
-		if len(f.inputs) == 0 || filepath.Ext(f.output) != ".npz" || f.batch < 1 {
-			return &fault.Usage{Err: fmt.Errorf("give --input, --output FILE.npz, and at least 1 of --batch")}
+		if err := f.check(); err != nil {
+			return err
 		}
-		release, err := claimFile(f.output, f.overwrite)()
+		return a.runVerb(cmd.Context(), args[0], f)
+	}
+	return cmd
+}
+
+// runVerb opens the model and the inputs, takes the files of the outputs, and computes and writes them.
+func (a *app) runVerb(ctx context.Context, model string, f runFlags) error {
+	arrays, err := openInputs(f.inputs)
+	defer func() {
+		for _, array := range arrays {
+			array.Close() //nolint:errcheck // it was only read
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	m, err := a.openRunnable(model, arrays, f)
+	if err != nil {
+		return err
+	}
+	files, err := f.files(m.outputs)
+	if err != nil {
+		return err
+	}
+
+	for _, path := range slices.Compact(slices.Sorted(maps.Values(files))) {
+		release, err := claimFile(path, f.overwrite)()
 		if err != nil {
 			return err
 		}
 		defer func() { _ = release() }() // the lock ends with the process at the latest
-		arrays, err := openInputs(f.inputs)
-		defer func() {
-			for _, array := range arrays {
-				array.Close() //nolint:errcheck // it was only read
-			}
-		}()
-		if err != nil {
-			return err
-		}
-		outputs, err := a.runModel(cmd.Context(), args[0], arrays, f)
-		if err != nil {
-			return err
-		}
-		var members []npy.Member
-		for _, o := range outputs {
-			members = append(members, npy.Member{Name: o.Name, DType: o.DType, Shape: o.Shape, Open: func() (io.Reader, error) { return bytes.NewReader(o.bytes), nil }})
-		}
-		if err := npy.WriteArchiveFile(f.output, members, false); err != nil {
-			return err
-		}
-		a.remark("written: %s", f.output)
-		if a.json {
-			return a.printJSON(outputs)
-		}
-		for _, o := range outputs {
-			fmt.Fprintf(a.out, "%s %s %v\n", printable.Line(o.Name), o.DType, o.Shape)
-		}
-		return nil
 	}
-	return cmd
+	outputs, err := m.run(ctx)
+	if err != nil {
+		return err
+	}
+	for i, o := range outputs {
+		outputs[i].File = files[o.Name]
+	}
+	if err := a.writeOutputs(outputs); err != nil {
+		return err
+	}
+
+	if a.json {
+		return a.printJSON(outputs)
+	}
+	for _, o := range outputs {
+		fmt.Fprintf(a.out, "%s %s %v\n", printable.Line(o.Name), o.DType, o.Shape)
+	}
+	return nil
+}
+
+// writeOutputs writes each output where it belongs, and says which file has which.
+func (a *app) writeOutputs(outputs []runOutput) error {
+	archives := map[string][]npy.Member{}
+	for _, o := range outputs {
+		switch {
+		case o.File == "":
+		case filepath.Ext(o.File) == archiveExt:
+			archives[o.File] = append(archives[o.File], o.member())
+		default:
+			if err := npy.WriteMemberFile(o.File, o.member()); err != nil {
+				return err
+			}
+			a.remark("written: %s (%s)", o.File, o.Name)
+		}
+	}
+	for path, members := range archives {
+		if err := npy.WriteArchiveFile(path, members, false); err != nil {
+			return err
+		}
+		a.remark("written: %s", path)
+	}
+	return nil
 }
 
 // openInputs opens the arrays of --input by their names; "" is the one without a name.
@@ -112,7 +167,7 @@ func openInputs(flags []string) (map[string]*npy.Array, error) {
 		if arrays[name] != nil || !named && len(flags) > 1 {
 			return arrays, &fault.Usage{Err: fmt.Errorf("--input %s: with several inputs give each as NAME=FILE.npy, once", text)}
 		}
-		array, err := npy.Open(path)
+		array, _, _, err := npy.OpenOne(path, name)
 		if err != nil {
 			return arrays, err
 		}
@@ -121,41 +176,58 @@ func openInputs(flags []string) (map[string]*npy.Array, error) {
 	return arrays, nil
 }
 
-// runModel runs whatever can be run.
-func (a *app) runModel(ctx context.Context, path string, arrays map[string]*npy.Array, f runFlags) ([]runOutput, error) {
-	path, err := data.ModelPath(path)
+// openRunnable opens whatever can be run, and checks that it takes the inputs.
+func (a *app) openRunnable(path string, arrays map[string]*npy.Array, f runFlags) (m runnable, err error) {
+	path, err = data.ModelPath(path)
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	b, err := bundle.Open(path)
 	var foreign *bundle.ForeignError
 	if errors.As(err, &foreign) && foreign.Kind == "onnx" {
 		if f.changedBatch {
-			return nil, usagef("--batch has no effect on an ONNX graph, which takes the inputs as they are; leave it out")
+			return m, usagef("--batch has no effect on an ONNX graph, which takes the inputs as they are; leave it out")
 		}
-		return a.runGraph(ctx, foreign.File, arrays)
+		return a.openGraph(foreign.File, arrays)
 	}
 	if err != nil {
-		return nil, err
+		return m, err
 	}
-	return a.runBundle(b, arrays, f.batch)
+	return a.openBundle(b, arrays, f.batch)
 }
 
 // bundleInput is the name of the one input of a bundle.
 const bundleInput = "input"
 
-func (a *app) runBundle(b *bundle.Bundle, arrays map[string]*npy.Array, batch int) ([]runOutput, error) {
+// Names of a bundle's outputs: of one that classifies, and of others.
+const (
+	bundleLogits        = "logits"
+	bundleProbabilities = "probabilities"
+	bundleOutput        = "output"
+)
+
+// openBundle checks that a bundle takes the inputs.
+func (a *app) openBundle(b *bundle.Bundle, arrays map[string]*npy.Array, batch int) (m runnable, err error) {
 	array := arrays[bundleInput]
 	if array == nil {
 		array = arrays[""]
 	}
 	if array == nil || len(arrays) != 1 {
-		return nil, &fault.Usage{Err: fmt.Errorf("a bundle has one input, %s; got %s", bundleInput, strings.Join(slices.Sorted(maps.Keys(arrays)), ", "))}
+		return m, &fault.Usage{Err: fmt.Errorf("a bundle has one input, %s; got %s", bundleInput, strings.Join(slices.Sorted(maps.Keys(arrays)), ", "))}
 	}
 	shape := b.Manifest.InputShape
 	if len(array.Shape) != len(shape)+1 || !slices.Equal(array.Shape[1:], shape) {
-		return nil, &fault.Usage{Err: fmt.Errorf("the input has shape %v, the model takes [n] and %v", array.Shape, shape)}
+		return m, &fault.Usage{Err: fmt.Errorf("the input has shape %v, the model takes [n] and %v", array.Shape, shape)}
 	}
+	m.outputs = []string{bundleOutput}
+	if b.Manifest.Answers() == zoo.Classify {
+		m.outputs = []string{bundleLogits, bundleProbabilities}
+	}
+	m.run = func(context.Context) ([]runOutput, error) { return a.runBundle(b, array, batch) }
+	return m, nil
+}
+
+func (a *app) runBundle(b *bundle.Bundle, array *npy.Array, batch int) ([]runOutput, error) {
 	x, err := array.Float32s()
 	if err != nil {
 		return nil, err
@@ -176,7 +248,7 @@ func (a *app) runBundle(b *bundle.Bundle, arrays map[string]*npy.Array, batch in
 		return nil, err
 	}
 	if b.Manifest.Answers() != zoo.Classify {
-		one, err := floats("output", append([]int{n}, forward.Answer()...), logits)
+		one, err := floats(bundleOutput, append([]int{n}, forward.Answer()...), logits)
 		return []runOutput{one}, err
 	}
 
@@ -193,8 +265,8 @@ func (a *app) runBundle(b *bundle.Bundle, arrays map[string]*npy.Array, batch in
 	for i, v := range probabilities {
 		narrow[i] = float32(v)
 	}
-	one, err1 := floats("logits", []int{n, classes}, logits)
-	two, err2 := floats("probabilities", []int{n, classes}, narrow)
+	one, err1 := floats(bundleLogits, []int{n, classes}, logits)
+	two, err2 := floats(bundleProbabilities, []int{n, classes}, narrow)
 	return []runOutput{one, two}, errors.Join(err1, err2)
 }
 

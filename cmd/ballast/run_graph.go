@@ -21,15 +21,15 @@ import (
 	"github.com/ballast-ml/ballast/onnxrun"
 )
 
-// runGraph runs an ONNX graph.
-func (a *app) runGraph(ctx context.Context, path string, arrays map[string]*npy.Array) ([]runOutput, error) {
+// openGraph opens an ONNX graph, and checks that it takes the inputs.
+func (a *app) openGraph(path string, arrays map[string]*npy.Array) (r runnable, err error) {
 	m, err := onnx.Open(path)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	graph, err := onnxrun.New(m)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	inputs := map[string]*tensors.Tensor{}
 	for name, array := range arrays {
@@ -41,15 +41,24 @@ func (a *app) runGraph(ctx context.Context, path string, arrays map[string]*npy.
 			}
 		}
 		if name == "" {
-			return nil, &fault.Usage{Err: fmt.Errorf("the graph has %d inputs, %s; give each as NAME=FILE.npy", len(graph.Inputs()), inputNames(graph))}
+			return r, &fault.Usage{Err: fmt.Errorf("the graph has %d inputs, %s; give each as NAME=FILE.npy", len(graph.Inputs()), inputNames(graph))}
 		}
 		if err := graph.CheckShape(declared, array.Shape); err != nil { // before it is read
-			return nil, err
+			return r, err
 		}
 		if inputs[name], err = graphInput(array, declared.Type); err != nil {
-			return nil, fmt.Errorf("input %s: %w", printable.Line(name), err)
+			return r, fmt.Errorf("input %s: %w", printable.Line(name), err)
 		}
 	}
+	for _, v := range graph.Outputs() {
+		r.outputs = append(r.outputs, v.Name)
+	}
+	r.run = func(ctx context.Context) ([]runOutput, error) { return a.runGraph(ctx, graph, inputs) }
+	return r, nil
+}
+
+// runGraph runs an ONNX graph.
+func (a *app) runGraph(ctx context.Context, graph *onnxrun.Graph, inputs map[string]*tensors.Tensor) ([]runOutput, error) {
 	e, err := a.openEngine()
 	if err != nil {
 		return nil, err

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -57,7 +60,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("BALLAST_ENGINE", "go")
 			e.Setenv("BALLAST_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("HOME", e.WorkDir)
-			return errors.Join(badFiles(e.WorkDir), modelFiles(e.WorkDir), imageFiles(e.WorkDir), mergeFiles(e.WorkDir), graphFiles(e.WorkDir))
+			return errors.Join(badFiles(e.WorkDir), savedArchive(e.WorkDir), modelFiles(e.WorkDir), imageFiles(e.WorkDir), mergeFiles(e.WorkDir), graphFiles(e.WorkDir))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
@@ -74,6 +77,33 @@ func badFiles(dir string) error {
 		npy.WriteFile(filepath.Join(dir, "labels.npy"), []int{2}, []int64{0, 7}),
 		os.WriteFile(filepath.Join(dir, "overlap.safetensors"), overlap, 0o644),
 	)
+}
+
+// savedArchive writes both.npz: ids of a graph, logits that are too sure of themselves, and labels.
+func savedArchive(dir string) error {
+	const n, classes = 60, 3
+	logits, labels := make([]float32, 0, n*classes), make([]int64, n)
+	for i := range n {
+		labels[i] = int64(i % classes)
+		for c := range classes {
+			z := 6 * math.Sin(float64(5*i+2*c))
+			if c == i%classes {
+				z += 3
+			}
+			logits = append(logits, float32(z))
+		}
+	}
+	raw := func(v any) func() (io.Reader, error) {
+		return func() (io.Reader, error) {
+			b, err := binary.Append(nil, binary.LittleEndian, v)
+			return bytes.NewReader(b), err
+		}
+	}
+	return npy.WriteArchiveFile(filepath.Join(dir, "both.npz"), []npy.Member{
+		{Name: "ids", DType: npy.Int64, Shape: []int{1, 3}, Open: raw([]int64{7, 8, 9})},
+		{Name: "logits", DType: npy.Float32, Shape: []int{n, classes}, Open: raw(logits)},
+		{Name: "labels", DType: npy.Int64, Shape: []int{n}, Open: raw(labels)},
+	}, false)
 }
 
 // imageFiles writes 24 grey pictures of 16 x 16 with slopes of different brightness.

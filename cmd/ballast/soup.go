@@ -107,9 +107,15 @@ func (f soupFlags) run(cmd *cobra.Command, a *app) error {
 	}
 	a.remark("written: %s", r.Out)
 	if a.json {
-		return a.printJSON(r)
+		err = a.printJSON(r)
+	} else {
+		err = a.printSoup(r)
 	}
-	return a.printSoup(r)
+	if err != nil {
+		return err
+	}
+	a.nextAfterSoup(r.Out, f.soup.Data, r.Models)
+	return nil
 }
 
 // idle refuses flags of another method than the one that is run, and those of data where there is none.

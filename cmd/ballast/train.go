@@ -164,6 +164,7 @@ func (a *app) train(ctx context.Context, recipe train.Recipe, e *engine.Engine, 
 		}
 		report.Files = append(report.Files, path)
 	}
+	defer a.nextAfterTrain(model, result.Bundle, recipe)
 	if a.json {
 		return a.printJSON(report)
 	}

@@ -24,7 +24,7 @@ const archiveEnd = ".npz"
 //
 // A name that the archive lacks, and an archive of several arrays of which none is named or preferred, are a *fault.Usage.
 func OpenOne(path string, prefer ...string) (a *Array, name string, of int, err error) {
-	path, name = splitName(path)
+	path, name = SplitName(path)
 	archive, err := isArchive(path)
 	if err != nil {
 		return nil, "", 0, err
@@ -49,8 +49,8 @@ func OpenOne(path string, prefer ...string) (a *Array, name string, of int, err 
 	return a, name, len(z.arrays), nil
 }
 
-// splitName takes the name of an array off a path. A path that is a file has none.
-func splitName(path string) (file, name string) {
+// SplitName takes the name of an array off FILE.npz:NAME. A path that is a file has none.
+func SplitName(path string) (file, name string) {
 	at := strings.LastIndex(path, archiveEnd+":")
 	if at < 0 {
 		return path, ""

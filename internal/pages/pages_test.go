@@ -128,3 +128,22 @@ func TestLinks(t *testing.T) {
 		t.Errorf("%d links within the repository; there are more", seen)
 	}
 }
+
+// TestIndex: docs/README.md has a line for every page of docs, and no two for one.
+func TestIndex(t *testing.T) {
+	docs := filepath.Join("..", "..", "docs")
+	text, err := os.ReadFile(filepath.Join(docs, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths, err := filepath.Glob(filepath.Join(docs, "*.md"))
+	if err != nil || len(paths) < 15 {
+		t.Fatal(paths, err)
+	}
+	for _, path := range paths {
+		name := filepath.Base(path)
+		if n := strings.Count(string(text), "]("+name+") |"); n != 1 && name != "README.md" {
+			t.Errorf("docs/README.md has %d lines for %s", n, name)
+		}
+	}
+}
