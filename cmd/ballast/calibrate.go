@@ -238,13 +238,11 @@ func (a *app) calibrateSaved(ctx context.Context, method calibrate.TemperatureSc
 	}
 	defer saved.Close() //nolint:errcheck // a mapping that was only read
 	var on *evaluate.Saved
-	var judged []string // the files of --on
 	if f.on != "" {
 		logits, labels, err := f.judged()
 		if err != nil {
 			return found, err
 		}
-		judged = []string{logits, labels}
 		if on, err = f.saved.options().Open(logits, labels); err != nil {
 			return found, err
 		}
@@ -259,7 +257,7 @@ func (a *app) calibrateSaved(ctx context.Context, method calibrate.TemperatureSc
 		return found, noOptimum(f.saved.logits, found.Calibrated)
 	}
 	if f.html != "" {
-		if found.Comparison, err = auditedSaved(ctx, on, found.T, judged); err != nil {
+		if found.Comparison, err = auditedSaved(ctx, on, found.T); err != nil {
 			return found, err
 		}
 	}
@@ -272,7 +270,7 @@ func (a *app) calibrateSaved(ctx context.Context, method calibrate.TemperatureSc
 }
 
 // auditedSaved audits saved outputs as they are, and divided by a temperature.
-func auditedSaved(ctx context.Context, on *evaluate.Saved, t float64, paths []string) (*report.Comparison, error) {
+func auditedSaved(ctx context.Context, on *evaluate.Saved, t float64) (*report.Comparison, error) {
 	scaled, err := on.Scaled(t)
 	if err != nil {
 		return nil, err
@@ -285,7 +283,7 @@ func auditedSaved(ctx context.Context, on *evaluate.Saved, t float64, paths []st
 	if err != nil {
 		return nil, err
 	}
-	files, err := bundle.Sums(ctx, paths, nil)
+	files, err := bundle.Sums(ctx, on.Files(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -187,6 +187,7 @@ var proofs = []proof{
 	{flag: "compare --metric", with: "compare --recipe recipe.yaml steps=2,3 seed=1 --metric nll --out c --json", without: "compare --recipe recipe.yaml steps=2,3 seed=1 --out c --json", want: `"metric": "nll"`},
 	{flag: "compare --overwrite", with: "compare --recipe recipe.yaml steps=2 batch_size=16 seed=1 --out c --overwrite", without: "compare --recipe recipe.yaml steps=2 batch_size=16 seed=1 --out c", before: "compare --recipe recipe.yaml steps=2 seed=1 --out c -q", want: "^exit 0\n"},
 	{flag: "compare --seed", with: "compare --recipe recipe.yaml steps=2 --seed 7 --out c", without: "compare --recipe recipe.yaml steps=2 --out c", want: "seed-9"},
+	{flag: "compare --keep-models", with: "compare --recipe recipe.yaml steps=2 seed=1 --out c --keep-models", without: "compare --recipe recipe.yaml steps=2 seed=1 --out c", want: "FILE c/all_alike/seed-1/model/ballast.json"},
 	{flag: "compare --json", with: "compare --recipe recipe.yaml steps=2 seed=1 --out c --json", without: "compare --recipe recipe.yaml steps=2 seed=1 --out c", want: `"variants":`},
 	{flag: "compare --engine", with: "compare --recipe recipe.yaml steps=2 seed=1 --out c --engine xlaa", without: "compare --recipe recipe.yaml steps=2 seed=1 --out c", want: "no engine"},
 

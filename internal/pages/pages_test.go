@@ -1,8 +1,10 @@
 package pages_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -145,5 +147,105 @@ func TestIndex(t *testing.T) {
 		if n := strings.Count(string(text), "]("+name+") |"); n != 1 && name != "README.md" {
 			t.Errorf("docs/README.md has %d lines for %s", n, name)
 		}
+	}
+}
+
+// address is an address of a server in the source.
+var address = regexp.MustCompile(`https?://([a-zA-Z0-9.-]+\.[a-z]{2,})`)
+
+// notFetched are servers that the source names and nothing is fetched from.
+var notFetched = map[string]string{
+	"arxiv.org": "links to papers", "git-lfs.github.com": "how a pointer of Git LFS begins", "hawser.github.com": "how an old one begins",
+}
+
+// TestDownloads: SECURITY.md lists every server that the source, the Makefile and the check fetch from, and no others.
+func TestDownloads(t *testing.T) {
+	root := filepath.Join("..", "..")
+	found := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		name := e.Name()
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && path != root && (name == "testdata" || name == "peers" || name == "pages" || name == "bin" || name == "runs" || name == ".git"):
+			return fs.SkipDir
+		case e.IsDir() || strings.HasSuffix(name, "_test.go") || filepath.Ext(name) != ".go" && name != "Makefile" && filepath.Base(filepath.Dir(path)) != ".ci":
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range address.FindAllStringSubmatch(string(text), -1) {
+			if notFetched[m[1]] == "" {
+				found[m[1]] = path
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) < 3 {
+		t.Fatalf("only %v were found", found)
+	}
+
+	text, err := os.ReadFile(filepath.Join(root, "SECURITY.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "## What is downloaded")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for host, path := range found {
+		if !strings.Contains(section, "\n| `"+host+"`") {
+			t.Errorf("SECURITY.md lists no downloads from %s, which %s names", host, path)
+		}
+	}
+	for _, m := range regexp.MustCompile("\n\\| `([^`]+)`").FindAllStringSubmatch(section, -1) {
+		if found[m[1]] == "" {
+			t.Errorf("SECURITY.md lists downloads from %s, which the source does not name", m[1])
+		}
+	}
+}
+
+var (
+	pathSpan = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
+	symbol   = regexp.MustCompile(`\.[A-Z]\w*(\.\w+)*$`) // of Go, behind its package
+)
+
+// TestPathsExist: what a page names as a file or folder of this repository is there.
+func TestPathsExist(t *testing.T) {
+	root := filepath.Join("..", "..")
+	sources := map[string]bool{}
+	err := filepath.WalkDir(root, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(e.Name()) == ".go" {
+			sources[e.Name()] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, p := range repository(t) {
+		if filepath.Base(p.Path) == "CHANGELOG.md" { // of what was there then
+			continue
+		}
+		for _, s := range p.Spans {
+			first, _, inside := strings.Cut(s.Text, "/")
+			switch {
+			case !pathSpan.MatchString(s.Text), first == "", strings.HasPrefix(first, "."): // no path, or none of the repository
+			case inside:
+				if stat, err := os.Stat(filepath.Join(root, first)); err != nil || !stat.IsDir() {
+					continue
+				}
+				seen++
+				if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(symbol.ReplaceAllString(s.Text, "")))); err != nil {
+					t.Errorf("%s:%d: there is no %s", p.Path, s.Line, s.Text)
+				}
+			case strings.HasSuffix(s.Text, ".go") && !sources[s.Text]:
+				t.Errorf("%s:%d: no file is called %s", p.Path, s.Line, s.Text)
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("%d paths were seen; the pages name more", seen)
 	}
 }
