@@ -52,9 +52,14 @@ func CheckRequirements(requirements []Requirement, suites []Suite) error {
 	if suites == nil {
 		suites = append(Default(zoo.Classify), Default(zoo.Embed)...)
 	}
-	var names []string
+	var names, words []string
+	called := map[string]string{} // names by titles, which people write too
 	for _, n := range Measures(suites...) {
-		names = append(names, n.Name)
+		names, words = append(names, n.Name), append(words, n.Name)
+		if _, taken := called[n.Title]; n.Title != "" && !taken {
+			called[n.Title] = n.Name
+			words = append(words, n.Title)
+		}
 	}
 	for _, q := range requirements {
 		if names == nil || slices.Contains(names, q.Metric) {
@@ -65,10 +70,13 @@ func CheckRequirements(requirements []Requirement, suites []Suite) error {
 				return &fault.Usage{Err: fmt.Errorf("evaluate: %s is measured by the suite %s, which is not run; name it too", q.Metric, k.Name)}
 			}
 		}
-		if near, ok := strict.Nearest(q.Metric, names); ok {
-			return &fault.Usage{Err: fmt.Errorf("evaluate: no report has %q; did you mean %q?", strict.Short(q.Metric), near)}
+		if near, ok := strict.Nearest(q.Metric, words); ok {
+			if name := called[near]; name != "" {
+				near = name
+			}
+			return &fault.Usage{Err: fmt.Errorf("evaluate: the report has no %q; did you mean %q?", strict.Short(q.Metric), near)}
 		}
-		return &fault.Usage{Err: fmt.Errorf("evaluate: no report has %q; there are %s", strict.Short(q.Metric), strings.Join(families(names), ", "))}
+		return &fault.Usage{Err: fmt.Errorf("evaluate: the report has no %q; it has %s", strict.Short(q.Metric), strings.Join(families(names), ", "))}
 	}
 	return nil
 }

@@ -102,7 +102,11 @@ func (t *Table) block(out *strings.Builder, lines []string, columns int) {
 		l.row(out, row)
 	}
 	if names := l.leftOut(); len(names) > 0 {
-		paragraph(out, leading(rows[0][0])+"("+strings.Join(names, ", ")+": left out for want of room; a wider terminal shows it)", columns)
+		them := "it"
+		if len(names) > 1 {
+			them = "them"
+		}
+		paragraph(out, fmt.Sprintf("%s(%s: left out for want of room; a wider terminal shows %s)", leading(rows[0][0]), strings.Join(names, ", "), them), columns)
 	}
 }
 
