@@ -24,13 +24,19 @@ type Work struct {
 const (
 	// SmallMultiplyAdds are as many as the Go engine does in the time that XLA takes to compile a small network.
 	SmallMultiplyAdds = 2e9
+	// SmallPasses is the same of examples that go through the network alone, whose graph is smaller and sooner compiled.
+	SmallPasses = 5e8
 	// SmallUpdates bounds what an update costs beside its products: some hundred operations of the Go engine, whatever their size.
 	SmallUpdates = 2000
 )
 
 // Small reports whether the Go engine ends the work sooner than XLA.
 func (w Work) Small() bool {
-	return w.MultiplyAdds > 0 && w.MultiplyAdds <= SmallMultiplyAdds && w.Updates <= SmallUpdates && w.Devices <= 1
+	most := SmallMultiplyAdds
+	if w.Updates == 0 {
+		most = SmallPasses
+	}
+	return w.MultiplyAdds > 0 && w.MultiplyAdds <= most && w.Updates <= SmallUpdates && w.Devices <= 1
 }
 
 // String says how much it is.

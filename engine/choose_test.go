@@ -14,13 +14,14 @@ func TestSmall(t *testing.T) {
 		change func(w *engine.Work)
 		want   bool
 	}{
-		"as it is":          {func(*engine.Work) {}, true},
-		"at both bounds":    {func(w *engine.Work) { w.MultiplyAdds, w.Updates = engine.SmallMultiplyAdds, engine.SmallUpdates }, true},
-		"too much":          {func(w *engine.Work) { w.MultiplyAdds = 1.001 * engine.SmallMultiplyAdds }, false},
-		"too many":          {func(w *engine.Work) { w.Updates = engine.SmallUpdates + 1 }, false},
-		"not known":         {func(w *engine.Work) { w.MultiplyAdds = 0 }, false},
-		"on several":        {func(w *engine.Work) { w.Devices = 2 }, false},
-		"without an update": {func(w *engine.Work) { w.Updates = 0 }, true},
+		"as it is":        {func(*engine.Work) {}, true},
+		"at both bounds":  {func(w *engine.Work) { w.MultiplyAdds, w.Updates = engine.SmallMultiplyAdds, engine.SmallUpdates }, true},
+		"too much":        {func(w *engine.Work) { w.MultiplyAdds = 1.001 * engine.SmallMultiplyAdds }, false},
+		"too many":        {func(w *engine.Work) { w.Updates = engine.SmallUpdates + 1 }, false},
+		"not known":       {func(w *engine.Work) { w.MultiplyAdds = 0 }, false},
+		"on several":      {func(w *engine.Work) { w.Devices = 2 }, false},
+		"passes alone":    {func(w *engine.Work) { w.MultiplyAdds, w.Updates = engine.SmallPasses, 0 }, true},
+		"too many passes": {func(w *engine.Work) { w.MultiplyAdds, w.Updates = 1.001*engine.SmallPasses, 0 }, false},
 	} {
 		w := small
 		if c.change(&w); w.Small() != c.want {
