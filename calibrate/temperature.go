@@ -1,14 +1,14 @@
-// Package calibrate mends the confidences of a trained model without touching its answers.
+// Package calibrate corrects the confidences of a trained model without changing its predicted classes.
 //
 //	method               needs                          changes        paper
-//	TemperatureScaling   logits and labels kept aside   one number     Guo et al., arXiv 1706.04599; Chidambaram, Ge, arXiv 2306.00740
+//	TemperatureScaling   held-out logits and labels     one number     Guo et al., arXiv 1706.04599; Chidambaram, Ge, arXiv 2306.00740
 //
-// Fit on examples the model was not trained on, and judge on others still:
+// Fit on examples the model was not trained on, and evaluate on a third set:
 //
 //	fit, err := calibrate.FitTemperature(calibrate.NewTemperatureScaling(), logits, labels, 10) // of 10 classes
 //	calibrate.Apply(others, fit.T)                                                              // divides them in place
 //
-// evaluate.Calibrate does so for a bundle, which then divides its logits by itself; bundle.Save keeps it.
+// evaluate.Calibrate does this for a bundle, which then divides its own logits by T; bundle.Save stores T.
 package calibrate
 
 import (

@@ -1,5 +1,5 @@
-// Package data reads data sets, deals them into batches, splits them and prepares them: a part of them, a long tail, wrong labels on
-// purpose. Which examples an update sees is in data/sample, what is done to them in the graph in data/augment.
+// Package data reads data sets, splits them, cuts them into batches and prepares them: a subset, a long tail, labels made wrong on
+// purpose. Package data/sample chooses the examples of each update, data/augment changes them in the graph.
 //
 //	name               what                                                       where it is
 //	optdigits          1,797 digits, 8x8 grey                                     in the binary
@@ -7,7 +7,7 @@
 //	fashion-mnist      70,000 pieces of clothing, 28x28 grey                      "ballast data get fashion-mnist"
 //	long-tail-optdigits, canvas-digits   made of optdigits                        in the binary
 //	glyphs             4,464 characters of the Go fonts, 16x16 grey               in the binary
-//	dir:PATH           PNG and JPEG images in one folder a class                  yours
+//	dir:PATH           PNG and JPEG images, one folder per class                  yours
 //	npy:X.npy,Y.npy    arrays of examples and labels                              yours
 //
 // An example keeps its index in the data set through shuffling, splitting and batching. Shifts are in data/corrupt.

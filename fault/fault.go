@@ -1,17 +1,17 @@
-// Package fault says what kind of failure an error is: a bad input, a wrong use, a claim that is not met, a resource that ran out. The
-// command turns the kinds into exit codes; a Go program matches them with errors.As, or asks IsInput and IsExhausted.
+// Package fault defines the kinds of failure: bad input, wrong usage, a claim that is not met, an exhausted resource. The command
+// turns the kinds into exit codes; a Go program matches them with errors.As, or calls IsInput and IsExhausted.
 //
-//	kind       type                           what it has                  exit code
+//	kind       type                           contents                     exit code
 //	usage      *Usage                         the text                     2
 //	input      *Input, *format.Error, others  file, place in it, fix       3
-//	claim      *Unmet                         what was not met             4
+//	claim      *Unmet                         the claim that was not met   4
 //	resource   *Exhausted, others             the text                     5
 //
-// An error of another package counts as bad input when it has a method BadInput() bool that returns true, as those of the formats
-// have (format.Error); wrong input for a method is mostly an *Input. It counts as a resource that ran out when it has a method
-// Exhausted() bool that returns true. What the operating system says, such as fs.ErrNotExist, stays in the tree of an error.
+// An error of another package counts as bad input if its method BadInput() bool returns true, as that of format.Error does;
+// methods report bad input mostly as *Input. It counts as an exhausted resource if its method Exhausted() bool returns true.
+// Errors of the operating system, such as fs.ErrNotExist, remain in the error's tree, so errors.Is finds them.
 //
-// An error of several causes may be of several kinds. Ask for the resource first: what else went wrong may be its doing.
+// An error with several causes may have several kinds. Check for the resource first: it may have caused the others.
 package fault
 
 import (

@@ -1,6 +1,6 @@
-// Package format has what the readers and writers in its folders share: the error that says what is wrong with a file.
+// Package format defines the error that the readers and writers in its subfolders share: it says what is wrong with a file.
 //
-// A package of a format declares its Format, and from it the kinds of its errors:
+// The package of a file format declares a Format and derives the kinds of its errors from it:
 //
 //	var npy = format.Format{Name: "npy", Bytes: true}
 //
@@ -11,7 +11,7 @@
 //
 //	type Error = format.Error
 //
-// One type for all lets a caller read file, place and fix of whatever file it was; errors.Is with a kind says which rule was broken.
+// One error type for all formats lets a caller read the file, the place and the fix; errors.Is with a kind reports which rule was broken.
 package format
 
 import (

@@ -1,7 +1,7 @@
-// Package augment changes the examples of an update in the graph: transforms, which make views of images, and mixings, which make one
-// example of several and say whose labels it has.
+// Package augment changes the examples of an update in the graph. Transforms make views of images; mixings combine several examples into
+// one and return its labels with their shares.
 //
-// What is random comes from an ops.Random of the update, and from columns: numbers of one update that the host draws (nn/optim). The
+// Randomness comes from the update's ops.Random and from columns, which are numbers that the host draws for each update (nn/optim). The
 // same key and the same columns give the same bits.
 package augment
 

@@ -1,4 +1,4 @@
-// Package corrupt shifts images on purpose, at five severities, to see what a network does when its inputs change.
+// Package corrupt shifts images at five severities, to measure how a network behaves when its inputs change.
 //
 //	shift            what happens                                            severities 1 to 5
 //	gaussian-noise   x + N(0, s^2) for each value                            s = 0.08, 0.12, 0.18, 0.26, 0.38
@@ -11,9 +11,9 @@
 // Corruptions and Perturbations", arXiv 1903.12261), whose constants do not depend on the size of an image; CIFAR-10-C lowers
 // them, and MNIST-C has one level each. Translation is Ballast's own: no such suite has it at five severities.
 //
-// Values are clipped to [0,1] and not rounded to bytes, unlike those suites', which are stored as 8-bit JPEG or PNG images.
+// Values are clipped to [0,1] and not rounded to bytes; those suites store 8-bit JPEG or PNG images.
 //
-// What is random depends on the seed, the example's index, the shift and the severity alone. Results are the same bytes on
+// Random numbers depend only on the seed, the example's index, the shift and the severity. Results are the same bytes on
 // every machine: random numbers and the normal distribution are computed here from IEEE additions, products and roots, and
 // products are rounded before they are added, so that no compiler fuses the two.
 package corrupt

@@ -1,6 +1,6 @@
-// Package sample chooses the examples of each update: an order, classes in proportion, sources, episodes, and streams of test time.
+// Package sample chooses the examples of each update: an order, classes in proportion, sources, episodes, and test-time streams.
 //
-// A sampler is a plain value. What it gives depends on its arguments alone: the rows, the batch, the number of updates, the seed and the
+// A sampler is a plain value. Its result depends only on its arguments: the rows, the batch, the number of updates, the seed and the
 // epoch.
 package sample
 

@@ -1,8 +1,8 @@
-// Package decoder knows the language models of llama's kind that both Hugging Face's folders and GGUF files hold: how tensors are named on
-// either side and laid out, which keys of config.json are which keys of GGUF, and what one side has and the other cannot say.
+// Package decoder translates language models of the llama family between Hugging Face folders and GGUF files: the names and layouts of
+// their tensors, the keys of config.json and of GGUF, and what only one of the two can express.
 //
 //	model_type            general.architecture  what differs between the sides beside names
-//	llama, mistral        llama                 rows of query and key weights, a head at a time; frequencies of llama3's positions are a tensor
+//	llama, mistral        llama                 rows of query and key weights, head by head; frequencies of llama3's positions are a tensor
 //	mixtral               llama                 the same, and all experts of a layer are one tensor
 //	qwen2, qwen3          qwen2, qwen3          nothing
 //	qwen2_moe, qwen3_moe  qwen2moe, qwen3moe    all experts of a layer are one tensor
@@ -11,8 +11,8 @@
 //	phi                   phi2                  nothing
 //	phi3                  phi3                  factors of long positions are two tensors
 //
-// Plan translates the tensors one way or the other, Keys a config into keys of GGUF, and Config the keys back into one. What a side has no
-// place for is an error that names it, or a remark.
+// Plan translates the tensors in either direction, Keys translates a config into GGUF keys, and Config translates the keys back. Anything
+// that the other side cannot store is named, in an error or in a remark.
 //
 // Sources: the names and keys of GGUF's specification, ggml-org/ggml docs/gguf.md, and of gguf-py's constants; the configuration classes of the
 // transformers library.

@@ -1,11 +1,11 @@
-// Package onnx reads ONNX models: the graph with its nodes, attributes and subgraphs, the initialisers, dense and sparse, inside the file
-// or beside it, and the tensors (*.pb) that tests of operators come with. It runs nothing; package zoo does.
+// Package onnx reads ONNX models: the graph with its nodes, attributes and subgraphs, the dense and sparse initialisers inside the file
+// or beside it, and the tensor files (*.pb) of operator tests. It does not run models; package onnxrun does.
 //
-// The protobuf is read strictly. What is refused, each with an error of its own kind: wire types that do not fit, dimensions below 0
-// or whose product overflows, data whose length is not that of the shape, names defined twice, inputs that nothing makes, nodes
-// that come before what they take (a cycle, if no order would do), subgraphs and messages more than 32 deep, data outside the
-// model's folder. What reading takes stays below 64 MB and four times the file; the elements of tensors are not copied where the file holds
-// them as they are.
+// The protobuf is read strictly. Each of these is refused with its own kind of error: wire types that do not fit; negative dimensions;
+// shapes with too many elements; data of a length that does not match its shape; names defined twice; inputs that no node produces;
+// nodes that come before their inputs (a cycle, if no order works); subgraphs and messages more than 32 deep; data outside the
+// model's folder. Reading takes at most 64 MB plus four times the file's size. The elements of a tensor are not copied if the file stores
+// them in their final form.
 //
 // Elements are little endian. Types that Go lacks (float16, bfloat16, the float8 family) are kept as bytes, and Float32s converts them.
 //

@@ -1,13 +1,13 @@
-// Package vocab reads the tokenizer of a Hugging Face folder as GGUF keeps one: tokens with their kinds and scores or merges, the tokens that
-// begin and end a text, and the chat template.
+// Package vocab reads the tokenizer of a Hugging Face folder in the form that GGUF stores: tokens with their kinds and their scores or
+// merges, the tokens that begin and end a text, and the chat template.
 //
-// There are two kinds that decoders have, and GGUF's programs cut text by either:
+// Decoders have tokenizers of two kinds, and programs that run GGUF files know both:
 //
-//	llama  SentencePiece's: spaces are U+2581, what is no token falls back to the 256 tokens <0x00> to <0xFF>, and the pair whose joined token
-//	       has the highest score is joined first. From tokenizer.model, or a tokenizer.json of that kind, whose merges give the scores.
-//	gpt2   byte pairs: bytes are letters of their own, text is cut by a pattern that Vocabulary.Pre names, and merges are done in their order.
+//	llama  SentencePiece: spaces are U+2581, bytes without a token become the 256 tokens <0x00> to <0xFF>, and the pair with the
+//	       highest-scoring joined token is joined first. Read from tokenizer.model, or from a tokenizer.json, where merges give the scores.
+//	gpt2   byte pairs: each byte is one letter, Vocabulary.Pre names the pattern that splits text, and merges are applied in order.
 //
-// Others (Unigram, WordPiece, words) are not for decoders and stay beside the weights; Read says so.
+// Other kinds (Unigram, WordPiece, words) do not belong to decoders and stay in files beside the weights; Read says so.
 //
 // Sources: the keys of GGUF's specification, ggml-org/ggml docs/gguf.md; sentencepiece_model.proto of google/sentencepiece; the JSON of the
 // tokenizers library.

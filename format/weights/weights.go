@@ -1,5 +1,5 @@
-// Package weights sees a model file of any format as named tensors whose values are read in stretches, so that what works on
-// models (merging, converting, looking) knows nothing of formats, and takes no more memory than it asks for.
+// Package weights presents a model file of any format as named tensors and reads their values in ranges. Code that merges,
+// converts or inspects models needs to know nothing about formats, and takes only the memory that it requests.
 //
 //	kind                  what                                                         types of elements
 //	safetensors           one file                                                     as in the file: "F32", "BF16", ...
@@ -10,7 +10,7 @@
 //	npz, npy              NumPy arrays                                                 NumPy's: "float32", "int64", ...
 //	onnx                  a graph, its initialisers                                    ONNX's: "FLOAT", "FLOAT16", "INT64", ...
 //
-// Open finds the kind from the bytes, never from the name. Detect only says it.
+// Open finds the kind from the bytes, never from the name. Detect only returns it.
 package weights
 
 import (

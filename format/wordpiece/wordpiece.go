@@ -1,16 +1,16 @@
-// Package wordpiece turns text into the numbers that BERT and its relatives read. [Open] reads a tokenizer.json of the Hugging Face
-// tokenizers library, of the WordPiece kind alone; every other kind is refused by its name.
+// Package wordpiece turns text into token numbers for BERT and its relatives. [Open] reads a tokenizer.json of the Hugging Face
+// tokenizers library with a WordPiece model; every other model is refused by its name.
 //
-//	clean       control characters go, form feeds among them; other white space becomes a space
-//	CJK         each character of Chinese, Japanese and Korean Han script stands alone
+//	clean       control characters, form feeds included, are dropped; other white space becomes a space
+//	CJK         each Han character (Chinese, Japanese, Korean) is a word of its own
 //	accents     decomposed (NFD), and the marks dropped
 //	case        lower
 //	words       cut at white space, and before and after each punctuation mark
-//	pieces      of each word the longest the vocabulary has, then of the rest, whose pieces begin with ##; a word that cannot be
-//	            cut so, or is longer than 100 characters, is [UNK]
+//	pieces      the longest prefix of a word that the vocabulary has, then the same for the rest, where pieces begin with ##; a word
+//	            that cannot be cut in this way, or is longer than 100 characters, becomes [UNK]
 //	frame       [CLS] before, [SEP] after
 //
-// Names of special tokens that stand in the text, such as "[SEP]", are the tokens themselves, as in that library.
+// Names of special tokens in the text, such as "[SEP]", are the tokens themselves, as in that library.
 //
 // Sources: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", arXiv 1810.04805; Wu et al., "Google's Neural Machine
 // Translation System", arXiv 1609.08144; the tokenizers library's BertNormalizer and BertPreTokenizer.

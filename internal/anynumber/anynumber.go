@@ -1,4 +1,4 @@
-// Package anynumber writes JSON of values whose floats may be infinite or not a number, which JSON has no notation for: they become the
+// Package anynumber writes JSON with floats that may be infinite or not a number. JSON cannot express those, so they become the
 // strings "Infinity", "-Infinity" and "NaN", which package strict reads back. Everything else is what encoding/json writes.
 package anynumber
 

@@ -1,4 +1,4 @@
-// Package arch holds the order of the packages: which one may import which.
+// Package arch defines the levels of the packages: which package may import which.
 package arch
 
 import (

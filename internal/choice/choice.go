@@ -1,4 +1,4 @@
-// Package choice reads and writes values that are chosen by name: "ghost", or {"name": "ghost", "ghost_size": 32}.
+// Package choice decodes and encodes values chosen by name: "ghost", or {"name": "ghost", "ghost_size": 32}.
 package choice
 
 import (

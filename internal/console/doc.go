@@ -1,6 +1,6 @@
-// Package console fits text to the terminal that shows it: how wide it is, whether it wants colour, tables and help texts that fit, and one
-// live line that says how far a piece of work has come.
+// Package console fits text to the terminal that shows it: its width, its colours, tables and help texts that fit, and one
+// live line that shows the progress of a task.
 //
-// Every function asks the writer it is given what stands behind it. A file, a pipe and a buffer have no width and no colour: they get the
-// whole text, as it is.
+// Every function checks whether its writer is a terminal. Files, pipes and buffers do not have a width or colours: they get the
+// whole text, unchanged.
 package console

@@ -1,5 +1,5 @@
-// Package descent moves a few scalars on the host by gradients of a loss of a model's weights: the shares of a soup, a position among
-// models. Networks are trained by nn/optim.
+// Package descent optimises a few scalars on the host by the gradient of a loss of a model's weights, for example the shares of a soup
+// or a position between models. Networks are trained by nn/optim.
 package descent
 
 import (

@@ -1,5 +1,5 @@
 // Package download fetches files over HTTP and HTTPS from servers that may be slow, broken or hostile: every download has a limit on
-// its bytes, on the time without bytes and on the whole time, and no address of another scheme is followed. Addresses are
+// its bytes, on the time without bytes and on the total time, and addresses with other schemes are refused. Addresses are
 // shown without credentials.
 package download
 

@@ -1,9 +1,9 @@
-// Package durable writes files and folders whole or not at all: a crash at any moment leaves the old one or the new one. It
-// replaces nothing that Ballast did not write, and lets one process at a time write an output.
+// Package durable writes files and folders atomically: a crash at any moment leaves the old one or the new one, complete. It
+// replaces only what Ballast wrote, and lets one process at a time write an output.
 //
-// Beside an output out it keeps, while it works, .out.ballast-lock (the lock, with the number of the process), .out.ballast-tmp
-// (what is being written) and, where the system cannot exchange two folders in one step, .out.ballast-old. A killed process
-// leaves them; the next writer of the same output, and Clean, remove them.
+// While it writes an output named out, three entries may lie beside it: .out.ballast-lock (the lock, with the process number),
+// .out.ballast-tmp (the new content) and, if the system cannot exchange two folders in one step, .out.ballast-old. A killed process
+// leaves them behind; the next writer of the same output removes them, and so does Clean.
 package durable
 
 import (

@@ -1,9 +1,9 @@
 // Package golden runs cases that were computed independently: files with parameters, inputs and expected outputs.
 //
-// A file says itself what it is: a kind of case is recognised by the keys the file holds, never by a name. Parameters decode
-// strictly into the method's struct. Tensors are {"shape", "data"}, numbers or nested lists; "nan", "inf" and "-inf" stand for what JSON
-// has no number for. Every output a file names must be compared. An unknown parameter, an output that was not
-// computed, a case that no kind knows, an empty folder: all fail, none is skipped.
+// The kind of a case is recognised by the keys in its file, never by its name. Parameters decode strictly into the method's
+// struct. Tensors are {"shape", "data"}, numbers or nested lists; the strings "nan", "inf" and "-inf" are the values that JSON
+// numbers cannot express. Every output a file names must be compared. An unknown parameter, an output that was not
+// computed, a case of unknown kind and an empty folder are failures; nothing is skipped.
 package golden
 
 import (

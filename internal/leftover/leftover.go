@@ -1,5 +1,5 @@
-// Package leftover finds what a Ballast process that was killed left in a folder: files and folders under temporary names. It knows them by
-// strict patterns, and nothing else is ever removed.
+// Package leftover finds the temporary files and folders that a killed Ballast process left in a folder. It recognises them by strict
+// patterns of names, and never removes anything else.
 package leftover
 
 import (

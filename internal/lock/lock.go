@@ -1,5 +1,5 @@
-// Package lock lets one process at a time write a folder of Ballast's own, such as a data set's or the engines'. A lock is a file that
-// stays; the system lets go of it when its process ends, however it ends.
+// Package lock lets one process at a time write one of Ballast's own folders, such as that of a data set or of the engines. The lock file
+// is never removed; the system releases the lock when the process ends, even if it is killed.
 package lock
 
 import (

@@ -1,5 +1,5 @@
-// Package markdown writes text from strangers into Markdown so that it is read as text: names of models, classes, metrics and
-// files may hold links, HTML, table bars and what acts on a terminal.
+// Package markdown escapes untrusted text for Markdown so that it is shown as plain text: names of models, classes, metrics and
+// files may contain links, HTML, table bars and terminal control characters.
 package markdown
 
 import (

@@ -1,5 +1,5 @@
-// Package memory holds how much memory the process may use for what files, recipes and graphs ask for. Memory belongs to the
-// process as a whole, so the limit does too: every large request is held against the same number before it is made.
+// Package memory limits how much memory the process may allocate on behalf of files, recipes and graphs. Memory belongs to the
+// process as a whole, so there is one limit: every large request is compared with it before it is made.
 package memory
 
 import (

@@ -1,5 +1,5 @@
-// Package pages reads the pages of the documentation, so that tests can run what they show: blocks of code with their languages, headings,
-// and links. It knows the Markdown that this repository writes, and no more of it.
+// Package pages reads the documentation's pages so that tests can check them: code blocks with their languages, headings and links.
+// It reads only the subset of Markdown that this repository uses.
 package pages
 
 import (

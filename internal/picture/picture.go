@@ -1,5 +1,5 @@
-// Package picture decodes PNG and JPEG files from strangers. It calls those two decoders by name, so it is the same whatever other
-// packages register with package image, and it holds what decoding takes against limits before it starts.
+// Package picture decodes untrusted PNG and JPEG files. It calls those two decoders directly, so other packages that register decoders
+// with package image do not change it, and it checks the cost of decoding against limits before it starts.
 package picture
 
 import (

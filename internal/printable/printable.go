@@ -1,5 +1,5 @@
-// Package printable makes text from strangers safe to show: names of tensors, labels, metadata, paths and refused keys may hold
-// characters that move a terminal's cursor, change its title or reverse the order of what is read.
+// Package printable makes untrusted text safe to show: names of tensors, labels, metadata, paths and refused keys may contain
+// characters that move a terminal's cursor, change its title or reverse the order of the text.
 package printable
 
 import (

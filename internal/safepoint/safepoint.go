@@ -1,5 +1,5 @@
-// Package safepoint lets work that must not be cut in two, an update of a training and the save that follows it, tell the
-// command that it ends by itself when its context is cancelled. Whoever holds nothing may be ended at any moment.
+// Package safepoint lets work that must not be interrupted halfway, such as a training update and the save after it, tell the
+// command that it will end by itself when its context is cancelled. Work that does not hold a safepoint may be ended at any moment.
 package safepoint
 
 import (

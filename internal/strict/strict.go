@@ -1,11 +1,10 @@
-// Package strict decodes JSON and YAML onto a struct that already holds its defaults. What the struct does not know is an
-// error that names the nearest key it knows; a value of the wrong kind is an error that names the path, what was wanted and
-// what was there.
+// Package strict decodes JSON and YAML onto a struct that already holds its defaults. An unknown key is an error that names the
+// nearest known key; a value of the wrong kind is an error that names its path, the kind that was expected and the value found.
 //
-// Struct fields go by their json tags. Embedded structs lend their fields, as in encoding/json, and a type with an
+// Struct fields are named by their json tags. Fields of embedded structs are promoted, as in encoding/json, and a type with an
 // UnmarshalJSON method decodes itself.
 //
-// What is decoded may be from strangers: time is linear in its length, depth and numbers of members are limited, and an error
+// The input may be untrusted: decoding takes time linear in its length, the depth and the number of members are limited, and an error
 // names the first few faults and says how many more there are.
 package strict
 

@@ -1,4 +1,4 @@
-// Package strided reads arrays whose elements do not stand in row-major order in the file.
+// Package strided reads arrays that the file does not store in row-major order.
 package strided
 
 import (

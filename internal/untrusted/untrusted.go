@@ -1,5 +1,5 @@
-// Package untrusted opens what strangers wrote: files that may be pipes, links out of their folder or larger than they say, and
-// sizes whose product no machine can hold.
+// Package untrusted opens untrusted files, which may be pipes, links out of their folder or larger than they state, and multiplies
+// untrusted sizes with a check for overflow.
 package untrusted
 
 import (

@@ -1,5 +1,5 @@
-// Package vector scales and adds float32 slices, with vector instructions where the machine has them. The bits are those of the plain
-// loops: products and sums are rounded one by one in both, and the fused multiply-add of some machines is not used.
+// Package vector scales and adds float32 slices, with vector instructions if the machine has them. The results equal those of plain loops
+// bit for bit: both round every product and every sum, and fused multiply-add is not used.
 package vector
 
 // AddScaled is dst = dst + k x. x is at least as long as dst.

@@ -1,6 +1,6 @@
-// Package zipread reads zip archives that strangers made, at any place and without believing what they say of themselves: entries
-// lie in the file one behind the other and never share bytes, their two headers agree, they inflate to the size that is
-// announced and no further, and their CRC-32 is compared before (stored) or while (deflated) their bytes are used.
+// Package zipread reads untrusted zip archives at any offset and checks what they state about themselves: entries follow each
+// other in the file and never share bytes, their two headers agree, they inflate to exactly the announced size, and their CRC-32
+// is compared before (stored) or while (deflated) their bytes are used.
 package zipread
 
 import (

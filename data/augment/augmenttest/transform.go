@@ -1,4 +1,4 @@
-// Package augmenttest holds what every transform and every mixing must keep, on every engine, as tests that anyone's can run.
+// Package augmenttest tests the contract of transforms and mixings on every engine. Your own transforms and mixings can run it too.
 package augmenttest
 
 import (

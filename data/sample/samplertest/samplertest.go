@@ -1,4 +1,4 @@
-// Package samplertest holds what every sampler must keep, as a test that anyone's sampler can run.
+// Package samplertest tests the contract of samplers. Your own sampler can run it too.
 package samplertest
 
 import (

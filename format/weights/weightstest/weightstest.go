@@ -1,4 +1,4 @@
-// Package weightstest draws small models in memory and writes them, for tests of what acts on a weights.Set.
+// Package weightstest makes small random models in memory and writes them to files, for tests of code that takes a weights.Set.
 package weightstest
 
 import (

@@ -1,4 +1,4 @@
-// Package picturetest makes pictures that cost far more to decode than their files have bytes, for tests.
+// Package picturetest makes, for tests, small picture files that need far more memory to decode than they have bytes.
 package picturetest
 
 import (
