@@ -1,6 +1,6 @@
-// Package bench measures what Ballast's users wait for. Every line is checked first and timed after, and stands beside a
-// limit of the machine that was measured in the same run: time alone says little on another machine, the ratio says how much
-// is left.
+// Package bench measures the operations that Ballast's users wait for. Every result is checked first and timed after, and is printed
+// beside a limit of the machine measured in the same run: times differ between machines, but the ratio to the limit shows how much
+// can still be gained.
 package bench
 
 import (

@@ -1,6 +1,6 @@
-// Package metric turns outputs and labels into numbers. Slices in, number out; no engine.
+// Package metric computes metrics from outputs and labels. It takes slices and returns numbers, without an engine.
 //
-// Most begin with Score, which goes over the outputs once:
+// Most metrics begin with Score, which reads the outputs once:
 //
 //	scores, err := metric.Score(logits, labels, 10)              // of 10 classes
 //	accuracy, nll := scores.Accuracy(), scores.MeanNLL()
@@ -24,14 +24,13 @@
 // Accuracy, MeanNLL, MeanBrier, ECE and MCE are methods of Scores; Accuracy and ECE are functions too, for predictions and confidences
 // that come from elsewhere. TopK and all below it are functions.
 //
-// A Number is a result with its direction and unit. A Measure adds up batches into the numbers of a task, for a run's log; what needs
-// all answers at once is a function.
+// A Number is a result with its direction and unit. A Measure accumulates batches into the metrics of a task, for a run's log; metrics
+// that need all outputs at once are functions.
 //
 // Outputs are logits [examples, classes], row after row, of float32 or float64; probabilities are their softmax, computed in
-// float64 without overflow. A logit of -Inf is a class that the model rules out. Labels are class numbers. Empty input, a length that
-// does not fit, a label outside the classes or of a class that is ruled out, a row without a finite logit, NaN and +Inf are errors that
-// name the example. Sums run over fixed blocks of rows, so a result does not depend on
-// the number of processors.
+// float64 without overflow. A logit of -Inf excludes its class. Labels are class numbers. Empty input, a length that does not
+// fit, a label outside the classes or of an excluded class, a row without a finite logit, NaN and +Inf are errors that
+// name the example. Sums run over fixed blocks of rows, so a result does not depend on the number of processors.
 package metric
 
 import (

@@ -1,6 +1,6 @@
 // Package ops is the only caller of the engine operations that are missing, wrong or slow on some engine. Each function
-// here gives the right value and the right gradient on XLA and on the Go engine, or panics while the graph is built with
-// the reason and the fix. Methods are written against it once and need to know nothing of the engines.
+// here returns the right value and the right gradient on XLA and on the Go engine, or panics while the graph is built with
+// the reason and the fix. Methods that use it do not depend on the engine.
 //
 //	operation                    XLA                        Go engine                    why
 //	Conv, 1x1, no padding        matrix product             matrix product               the general op is slower on both
@@ -23,7 +23,7 @@
 //	                             matrices
 //	Moments                      two passes                 same                         the batch-norm op detaches mean and variance
 //	Normalize, NormalizeAcross   gradient in closed form    same                         half the passes of the derived one
-//	Attention                    gradient in closed form    same                         the derived one keeps what need not be kept
+//	Attention                    gradient in closed form    same                         the derived one stores more than it needs
 //	MaskedSoftmax, -LogSoftmax   exp and sum, float32       same                         fused softmax is missing for bf16 on Go
 //	SoftmaxCrossEntropy          log-sum-exp, float32       same                         same
 //	Rsqrt                        1/Sqrt                     same                         Rsqrt has no gradient
@@ -32,8 +32,8 @@
 //	Floor, Ceil, Round, Mod,     by Floor                   same                         no gradient
 //	Rem, RoundStraightThrough
 //	Clamp                        Where                      same                         Clamp has no gradient
-//	Sort, ArgSort, TopK, Rank    stable sort of integer     bitonic network              no gradient; the Go engine's sort takes 35 us an
-//	                             keys                                                    element, the network 3 at 100,000
+//	Sort, ArgSort, TopK, Rank    stable sort of integer     bitonic network              no gradient; Go's sort takes 35 us per element, the
+//	                             keys                                                    network 3, at 100,000 elements
 //	Cumulative.Sum, .Product     log2(n) shifted sums       same                         CumSum's gradient crashes on Go; none of products
 //	ReduceProduct                halving                    same                         no gradient, nor a right one at zeros by logs
 //	Reverse                      Reverse, own gradient      same                         no gradient
@@ -42,7 +42,7 @@
 //	GatherOneHot                 Where over one-hot, sum    same                         exact, and its gradient is dense anyway
 //	GatherRows                   Gather                     same
 //	ScatterAdd, ScatterUpdate    scatter-sum; selection     same                         order of equal indices is not defined
-//	ScatterDistinct              two scatter-sums           same                         there is no scatter that replaces with a gradient
+//	ScatterDistinct              two scatter-sums           same                         the replacing scatter has no gradient
 //	Cond                         both branches, Where       same                         If fails on XLA and has no gradient
 //	Loop                         unrolled                   same                         While has no gradient
 //	Random                       Threefry-2x32-20 in        same                         the engines' generators differ
@@ -60,16 +60,16 @@
 //	SVD                          loop: one-sided Jacobi,    same                         same
 //	                             then Householder
 //	CustomGradient               tapped inputs              same                         IdentityWithCustomGradient takes one input
-//	SumAcross, GatherAcross      all-reduce                 one device                   there is no all-gather
+//	SumAcross, GatherAcross      all-reduce                 one device                   all-gather is missing
 //
 // GoMLX's own are right on both engines, to the second order, for Add, Mul, Div, Exp, Log, Log1p, Sqrt, Tanh, Logistic, Erf,
 // Abs, Where, MatMul, DotGeneral, Einsum, the sums, means, maxima, Reshape, Transpose, Concatenate and Broadcast. Slice has
 // no second derivative on the Go engine.
 //
-// What refuses: shapes, types, strides, groups and axes that do not fit, each with what would; integers of type uint64 in
+// Refused: shapes, types, strides, groups and axes that do not fit, each with one that would; integers of type uint64 in
 // ArgSort; AlignCorners with Nearest in Resize; more than 2^33 numbers from one key; recomputation in Loop, which XLA would
 // merge with the first computation; gradients through SumAcross and GatherAcross, which are 0.
 //
-// Images are NHWC, kernels [kh, kw, cin/groups, cout]. Where the fastest form depends on the shape it is chosen in one place
-// from measured times, which stand beside the choice (conv_gradient.go).
+// Images are NHWC, kernels [kh, kw, cin/groups, cout]. If the fastest form depends on the shape, one place chooses it by
+// measured times, which are listed beside the choice (conv_gradient.go).
 package ops

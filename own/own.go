@@ -1,5 +1,5 @@
-// Package own lets recipes and bundles name what a program brings itself: a norm, a loss, an optimizer, a network and whatever else
-// Ballast chooses by name. Nothing is registered anywhere. A program passes a Registry to what reads names:
+// Package own lets recipes and bundles name parts that your program defines: a norm, a loss, an optimizer, a network and anything else
+// that Ballast chooses by name. There is no global registry: a program passes a Registry to the functions that read names:
 //
 //	what reads names                      where the registry goes
 //	train.DecodeYAML, train.Resumes       last argument
@@ -9,7 +9,7 @@
 //	package merge/tuned                   the field Registry of Soup, Patch, Extraction; last argument of functions
 //	convert.RunBundle                     convert.Options.Registry
 //
-// A value of one's own is a plain struct behind the interface of its seam, whose exported fields are its options, with one method more:
+// Your own part is a plain struct that implements the interface of its seam and one more method, Name. Its exported fields are its options:
 //
 //	type Median struct {
 //		Window int `json:"window"`
@@ -21,8 +21,8 @@
 //
 //	mine := own.Registry{Median{Window: 3}}
 //
-// A recipe then says norm: median, or norm: {name: median, window: 5}, and a bundle keeps the same. What a recipe or a bundle cannot keep, such
-// as a field that is not exported, is an error. Pointers do as well as values; a registry's own are never changed.
+// A recipe then says norm: median, or norm: {name: median, window: 5}, and a bundle stores the same. Anything that they cannot store, such
+// as an unexported field, is an error. A registry may hold values or pointers; it never changes them.
 //
 //	seam                            interface                      in a recipe
 //	norm                            norm.Layer                     norm, network.norm

@@ -1,20 +1,20 @@
-// Package zoo has whole networks, one file each. A network is a plain struct value; the norm and the activation are values
-// passed in. Most turn x [batch, height, width, channels] into logits [batch, classes]; Task says what the others answer. The last layer
+// Package zoo has whole networks, one file each. A network is a plain struct value; its norm and its activation are fields.
+// Most turn x [batch, height, width, channels] into logits [batch, classes]; Task describes the outputs of the others. The last layer
 // is under the scope "output".
 //
 //	network            for                                          parameters (10 classes)
 //	MLP                small inputs and tables                      1.46 M for 28x28x1 with the default 5 x 512
 //	TwoLayer           tables: the network of grokking              37,000 for 64 inputs
 //	CNN                digits and other small grey images           207,274 for 28x28x1
-//	ConvNet            comparing norms: convolutions alone          16,794 for 28x28x1
+//	ConvNet            comparing norms: only convolutions           16,794 for 28x28x1
 //	ResNet             images of 32x32 and smaller                  269,722 for ResNet-20 on 32x32x3
-//	IBNResNet          data whose appearance will shift             78,042 for the small one on 32x32x3
+//	IBNResNet          data that changes in appearance              78,042 for the small one on 32x32x3
 //	IBNDenseNet        the same, densely connected                  102,778 for the small one on 32x32x3
 //	RNN                images as sequences of rows                  8,714 for the LN-LSTM of 32 on 28x28x1
 //	ViT                images as patches that attend to each other  305,034 for 28x28x1
-//	Decoder            texts: what the next token may be            135,168 for bytes
+//	Decoder            texts: predicts the next token               135,168 for bytes
 //	UNet               an answer for each pixel                     7,764,962 for two classes and one channel
-//	Inpainter          images with holes: what was there            11,596,591 for three channels
+//	Inpainter          images with holes, which it fills            11,596,591 for three channels
 //	Heads              several answers from one trunk               those of the trunk, and of each head
 //	Towers             two encoders into one space                  those of both, and two projections
 //	Ensemble           the mean of several networks of one kind     those of each member

@@ -1,5 +1,5 @@
-// Package tuned gives merge/soup, merge/signature and merge/position what they ask of trained models: a score on held-out examples, a loss
-// with its gradient, and new statistics for norms. These packages themselves know no network and no engine.
+// Package tuned computes what merge/soup, merge/signature and merge/position need from trained models: a score on held-out examples, a
+// loss with its gradient, and new statistics for norms. Those packages themselves use neither networks nor engines.
 package tuned
 
 import (

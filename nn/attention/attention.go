@@ -1,13 +1,13 @@
-// Package attention has what attention is made of: kernels, which turn queries, keys and values into answers, and positions, which
-// tell one place of a sequence from another. Both are values that a network or mixer.Attention holds.
+// Package attention has the parts of attention: kernels, which compute outputs from queries, keys and values, and positions, which
+// encode where a token is in its sequence. Both are values that a network or mixer.Attention holds.
 //
 //	kernel    P, of y = P v                        paper
 //	softmax   softmax(Scale q k^T) along the keys  arXiv 1706.03762
 //
 //	positions   what they do                                       variables
 //	none        nothing                                            none
-//	learned     a trained vector for each place is added           positions/kernel [Most, dim]
-//	rope        queries and keys are turned by angles of places    none
+//	learned     add a trained vector for each place                positions/kernel [Most, dim]
+//	rope        rotate queries and keys by angles of their places  none
 package attention
 
 import (

@@ -1,4 +1,4 @@
-// Package linear has the layers that multiply: dense and convolution, each with a hook on its kernel, and the activations.
+// Package linear has the layers that multiply by a kernel, dense and convolution, each with a hook on its kernel, and the activations.
 //
 //	layer    x                                y                                     variables
 //	Dense    [..., in]                        [..., Units]                          kernel [in, Units], bias [Units]

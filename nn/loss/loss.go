@@ -1,28 +1,28 @@
-// Package loss has what training makes smaller. A Loss gives one value for each example; a Set gives one value for a whole batch,
-// because its examples are compared with each other. Both are plain values, chosen in a recipe by name.
+// Package loss has the losses that training minimises. A Loss returns one value per example; a Set returns one value for a whole batch,
+// because it compares the examples with each other. Both are plain values, chosen in a recipe by name.
 //
 //	loss               wants     formula, for one example
 //	cross-entropy      labels    -sum over k of t'_k log softmax(out)_k
 //	balanced-softmax   labels    the same of out + log(examples of each class)
-//	elr                labels    cross-entropy + Lambda log(1 - <average of what was said of the example, softmax(out)>)
+//	elr                labels    cross-entropy + Lambda log(1 - <average of the example's predictions, softmax(out)>)
 //	kd                 labels    w T^2 KL(softmax(teacher/T) || softmax(out/T)) + (1 - w) cross-entropy
 //	mse, l1            values    mean of (out - t)^2, mean of |out - t|
 //	bce                masks     mean of log(1 + exp(out)) - t out
 //	dice               masks     1 - soft Dice overlap
 //
-// and of a batch, by the cosines s of its embeddings:
+// and for a batch, from the cosines s of its embeddings:
 //
 //	Set                                    wants    formula, for an anchor or for the pairs
-//	contrastive                            labels   mean of d, of one class + mean of max(0.5 - d, 0), of two; d the distance
-//	contrastive-cosine, multi-similarity,  labels   tau(up(sum of p(s), of one class) + un(sum of q(s), of two))
+//	contrastive                            labels   mean of d, same class + mean of max(0.5 - d, 0), different; d the distance
+//	contrastive-cosine, multi-similarity,  labels   tau(up(sum of p(s), same class) + un(sum of q(s), different))
 //	lifted, binomial
 //	proxy-anchor                           labels   the same with a learned vector for each class
-//	supcon, ntxent                         labels,  -log softmax(s/T) of those of its class, or of its other views
+//	supcon, ntxent                         labels,  -log softmax(s/T) of the examples of its class, or of its other views
 //	                                       none
-//	tcm                                    labels   mean of 0.9 - s, of one class too far + mean of s - 0.5, of two too near
+//	tcm                                    labels   mean of 0.9 - s, same class too far + mean of s - 0.5, different too near
 //
-// A loss may keep a row for each example of the training set (see Table). Weights of examples and the mean over the batch are not a
-// loss's business: the trainer applies them once, to whatever the loss is.
+// A loss may keep one row for each example of the training set (see Table). A loss does not weight examples and does not take the mean
+// over the batch: the trainer does both, once, for every loss.
 package loss
 
 import (

@@ -1,7 +1,7 @@
-// Package mixer has the parts of a block that let the places of a sequence see each other.
+// Package mixer has the parts of a block that mix information between the places of a sequence.
 //
-//	mixer       y_t is made of                                variables (of a network of width dim)
-//	attention   all places that t may see, by their likeness  query, key, value, out: kernel [dim, dim], bias [dim]
+//	mixer       y_t combines                                     variables (of a network of width dim)
+//	attention   all places that t may see, by their similarity   query, key, value, out: kernel [dim, dim], bias [dim]
 package mixer
 
 import (

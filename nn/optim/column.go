@@ -1,4 +1,4 @@
-// Package optim has what moves variables: optimisers, their schedules, rules between gradient and weights, and what is watched on the way.
+// Package optim has the parts that update variables: optimisers, schedules, rules applied between gradient and update, and watchers.
 package optim
 
 import "math/rand/v2"

@@ -1,6 +1,6 @@
-// Package param says what a variable is for, and gives it its first value.
+// Package param assigns each variable its role and its initial value.
 //
-// Freezing, weight decay, clipping, federated policies and conversion select variables by role. First values are drawn on
+// Freezing, weight decay, clipping, federated policies and conversion select variables by role. Initial values are drawn on
 // the host from a generator keyed by the seed and the variable's path: they are the same on every engine and do not depend
 // on the order in which a graph is built.
 package param

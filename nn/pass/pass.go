@@ -1,13 +1,13 @@
-// Package pass is one pass through a network: whether it trains, which weights it takes, and who looks inside.
+// Package pass describes one pass through a network: whether it trains, which weights it uses, and which function observes its values.
 //
-// A network is gone through several times in one update: student and teacher, clean and attacked, whole and quantised. What
-// differs between these passes belongs to the pass and not to the graph or to the network:
+// One update may apply a network several times: as student and teacher, to clean and attacked inputs, whole and quantised. The
+// differences between these passes belong to the pass, not to the graph or the network:
 //
 //	pass.Through(g, pass.Pass{Mode: pass.Infer}, func() { logits = network.Apply(root.At("model"), x) })
 //
-// A pass holds for what its function builds and is gone afterwards, also after a panic. Without one, layers do what the store
-// says (model.Store.SetTraining), read their variables, and show nothing. To apply one network several times in a graph, give
-// it the scope by At, which may be entered again, and not by In: the variables are found again.
+// A pass applies to everything that its function builds, and ends with it, even after a panic. Without a pass, layers follow the store's
+// setting (model.Store.SetTraining), read their variables and are not observed. To apply one network several times in a graph, make its
+// scope with At, not with In: At may be entered again and finds the same variables.
 //
 // Layers ask Training and Collecting instead of Scope.IsTraining, Weight instead of Variable.NodeValue, Move instead of
 // Variable.SetNodeValue, and See at the places named below. A graph is built by one goroutine; its passes need no lock.

@@ -1,7 +1,7 @@
-// Package residual has the ways in which norms stand around the residual connections of a network's blocks. For a norm N and a part f of a
+// Package residual places norms around the residual connections of a network's blocks. For a norm N and a part f of a
 // block, attention or feed-forward,
 //
-//	placement   h becomes        a norm behind the last block   paper
+//	placement   h becomes        norm after the last block      paper
 //	pre         h + f(N(h))      yes                            arXiv 2002.04745
 //	post        N(h + f(h))      no                             arXiv 1706.03762
 package residual

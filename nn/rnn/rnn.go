@@ -6,16 +6,16 @@
 //	LNLSTM   h, c    input and recurrent products, and c before its tanh    Ba, Kiros, Hinton, arXiv 1607.06450
 //	LNGRU    h       input and recurrent products                           Ba, Kiros, Hinton, arXiv 1607.06450
 //
-// x is [batch, time, features], or [time, batch, features] with TimeMajor; states are [batch, Hidden]. What depends on the input
-// alone, its product with the kernel and that product's normalisation, is computed for all times at once. The steps
-// are unrolled in the graph: on XLA's CPU a step of LSTM costs the same unrolled and in a device loop, whose gradient would have to be
-// written by hand; a long sequence compiles longer.
+// x is [batch, time, features], or [time, batch, features] with TimeMajor; states are [batch, Hidden]. The product of the input with
+// its kernel, and the normalisation of that product, are computed for all times at once. The steps are unrolled in the graph, so long
+// sequences take longer to compile. On XLA's CPU an unrolled LSTM step costs the same as one in a device loop, and the gradient of such a
+// loop would have to be written by hand.
 //
-// A mask, 1 where a step counts and 0 where it is padding, of [batch, time] or [time, batch] as x, holds the state over padding:
+// A mask, [batch, time] or [time, batch] as x, is 1 at real steps and 0 at padding, where it keeps the state:
 //
 //	h' = m h_new + (1-m) h      c' = m c_new + (1-m) c
 //
-// Recurrent kernels start as one orthogonal Hidden x Hidden matrix a gate, input kernels from N(0, 1/features), biases at 0.
+// Recurrent kernels start as one orthogonal Hidden x Hidden matrix per gate, input kernels from N(0, 1/features), biases at 0.
 package rnn
 
 import (

@@ -1,5 +1,5 @@
-// Package stack has networks as lists of layers, which other code can take apart: bound each layer, cut between two, pair a
-// convolution with its norm.
+// Package stack represents a network as a list of layers that other code can take apart: to bound each layer, cut between two, or
+// pair a convolution with its norm.
 //
 //	items := []stack.Item{
 //		{Scope: "dense", Layer: linear.Dense{Units: 128}},
@@ -8,8 +8,8 @@
 //	}
 //	y := stack.Run(scope, items, x)
 //
-// A layer is any value with Apply: linear.Dense, linear.Conv2D, every norm.Layer, and those of this package, which have no
-// variables.
+// A layer is any value with Apply: linear.Dense, linear.Conv2D, every norm.Layer, and the layers of this package, which do not
+// have variables.
 package stack
 
 import (

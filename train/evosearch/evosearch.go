@@ -1,13 +1,13 @@
-// Package evosearch searches for normalisation-activation layers by evolution: it found the EvoNorms. A candidate is a norm.Genome; it is
-// tried as the norm and the activation of small anchor networks, and good ones are mutated.
+// Package evosearch searches for normalisation-activation layers by evolution, the method that found the EvoNorms. A candidate is a
+// norm.Genome; it is tried as the norm and the activation of small anchor networks, and good candidates are mutated.
 //
 //	what                                  where
 //	candidates                            Random, Mutate, Canonical
 //	trials                                Search.Run: structural, quality and stability tests, then the accuracies
 //	selection                             ParetoFront, BestAverage
 //
-// Source: Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", arXiv 2004.02967. Its search code is not public: what is
-// not in the paper is said where it is decided.
+// Source: Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", arXiv 2004.02967. Its search code is not public: comments
+// mark the decisions that the paper does not specify.
 package evosearch
 
 import (

@@ -1,12 +1,12 @@
-// Package grok is a testbed for how networks come to generalise long after they have memorised: modular arithmetic with wrong labels,
-// the quadratic network that solves it, and the numbers that tell memory from insight.
+// Package grok is a testbed for grokking, where networks generalise long after they have memorised: modular arithmetic with wrong labels,
+// the quadratic network that solves it, and measures that distinguish memorisation from generalisation.
 //
 //	what                                         where
 //	the data                                     Dataset, NewDataset
 //	the network and its training, by a recipe    Config, Run, Analytic
 //	which neurons generalise                     IPR, Gini, NeuronIPR
-//	taking neurons out                           Prune, Curve
-//	what came of a run                           PhaseOf, Sweep
+//	pruning neurons                              Prune, Curve
+//	the outcome of a run                         PhaseOf, Sweep
 //
 // Source: Doshi, Das, He, Gromov, "To grok or not to grok: Disentangling generalization and memorization on corrupted
 // algorithmic datasets", arXiv 2310.13061.

@@ -2,7 +2,7 @@
 //
 //	what                                     where
 //	patches of pictures with holes in them   data.Holed, the source "holes"
-//	what an update makes smaller             objective.Inpaint
+//	the objective that an update minimises   objective.Inpaint
 //	a run, as a recipe of both               Config, Run
 //	how well holes are filled                Quality
 //	holes filled by the trained network      Result.Fill, Result.Picture

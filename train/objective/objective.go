@@ -1,13 +1,13 @@
-// Package objective has the procedures that own an update, a file each. Every one is a plain value behind update.Objective, chosen in a
-// recipe by name.
+// Package objective has the training objectives, one file each. Each is a plain value that implements update.Objective and is chosen in
+// a recipe by name.
 //
-//	objective    streams            what an update makes smaller
+//	objective    streams            what an update minimises
 //	supervised   train              the loss of each example; mixed examples, modules between features and head, losses of a batch
 //	language     train              the cross-entropy of each token of a text, given those before it
-//	semi         train, unlabeled   FixMatch and ShrinkMatch: labels that the network gives a weak view, learned on a strong one
+//	semi         train, unlabeled   FixMatch and ShrinkMatch: the network's labels for a weak view, learned on a strong one
 //	contrastive  train              a loss of the batch's vectors, compared with each other, with mixed examples and with other views
-//	inpaint      train              holes in images are filled, against a discriminator that tells what was painted from what was there
-//	two-networks train              ELR+: two networks in turn, each held to what an average of the other says of the examples
+//	inpaint      train              losses of filled holes in images, against a discriminator that separates filled from real pixels
+//	two-networks train              ELR+: two networks in turn, each regularised by the predictions of an average of the other
 package objective
 
 import (

@@ -1,9 +1,9 @@
-// Package update is what one update of a training run makes smaller, and with what.
+// Package update defines the interface between an objective and the trainer: what one update minimises, and which variables it moves.
 //
-// An Objective is a plain value that a recipe names. It divides a run into phases, a phase into turns, and builds for each turn the graph
-// of one update: the examples of the recipe's streams go in, terms come out. The trainer alone knows how terms become moves: it weighs and
-// adds up the losses of examples, spreads them over micro-batches and devices, takes the gradients of all goals before anything moves, and
-// then moves what each goal says.
+// An Objective is a plain value that a recipe names. It divides a run into phases and a phase into turns, and for each turn it builds the
+// graph of one update, from the examples of the recipe's streams to terms. The trainer turns terms into updates: it weights and adds up
+// the losses of examples, spreads them over micro-batches and devices, computes the gradients of all goals before it changes a variable,
+// and then updates the variables that each goal names.
 package update
 
 import (

@@ -1,4 +1,4 @@
-// Package zootest holds what every network must keep, as a test that anyone's network can run.
+// Package zootest tests the contract of networks. Your own network can run it too.
 package zootest
 
 import (

@@ -1,4 +1,4 @@
-// Package losstest is what every loss must keep, as a test that anyone's loss can run.
+// Package losstest tests the contract of losses. Your own loss can run it too.
 package losstest
 
 import (

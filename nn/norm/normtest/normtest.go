@@ -1,4 +1,4 @@
-// Package normtest holds what every normalisation layer must keep, on every engine, as a test that anyone's layer can run.
+// Package normtest tests the contract of normalisation layers on every engine. Your own layer can run it too.
 package normtest
 
 import (

@@ -1,5 +1,5 @@
-// Package passtest holds what a layer or a network must keep in every kind of pass, on every engine, as a test that anyone's can
-// run.
+// Package passtest tests the contract of layers and networks in every kind of pass, on every engine. Your own layers and networks can
+// run it too.
 package passtest
 
 import (

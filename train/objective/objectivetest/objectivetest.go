@@ -1,4 +1,4 @@
-// Package objectivetest holds what every objective must keep, as a test that anyone's objective can run.
+// Package objectivetest tests the contract of objectives. Your own objective can run it too.
 package objectivetest
 
 import (
