@@ -46,7 +46,7 @@ func ofFlags() map[string]completer {
 		"train out": folders, "train data": dataSets, "inpaint data": dataSets, "inpaint out": folders,
 		"evaluate data": dataSets, "evaluate part": parts, "evaluate logits": filesOf("npy", "npz"), "evaluate labels": filesOf("npy", "npz"),
 		"evaluate outputs": oneOf(evaluate.Forms()...), "evaluate suite": severalOf(evaluate.Names), "evaluate set": suiteSettings, "evaluate training": dataSets,
-		"evaluate training-part": parts, "evaluate require": requirements, "evaluate html": filesOf("html"),
+		"evaluate training-part": parts, "evaluate require": requirements, "evaluate html": filesOf("html"), "calibrate html": filesOf("html"),
 		"calibrate data": dataSets, "calibrate part": parts, "calibrate on": dataSets, "calibrate on-part": parts, "calibrate logits": filesOf("npy", "npz"),
 		"calibrate labels": filesOf("npy", "npz"), "calibrate outputs": oneOf(evaluate.Forms()...), "calibrate method": oneOf(calibrateMethods()...), "calibrate out": anyFile,
 		"convert data": dataSets, "convert part": parts, "convert out": anyFile, "convert to": oneOf(formats...), "convert type": oneOf(weightTypes...),

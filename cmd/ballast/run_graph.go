@@ -53,12 +53,12 @@ func (a *app) openGraph(path string, arrays map[string]*npy.Array) (r runnable, 
 	for _, v := range graph.Outputs() {
 		r.outputs = append(r.outputs, v.Name)
 	}
-	r.run = func(ctx context.Context) ([]runOutput, error) { return a.runGraph(ctx, graph, inputs) }
+	r.run = func(ctx context.Context) ([]runOutput, error) { return a.runGraph(ctx, m, graph, inputs) }
 	return r, nil
 }
 
-// runGraph runs an ONNX graph.
-func (a *app) runGraph(ctx context.Context, graph *onnxrun.Graph, inputs map[string]*tensors.Tensor) ([]runOutput, error) {
+// runGraph runs the graph of a model.
+func (a *app) runGraph(ctx context.Context, m *onnx.Model, graph *onnxrun.Graph, inputs map[string]*tensors.Tensor) ([]runOutput, error) {
 	e, err := a.openEngine()
 	if err != nil {
 		return nil, err
