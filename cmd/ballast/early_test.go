@@ -66,7 +66,7 @@ var early = map[string]string{
 	"data show --shift":              "data show dir:none --shift contrst:3",
 	"data show --index":              "data show dir:none --index -1",
 	"data show --count":              "data show dir:none --count 0",
-	"compare --metric":               "compare --on dir:none epochs=1,2 --metric acuracy",
+	"compare --metric":               "compare --on dir:none epochs=1,2 --metric accurac",
 	"compare --on":                   "compare --on mnst epochs=1,2",
 	"compare setting":                "compare --on dir:none lr=1,2",
 	"train --data":                   "train --data mnst",

@@ -83,8 +83,7 @@ func TestGroups(t *testing.T) {
 			in[name]++
 		}
 	}
-	var a *app
-	a = everyVerb(func(c *cobra.Command) {
+	a := everyVerb(func(c *cobra.Command) {
 		if c.HasParent() && !c.Parent().HasParent() && in[c.Name()] != 1 {
 			t.Errorf("%s is in %d groups", c.Name(), in[c.Name()])
 		}
