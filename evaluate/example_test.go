@@ -32,7 +32,7 @@ func ExampleOpenSaved() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer saved.Close()
+	defer saved.Close() //nolint:errcheck // it was only read
 	report, err := saved.Report(evaluate.Options{Suites: []evaluate.Suite{evaluate.Clean{}, evaluate.NewCalibration()}})
 	if err != nil {
 		log.Fatal(err)
