@@ -300,6 +300,9 @@ func (v view) table(title, suite string) grid {
 		tables = tables[:1]
 	case len(tables) > 1 && v.compared:
 		g.Key = true
+	case len(tables) == 1 && len(v.reports) > 1:
+		has := slices.IndexFunc(v.reports, func(r Report) bool { _, ok := r.table(title, suite); return ok })
+		g.Caption += ", " + v.captions[has]
 	}
 	if len(tables) == 1 {
 		group := rowGroup{}
@@ -312,7 +315,11 @@ func (v view) table(title, suite string) grid {
 
 	for _, row := range first.Rows {
 		group := rowGroup{Name: row.Name}
-		for i, t := range tables {
+		for i, r := range v.reports {
+			t, ok := r.table(title, suite)
+			if !ok {
+				continue
+			}
 			at := slices.IndexFunc(t.Rows, func(other Row) bool { return other.Name == row.Name })
 			if at < 0 {
 				continue
@@ -383,8 +390,11 @@ func (v view) notes() []string {
 	return notes
 }
 
-// sentence begins a text with a capital.
+// sentence begins a text with a capital; nothing stays nothing.
 func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
 	first, size := utf8.DecodeRuneInString(text)
 	return string(unicode.ToUpper(first)) + text[size:]
 }

@@ -215,6 +215,30 @@ func TestPagesOfOddInput(t *testing.T) {
 		}
 		for _, page := range []string{one.String(), two.String(), three.String()} {
 			checkPage(t, page)
+			if strings.Contains(page, "\ufffd") {
+				t.Errorf("%s: the page has what is no character", name)
+			}
+		}
+	}
+}
+
+// TestTablesOfSomeReports: where a model lacks a table, the others' rows keep their names.
+func TestTablesOfSomeReports(t *testing.T) {
+	of := func(model string, tables ...report.Table) report.Report {
+		return report.Report{Model: model, Sections: []report.Section{{Suite: "own", Tables: tables}}}
+	}
+	table := func(title string, v float64) report.Table {
+		return report.Table{Title: title, Columns: []report.Column{{Head: "h"}}, Rows: []report.Row{{Name: "r", Values: []float64{v}}}}
+	}
+	var page bytes.Buffer
+	s := report.NewSeveral([]report.Report{of("one", table("both", 1)), of("two"), of("three", table("both", 3), table("alone", 4))})
+	if err := s.HTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	checkPage(t, page.String())
+	for _, want := range []string{`<th scope="row">one</th><td>1.0000</td>`, `<th scope="row">three</th><td>3.0000</td>`, "<caption>Alone, three</caption>"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("no %q in\n%s", want, page.String()[strings.Index(page.String(), "<main>"):])
 		}
 	}
 }

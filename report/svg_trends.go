@@ -115,15 +115,21 @@ func (t Table) line(row string, r Report) (line Series, ok bool) {
 func sameTables(title string, reports []Report, suite string) []Table {
 	var all []Table
 	for _, r := range reports {
-		s, _ := r.Section(suite)
-		for _, t := range s.Tables {
-			if t.Title == title {
-				all = append(all, t)
-				break
-			}
+		if t, ok := r.table(title, suite); ok {
+			all = append(all, t)
 		}
 	}
 	return all
+}
+
+// table is the table of a title in the section of a suite.
+func (r Report) table(title, suite string) (Table, bool) {
+	s, _ := r.Section(suite)
+	at := slices.IndexFunc(s.Tables, func(t Table) bool { return t.Title == title })
+	if at < 0 {
+		return Table{}, false
+	}
+	return s.Tables[at], true
 }
 
 // alike reports whether tables show the same numbers in the same rows.
