@@ -22,6 +22,9 @@ func mergeFiles(dir string) error {
 			safetensors.FromFloat32s("base_model.model.m.lora_A.weight", []int{1, 2}, []float32{1, -1}),
 			safetensors.FromFloat32s("base_model.model.m.lora_B.weight", []int{2, 1}, []float32{1, 3}),
 		}, nil),
+		safetensors.WriteFile(filepath.Join(dir, "more.safetensors"), []safetensors.Tensor{
+			safetensors.FromFloat32s("w", []int{2, 2}, []float32{2, 2, 1, 1}), safetensors.FromFloat32s("v", []int{2}, []float32{5, 6}),
+		}, nil),
 		write("a.safetensors", []int{2, 2}, 1, 2, 3, 4),
 		write("b.safetensors", []int{2, 2}, 4, 3, 2, -1),
 		write("c.safetensors", []int{4}, 1, 2, 3, 4),

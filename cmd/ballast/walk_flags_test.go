@@ -109,7 +109,7 @@ var proofs = []proof{
 	{flag: "merge --dry-run", with: "merge merge.yaml --out m --dry-run", without: "merge merge.yaml --out m", want: "free: "},
 	{flag: "merge --overwrite", with: "merge merge.yaml --out m --overwrite", without: "merge merge.yaml --out m", before: "merge a.safetensors a.safetensors --method linear --out m -q", want: "^exit 0\n"},
 	{flag: "merge --saturate", with: "merge huge.safetensors a.safetensors --method linear --dtype float16 --out m --saturate", without: "merge huge.safetensors a.safetensors --method linear --dtype float16 --out m", want: "^exit 0\n"},
-	{flag: "merge --allow-missing", with: "merge a.safetensors hf --method linear --allow-missing union --out m", without: "merge a.safetensors hf --method linear --out m", want: "^exit 0\n"},
+	{flag: "merge --allow-missing", with: "merge a.safetensors more.safetensors --method linear --allow-missing union --out m", without: "merge a.safetensors more.safetensors --method linear --out m", want: "^exit 0\n"},
 	{flag: "merge --verify", with: "merge merge.yaml --out m --verify", without: "merge merge.yaml --out m", want: "verified: "},
 	{flag: "merge --method", with: "merge a.safetensors b.safetensors --method linear --out m", without: "merge a.safetensors b.safetensors --out m", want: "by linear"},
 	{flag: "merge --base", with: "merge a.safetensors b.safetensors --method task_arithmetic --base a.safetensors --out m", without: "merge a.safetensors b.safetensors --method task_arithmetic --out m", want: "^exit 0\n"},
