@@ -59,8 +59,12 @@ func List() []paper.Paper {
 	}
 }
 
-// EmbeddedLedger is the ledger this build carries.
-func EmbeddedLedger() (paper.Ledger, error) { return paper.ParseLedger("ledger.json", ledger) }
+// EmbeddedLedger is the ledger this build carries, with the verdicts on every entry.
+func EmbeddedLedger() (paper.Ledger, error) {
+	book, err := paper.ParseLedger("ledger.json", ledger)
+	book.Judge(List())
+	return book, err
+}
 
 // Find returns the paper with the slug, or a usage error that names the nearest one.
 func Find(slug string) (paper.Paper, error) {

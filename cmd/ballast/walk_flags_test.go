@@ -373,8 +373,10 @@ func TestJSONOfWhatTakesLong(t *testing.T) {
 	for name, show := range map[string]func(a *app) error{
 		"data get":       func(a *app) error { return a.printGot("mnist", "there", true, nil) },
 		"engine install": func(a *app) error { return a.printInstalled(engine.Installed{Path: "there"}) },
-		"reproduce":      func(a *app) error { return a.printReproduced(paper.Entry{Slug: "grokking"}) },
-		"demo":           func(a *app) error { return a.printDemo(demoResult{Accuracy: 0.5}, "there", 10, "go") },
+		"reproduce": func(a *app) error {
+			return a.printReproduced(paper.Paper{}, paper.Entry{Slug: "grokking"}, paper.Evidence{})
+		},
+		"demo": func(a *app) error { return a.printDemo(demoResult{Accuracy: 0.5}, "there", 10, "go") },
 	} {
 		for _, asked := range []bool{true, false} {
 			var out bytes.Buffer

@@ -109,8 +109,8 @@ func TestClaims(t *testing.T) {
 		{measured(0.88, 0.89, 0.885, 0.8, 0.79), false, true}, // the rare classes lose
 	} {
 		for i, want := range []bool{c.longTail, c.gained} {
-			if got := paper.Judge(Paper.Claims[i], c.measured); got.Held != want {
-				t.Errorf("%s of %v: held is %v", Paper.Claims[i].Name, c.measured, got.Held)
+			if got := paper.Judge(Paper.Claims[i], c.measured); got.MeansHold != want {
+				t.Errorf("%s of %v: held is %v", Paper.Claims[i].Name, c.measured, got.MeansHold)
 			}
 		}
 	}

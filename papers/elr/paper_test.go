@@ -29,8 +29,8 @@ func TestELRClaim(t *testing.T) {
 		"right labels are suspected":         {func(m paper.Measured) { m["elr"]["suspect_precision"] = []float64{0.8} }, false},
 		"too few wrong labels are suspected": {func(m paper.Measured) { m["elr"]["suspect_recall"] = []float64{0.8} }, false},
 	} {
-		if got := paper.Judge(Paper.Claims[0], measured(c.change)); got.Held != c.held {
-			t.Errorf("%s: held is %v: %+v", name, got.Held, got.Inequalities)
+		if got := paper.Judge(Paper.Claims[0], measured(c.change)); got.MeansHold != c.held {
+			t.Errorf("%s: held is %v: %+v", name, got.MeansHold, got.Inequalities)
 		}
 	}
 }

@@ -19,8 +19,8 @@ func TestGhostBatchNormClaims(t *testing.T) {
 		{accuracy(0.98, 0.97, 0.975), false},  // too little is won back
 		{accuracy(0.99, 0.97, 0.9855), false}, // not as good as the small batch
 	} {
-		if got := paper.Judge(Paper.Claims[0], c.measured); got.Held != c.held {
-			t.Errorf("%v: held is %v", c.measured, got.Held)
+		if got := paper.Judge(Paper.Claims[0], c.measured); got.MeansHold != c.held {
+			t.Errorf("%v: held is %v", c.measured, got.MeansHold)
 		}
 	}
 	walk := func(log, sqrt float64) paper.Measured {
@@ -30,8 +30,8 @@ func TestGhostBatchNormClaims(t *testing.T) {
 		measured paper.Measured
 		held     bool
 	}{{walk(0.99, 0.88), true}, {walk(0.96, 0.88), false}, {walk(0.99, 0.95), false}} {
-		if got := paper.Judge(Paper.Claims[1], c.measured); got.Held != c.held {
-			t.Errorf("%v: held is %v", c.measured, got.Held)
+		if got := paper.Judge(Paper.Claims[1], c.measured); got.MeansHold != c.held {
+			t.Errorf("%v: held is %v", c.measured, got.MeansHold)
 		}
 	}
 }

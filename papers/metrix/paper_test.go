@@ -26,8 +26,8 @@ func TestClaims(t *testing.T) {
 		{1, measured(0.75, 0.752, 0.23, 0.2), false},
 		{1, measured(0.75, 0.76, 0.2, 0.23), false},
 	} {
-		if got := paper.Judge(Paper.Claims[c.claim], c.measured); got.Held != c.held {
-			t.Errorf("%s, %v: held is %v", Paper.Claims[c.claim].Name, c.measured, got.Held)
+		if got := paper.Judge(Paper.Claims[c.claim], c.measured); got.MeansHold != c.held {
+			t.Errorf("%s, %v: held is %v", Paper.Claims[c.claim].Name, c.measured, got.MeansHold)
 		}
 	}
 }

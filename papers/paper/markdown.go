@@ -3,114 +3,188 @@ package paper
 import (
 	"fmt"
 	"io"
-	"maps"
-	"math"
-	"slices"
 	"strings"
 	"time"
 )
 
-// took says how long the measuring took; runs that were complete before take no time.
-func took(e Entry) string {
-	if e.Seconds < 1 {
-		return "of runs made before"
-	}
-	return fmt.Sprintf("%.0f s", e.Seconds)
-}
-
-// Markdown writes the catalogue of a list of papers with its evidence: what each claim demands, what was measured, and the paper's own figures.
+// Markdown writes the catalogue of a list of papers with its evidence: what each claim demands, what was measured with each set of seeds
+// and with all together, how sure the verdict is, and the paper's own figures.
 func Markdown(w io.Writer, list []Paper, ledger Ledger) error {
 	var b strings.Builder
-	b.WriteString("# Papers\n\nWritten by `ballast papers --markdown` from papers/ledger.json; do not edit. Each claim is measured at the small size that its recipe\ngives, by `ballast reproduce SLUG`; the paper's own figures are at other sizes and stand beside, not against, ours.\n\n")
-	b.WriteString("| paper | claims held | seeds |\n| --- | --- | --- |\n")
+	fmt.Fprintf(&b, `# Papers
+
+Written by %[1]sballast papers --markdown%[1]s from papers/ledger.json; do not edit. Each claim is measured at the small size that its
+recipe gives, by %[1]sballast reproduce SLUG%[1]s; the paper's own figures are at other sizes and stand beside ours, not against them.
+
+%[2]s
+
+| claim | with each set of seeds | all seeds together |
+| --- | --- | --- |
+`, "`", rules)
 	for _, p := range list {
-		e, ok := ledger.Entry(p.Slug)
-		if !ok {
-			fmt.Fprintf(&b, "| [%s](#%s) | not measured | |\n", p.Slug, p.Slug)
-			continue
-		}
-		held := 0
-		for _, c := range e.Claims {
-			if c.Held {
-				held++
-			}
-		}
-		fmt.Fprintf(&b, "| [%s](#%s) | %d of %d | %d |\n", p.Slug, p.Slug, held, len(e.Claims), len(e.Seeds))
+		b.WriteString(overview(p, ledger))
 	}
 	for _, p := range list {
-		fmt.Fprintf(&b, "\n## %s\n\n%s. *%s*, %d, [arXiv %s](https://arxiv.org/abs/%s). In the library: `%s`.\n\nWhat it gives: %s.\n",
-			p.Slug, p.Authors, p.Title, p.Year, p.ArXiv, p.ArXiv, strings.Join(p.Symbols, "`, `"), p.Summary)
-		e, ok := ledger.Entry(p.Slug)
-		if !ok {
-			b.WriteString("\nIts claims have not been measured.\n")
-		}
-		for _, c := range e.Claims {
-			held := "held"
-			if !c.Held {
-				held = "**not held**"
-			}
-			fmt.Fprintf(&b, "\n### %s: %s\n\n%s.\n\n| required | measured | bound | |\n| --- | --- | --- | --- |\n", c.Name, held, c.Statement)
-			for _, q := range c.Inequalities {
-				mark := "yes"
-				if !q.Holds {
-					mark = "**no**"
-				}
-				fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", strings.ReplaceAll(q.Text, "|", "\\|"), number(q.Left), number(q.Right), mark)
-			}
-			b.WriteString(armTable(c))
-		}
-		if ok {
-			for _, f := range p.Figures {
-				fmt.Fprintf(&b, "\n![%s](papers/%s/%s.png)\n", f.Title, p.Slug, f.Name)
-			}
-			fmt.Fprintf(&b, "\nMeasured %s on %s (%s), commit %s, %s, seeds %v.\n", e.Date.Format(time.DateOnly), e.Engine, e.Machine, e.Commit, took(e), e.Seeds)
-		}
-		b.WriteString("\nThe paper's own figures:\n\n")
-		for _, f := range p.Published {
-			fmt.Fprintf(&b, "- %s: %s\n", f.What, f.Value)
-		}
+		b.WriteString(section(p, ledger))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// bookkeeping are metrics that every run has and no claim is about.
-var bookkeeping = map[string]bool{"epoch": true, "grad_norm": true}
+// rules says how verdicts come about.
+var rules = fmt.Sprintf(`A verdict carries its certainty: the share of resamples of the seeds, drawn with replacement and the same ones for every arm, in which
+every inequality of the claim holds. From 97.5 %% a claim is **held**, from 84 %% **held closely**, from 16 %% **open**, else **not
+held**. Up to %d seeds every resample counts (all 3125 of five seeds); with more, %d are drawn, always the same ones. Where every seed
+gives the same numbers there is no share. Five seeds are few for a bootstrap, which makes it too sure; that is why fresh seeds stand
+beside the first ones.`, maxExact, drawnResamples)
 
-// armTable is the mean and deviation of each metric of each arm.
-func armTable(c ClaimResult) string {
-	var names []string
-	seen := map[string]bool{}
-	for _, a := range c.Arms {
-		for _, name := range sortedKeys(a.Metrics) {
-			if !seen[name] && !bookkeeping[name] && !strings.HasPrefix(name, CurvePrefix) {
-				seen[name] = true
-				names = append(names, name)
-			}
-		}
+// overview is one line of each claim of a paper.
+func overview(p Paper, ledger Ledger) string {
+	found, ok := ledger.Evidence(p.Slug)
+	if !ok {
+		return fmt.Sprintf("| [%s](#%s) | not measured | |\n", p.Slug, p.Slug)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n| arm | %s |\n| --- |%s\n", strings.Join(names, " | "), strings.Repeat(" --- |", len(names)))
-	for _, a := range c.Arms {
-		fmt.Fprintf(&b, "| %s |", a.Name)
-		for _, name := range names {
-			if s, ok := a.Metrics[name]; ok {
-				fmt.Fprintf(&b, " %s (sd %s) |", number(s.Mean), number(s.SD))
+	for _, c := range found.Claims {
+		var sets []string
+		for _, e := range found.Sets {
+			if of, ok := e.claim(c.Name); ok {
+				sets = append(sets, fmt.Sprintf("%s: %s", seedsText(e.Seeds), of.Certainty))
+			}
+		}
+		fmt.Fprintf(&b, "| [%s](#%s): %s | %s | %s |\n", p.Slug, p.Slug, c.Name, strings.Join(sets, "; "), c.bold())
+	}
+	return b.String()
+}
+
+// bold is the certainty with its verdict in bold, which is what the eye looks for.
+func (c Certainty) bold() string {
+	return "**" + string(c.Verdict) + "**" + strings.TrimPrefix(c.String(), string(c.Verdict))
+}
+
+// section is all of a paper.
+func section(p Paper, ledger Ledger) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n## %s\n\n*%s*. %s, %d, [arXiv %s](https://arxiv.org/abs/%s).\n\nWhat it gives: %s. In the library: `%s`.\n",
+		p.Slug, p.Title, p.Authors, p.Year, p.ArXiv, p.ArXiv, p.Summary, strings.Join(p.Symbols, "`, `"))
+
+	found, ok := ledger.Evidence(p.Slug)
+	if !ok {
+		b.WriteString("\nIts claims have not been measured.\n")
+	}
+	for _, c := range found.Claims {
+		fmt.Fprintf(&b, "\n### %s: %s\n\n%s.\n", c.Name, c.Verdict, sentence(c.Statement))
+		b.WriteString(inequalityTable(found, c))
+		b.WriteString(valueTable(p, found, c))
+	}
+	if ok {
+		for _, f := range p.Figures {
+			fmt.Fprintf(&b, "\n![%s](papers/%s/%s.png)\n", f.Title, p.Slug, f.Name)
+		}
+		b.WriteString("\n")
+		for _, e := range found.Sets {
+			fmt.Fprintf(&b, "- Seeds %s: %s.\n", seedsText(e.Seeds), circumstances(e))
+		}
+	}
+
+	if len(p.Published) > 0 {
+		b.WriteString("\nThe paper's own figures:\n\n")
+	}
+	for _, f := range p.Published {
+		fmt.Fprintf(&b, "- %s: %s\n", f.What, f.Value)
+	}
+	return b.String()
+}
+
+// inequalityTable has a row for each inequality and a column for each set of seeds.
+func inequalityTable(found Evidence, c ClaimResult) string {
+	columns := found.columns(c)
+	var b strings.Builder
+	b.WriteString("\n| required |")
+	for _, column := range columns {
+		fmt.Fprintf(&b, " %s |", column.name)
+	}
+	fmt.Fprintf(&b, "\n| --- |%s\n", strings.Repeat(" --- |", len(columns)))
+
+	for i, q := range c.Inequalities {
+		fmt.Fprintf(&b, "| %s |", cell(q.Text))
+		for _, column := range columns {
+			if i < len(column.claim.Inequalities) {
+				fmt.Fprintf(&b, " %s |", column.claim.Inequalities[i].outcome("**"))
 			} else {
 				b.WriteString(" |")
 			}
 		}
 		b.WriteString("\n")
 	}
+	b.WriteString("| **verdict** |")
+	for _, column := range columns {
+		fmt.Fprintf(&b, " %s |", column.claim.bold())
+	}
+	b.WriteString("\n")
 	return b.String()
 }
 
-// number writes a number with what digits matter.
-func number(v float64) string {
-	if v == 0 || math.Abs(v) >= 1e-3 {
-		return fmt.Sprintf("%.4g", v)
+// valueTable has a row for each arm and metric that the claim is about.
+func valueTable(p Paper, found Evidence, c ClaimResult) string {
+	names := p.metrics(c)
+	arms, metrics := len(c.Arms) > 1, len(names) > 1
+	mean := "mean (sd)"
+	if !metrics && len(names) == 1 {
+		mean = names[0] + ": " + mean
 	}
-	return fmt.Sprintf("%.2g", v)
+
+	var b strings.Builder
+	b.WriteString("\n|")
+	columns := 2
+	if arms {
+		b.WriteString(" arm |")
+		columns++
+	}
+	if metrics {
+		b.WriteString(" metric |")
+		columns++
+	}
+	fmt.Fprintf(&b, " %s | per seed |\n|%s\n", mean, strings.Repeat(" --- |", columns))
+	for _, arm := range c.Arms {
+		for _, name := range names {
+			s, ok := arm.Metrics[name]
+			if !ok {
+				continue
+			}
+			b.WriteString("|")
+			if arms {
+				fmt.Fprintf(&b, " %s |", arm.Name)
+			}
+			if metrics {
+				fmt.Fprintf(&b, " %s |", cell(name))
+			}
+			fmt.Fprintf(&b, " %s | %s |\n", s, strings.Join(found.perSeed(c.Name, arm.Name, name), " · "))
+		}
+	}
+	return b.String()
 }
 
-func sortedKeys(m map[string]Summary) []string { return slices.Sorted(maps.Keys(m)) }
+// circumstances say when, how long and on what a set of seeds was measured.
+func circumstances(e Entry) string {
+	text := "measured " + e.Date.Format(time.DateOnly)
+	if e.Seconds >= 1 { // else all runs had been made before
+		text += fmt.Sprintf(" in %.0f s", e.Seconds)
+	}
+	text += fmt.Sprintf(" on %s (%s)", e.Engine, e.Machine)
+	if e.Commit != "" && e.Commit != "unknown" {
+		text += ", commit " + e.Commit[:min(12, len(e.Commit))]
+	}
+	return text
+}
+
+// cell is text for a cell of a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
+
+// sentence begins with a capital letter.
+func sentence(text string) string {
+	if text == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}

@@ -128,6 +128,8 @@ type Inequality struct {
 	Strict bool    `json:"strict,omitempty"`
 	AtMost bool    `json:"at_most,omitempty"`
 	Holds  bool    `json:"holds"`
+
+	Share *float64 `json:"share,omitempty"` // of resamples of the seeds in which it holds
 }
 
 // AtLeast is the inequality left >= right.

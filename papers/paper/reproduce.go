@@ -49,10 +49,12 @@ func Reproduce(ctx context.Context, p Paper, o Options) (Entry, error) {
 	}
 	entry := Entry{Slug: p.Slug, Seeds: o.Seeds, Engine: o.Engine.Kind}
 	start := time.Now()
-	results, err := measureAll(ctx, p, o, base, experiments, runs)
+	results, made, err := measureAll(ctx, p, o, base, experiments, runs)
 	if err != nil {
 		return Entry{}, err
 	}
+	entry.Made = made
+
 	for _, c := range p.Claims {
 		measured := Measured{}
 		for _, arm := range c.Arms {
@@ -64,20 +66,26 @@ func Reproduce(ctx context.Context, p Paper, o Options) (Entry, error) {
 				results = results[1:]
 			}
 		}
+		if _, err := check(c, measured); err != nil {
+			return Entry{}, fmt.Errorf("papers: %s: claim %s: %w", p.Slug, c.Name, err)
+		}
 		entry.Claims = append(entry.Claims, Judge(c, measured))
 	}
 	entry.Seconds = time.Since(start).Seconds()
 	return entry, nil
 }
 
-// measureAll makes every run, Workers at a time, and returns what each measured, by claim, arm and seed. The first run that fails stops the others.
-func measureAll(ctx context.Context, p Paper, o Options, base map[string]any, experiments map[string]map[string]any, runs int) ([]map[string]float64, error) {
+// measureAll makes every run that is not there, Workers at a time, and returns what each measured, by claim, arm and seed, and how many
+// were made. The first run that fails stops the others.
+func measureAll(
+	ctx context.Context, p Paper, o Options, base map[string]any, experiments map[string]map[string]any, runs int,
+) (results []map[string]float64, made int, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	results := make([]map[string]float64, runs)
+	results = make([]map[string]float64, runs)
 	free := make(chan struct{}, max(1, o.Workers))
 	var wait sync.WaitGroup
-	var mutex sync.Mutex // of done and Progress
+	var mutex sync.Mutex // of done, made and Progress
 	i, done := 0, 0
 	for _, c := range p.Claims {
 		for _, arm := range c.Arms {
@@ -92,7 +100,7 @@ func measureAll(ctx context.Context, p Paper, o Options, base map[string]any, ex
 					}
 					name := fmt.Sprintf("%s/%s/seed-%d", c.Name, arm.Name, seed)
 					place := Place{Engine: o.Engine, Seed: seed, Dir: filepath.Join(o.Dir, p.Slug, o.Engine.Kind, name)}
-					metrics, err := runArm(ctx, c, arm, place, base, experiments[c.Name])
+					metrics, anew, err := runArm(ctx, c, arm, place, base, experiments[c.Name])
 					if err != nil {
 						cancel(fmt.Errorf("papers: %s: %s: %w", p.Slug, name, err))
 						return
@@ -101,6 +109,9 @@ func measureAll(ctx context.Context, p Paper, o Options, base map[string]any, ex
 					mutex.Lock()
 					defer mutex.Unlock()
 					done++
+					if anew {
+						made++
+					}
 					if o.Progress != nil {
 						o.Progress(done, runs, name, metrics)
 					}
@@ -109,15 +120,17 @@ func measureAll(ctx context.Context, p Paper, o Options, base map[string]any, ex
 		}
 	}
 	wait.Wait()
-	return results, context.Cause(ctx)
+	return results, made, context.Cause(ctx)
 }
 
-// Judge holds what was measured against the claim.
+// Judge holds what was measured against the claim: by the means over seeds, and by a bootstrap over them, see Certainty. It panics with
+// NotMeasured where the claim reads what was not measured.
 func Judge(c Claim, measured Measured) ClaimResult {
-	result := ClaimResult{Name: c.Name, Statement: c.Statement, Held: true, Inequalities: c.Check(measured)}
+	result := ClaimResult{Name: c.Name, Statement: c.Statement, MeansHold: true, Inequalities: c.Check(measured)}
 	for _, q := range result.Inequalities {
-		result.Held = result.Held && q.Holds
+		result.MeansHold = result.MeansHold && q.Holds
 	}
+	result.Certainty = certainty(c, measured, result.Inequalities)
 	for _, arm := range c.Arms {
 		summaries := map[string]Summary{}
 		for metric, values := range measured[arm.Name] {
@@ -152,63 +165,98 @@ func (p Paper) Parts() (base map[string]any, experiments map[string]map[string]a
 	return base, experiments, nil
 }
 
-// runArm measures one arm with one seed, or reads what an earlier call measured with the very same configuration.
-func runArm(ctx context.Context, c Claim, arm Arm, at Place, base, settings map[string]any) (map[string]float64, error) {
+// runArm measures one arm with one seed, or reads what an earlier call measured with the very same configuration; made says which.
+func runArm(
+	ctx context.Context, c Claim, arm Arm, at Place, base, settings map[string]any,
+) (metrics map[string]float64, made bool, err error) {
 	var config any
 	var measure func() (map[string]float64, error)
 	if c.Experiment != nil {
 		settings, err := lab.Apply(settings, nil, arm.Overrides)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		config = map[string]any{"settings": settings, "seed": at.Seed}
 		measure = func() (map[string]float64, error) { return c.Experiment(ctx, at, settings) }
 	} else {
 		recipe, err := lab.Recipe(base, append(slices.Clone(arm.Overrides), fmt.Sprintf("seed=%d", at.Seed))...)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		config = recipe
-		measure = func() (map[string]float64, error) {
-			result, err := trainArm(ctx, recipe, arm, at)
-			if err != nil {
-				return nil, err
-			}
-			metrics := maps.Clone(result.Metrics)
-			if c.After != nil {
-				more, err := c.After(ctx, at, result)
-				if err != nil {
-					return nil, err
-				}
-				maps.Copy(metrics, more)
-			}
-			return metrics, nil
-		}
+		measure = func() (map[string]float64, error) { return trainAndMeasure(ctx, c, recipe, arm, at) }
 	}
+
 	text, err := json.Marshal(config)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	const maxResult = 16 << 20 // a run's numbers are a few kB
 	resultFile := filepath.Join(at.Dir, "result.json")
-	if data, err := untrusted.ReadFileNoLink(resultFile, maxResult); err == nil {
-		var r runResult
-		if json.Unmarshal(data, &r) == nil && string(r.Config) == string(text) {
-			return r.Metrics, nil
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if metrics, err := readResult(resultFile, config, text); metrics != nil || err != nil {
+		return metrics, false, err
 	}
+
 	if err := os.MkdirAll(at.Dir, 0o755); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	metrics, err := measure()
+	if metrics, err = measure(); err != nil {
+		return nil, false, err
+	}
+	return metrics, true, durable.WriteFile(resultFile, func(w io.Writer) error {
+		return json.NewEncoder(w).Encode(runResult{Config: text, Metrics: metrics})
+	})
+}
+
+// maxResult is the most bytes of a result.json that are read; a run's numbers are a few kB.
+const maxResult = 16 << 20
+
+// readResult is what an earlier run of a configuration measured; nil if there was none.
+func readResult(path string, config any, text []byte) (map[string]float64, error) {
+	data, err := untrusted.ReadFileNoLink(path, maxResult)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	return metrics, durable.WriteFile(resultFile, func(w io.Writer) error {
-		return json.NewEncoder(w).Encode(runResult{Config: text, Metrics: metrics})
-	})
+	var r runResult
+	if json.Unmarshal(data, &r) != nil {
+		return nil, nil
+	}
+	if string(r.Config) == string(text) {
+		return r.Metrics, nil
+	}
+
+	// A recipe of before a setting was there says the same as one that has it at its default.
+	if _, ok := config.(train.Recipe); !ok {
+		return nil, nil
+	}
+	old, err := train.DecodeYAML(r.Config) // JSON is YAML
+	if err != nil {
+		return nil, nil //nolint:nilerr // of a recipe that is none any more there is no result
+	}
+	if again, err := json.Marshal(old); err == nil && string(again) == string(text) {
+		return r.Metrics, nil
+	}
+	return nil, nil
+}
+
+// trainAndMeasure trains by the recipe and measures what the claim wants to know beside.
+func trainAndMeasure(ctx context.Context, c Claim, recipe train.Recipe, arm Arm, at Place) (map[string]float64, error) {
+	result, err := trainArm(ctx, recipe, arm, at)
+	if err != nil {
+		return nil, err
+	}
+	metrics := maps.Clone(result.Metrics)
+	if c.After == nil {
+		return metrics, nil
+	}
+	more, err := c.After(ctx, at, result)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(metrics, more)
+	return metrics, nil
 }
 
 // trainArm trains by the recipe in a run's folder, whose log After may read.

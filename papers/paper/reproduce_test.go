@@ -1,7 +1,9 @@
 package paper_test
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -28,12 +30,34 @@ func TestReproduceGoesOn(t *testing.T) {
 	}
 	o.Seeds = []uint64{1, 2}
 	first, err := paper.Reproduce(t.Context(), p, o)
-	if err != nil || !first.Held() {
+	if err != nil || !first.Stands() {
 		t.Fatalf("%+v, %v", first, err)
 	}
 	again, err := paper.Reproduce(t.Context(), p, o)
 	if err != nil || !slices.Equal(first.Claims[0].Arms[0].Metrics["nll"].Values, again.Claims[0].Arms[0].Metrics["nll"].Values) {
 		t.Errorf("%+v, %v; first %+v", again, err, first)
+	}
+	if first.Made != 2 || again.Made != 0 {
+		t.Errorf("%d runs made, and again %d; want 2 and 0", first.Made, again.Made)
+	}
+
+	// A result of before a setting was there is that of the setting's default; one of another configuration is none.
+	for dropped, made := range map[string]int{`"log_every":`: 0, `"steps":`: 1} {
+		file := filepath.Join(o.Dir, p.Slug, "go", "small", "arm", "seed-1", "result.json")
+		result, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		short := regexp.MustCompile(regexp.QuoteMeta(dropped)+`\d*,?`).ReplaceAll(result, nil)
+		if len(short) == len(result) {
+			t.Fatalf("no %s in %s", dropped, result)
+		}
+		if err := os.WriteFile(file, short, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if again, err = paper.Reproduce(t.Context(), p, o); err != nil || again.Made != made {
+			t.Errorf("without %s: %d runs made (%v), want %d", dropped, again.Made, err, made)
+		}
 	}
 	o.Dir, o.Workers = t.TempDir(), 2
 	together, err := paper.Reproduce(t.Context(), p, o)
@@ -52,7 +76,7 @@ func TestReproduceGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	book, err = paper.ReadLedger(path)
-	if e, ok := book.Entry(p.Slug); err != nil || !ok || len(book.Entries) != 1 || e.Claims[0].Arms[0].Metrics["nll"].Mean != again.Claims[0].Arms[0].Metrics["nll"].Mean {
+	if e, ok := book.Evidence(p.Slug); err != nil || !ok || len(book.Entries) != 1 || e.Claims[0].Arms[0].Metrics["nll"].Mean != again.Claims[0].Arms[0].Metrics["nll"].Mean {
 		t.Errorf("the ledger holds %+v, %v", book, err)
 	}
 }

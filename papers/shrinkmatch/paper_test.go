@@ -25,8 +25,8 @@ func TestShrinkMatchClaim(t *testing.T) {
 		{measured(0.01, 0.5, 0.56, 0.95, 0.2, 0), false}, // one digit keeps more classes in one seed of five
 		{measured(0.01, 0.5, 0.56, 0.95, 0, 0.2), false}, // one is shrunk too little
 	} {
-		if got := paper.Judge(Paper.Claims[0], c.measured); got.Held != c.held {
-			t.Errorf("%v: held is %v", c.measured, got.Held)
+		if got := paper.Judge(Paper.Claims[0], c.measured); got.MeansHold != c.held {
+			t.Errorf("%v: held is %v", c.measured, got.MeansHold)
 		}
 	}
 }

@@ -30,8 +30,8 @@ func TestClaims(t *testing.T) {
 		{1, network(0.72, 0.023, 0.07), false},
 		{1, network(0.72, 0.02, 0.08), false},
 	} {
-		if got := paper.Judge(Paper.Claims[c.claim], c.measured); got.Held != c.held {
-			t.Errorf("%s, %v: held is %v", Paper.Claims[c.claim].Name, c.measured, got.Held)
+		if got := paper.Judge(Paper.Claims[c.claim], c.measured); got.MeansHold != c.held {
+			t.Errorf("%s, %v: held is %v", Paper.Claims[c.claim].Name, c.measured, got.MeansHold)
 		}
 	}
 }

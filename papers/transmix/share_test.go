@@ -84,8 +84,8 @@ func TestClaims(t *testing.T) {
 		{1, accuracy(0.96, 0.958), true},
 		{1, accuracy(0.96, 0.956), false},
 	} {
-		if got := paper.Judge(Paper.Claims[c.claim], c.measured); got.Held != c.held {
-			t.Errorf("%v: held is %v", c.measured, got.Held)
+		if got := paper.Judge(Paper.Claims[c.claim], c.measured); got.MeansHold != c.held {
+			t.Errorf("%v: held is %v", c.measured, got.MeansHold)
 		}
 	}
 }
