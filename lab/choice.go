@@ -5,12 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-
-	"github.com/ballast-ml/ballast/report/figure"
 	"github.com/ballast-ml/ballast/train"
 )
 
@@ -24,33 +18,45 @@ type Choice struct {
 
 // Rank is one value's place.
 type Rank struct {
-	Value string  `json:"value"`
-	Mean  float64 `json:"mean"`
-	SD    float64 `json:"sd"`
-	P     float64 `json:"p"`    // of the difference from the best, paired over seeds; 1 for the best itself
-	Tied  bool    `json:"tied"` // no difference from the best that the seeds show
+	Value      string  `json:"value"`
+	Mean       float64 `json:"mean"`
+	SD         float64 `json:"sd"`
+	P          float64 `json:"p"`          // of the difference from the best, paired over seeds; 1 for the best itself
+	PHolm      float64 `json:"p_holm"`     // after Holm's correction for Comparison.Comparisons, which decides
+	Detectable float64 `json:"detectable"` // smallest difference from the best that the seeds would show, see Pair; 0 for the best itself
+	Tied       bool    `json:"tied"`       // no difference from the best that the seeds show
+
+	variant Variant
+	pair    Pair // of the best with it
 }
 
-// choose ranks the values of the first setting of the sweep. It needs at least three variants of it to be worth a word.
+// choose ranks the values of the first setting of the sweep. It needs at least three variants to be worth a word. In each place the
+// values are held against the best one there, and the tests of all places together are corrected for their number.
 func (c *Comparison) choose() {
-	if len(c.Variants) < 3 || len(c.Variants[0].Overrides) == 0 {
+	if len(c.Variants) < 3 || len(c.Variants[0].varies) == 0 {
 		return
 	}
 	var places []string
 	groups := map[string][]Variant{}
 	for _, v := range c.Variants {
-		parts := strings.Split(v.Name, " ")
-		where := strings.Join(parts[1:], " ")
+		where := strings.Join(v.varies[1:], " ")
 		if _, ok := groups[where]; !ok {
 			places = append(places, where)
 		}
 		groups[where] = append(groups[where], v)
 	}
-	for _, where := range places {
-		variants := groups[where]
+	comparisons := 0
+	for _, variants := range groups {
 		if len(variants) < 2 {
 			return
 		}
+		comparisons += len(variants) - 1
+	}
+
+	c.Comparisons = comparisons
+	var family []Pair
+	for _, where := range places {
+		variants := groups[where]
 		slices.SortStableFunc(variants, func(a, b Variant) int {
 			switch {
 			case c.better(a.Mean, b.Mean):
@@ -60,17 +66,25 @@ func (c *Comparison) choose() {
 			}
 			return 0
 		})
+		for _, v := range variants[1:] {
+			family = append(family, paired(variants[0], v, comparisons))
+		}
+	}
+	holm(family)
+
+	for _, where := range places {
 		choice := Choice{Where: where}
-		for i, v := range variants {
-			key, value, _ := strings.Cut(strings.Split(v.Name, " ")[0], "=")
+		for i, v := range groups[where] {
+			key, value, _ := strings.Cut(v.varies[0], "=")
 			choice.Setting = key
-			r := Rank{Value: value, Mean: v.Mean, SD: v.SD, P: 1, Tied: true}
+			r := Rank{Value: value, Mean: v.Mean, SD: v.SD, P: 1, PHolm: 1, Tied: true, variant: v}
 			if i > 0 {
-				r.P = paired(variants[0], v, c.Metric).P
-				r.Tied = r.P >= 0.05
+				r.pair = family[i-1]
+				r.P, r.PHolm, r.Detectable, r.Tied = r.pair.P, r.pair.PHolm, r.pair.Detectable, !r.pair.shown()
 			}
 			choice.Ranking = append(choice.Ranking, r)
 		}
+		family = family[len(groups[where])-1:]
 		choice.Verdict = choice.words(c.Metric, len(c.Seeds))
 		c.Choices = append(c.Choices, choice)
 	}
@@ -111,49 +125,4 @@ func (c Choice) words(metric string, seeds int) string {
 		text += "; behind it are " + strings.Join(behind, ", ")
 	}
 	return text
-}
-
-// choicePlot draws the mean of each value of the first setting over the other settings, with its standard deviation.
-func (c *Comparison) choicePlot() (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text, p.Y.Label.Text = c.Metric+" by "+c.Choices[0].Setting, c.Metric
-	p.Legend.Top, p.Legend.Left = false, false
-	var values []string
-	for _, r := range c.Choices[0].Ranking {
-		values = append(values, r.Value)
-	}
-	var names []string
-	for _, choice := range c.Choices {
-		names = append(names, choice.Where)
-	}
-	shapes := []draw.GlyphDrawer{draw.CircleGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}, draw.PyramidGlyph{}, draw.CrossGlyph{}, draw.PlusGlyph{}, draw.RingGlyph{}, draw.BoxGlyph{}}
-	for i, value := range values {
-		var points plotter.XYs
-		offset := 0.5 * (float64(i)/float64(max(1, len(values)-1)) - 0.5)
-		for x, choice := range c.Choices {
-			k := slices.IndexFunc(choice.Ranking, func(r Rank) bool { return r.Value == value })
-			if k < 0 {
-				continue
-			}
-			r := choice.Ranking[k]
-			points = append(points, plotter.XY{X: float64(x) + offset, Y: r.Mean})
-			spread, err := plotter.NewLine(plotter.XYs{{X: float64(x) + offset, Y: r.Mean - r.SD}, {X: float64(x) + offset, Y: r.Mean + r.SD}})
-			if err != nil {
-				return nil, fmt.Errorf("lab: %w", err)
-			}
-			spread.Color = figure.Colour(i)
-			p.Add(spread)
-		}
-		line, dots, err := plotter.NewLinePoints(points)
-		if err != nil {
-			return nil, fmt.Errorf("lab: %w", err)
-		}
-		line.Color, dots.Color, dots.Shape, dots.Radius = figure.Colour(i), figure.Colour(i), shapes[i%len(shapes)], vg.Points(3.5)
-		line.Dashes = []vg.Length{vg.Points(1), vg.Points(3)}
-		p.Add(line, dots)
-		p.Legend.Add(value, dots)
-	}
-	p.NominalX(names...)
-	p.X.Min, p.X.Max = -0.5, float64(len(names))-0.1
-	return p, nil
 }

@@ -10,7 +10,7 @@ func TestChoiceKnowsWhichEndIsBetter(t *testing.T) {
 		c := Comparison{Metric: metric, Seeds: []string{"1"}}
 		for i, name := range []string{"lr=2", "lr=1", "lr=3"} {
 			v := []float64{0.2, 0.1, 0.3}[i]
-			c.Variants = append(c.Variants, Variant{Name: name, Overrides: []string{name}, Values: []float64{v}, Mean: v})
+			c.Variants = append(c.Variants, Variant{Name: name, Overrides: []string{name}, varies: []string{name}, Values: []float64{v}, Mean: v})
 		}
 		c.choose()
 		if len(c.Choices) != 1 || c.Choices[0].Ranking[0].Value != want {

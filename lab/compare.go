@@ -61,8 +61,9 @@ type Comparison struct {
 	Engine        string    `json:"engine"`
 	Seeds         []string  `json:"seeds"`
 	Variants      []Variant `json:"variants"`
-	Pairs         []Pair    `json:"pairs"`             // the first variant against each other one
+	Pairs         []Pair    `json:"pairs"`             // the first variant against each other one; a family of tests of their own
 	Choices       []Choice  `json:"choices,omitempty"` // where the first setting swept has several values: which to use, by the other settings
+	Comparisons   int       `json:"comparisons"`       // tests that p-values are corrected for: those of the choices, or else the pairs
 	Ran           int       `json:"ran"`               // runs made now; the others were there
 	Models        []Kept    `json:"models,omitempty"`  // with Keep, one of each run
 }
@@ -74,6 +75,8 @@ type Variant struct {
 	Values    []float64 `json:"values"` // one a seed
 	Mean      float64   `json:"mean"`
 	SD        float64   `json:"sd"` // n-1; 0 for one seed
+
+	varies []string // the overrides that differ, one by one
 }
 
 // Compare makes a run for every combination of the sweep and compares them. Runs that are complete in the folder are not
@@ -112,7 +115,7 @@ func Compare(ctx context.Context, o CompareOptions) (*Comparison, error) {
 		if !ok {
 			return nil, unmeasured(p, o.Metric, metrics)
 		}
-		c.add(p.name, p.overrides, p.seed, value)
+		c.add(p, value)
 		if err := c.keep(p, o.Keep); err != nil {
 			return nil, err
 		}
@@ -133,6 +136,7 @@ type planned struct {
 	recipe     train.Recipe
 	config     string // the recipe as JSON
 	overrides  []string
+	varies     []string // the overrides that differ from run to run, but for the seed
 	name, seed string
 	dir        string
 	metrics    map[string]float64 // of one that is complete in its folder; nil = it is to be made
@@ -151,7 +155,7 @@ func plan(o CompareOptions, combinations [][]string) ([]planned, error) {
 			return nil, err
 		}
 		p := planned{recipe: recipe, config: string(config), overrides: overrides}
-		p.name, p.seed = nameOf(overrides, o.Sweep)
+		p.name, p.varies, p.seed = nameOf(overrides, o.Sweep)
 		p.dir = filepath.Join(o.Dir, fileName(p.name), "seed-"+p.seed)
 		if !o.Anew {
 			if err := p.find(o.Engine.Kind, o.Registry); err != nil {
@@ -249,35 +253,34 @@ func runOnce(ctx context.Context, p planned, o CompareOptions, accept func() err
 	})
 }
 
-func (c *Comparison) add(name string, overrides []string, seed string, value float64) {
-	if !slices.Contains(c.Seeds, seed) {
-		c.Seeds = append(c.Seeds, seed)
+func (c *Comparison) add(p planned, value float64) {
+	if !slices.Contains(c.Seeds, p.seed) {
+		c.Seeds = append(c.Seeds, p.seed)
 	}
-	i := slices.IndexFunc(c.Variants, func(v Variant) bool { return v.Name == name })
+	i := slices.IndexFunc(c.Variants, func(v Variant) bool { return v.Name == p.name })
 	if i < 0 {
 		i = len(c.Variants)
-		kept := slices.DeleteFunc(slices.Clone(overrides), func(o string) bool { return strings.HasPrefix(o, "seed=") })
-		c.Variants = append(c.Variants, Variant{Name: name, Overrides: kept})
+		kept := slices.DeleteFunc(slices.Clone(p.overrides), func(o string) bool { return strings.HasPrefix(o, "seed=") })
+		c.Variants = append(c.Variants, Variant{Name: p.name, Overrides: kept, varies: p.varies})
 	}
 	c.Variants[i].Values = append(c.Variants[i].Values, value)
 }
 
-// nameOf is the part of the overrides that the sweep varies, and the seed.
-func nameOf(overrides, sweep []string) (name, seed string) {
+// nameOf is the part of the overrides that the sweep varies, as a name and one by one, and the seed.
+func nameOf(overrides, sweep []string) (name string, varies []string, seed string) {
 	seed = "1"
-	var parts []string
 	for i, o := range overrides {
 		key, value, _ := strings.Cut(o, "=")
 		if key == "seed" {
 			seed = value
 		} else if o != sweep[i] {
-			parts = append(parts, o)
+			varies = append(varies, o)
 		}
 	}
-	if len(parts) == 0 {
-		return "all alike", seed
+	if len(varies) == 0 {
+		return "all alike", nil, seed
 	}
-	return strings.Join(parts, " "), seed
+	return strings.Join(varies, " "), varies, seed
 }
 
 var unfit = regexp.MustCompile(`[^A-Za-z0-9=._-]+`)

@@ -32,8 +32,9 @@ func newCompare(a *app) *cobra.Command {
 		Use:   "compare key=a,b [key=c,d ...] [seed=1,2,3]",
 		Short: "Train every combination of settings and compare them over seeds",
 		Long: `Compare makes one run for every combination of the given settings and shows them side by side: mean and standard deviation
-over seeds, a paired test against the first variant, the smallest difference that these seeds would show, a verdict in words and a
-plot. Run again, it makes only the runs that are missing. All runs are made on one engine.
+over seeds, paired t-tests with the smallest difference that these seeds would show, a verdict in words and a plot. Of three
+variants or more, each is tested against the best, and the p-values are corrected for the number of comparisons by Holm's
+method. Run again, it makes only the runs that are missing. All runs are made on one engine.
 
 With --keep-models each run's model is kept in VARIANT/seed-N/model of the folder, as a model of "ballast train": "ballast evaluate" and
 "ballast soup" take it. A run that is there without its model gets it from its last checkpoint.
