@@ -72,7 +72,7 @@ type Without string
 const (
 	AllRight    Without = "every example is answered right, so the lower the temperature the better"
 	NoUse       Without = "the logits say nothing of the labels, or less than nothing, so the higher the temperature the better"
-	Unreachable Without = "the temperature that would be is no float64"
+	Unreachable Without = "a float64 cannot hold the best temperature"
 	Beyond      Without = "examples whose logits are far smaller than the others' ask for a temperature below the limit"
 	Unfinished  Without = "the search was not done after max_iterations steps"
 	Constant    Without = "the logits of each example are all the same, so no temperature changes anything"

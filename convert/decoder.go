@@ -102,14 +102,14 @@ func (p *plan) configDecoder(kin bool) (*decoder.Config, error) {
 		return c, err
 	}
 	if p.config.Keys["text_config"] != nil {
-		return nil, &decoder.Error{Field: "text_config", Kind: decoder.ErrConfig, Text: modelType + " is a model of several parts, and GGUF keeps one in a file",
-			Fix: "take the language model out into a folder with the text_config as its config.json; or convert with --keep-names, for tensors alone"}
+		return nil, &decoder.Error{Field: "text_config", Kind: decoder.ErrConfig, Text: modelType + " is a model of several parts, and a GGUF file holds only one",
+			Fix: "save the language model to its own folder, with text_config as its config.json; or convert with --keep-names, for tensors alone"}
 	}
 	if modelType != "" && (kin || slices.ContainsFunc(p.config.Architectures, isLanguageModel)) {
 		return nil, decoder.UnknownType(modelType)
 	}
 	if modelType != "" {
-		p.remark("model_type is %s, which is no language model of a kind that is known: tensors keep their names, and the file is one of tensors alone", printable.Line(modelType))
+		p.remark("model_type is %s, which is not a known language model: tensors keep their names, and the file has only tensors", printable.Line(modelType))
 	}
 	return nil, nil
 }

@@ -214,9 +214,9 @@ func TestDecodersToGGUF(t *testing.T) {
 func TestDecodersRefused(t *testing.T) {
 	for want, files := range map[string]map[string]string{
 		"model_type: a model type that GGUF's programs do not know by these names: granite":           decoderConfig("granite", ""),
-		"text_config: config that GGUF cannot say: llava is a model of several parts":                 {"config.json": `{"model_type": "llava", "text_config": {}}`},
+		"text_config: config that GGUF cannot express: llava is a model of several parts":             {"config.json": `{"model_type": "llava", "text_config": {}}`},
 		"num_hidden_layers: tensors that do not fit the config: 3, the tensors are those of 1 layers": {"config.json": strings.Replace(decoderConfig("llama", "")["config.json"], `"num_hidden_layers": 1`, `"num_hidden_layers": 3`, 1)},
-		"hidden_act: config that GGUF cannot say: relu":                                               decoderConfig("qwen2", `, "hidden_act": "relu"`),
+		"hidden_act: config that GGUF cannot express: relu":                                           decoderConfig("qwen2", `, "hidden_act": "relu"`),
 	} {
 		in := decoderFolder(t, "F32", files)
 		out := filepath.Join(t.TempDir(), "x.gguf")

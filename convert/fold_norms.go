@@ -75,7 +75,7 @@ func FoldNorms(b *bundle.Bundle) (*bundle.Bundle, FoldReport, error) {
 		kernelPath := path.Join(path.Dir(scope), "kernel")
 		kernel := values[kernelPath]
 		if scale == nil || kernel == nil {
-			return nil, report, fmt.Errorf("convert: norm %s at %s cannot be folded: it needs its input at inference, or no kernel stands before it", norm.Name(layer), scope)
+			return nil, report, fmt.Errorf("convert: norm %s at %s cannot be folded: it needs its input at inference, or there is no kernel before it", norm.Name(layer), scope)
 		}
 		none := make([]float64, len(offset))
 		linear, err := FoldIntoPrevious(scale, none, numbers(kernel), numbers(values[path.Join(path.Dir(scope), "bias")]))
@@ -125,7 +125,7 @@ func (r *FoldReport) Compare(e *engine.Engine, before, after *bundle.Bundle, x [
 		r.LargestLogit = math.Max(r.LargestLogit, math.Abs(float64(v)))
 	}
 	if math.IsNaN(r.LargestChange) {
-		return fmt.Errorf("convert: the folded model gives numbers that are none")
+		return fmt.Errorf("convert: the outputs of the folded model are not finite")
 	}
 	return nil
 }

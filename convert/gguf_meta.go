@@ -97,7 +97,7 @@ func (p *plan) nameOfPhi(keys map[string]any) {
 	}
 	if slices.ContainsFunc(phiTokens, func(t string) bool { return !slices.Contains(tokens, t) }) {
 		keys["general.name"] = strings.NewReplacer("phi3", "phi 3", "phi-3", "phi 3").Replace(lower)
-		p.remark("general.name is %q: llama.cpp stops at a model named %q that has not the tokens of Phi-3", keys["general.name"], name)
+		p.remark("general.name is %q: llama.cpp stops at a model named %q that does not have the tokens of Phi-3", keys["general.name"], name)
 	}
 }
 

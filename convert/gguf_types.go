@@ -91,9 +91,9 @@ func (p *plan) narrowed(t *planned) (to, remark string) {
 		return want, ""
 	}
 	if other, ok := narrower[want]; ok && row%blockOf(other).elements == 0 {
-		return other, fmt.Sprintf("rows of %d values are no multiple of %d, so their type is %s, not %s", row, b.elements, other, want)
+		return other, fmt.Sprintf("rows of %d values are not a multiple of %d, so their type is %s, not %s", row, b.elements, other, want)
 	}
-	return "F16", fmt.Sprintf("rows of %d values are no multiple of %d, so their type is F16, not %s", row, b.elements, want)
+	return "F16", fmt.Sprintf("rows of %d values are not a multiple of %d, so their type is F16, not %s", row, b.elements, want)
 }
 
 // fileTypes are the numbers of general.file_type for a file most of whose weights are of one type.

@@ -265,7 +265,7 @@ func TestFolder(t *testing.T) {
 	}
 	fails("dir:"+dir+"?size=8", "write HEIGHTxWIDTH")
 	fails("dir:"+dir+"?colour=yes", "option colour=yes is unknown")
-	fails("dir:"+dir+"/cat", "put the images into one sub-folder a class")
+	fails("dir:"+dir+"/cat", "put the images into one sub-folder per class")
 	fails("dir:"+dir+"/nowhere", "nowhere")
 	if err := os.WriteFile(filepath.Join(dir, "dog", "2.png"), []byte("no image"), 0o644); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
-// OpenFolder opens a folder of PNG and JPEG images in one sub-folder a class: classes are the sub-folders in alphabetical
+// OpenFolder opens a folder of PNG and JPEG images in one sub-folder per class: classes are the sub-folders in alphabetical
 // order, those that are numbers by their size, examples the files in it. If there are the sub-folders train and test, or val, or all
 // three, and no others, with the classes in them, they are the parts: where there is no test, val is it. Classes are those of all parts
 // together, and one may have no images in a part. Otherwise every part is the whole and Info().Part is empty.
@@ -94,7 +94,7 @@ const Val = "val"
 func (f *folder) choose(part string) error {
 	names, err := subfolders(f.path)
 	if err != nil {
-		return &fault.Input{File: f.path, Err: untrusted.Reason(err), Fix: "give a folder with one sub-folder of images a class"}
+		return &fault.Input{File: f.path, Err: untrusted.Reason(err), Fix: "give a folder with one sub-folder of images per class"}
 	}
 	folders, classes, err := f.parts(names)
 	if err != nil {
@@ -260,11 +260,11 @@ func (f *folder) list() error {
 	if !inParts {
 		var err error
 		if classes, err = subfolders(f.root); err != nil {
-			return &fault.Input{File: f.root, Err: untrusted.Reason(err), Fix: "give a folder with one sub-folder of images a class"}
+			return &fault.Input{File: f.root, Err: untrusted.Reason(err), Fix: "give a folder with one sub-folder of images per class"}
 		}
 	}
 	if len(classes) < 2 {
-		return &fault.Input{File: f.root, Err: fmt.Errorf("%d sub-folders", len(classes)), Fix: "put the images into one sub-folder a class, at least 2"}
+		return &fault.Input{File: f.root, Err: fmt.Errorf("%d sub-folders", len(classes)), Fix: "put the images into one sub-folder per class, at least 2"}
 	}
 	for label, class := range classes {
 		dir := filepath.Join(f.root, class)
@@ -293,7 +293,7 @@ func (f *folder) list() error {
 // fixEmpty is what to do about a class without images: it may have been meant for a part.
 func (f *folder) fixEmpty(dir string) string {
 	if inside, err := subfolders(dir); err == nil && len(inside) > 0 {
-		return "put the images into one sub-folder a class; parts are called train, test and val, and nothing else lies beside them"
+		return "put the images into one sub-folder per class; parts are called train, test and val, and nothing else lies beside them"
 	}
 	return "add some, or remove the folder"
 }

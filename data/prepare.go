@@ -96,8 +96,8 @@ func (s Steps) Validate() error {
 			return fmt.Errorf("prepare: entry %d is empty; name a preparation", i+1)
 		}
 		if i > 0 && step.Reach() < ReachTraining && s[i-1].Reach() == ReachTraining {
-			return fmt.Errorf("prepare: %s stands behind %s, which is done to the training examples alone, "+
-				"after validation is kept aside; put %[1]s first",
+			return fmt.Errorf("prepare: %s comes after %s, which is applied only to the training examples, "+
+				"after validation is split off; put %[1]s first",
 				step.name(), s[i-1].name())
 		}
 	}

@@ -327,7 +327,7 @@ func TestPreparationsRefuse(t *testing.T) {
 		steps data.Steps
 		want  string
 	}{
-		"order":      {data.Steps{{data.NewLabelNoise()}, {data.NewPool()}}, "prepare: pool stands behind label-noise, which is done to the training examples alone, after validation is kept aside; put pool first"},
+		"order":      {data.Steps{{data.NewLabelNoise()}, {data.NewPool()}}, "prepare: pool comes after label-noise, which is applied only to the training examples, after validation is split off; put pool first"},
 		"empty":      {data.Steps{{}}, "prepare: entry 1 is empty; name a preparation"},
 		"no size":    {data.Steps{{data.NewKeep()}}, "prepare: subset: examples is 0; say how many to keep, at least 1"},
 		"too many":   {data.Steps{{data.Keep{Examples: 1281}}}, "prepare: subset: examples is 1281, the set has 1280; use at most as many"},

@@ -49,7 +49,7 @@ func TestHostileIndex(t *testing.T) {
 	}{
 		"an index without end": {endless, nil, "its answer has more than 4.2 MB"},
 		"an index that stalls": {stalls, nil, "fewer than 1024 bytes in 100ms"},
-		"no JSON":              {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>\x1b[31m") }, nil, "not what an index says"},
+		"no JSON":              {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>\x1b[31m") }, nil, "not that of a package index"},
 		"a wheel without end":  {index("../../files/x"), endless, "want 62711338 bytes, got"},
 		"a wheel that stalls":  {index("../../files/x"), stalls, "fewer than 1024 bytes in 100ms"},
 		"a link to a file":     {index("file:///etc/passwd"), nil, "file: addresses are not followed"},

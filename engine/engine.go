@@ -132,7 +132,7 @@ func openFastest() (*Engine, error) {
 	hint := `for one that is 10 to 100 times faster run "ballast engine install"`
 	var missing *notInstalled
 	if !errors.As(err, &missing) {
-		hint = "mend that for an engine that is 10 to 100 times faster"
+		hint = "fix that for an engine that is 10 to 100 times faster"
 	}
 	if !xlaBuilt {
 		hint = "build with cgo and without the tag noxla for one that is 10 to 100 times faster"

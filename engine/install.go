@@ -210,7 +210,7 @@ func (w wheel) address(ctx context.Context, index string, timing download.Timing
 	}
 	var info installer.PipPackageInfo
 	if err := json.Unmarshal(answer.Bytes(), &info); err != nil {
-		return "", fmt.Errorf("%s: the index's answer is not what an index says: %w", download.Redacted(page), err)
+		return "", fmt.Errorf("%s: the answer is not that of a package index: %w", download.Redacted(page), err)
 	}
 	for _, release := range info.Releases[w.version] {
 		if release.Filename == w.file() {

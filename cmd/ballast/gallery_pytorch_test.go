@@ -367,12 +367,12 @@ func pickleForms() []hostile {
 		{name: "storage-with-an-escape", files: one(newPickle().op('}').entry("w", escape, 4)), want: "no such entry"},
 		{name: "metadata-with-a-long-key", exit: []int{0}, files: one(newPickle().op('}').entry("w", "0", 4).text(long).int(1).op('s'))},
 		{name: "metadata-with-long-text", exit: []int{0}, files: one(newPickle().op('}').entry("w", "0", 4).text("note").text(long).op('s'))},
-		{name: "beside-with-a-long-key", exit: []int{0}, want: `1 tensors stand outside of "state_dict" and are not read: n{100,300}\.\.\.\n`, files: one(
+		{name: "beside-with-a-long-key", exit: []int{0}, want: `1 tensors are outside of "state_dict" and are not read: n{100,300}\.\.\.\n`, files: one(
 			newPickle().op('}').text("state_dict").op('}').entry("w", "0", 4).op('s').text(long).op('}').entry("m", "0", 4).op('s'))},
 		{name: "one-of-two-with-a-long-name", exit: []int{0}, files: one(newPickle().op('}').entry("w", "0", 4).entry(long, "0", 4)),
-			want: `1 tensors have names that are no text or too long, and are not read: n{100,300}\.\.\.\n`},
+			want: `1 tensors have names that are not text or are too long, and are not read: n{100,300}\.\.\.\n`},
 		{name: "one-of-two-with-a-name-that-is-no-text", exit: []int{0}, files: one(newPickle().op('}').entry("w", "0", 4).op('U', 2, 0xff, 0x1b).tensor("0", 4, 0, []int64{4}, []int64{1}).op('s')),
-			want: `1 tensors have names that are no text or too long, and are not read: \\xff\\u001b\n`},
+			want: `1 tensors have names that are not text or are too long, and are not read: \\xff\\u001b\n`},
 		{name: "bare", files: file("m.pth", newPickle().op('}', '.')), want: "a bare pickle"},
 		{name: "module", files: one(newPickle().op('(').text("module").text("x").op('t', 'Q')), want: "persistent identity|source code"},
 		{name: "extension", files: one(newPickle().op(0x82, 1)), want: "copyreg"},

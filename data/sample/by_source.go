@@ -1,7 +1,7 @@
 package sample
 
 // BySource sees one domain in each update, so that the negatives of an example are of its own kind. Domains come as often as they have
-// whole batches; what is less than a batch in a domain is left out of the pass. An epoch with more updates goes on with further passes.
+// whole batches; what is less than a batch in a domain is left out of the pass. An epoch with more updates continues with further passes.
 //
 // Source of the use: Wu et al., "Towards Robust Text Retrieval with Progressive Learning", arXiv 2311.11691.
 type BySource struct{}

@@ -31,7 +31,7 @@ func RowsOf(ds data.Dataset, labels []int32) Rows {
 	return Rows{N: ds.Len(), Labels: labels, Domains: data.DomainsOf(ds)}
 }
 
-// Padding is the place of no example. It stands at the end of an update, behind all examples.
+// Padding is the place of no example. It comes at the end of an update, after all examples.
 const Padding = -1
 
 // Sampler says which examples each update of an epoch sees.

@@ -3,7 +3,7 @@ package sample
 import "github.com/ballast-ml/ballast/data"
 
 // Shuffle sees every example once in a pass, in random order: the order of data.Order(N, seed, epoch), cut into batches. What a pass
-// leaves over that is less than a batch is left out, or padded. An epoch of more updates than a pass has goes on with further passes,
+// leaves over that is less than a batch is left out, or padded. An epoch of more updates than a pass has continues with further passes,
 // each in an order of its own: this is how a small stream keeps up with a large one.
 type Shuffle struct {
 	Pad bool `json:"pad"` // keep the last, smaller batch of a pass, padded; false leaves it out

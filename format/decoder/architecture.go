@@ -32,8 +32,8 @@ var decoder = format.Format{Name: "decoder", Tensor: "tensor"}
 // Kinds of errors, for errors.Is.
 var (
 	ErrType    = decoder.Kind("a model type that GGUF's programs do not know by these names")
-	ErrConfig  = decoder.Kind("config that GGUF cannot say")
-	ErrKeys    = decoder.Kind("keys of GGUF that no config says")
+	ErrConfig  = decoder.Kind("config that GGUF cannot express")
+	ErrKeys    = decoder.Kind("GGUF keys that no config can express")
 	ErrTensors = decoder.Kind("tensors that do not fit the config")
 )
 

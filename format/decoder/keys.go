@@ -65,7 +65,7 @@ func (c *Config) windowKeys(own map[string]any) {
 	}
 	if every := c.pattern(); len(c.Windowed) > 0 && !slices.Equal(c.Windowed, turns(c.Layers, every)) {
 		own["attention.sliding_window_pattern"] = c.Windowed
-		c.remark("layer_types is not the usual turn of one full layer in %d: it stands in attention.sliding_window_pattern, which programs before 2026 do not read", every)
+		c.remark("layer_types is not the usual pattern of one full layer in %d: it is stored in attention.sliding_window_pattern, which programs before 2026 do not read", every)
 	}
 }
 

@@ -206,7 +206,7 @@ func (f *File) Info(name string) (info Info, ok bool) {
 	return info, true
 }
 
-// ReadBytes copies the bytes [at, at+len(dst)) of a tensor, as they stand in the file.
+// ReadBytes copies the bytes [at, at+len(dst)) of a tensor, as they are in the file.
 func (f *File) ReadBytes(name string, at int64, dst []byte) error {
 	i, ok := f.byName[name]
 	if !ok {

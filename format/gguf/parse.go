@@ -174,7 +174,7 @@ func (s *scanner) version() error {
 	case string(b) == "FUGG":
 		return s.fail(0, ErrEndian, "write the file little endian", "it begins with %q", b)
 	case string(b) != magic:
-		return s.fail(0, ErrMagic, "this is no GGUF file: name another, or see what it is with ballast inspect", "it begins with %q", b)
+		return s.fail(0, ErrMagic, "this is not a GGUF file: name another, or see what it is with ballast inspect", "it begins with %q", b)
 	}
 	s.field = "version"
 	v, err := s.uint32()
@@ -256,7 +256,7 @@ func (s *scanner) tensor(next *int64) error {
 	case offset > math.MaxInt64:
 		return s.fail(at, ErrOverflow, fixRewrite, "offset %d", offset)
 	case int64(offset)%f.alignment != 0:
-		return s.fail(at, ErrUnaligned, fixRewrite, "%d is no multiple of %d", offset, f.alignment)
+		return s.fail(at, ErrUnaligned, fixRewrite, "%d is not a multiple of %d", offset, f.alignment)
 	case int64(offset) < *next:
 		return s.fail(at, ErrOverlap, fixRewrite, "%d lies before the end of the tensors before it, %d", offset, *next)
 	case int64(offset) > *next:

@@ -18,7 +18,7 @@ const (
 	SplitTensorsKey = "split.tensors.count" // tensors of all parts
 )
 
-// ErrSplit is the error for a model in several files of which not all are there, or that do not belong together.
+// ErrSplit is the error for a model in several files if some are missing or do not belong together.
 var ErrSplit = gguf.Kind("model is in several files")
 
 // maxParts bounds the parts of a model; the largest known have 200.
@@ -90,7 +90,7 @@ func (f *File) partPaths(count int64) ([]string, error) {
 		return nil, err
 	}
 	if m == nil {
-		return nil, fail(fmt.Sprintf("this is part %d of %d, and its name does not tell those of the others", number+1, count), fmt.Sprintf("name the parts NAME-%05d-of-%05d.gguf as the program that split the model did", number+1, count))
+		return nil, fail(fmt.Sprintf("this is part %d of %d, and the names of the others cannot be derived from its name", number+1, count), fmt.Sprintf("name the parts NAME-%05d-of-%05d.gguf as the program that split the model did", number+1, count))
 	}
 	if digits := fmt.Sprintf("%05d", count); m[3] != digits || m[2] != fmt.Sprintf("%05d", number+1) {
 		return nil, fail(fmt.Sprintf("it is part %d of %d by its keys, and %s of %s by its name", number+1, count, m[2], m[3]), "give it back the name that the program that split the model gave it")

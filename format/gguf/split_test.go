@@ -84,7 +84,7 @@ func TestSplitRefused(t *testing.T) {
 		"1 of its 3 parts are missing: m-00002-of-00003.gguf; put all parts into one folder": func(_ string, paths []string) (string, error) {
 			return paths[2], os.Remove(paths[1])
 		},
-		"this is part 1 of 3, and its name does not tell those of the others": func(dir string, paths []string) (string, error) {
+		"this is part 1 of 3, and the names of the others cannot be derived from its name": func(dir string, paths []string) (string, error) {
 			return filepath.Join(dir, "x.gguf"), os.Rename(paths[0], filepath.Join(dir, "x.gguf"))
 		},
 		"it is part 2 of 3 by its keys, and 00001 of 00003 by its name": func(_ string, paths []string) (string, error) {

@@ -136,7 +136,7 @@ func encodeHeader(metadata []KeyValue, tensors []Tensor, alignment int64) ([]byt
 		b = appendText(b, kv.Key)
 		var ok bool
 		if b, ok = appendValue(b, kv.Value); !ok {
-			return nil, fail(fmt.Sprintf("a %T has no place in the format", kv.Value), "see KeyValue for what has")
+			return nil, fail(fmt.Sprintf("a %T has no place in the format", kv.Value), "see KeyValue for the types that have one")
 		}
 	}
 	names := make(map[string]bool, len(tensors))
@@ -162,7 +162,7 @@ func encodeHeader(metadata []KeyValue, tensors []Tensor, alignment int64) ([]byt
 		b = le.AppendUint64(le.AppendUint32(b, uint32(t.Type)), uint64(offset))
 		end, ok := padded(size, alignment)
 		if !ok || end > math.MaxInt64-offset {
-			return nil, t.fail("shape", "the file would be larger than 63 bits can say", "give another shape")
+			return nil, t.fail("shape", "the file's size would not fit into 63 bits", "give another shape")
 		}
 		offset += end
 	}

@@ -45,7 +45,7 @@ func Companions(dir string) ([]string, error) {
 		}
 	}
 	if most := len(companions) + maxLicences; len(names) > most {
-		return nil, &Error{File: dir, Kind: ErrLimit, Text: fmt.Sprintf("more than %d licences", maxLicences), Fix: "leave those of the model alone there"}
+		return nil, &Error{File: dir, Kind: ErrLimit, Text: fmt.Sprintf("more than %d licences", maxLicences), Fix: "keep only the licences of the model there"}
 	}
 
 	var out []string

@@ -48,7 +48,7 @@ func Standard(text []byte) []byte {
 func Restore(text []byte) []byte { return markedNumber.ReplaceAll(text, []byte("$1")) }
 
 // WithoutKeys is the text of a JSON object without the members of these keys, its own and those of the objects in it. All else stays as it
-// is, byte for byte. A text that is no object is returned unchanged.
+// is, byte for byte. A text that is not an object is returned unchanged.
 func WithoutKeys(text []byte, keys ...string) []byte {
 	out, err := without(Standard(text), keys, 0)
 	if err != nil {

@@ -133,7 +133,7 @@ func (a *Array) Rows() int {
 	return a.Shape[0]
 }
 
-// RowLen returns the number of elements a row, the product of all dimensions but the first.
+// RowLen returns the number of elements per row, the product of all dimensions but the first.
 func (a *Array) RowLen() int {
 	n := 1
 	for _, dim := range a.Shape[min(1, len(a.Shape)):] {

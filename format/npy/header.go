@@ -235,7 +235,7 @@ func (p *literal) dict(h *header, field *string) error {
 	return nil
 }
 
-// peek returns the next byte that is no white space, 0 at the end.
+// peek returns the next byte that is not white space, 0 at the end.
 func (p *literal) peek() byte {
 	for p.pos < len(p.src) && strings.IndexByte(" \t\n\r\f", p.src[p.pos]) >= 0 {
 		p.pos++
@@ -340,7 +340,7 @@ func (p *literal) tuple() ([]int, error) {
 		return nil, err
 	}
 	if len(shape) == 1 && !comma {
-		return nil, errors.New("(n) is no tuple; (n,) is")
+		return nil, errors.New("(n) is not a tuple; (n,) is")
 	}
 	return shape, nil
 }

@@ -142,7 +142,7 @@ func TestErrors(t *testing.T) {
 		{"no byte order", file(dict("|f4", "False", "(1,)"), 0, 0, 0, 0), ErrDType, `"|f4"`},
 		{"negative", file(dict("<f4", "False", "(-1,)")), ErrShape, "negative dimension"},
 		{"float", file(dict("<f4", "False", "(1.0,)")), ErrHeader, "shape"},
-		{"no tuple", file(dict("<f4", "False", "(1)"), 0, 0, 0, 0), ErrHeader, "(n) is no tuple"},
+		{"no tuple", file(dict("<f4", "False", "(1)"), 0, 0, 0, 0), ErrHeader, "(n) is not a tuple"},
 		{"list", file(dict("<f4", "False", "[1]"), 0, 0, 0, 0), ErrHeader, "want '('"},
 		{"overflow", file(dict("<f4", "False", "(4294967296, 4294967296)")), ErrOverflow, "4294967296"},
 		{"dimension overflow", file(dict("<f4", "False", "(18446744073709551616,)")), ErrOverflow, "18446744073709551616"},

@@ -74,7 +74,7 @@ func check(g *Graph, outer *scope) error {
 				continue
 			}
 			if later[name] {
-				return &Error{Field: n.String(), Kind: ErrOrder, Text: fmt.Sprintf("it takes %s, which only a later node, or itself, makes", printable.Quote(name)), Fix: fixExport}
+				return &Error{Field: n.String(), Kind: ErrOrder, Text: fmt.Sprintf("it takes %s, which only a later node or the node itself produces", printable.Quote(name)), Fix: fixExport}
 			}
 			return &Error{Field: n.String(), Kind: ErrMissing, Text: printable.Quote(name), Fix: fixExport}
 		}

@@ -97,7 +97,7 @@ func (n *Node) Attribute(name string) *Attribute {
 // maxFile is the limit protobuf itself has.
 const maxFile = 2 << 30
 
-// Open reads the model in a file. External data must lie in the file's folder; it is read when a tensor's elements are asked for.
+// Open reads the model in a file. External data must be in the file's folder; it is read when a tensor's elements are requested.
 func Open(file string) (*Model, error) {
 	f, err := untrusted.OpenFilled(file)
 	if err != nil {

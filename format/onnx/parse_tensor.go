@@ -237,7 +237,7 @@ func (p *parser) typed(t *Tensor, list []field, wrong func(*format.Kind, string,
 				low, high = 0, math.MaxUint32
 			}
 			if i := int64(v); i < low || i > high {
-				over = wrong(ErrSize, "%d is no %s", i, t.Type)
+				over = wrong(ErrSize, "%d is outside the range of %s", i, t.Type)
 			}
 		})
 		if err != nil {

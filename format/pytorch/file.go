@@ -159,7 +159,7 @@ func (f *File) Verify(ctx context.Context) error {
 // Names returns the tensors' names in the order of the file.
 func (f *File) Names() []string { return slices.Clone(f.names) }
 
-// Root returns the path of the dictionary that the names stand under, "" for the whole file.
+// Root returns the path of the dictionary under which the names are, "" for the whole file.
 func (f *File) Root() string { return f.root }
 
 // Beside names what else the file holds beside Root, such as "optimizer" and "epoch". Open it with Options.Root to read it.

@@ -18,7 +18,7 @@ import (
 // magicNumber begins the old layout: a pickle of protocol 2 that holds the whole number 0x1950a86a20f9469cfc6c.
 const magicNumber = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 
-// Sniff tells from the first bytes of a file, 16 or more, whether it is a checkpoint of the old layout. One of the zip
+// Sniff reports from the first bytes of a file, 16 or more, whether it is a checkpoint of the old layout. One of the zip
 // layout is an archive that holds an entry data.pkl: see [SniffZip].
 func Sniff(head []byte) bool { return strings.HasPrefix(string(head), magicNumber) }
 

@@ -117,7 +117,7 @@ func halfOf(h uint16) float64 {
 	return sign * math.Ldexp(1024+fraction, exponent-25)
 }
 
-// ndarray is a NumPy array whose elements stand in the pickle.
+// ndarray is a NumPy array whose elements are in the pickle.
 type ndarray struct {
 	dtype   *numpyType
 	shape   []int64

@@ -137,7 +137,7 @@ func (m *machine) namedOnStack() error {
 	n, ok := name.(string)
 	mod, ok2 := module.(string)
 	if !ok || !ok2 {
-		return errors.New("it names something by what is no text")
+		return errors.New("it names something by a value that is not text")
 	}
 
 	if err := m.charge(64 + int64(len(mod)+len(n))); err != nil {

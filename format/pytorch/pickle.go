@@ -357,7 +357,7 @@ func (m *machine) memory(op byte) error {
 		}
 		key, err := strconv.ParseInt(word, 10, 64)
 		if err != nil || key < 0 {
-			return fmt.Errorf("memory %s is no number", printable.Quote(word))
+			return fmt.Errorf("memory %s is not a number", printable.Quote(word))
 		}
 		if op == 'p' {
 			return m.put(key)

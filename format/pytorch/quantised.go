@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// quantizer says what value a code of a quantised tensor stands for: (code - zero point) scale, one of both for the whole tensor or for each
+// quantizer says what value a code of a quantised tensor stands for: (code - zero point) scale, one pair for the whole tensor or for each
 // place along an axis.
 type quantizer struct {
 	scales, zeros []float64

@@ -147,7 +147,7 @@ func (f *File) Metadata() map[string]string {
 // Size returns the bytes of all tensors together.
 func (f *File) Size() int64 { return f.size - f.start }
 
-// Bytes returns a tensor's bytes as they stand in the file: a view where the file is mapped, see Open, a copy elsewhere.
+// Bytes returns a tensor's bytes as they are in the file: a view where the file is mapped, see Open, a copy elsewhere.
 func (f *File) Bytes(name string) ([]byte, error) {
 	i, ok := f.byName[name]
 	if !ok {
@@ -169,7 +169,7 @@ func (f *File) bytes(e *entry) ([]byte, error) {
 	return out, nil
 }
 
-// ReadBytes copies the bytes [at, at+len(dst)) of a tensor, as they stand in the file.
+// ReadBytes copies the bytes [at, at+len(dst)) of a tensor, as they are in the file.
 func (f *File) ReadBytes(name string, at int64, dst []byte) error {
 	i, ok := f.byName[name]
 	if !ok {

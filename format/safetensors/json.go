@@ -14,7 +14,7 @@ import (
 // maxDepth bounds the nesting of values that are skipped.
 const maxDepth = 64
 
-// errBig tells a number that no signed 64-bit integer holds from one that is no number.
+// errBig distinguishes a number too large for int64 from text that is not a number.
 var errBig = errors.New("number is above 2^63-1")
 
 // scanner reads JSON token by token. encoding/json does not fit: it keeps the last of two equal keys and takes memory as
@@ -36,7 +36,7 @@ func (s *scanner) space() {
 	}
 }
 
-// peek returns the next byte that is no white space, 0 at the end.
+// peek returns the next byte that is not white space, 0 at the end.
 func (s *scanner) peek() byte {
 	s.space()
 	if s.pos >= len(s.src) {

@@ -250,7 +250,7 @@ func (m *Sharded) check(total int64) error {
 		}
 	}
 	if len(m.Unmapped) > 0 {
-		m.warn("weight_map", "%d tensors lie in a shard without standing in the index for it, the first is %s", len(m.Unmapped), printable.Quote(m.Unmapped[0]))
+		m.warn("weight_map", "%d tensors are in a shard for which the index does not list them, the first is %s", len(m.Unmapped), printable.Quote(m.Unmapped[0]))
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (f *File) Int64s(name string) ([]int64, error) {
 		}
 		return out, nil
 	default:
-		return nil, f.convert(e, fmt.Errorf("%s is no integer type; use Float64s", d))
+		return nil, f.convert(e, fmt.Errorf("%s is not an integer type; use Float64s", d))
 	}
 }
 

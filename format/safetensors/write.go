@@ -120,7 +120,7 @@ func arrange(tensors []Tensor) ([]Tensor, error) {
 func (t *Tensor) size() (int64, error) {
 	i := dtypeIndex(string(t.DType))
 	if i < 0 {
-		return 0, t.fail("dtype", fmt.Sprintf("the format has no %q", t.DType), "see DTypes for what it has")
+		return 0, t.fail("dtype", fmt.Sprintf("the format has no %q", t.DType), "see DTypes for the types it has")
 	}
 	total, fits := uint64(1), true
 	for _, dim := range append(slices.Clone(t.Shape), int(dtypes[i].bits)) { // in the reader's order

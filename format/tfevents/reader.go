@@ -34,7 +34,7 @@ const maxTags = 10_000
 // Error says which record of a file cannot be read: its Field is "record N", counted from 0, and its Offset where the record begins.
 type Error = format.Error
 
-// Record is a record as it stands in the file.
+// Record is a record as it is in the file.
 type Record struct {
 	Offset     int64  // byte where the record begins
 	Length     uint64 // of the payload
@@ -185,7 +185,7 @@ func (r *Reader) stop(end End, kind *format.Kind, text string) error {
 	r.end = end
 	r.err = &Error{
 		File: r.Name, Field: fmt.Sprintf("record %d", r.record), Offset: r.offset, Kind: kind, Text: text,
-		Fix: "the file is damaged from here on: copy it again, what comes before is sound",
+		Fix: "the file is damaged from here on: copy it again; the records before this one are intact",
 	}
 	return r.err
 }

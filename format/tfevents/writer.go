@@ -82,7 +82,7 @@ func (w *Writer) Version(wall float64) error {
 	return errors.Join(err, w.Flush())
 }
 
-// SessionStart tells readers that a run goes on at a step: what earlier events say about this step and later ones no longer
+// SessionStart tells readers that a run resumes at a step: what earlier events say about this step and later ones no longer
 // counts. It flushes.
 func (w *Writer) SessionStart(wall float64, step int64) error {
 	err := w.put(func(e *encoder) {

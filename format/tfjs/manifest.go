@@ -313,7 +313,7 @@ func (w *weight) readShape(raw json.RawMessage) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	if token, err := d.Token(); err != nil || token != json.Delim('[') {
-		return errors.New("shape is no list")
+		return errors.New("shape is not a list")
 	}
 	w.shape = []int{}
 	for d.More() {

@@ -106,18 +106,18 @@ func (v *Vocabulary) json() (text []byte, left string) {
 	case "gpt2":
 		steps, whole, ok := stepsOf(v.Pre)
 		if !ok {
-			return nil, fmt.Sprintf("how the GGUF file's tokenizer cuts texts (%s) is none of the ways that are known, so it stands in the metadata alone", v.Pre)
+			return nil, fmt.Sprintf("how the GGUF file's tokenizer cuts texts (%s) is not a known way, so it is only in the metadata", v.Pre)
 		}
 		level := object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}
 		file["normalizer"], file["pre_tokenizer"], file["decoder"] = nil, steps, level
 		model["merges"], model["ignore_merges"] = v.Merges, whole
 	case "llama":
 		if len(v.Scores) != len(v.Tokens) {
-			return nil, "the GGUF file's tokenizer has no scores, so it stands in the metadata alone"
+			return nil, "the GGUF file's tokenizer has no scores, so it is only in the metadata"
 		}
 		v.pieceSteps(file, model)
 	default:
-		return nil, fmt.Sprintf("the GGUF file's tokenizer is of kind %q, which no tokenizer.json is made of, so it stands in the metadata alone", v.Model)
+		return nil, fmt.Sprintf("the GGUF file's tokenizer is of kind %q, which no tokenizer.json is made of, so it is only in the metadata", v.Model)
 	}
 	file["model"] = model
 	return indented(file)

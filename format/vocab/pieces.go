@@ -30,7 +30,7 @@ type pieces struct {
 }
 
 // errNotPieces is what a file is that is none of SentencePiece's, such as the lists of some llamas that have its name.
-var errNotPieces = errors.New("it is no model of SentencePiece")
+var errNotPieces = errors.New("it is not a SentencePiece model")
 
 // readPieces reads tokenizer.model; v is nil where there is none, or none that GGUF keeps.
 func readPieces(dir string, s *settings) (v *Vocabulary, remark string, err error) {

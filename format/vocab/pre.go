@@ -61,9 +61,9 @@ func (t *tokenizer) pre() (name, remark string) {
 		near = c.pre
 	}
 	if near != "" {
-		return near, "the tokenizer cuts texts as " + near + " does, whose merges take words apart, or not, the other way (ignore_merges): some words may be cut in another way"
+		return near, "the tokenizer cuts texts as " + near + " does, but treats ignore_merges the other way: some words may be cut differently"
 	}
-	return "default", "the tokenizer goes along with tokenizer.ggml.pre = default: how " + tokenizerFile + " splits text before its merges is none of the ways that have a name, so some texts may be cut in another way"
+	return "default", "the tokenizer goes along with tokenizer.ggml.pre = default: how " + tokenizerFile + " splits text before its merges has no name in GGUF, so some texts may be cut differently"
 }
 
 // cut is a step in the words of cuts.

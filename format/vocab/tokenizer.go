@@ -124,12 +124,12 @@ func readTokenizer(dir string) (v *Vocabulary, remark string, err error) {
 		return nil, "", err
 	}
 	if slices.Contains([]string{"Unigram", "WordPiece", "WordLevel"}, t.Model.Type) {
-		return nil, fmt.Sprintf("%s is no byte-pair tokenizer but %s, by which programs that run GGUF decoders do not cut texts, so it is not in the GGUF file",
+		return nil, fmt.Sprintf("%s is not a byte-pair tokenizer but %s, which programs that run GGUF decoders do not support, so it is not in the GGUF file",
 			tokenizerFile, t.Model.Type), nil
 	}
 	var vocab map[string]int
 	if t.Model.Type != "BPE" || json.Unmarshal(t.Model.Vocab, &vocab) != nil || len(vocab) == 0 {
-		return nil, tokenizerFile + " is no byte-pair tokenizer, so it is not in the GGUF file", nil
+		return nil, tokenizerFile + " is not a byte-pair tokenizer, so it is not in the GGUF file", nil
 	}
 	if t.Model.Merges.odd {
 		return nil, "", fmt.Errorf("%s has merges of an unknown form", tokenizerFile)
@@ -314,7 +314,7 @@ func (v *Vocabulary) asPieces(t *tokenizer, vocab map[string]int) (remark string
 		remark = afterSpecial
 	}
 	if odd > 0 {
-		remark = strings.TrimPrefix(remark+"; ", "; ") + fmt.Sprintf("%d tokens can be joined from pairs that are no merges of %s; programs that run GGUF join any two whose sum is a token, so some words may be cut in another way", odd, tokenizerFile)
+		remark = strings.TrimPrefix(remark+"; ", "; ") + fmt.Sprintf("%d tokens can be joined from pairs that are not merges of %s; programs that run GGUF join any two tokens that form a third, so some words may be cut differently", odd, tokenizerFile)
 	}
 	return remark, nil
 }

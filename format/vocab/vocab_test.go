@@ -117,7 +117,7 @@ func TestPiecesOfJSON(t *testing.T) {
 			t.Errorf("%s: %+v", normalizer, v)
 		}
 	}
-	if _, remarks := Read(folder(t, map[string]string{"tokenizer.json": byteJSON(`"h e"`, prepend)}), 0, nil); len(remarks) != 1 || !strings.HasPrefix(remarks[0], "2 tokens can be joined from pairs that are no merges") {
+	if _, remarks := Read(folder(t, map[string]string{"tokenizer.json": byteJSON(`"h e"`, prepend)}), 0, nil); len(remarks) != 1 || !strings.HasPrefix(remarks[0], "2 tokens can be joined from pairs that are not merges") {
 		t.Errorf("%v", remarks)
 	}
 	for _, template := range []struct {
@@ -177,7 +177,7 @@ func TestPre(t *testing.T) {
 // What is no tokenizer for decoders, or does not fit the model, stays out, and the remark says why.
 func TestLeftOut(t *testing.T) {
 	for want, files := range map[string]map[string]string{
-		"is no byte-pair tokenizer, so it":           {"tokenizer.json": `{"model": {"vocab": [["a", 0]]}}`},
+		"is not a byte-pair tokenizer, so it":        {"tokenizer.json": `{"model": {"vocab": [["a", 0]]}}`},
 		"no byte-pair tokenizer but WordLevel":       {"tokenizer.json": `{"model": {"type": "WordLevel", "vocab": {"a": 0}}}`},
 		"no byte-pair tokenizer but WordPiece":       {"tokenizer.json": `{"model": {"type": "WordPiece", "vocab": {"a": 0}}}`},
 		"no byte-pair tokenizer but Unigram":         {"tokenizer.json": `{"model": {"type": "Unigram", "vocab": [["a", -1.5]]}}`},

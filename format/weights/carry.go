@@ -12,7 +12,7 @@ import (
 	"github.com/ballast-ml/ballast/format/gguf"
 )
 
-// CarriedGGUF and CarriedTensors begin the keys under which one format's metadata stand in the other's.
+// CarriedGGUF and CarriedTensors begin the keys under which one format's metadata are stored in the other's.
 const (
 	CarriedGGUF    = "gguf."
 	CarriedTensors = "safetensors."

@@ -8,7 +8,7 @@ import (
 // maxFactors bounds the tensors of rotary positions, which have a value for each two of a head.
 const maxFactors = 1 << 16
 
-// KeysOf gives the values of GGUF's keys: those of a file, or those that a file of another kind carries from one.
+// KeysOf returns the values of GGUF's keys: those of a file, or those that a file of another kind carries from one.
 func KeysOf(f File) func(key string) any {
 	if g, ok := AsGGUF(f); ok {
 		return func(key string) any { v, _ := g.Value(key); return v }

@@ -77,10 +77,10 @@ func (f *pytorchFile) notes(add func(format string, args ...any)) {
 	switch t := f.pytorchTensors.(type) {
 	case *pytorch.File:
 		if list := t.Outside(); len(list) > 0 {
-			add("%d tensors stand outside of %s and are not read: %s", len(list), printable.Quote(t.Root()), Listed(list))
+			add("%d tensors are outside of %s and are not read: %s", len(list), printable.Quote(t.Root()), Listed(list))
 		}
 		if list := t.Nameless(); len(list) > 0 {
-			add("%d tensors have names that are no text or too long, and are not read: %s", len(list), Listed(list))
+			add("%d tensors have names that are not text or are too long, and are not read: %s", len(list), Listed(list))
 		}
 		if list := t.Unused(); len(list) > 0 {
 			add("%d storages belong to no tensor and are not read: %s", len(list), Listed(list))
@@ -106,13 +106,13 @@ func (f *npzFile) notes(add func(format string, args ...any)) {
 		}
 	}
 	if len(unread) > 0 {
-		add("%d arrays are no numbers and are not read: %s", len(unread), Listed(unread))
+		add("%d arrays do not hold numbers and are not read: %s", len(unread), Listed(unread))
 	}
 	if len(half) > 0 {
 		add("%d arrays of two bytes without a type (V2) are read as bfloat16: %s", len(half), Listed(half))
 	}
 	if list := f.Others(); len(list) > 0 {
-		add("%d entries are no arrays and are not read: %s", len(list), Listed(list))
+		add("%d entries are not arrays and are not read: %s", len(list), Listed(list))
 	}
 }
 

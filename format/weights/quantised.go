@@ -17,7 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
-// Quantisation says that tensors of a checkpoint are codes, which stand for values by scales that lie in other tensors. GGUF, ONNX and
+// Quantisation says that tensors of a checkpoint are codes, whose values follow from scales in other tensors. GGUF, ONNX and
 // TensorFlow.js have types of their own for that; here it is a convention of names and of config.json.
 type Quantisation struct {
 	Method  string // "fp8", "gptq", "bitsandbytes", ...

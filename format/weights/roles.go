@@ -34,7 +34,7 @@ func nameParts(name string) []string {
 	return strings.FieldsFunc(name+" ", func(r rune) bool { return r == '.' || r == '/' || r == ' ' })
 }
 
-// Matches reports whether a name fits a pattern; * stands for any characters, slashes and dots too.
+// Matches reports whether a name matches a pattern; * matches any characters, slashes and dots too.
 func Matches(pattern, name string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {

@@ -12,7 +12,7 @@ import (
 // ErrView is the error for a view that its file cannot give.
 var ErrView = models.Kind("the file does not fit the model")
 
-// ErrOutside is the error for a stretch that a tensor of a view has not.
+// ErrOutside is the error for a range outside a tensor of a view.
 var ErrOutside = models.Misuse("outside the tensor")
 
 // View is a file with other tensors: renamed, with their rows in another order, several joined or one taken apart, or computed. What is no
@@ -32,7 +32,7 @@ type seenTensor struct {
 	decoded bool // its bytes are those of its values
 }
 
-// NewView shows the tensors that a plan makes of a file's. Those that are computed, or not as they stand in the file, are F32.
+// NewView shows the tensors that a plan makes of a file's. Those that are computed, or not as they are in the file, are F32.
 func NewView(f File, plan []decoder.Tensor) (*View, error) {
 	v := &View{File: f, seen: make(map[string]seenTensor, len(plan))}
 	for _, t := range plan {

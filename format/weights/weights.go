@@ -360,7 +360,7 @@ func sniff(path string) (Kind, error) {
 	return "", &Error{File: path, Kind: ErrKind, Text: fmt.Sprintf("it begins with %q", first[:min(n, 16)]), Fix: "name a file of one of the kinds in the documentation of format/weights"}
 }
 
-// sniffers tell a kind from the first bytes of a file; the first that says yes counts.
+// sniffers recognise a kind from the first bytes of a file; the first that says yes counts.
 var sniffers = []struct {
 	kind Kind
 	is   func(first []byte, size int64) bool

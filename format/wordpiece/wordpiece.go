@@ -290,7 +290,7 @@ func (t *Tokenizer) Pad() int { return t.pad }
 // Len is the number of words and pieces in the vocabulary.
 func (t *Tokenizer) Len() int { return len(t.vocabulary) }
 
-// Encode returns the numbers of a text, with the frame. If there are more than most of them, the text's last are dropped; 0 is no limit.
+// Encode returns the numbers of a text, with the frame. If there are more than most of them, the last are dropped; 0 means unlimited.
 func (t *Tokenizer) Encode(text string, most int) []int {
 	var body []int
 	found := make([]int, len(t.special)) // where each special token comes next

@@ -102,7 +102,7 @@ func carried(who string, v reflect.Value, fields []byte) error {
 	}
 	var members map[string]json.RawMessage
 	if json.Unmarshal(fields, &members) != nil || members == nil {
-		return usage("%s is no struct; its options are the exported fields of one", who)
+		return usage("%s is not a struct; options are the exported fields of a struct", who)
 	}
 	if _, taken := members["name"]; taken {
 		return usage("%s has an option %q, which is where its name is written; name the option otherwise in its json tag", who, "name")

@@ -133,7 +133,7 @@ func TestOwnRefuses(t *testing.T) {
 		"has the field Size, which its tag leaves out":                tagged{Size: 1},
 		"take omitempty and omitzero out of its tag":                  emptied{},
 		`has an option "name"`:                                        titled{},
-		"is no struct":                                                plainly(3),
+		"is not a struct":                                             plainly(3),
 		`is named "dot", as a shape of Ballast's`:                     impostor{},
 		"has no name to write; let its method":                        nameless{},
 	} {

@@ -280,7 +280,7 @@ func failure(u *url.URL, err error) error {
 		err = outer.Err
 	}
 	if text := err.Error(); strings.Contains(text, "://") { // an address that the server sent
-		return &Refused{shown(u), "its answer leads to what is not an address"}
+		return &Refused{shown(u), "its answer redirects to something that is not an address"}
 	}
 	return fmt.Errorf("%s: %w", shown(u), err)
 }

@@ -132,7 +132,7 @@ func TestFetchGivesUp(t *testing.T) {
 		"a redirect to what is no address": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "http://user:secret@exa mple.org:x/")
 			w.WriteHeader(http.StatusFound)
-		}, "leads to what is not an address"},
+		}, "redirects to something that is not an address"},
 		"a header without end": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }, "header"},
 		"an error":             {http.NotFound, "the server says 404 Not Found"},
 	} {

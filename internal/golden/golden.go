@@ -307,7 +307,7 @@ func (c *Case) Scalar(name string, value float64) {
 	c.Got(name, []int{1}, []float64{value})
 }
 
-// GotJSON compares an output that is no tensor, if the file names it: numbers within the tolerance, all else exactly.
+// GotJSON compares an output that is not a tensor, if the file names it: numbers within the tolerance, all else exactly.
 func (c *Case) GotJSON(name string, value any) {
 	c.t.Helper()
 	if !c.Has("outputs." + name) {

@@ -57,7 +57,7 @@ func TestACaseFailsForWhatIsWrongAndNothingElse(t *testing.T) {
 		{"nan where a name is wanted", `{"params":{"factr":"nan"},"inputs":{"x":{"shape":[1],"data":[-1]}},"outputs":{"y":{"shape":[1],"data":["-inf"]}}}`, "unknown key factr"},
 		{"lists", `{"params":{"factor":2},"inputs":{"x":[[1,2],[3,"inf"]]},"outputs":{"y":[[2,4],[6,"inf"]]}}`, ""},
 		{"a number", `{"params":{"factor":2},"inputs":{"x":3},"outputs":{"y":6}}`, ""},
-		{"ragged lists", `{"params":{"factor":2},"inputs":{"x":[[1,2],[3]]},"outputs":{"y":6}}`, "lists of 2 and of 1 are no tensor"},
+		{"ragged lists", `{"params":{"factor":2},"inputs":{"x":[[1,2],[3]]},"outputs":{"y":6}}`, "lists of 2 and of 1 are not a tensor"},
 		{"lists of two depths", `{"params":{"factor":2},"inputs":{"x":[1,[3]]},"outputs":{"y":6}}`, "different depths"},
 		{"lists of two depths, the deeper first", `{"params":{"factor":2},"inputs":{"x":[[3],1]},"outputs":{"y":6}}`, "different depths"},
 		{"wrong shape", `{"params":{"factor":2},"inputs":{"x":{"shape":[2],"data":[1,1]}},"outputs":{"y":{"shape":[2,1],"data":[2,2]}}}`, "has shape [2], want [2 1]"},

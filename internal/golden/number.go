@@ -97,7 +97,7 @@ func (t *Tensor) nested(raw json.RawMessage, depth int) error {
 	var list []json.RawMessage
 	if !strings.HasPrefix(strings.TrimSpace(string(raw)), "[") {
 		if depth != len(t.Shape) {
-			return errors.New("lists of different depths are no tensor")
+			return errors.New("lists of different depths are not a tensor")
 		}
 		v, err := Number(raw)
 		t.Data = append(t.Data, v)
@@ -109,10 +109,10 @@ func (t *Tensor) nested(raw json.RawMessage, depth int) error {
 	switch {
 	case depth < len(t.Shape):
 		if t.Shape[depth] != len(list) {
-			return fmt.Errorf("lists of %d and of %d are no tensor", t.Shape[depth], len(list))
+			return fmt.Errorf("lists of %d and of %d are not a tensor", t.Shape[depth], len(list))
 		}
 	case len(t.Data) > 0:
-		return errors.New("lists of different depths are no tensor")
+		return errors.New("lists of different depths are not a tensor")
 	default:
 		t.Shape = append(t.Shape, len(list))
 	}

@@ -24,7 +24,7 @@ import (
 // in the folder of compiled graphs, and for what package durable writes .NAME.ballast-tmp, with .NAME.ballast-lock.
 var temporary = regexp.MustCompile(`^\.(.+\.)?tmp-[0-9]+$|^\..+\.ballast-(tmp|lock)$`)
 
-// Is reports whether a name is one that Ballast gives to what it has not finished.
+// Is reports whether Ballast gives such a name to unfinished files.
 func Is(name string) bool { return temporary.MatchString(name) }
 
 // Left is a file or folder that was left.
@@ -78,7 +78,7 @@ func Remove(dir string) error {
 	return errors.Join(err, removeAll(found))
 }
 
-// Size is the number of bytes of a file, or of all files in a folder; what cannot be read counts as nothing. Links are not followed.
+// Size is the number of bytes of a file, or of all files in a folder; unreadable files count as 0 bytes. Links are not followed.
 func Size(path string) int64 { return measured(path).Bytes }
 
 func measured(path string) Left {

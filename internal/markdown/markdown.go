@@ -14,7 +14,7 @@ import (
 // one too, but not within a word.
 const special = "\\`*{}[]<>|~$&"
 
-// Text returns text as one line of Markdown that shows it and nothing else. At the beginning of a line it is no heading, list, quote
+// Text returns text as one line of Markdown that shows it and nothing else. At the beginning of a line it is not a heading, list, quote
 // or rule, and addresses in it do not become links.
 func Text(text string) string {
 	text = printable.Line(text)

@@ -45,7 +45,7 @@ type Span struct {
 	Text string
 }
 
-// Word reports whether a word stands behind the language.
+// Word reports whether a word follows the language.
 func (b Block) Word(word string) bool { return slices.Contains(b.Words, word) }
 
 var (

@@ -169,7 +169,7 @@ func Quote(name string) string {
 	return fmt.Sprintf("%q... (%d bytes)", strings.ToValidUTF8(name[:longest], "?"), len(name))
 }
 
-// Short is a name as it may stand in a path, escaped as Line does and cut where it is long.
+// Short is a name for use in a path, escaped as by Line and shortened if it is long.
 func Short(name string) string {
 	if len(name) <= longest {
 		return Line(name)

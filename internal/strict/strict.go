@@ -255,7 +255,7 @@ func (d *decoder) array(p *place, data []byte, v reflect.Value) {
 
 func (d *decoder) mapping(p *place, data []byte, v reflect.Value) {
 	if v.Type().Key().Kind() != reflect.String {
-		d.fail(p, fmt.Errorf("strict: maps need string keys, %s has not", v.Type()))
+		d.fail(p, fmt.Errorf("strict: maps need string keys, %s does not have them", v.Type()))
 		return
 	}
 	if data[0] != '{' {

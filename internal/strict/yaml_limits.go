@@ -141,7 +141,7 @@ func (e *expansion) count(n ast.Node) (values int, err error) {
 			var more int
 			if more, err = e.count(n); err == nil {
 				if values += more; values > maxYAMLValues {
-					err = yamlError(positionOf(n), "more than %d values with aliases replaced by what they stand for; write out fewer", maxYAMLValues)
+					err = yamlError(positionOf(n), "more than %d values with aliases expanded; use fewer", maxYAMLValues)
 				}
 			}
 		}
@@ -167,7 +167,7 @@ func (e *expansion) count(n ast.Node) (values int, err error) {
 	case *ast.AliasNode:
 		name := n.Value.String()
 		if values = e.anchors[name]; values == openAnchor {
-			return 0, yamlError(positionOf(n), "alias %s stands within what it stands for; write it out", Short(name))
+			return 0, yamlError(positionOf(n), "alias %s is inside the value it refers to; write the value out", Short(name))
 		}
 	}
 	return values + 1, err
