@@ -6,7 +6,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/vector"
 )
 
-// DELLA drops differences from a base at random, small ones more often than large ones, then goes on as DARE does. Within a row (the last axis; a
+// DELLA drops differences from a base at random, small ones more often than large ones, then acts as DARE. Within a row (the last axis; a
 // vector is one row) with ranks r = 1 for the smallest |D| to n:
 //
 //	p = density - epsilon + 2 epsilon (r-1)/(n-1)        the chance to be kept; density where n = 1

@@ -11,7 +11,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
-// Method is a way of merging one tensor. It is a plain struct: fields of type []float64 hold a value a model, the others hold for the whole
+// Method is a way of merging one tensor. It is a plain struct: a []float64 field holds one value per model, the others apply to the whole
 // tensor. The same struct is the API and the parameters of a recipe, by their json tags.
 type Method interface {
 	// Start checks the parameters against a tensor and returns what merges it.

@@ -2,7 +2,7 @@ package merge
 
 import "math"
 
-// NearSwap moves a base towards a model, wholly where the two are near:
+// NearSwap moves a base towards a model, all the way where the two are close:
 //
 //	M = k T + (1-k) B,    k = min(1, t / |B - T|)
 type NearSwap struct {

@@ -33,7 +33,7 @@ func (s SLERP) Start(t Target) (Merger, error) {
 		c0, c1, c, _ := s.coefficients(g)
 		note := ""
 		if c < -s.DotThreshold {
-			note = "the two models point in opposite directions; a line is drawn between them, near whose middle little of either remains"
+			note = "the two models point in opposite directions, so they are interpolated linearly; near the middle little of either remains"
 		}
 		return []float64{c0, c1}, note, nil
 	}}, nil

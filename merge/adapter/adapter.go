@@ -137,7 +137,7 @@ func (a *Adapter) sort() error {
 			}
 		}
 		if oddPattern.MatchString(name) {
-			return a.wrong(t.Name, "it is no part of an adapter that is known", fixMerge)
+			return a.wrong(t.Name, "it is not a known part of an adapter", fixMerge)
 		}
 		a.whole[name] = t.Name
 	}
@@ -151,7 +151,7 @@ func (a *Adapter) complete() error {
 	}
 	for _, saved := range a.Config.Whole {
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(a.whole)), func(name string) bool { return strings.Contains("."+name, "."+saved+".") }) {
-			return a.wrong("", fmt.Sprintf("modules_to_save names %s, of which it has no tensor", printable.Quote(saved)), "get the adapter again")
+			return a.wrong("", fmt.Sprintf("modules_to_save names %s, but the adapter has no tensor of it", printable.Quote(saved)), "get the adapter again")
 		}
 	}
 	for _, name := range a.order {

@@ -135,7 +135,7 @@ func TestRefusals(t *testing.T) {
 		tensors map[string][]int
 		want    string
 	}{
-		"kind":        {map[string]any{"peft_type": "IA3"}, pair, `peft_type: it is "IA3"; LORA is what can be applied; merge it into its base`},
+		"kind":        {map[string]any{"peft_type": "IA3"}, pair, `peft_type: it is "IA3"; only LORA can be applied; merge it into its base`},
 		"pissa":       {map[string]any{"init_lora_weights": "pissa_niter_4"}, pair, `init_lora_weights: it is "pissa_niter_4", which takes a part out of the base's weights`},
 		"unknown key": {map[string]any{"layer_replication": [][]int{{0, 2}}}, pair, "layer_replication: it is [[0,2]], and is not applied here"},
 		"rank":        {map[string]any{"r": 3}, pair, "m: its matrices have rank 2, and adapter_config.json says 3"},
@@ -148,8 +148,8 @@ func TestRefusals(t *testing.T) {
 		},
 		"half":         {nil, map[string][]int{"base_model.model.m.lora_A.weight": {2, 6}}, "m: it has one of lora_A and lora_B without the other"},
 		"empty":        {nil, map[string][]int{}, "it has no tensors"},
-		"other tensor": {nil, with(map[string][]int{"m.lora_C.weight": {1}}), "m.lora_C.weight: it is no part of an adapter that is known"},
-		"kohya":        {nil, map[string][]int{"lora_unet_m.lora_down.weight": {2, 6}}, "lora_unet_m.lora_down.weight: it is no part of an adapter that is known"},
+		"other tensor": {nil, with(map[string][]int{"m.lora_C.weight": {1}}), "m.lora_C.weight: it is not a known part of an adapter"},
+		"kohya":        {nil, map[string][]int{"lora_unet_m.lora_down.weight": {2, 6}}, "lora_unet_m.lora_down.weight: it is not a known part of an adapter"},
 		"dora":         {map[string]any{"use_dora": true}, pair, "m: use_dora is true, and a magnitude is there: false"},
 		"magnitude":    {nil, with(map[string][]int{"base_model.model.m.lora_magnitude_vector": {4}}), "m: use_dora is false, and a magnitude is there: true"},
 		"outputs": {
@@ -159,7 +159,7 @@ func TestRefusals(t *testing.T) {
 		"shape":        {nil, map[string][]int{"m.lora_A.weight": {2, 5}, "m.lora_B.weight": {4, 2}}, "lora_A is [2 5] and lora_B is [4 2], which do not fit the base's [4 6]"},
 		"no module":    {nil, map[string][]int{"model.m.lora_A.weight": {2, 6}, "model.m.lora_B.weight": {4, 2}}, "and the base has it as m: the adapter's names begin with model."},
 		"one missing":  {nil, with(map[string][]int{"n.lora_A.weight": {2, 6}, "n.lora_B.weight": {4, 2}}), "has no n.weight"},
-		"saved":        {map[string]any{"modules_to_save": []string{"score"}}, pair, `modules_to_save names "score", of which it has no tensor`},
+		"saved":        {map[string]any{"modules_to_save": []string{"score"}}, pair, `modules_to_save names "score", but the adapter has no tensor of it`},
 		"not in base":  {nil, with(map[string][]int{"base_model.model.score.weight": {2, 2}}), "has no tensor score.weight that it could take the place of"},
 		"larger":       {nil, with(map[string][]int{"base_model.model.other.weight": {3, 2}}), "it is [3 2], and other.weight in the base is [2 2]"},
 		"both":         {nil, with(map[string][]int{"base_model.model.m.weight": {4, 6}}), "the adapter changes m.weight by a product and replaces it, too"},

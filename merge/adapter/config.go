@@ -64,7 +64,7 @@ const fixMerge = "merge it into its base with the library that trained it"
 // loadConfig reads the adapter_config.json of a folder.
 func loadConfig(dir string) (c Config, err error) {
 	if !Is(dir) {
-		return c, &fault.Input{File: dir, Err: errors.New("it is no adapter: it has no " + ConfigFile), Fix: "name the folder that the peft library wrote"}
+		return c, &fault.Input{File: dir, Err: errors.New("it is not an adapter: it has no " + ConfigFile), Fix: "name the folder that the peft library wrote"}
 	}
 	path, err := untrusted.Inside(dir, ConfigFile)
 	if err != nil {
@@ -94,12 +94,12 @@ func parseConfig(text []byte) (c Config, err error) {
 	}
 	var kind string
 	if err := json.Unmarshal(keys["peft_type"], &kind); err != nil || kind != "LORA" {
-		return c, &fault.Input{Field: "peft_type", Err: fmt.Errorf("it is %s; LORA is what can be applied", short(keys["peft_type"])), Fix: fixMerge}
+		return c, &fault.Input{Field: "peft_type", Err: fmt.Errorf("it is %s; only LORA can be applied", short(keys["peft_type"])), Fix: fixMerge}
 	}
 	if start, ok := keys["init_lora_weights"]; ok && string(start) != "null" && !slices.Contains(kept, string(start)) {
 		return c, &fault.Input{
 			Field: "init_lora_weights", Err: fmt.Errorf("it is %s, which takes a part out of the base's weights before training", short(start)),
-			Fix: "save the adapter with path_initial_model_for_weight_conversion, which makes a plain one of it",
+			Fix: "save the adapter with path_initial_model_for_weight_conversion, which makes it a plain one",
 		}
 	}
 	delete(keys, "init_lora_weights")

@@ -58,7 +58,7 @@ type factors struct {
 const mostRecent = 8
 
 // On shows base with the adapter applied: a tensor of the base that the adapter does not touch is the base's, the others are computed as they
-// are read and have the type of the base. It refuses an adapter of which something does not fit the base. Closing it closes both.
+// are read and have the type of the base. It refuses an adapter if any part of it does not fit the base. Closing it closes both.
 func (a *Adapter) On(base weights.File) (weights.File, error) {
 	v := &view{File: base, adapter: a, inBase: a.translate(base), changed: map[string]*changed{}}
 	if v.inBase == nil {

@@ -251,7 +251,7 @@ func TestSeveral(t *testing.T) {
 		one("name: x\n", "{model: a}") + "---\n" + one("name: y\n", "{model: x}"):                                                           "x y",
 		one("name: x\n", "{model: y}") + "---\n" + one("name: y\n", "{model: x}"):                                                           "0 of them are used by no other",
 		one("name: x\n", "{model: a}") + "---\n" + one("name: y\n", "{model: a}"):                                                           "2 of them are used by no other",
-		one("", "{model: x}") + "---\n" + one("name: x\n", "{model: y}") + "---\n" + one("name: y\n", "{model: x}"):                         "x is merged of what is made of it",
+		one("", "{model: x}") + "---\n" + one("name: x\n", "{model: y}") + "---\n" + one("name: y\n", "{model: x}"):                         "x is merged from its own output",
 		one("", "{model: a}") + "---\n" + one("", "{model: b}"):                                                                             "another recipe has no name either",
 		one("", "{model: a}") + "---\n" + one("name: ../x\n", "{model: b}"):                                                                 `"../x" is not the name of a folder`,
 	} {

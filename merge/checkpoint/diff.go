@@ -59,7 +59,7 @@ func Diff(ctx context.Context, first, second string) (ModelDiff, error) {
 		}
 	}
 	if prefix, _ := b.seeAs(a); prefix != "" {
-		d.Notes = append(d.Notes, fmt.Sprintf("all names differ by the prefix %s, which is not looked at", printable.Quote(prefix)))
+		d.Notes = append(d.Notes, fmt.Sprintf("all names differ by the prefix %s, which is ignored", printable.Quote(prefix)))
 	}
 	for _, info := range b.file.Tensors() {
 		if _, ok := a.file.Info(info.Name); !ok {

@@ -37,7 +37,7 @@ func TestDiskFull(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("the error is %v, want no space left", err)
 	}
-	for _, want := range []string{"bytes more are needed in " + small, "make room and run the same merge again, it goes on after"} {
+	for _, want := range []string{"bytes more are needed in " + small, "make room and run the same merge again, it resumes after"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v\nwant %s", err, want)
 		}

@@ -84,7 +84,7 @@ func (p *Plan) free() error {
 	}
 	stream, err := p.permit().CheckFile(p.Out)
 	if err == nil && stream {
-		err = &fault.Usage{Err: fmt.Errorf("merge: %s is a pipe or a device, and a merge goes back in what it wrote; name a file", p.Out)}
+		err = &fault.Usage{Err: fmt.Errorf("merge: %s is a pipe or a device, and a merge seeks back in its output; name a file", p.Out)}
 	}
 	if err == nil {
 		err = CheckManifest(p.Out)
@@ -137,7 +137,7 @@ func (e *execution) clean() error {
 // explain says how much room a full disk lacks.
 func (p *Plan) explain(err error, e *execution) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("merge: %w; %d bytes more are needed in %s: make room and run the same merge again, it goes on after %d of %d tensors",
+		return fmt.Errorf("merge: %w; %d bytes more are needed in %s: make room and run the same merge again, it resumes after %d of %d tensors",
 			err, e.total-e.written.Load(), filepath.Dir(e.work), e.safe, len(p.tensors))
 	}
 	return err

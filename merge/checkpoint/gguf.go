@@ -52,7 +52,7 @@ func (p *Plan) asTransformers() {
 	for _, in := range p.Inputs {
 		if view, ok := weights.AsTransformers(in.file); ok {
 			in.see(view)
-			p.note("%s is a llama of GGUF: its tensors are seen by Hugging Face's names, and in its order of rows", in.Model)
+			p.note("%s is a llama of GGUF: its tensors are read with Hugging Face's names and order of rows", in.Model)
 		}
 	}
 }

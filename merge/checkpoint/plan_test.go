@@ -224,7 +224,7 @@ func TestErrors(t *testing.T) {
 		"integers":       {two("linear", "ids", "ids2", ""), "ids2/model.safetensors: w: it differs from that of " + dir + "/ids/model.safetensors, and tensors of type I64 are not merged"},
 		"types":          {two("linear", "ids", "ones", ""), "ones/model.safetensors: w: the type is F32, in " + dir + "/ids/model.safetensors it is I64"},
 		"adapter":        {two("linear", "a", "b+c", ""), "model: c: there is no such file or folder"},
-		"no adapter":     {two("linear", "a", "b+"+dir+"/a", ""), "/a: it is no adapter: it has no adapter_config.json; name the folder"},
+		"no adapter":     {two("linear", "a", "b+"+dir+"/a", ""), "/a: it is not an adapter: it has no adapter_config.json; name the folder"},
 		"no model":       {two("linear", "a", "z", ""), dir + "/z: there is no such file or folder; download the model"},
 		"layer range":    {fmt.Sprintf("merge_method: passthrough\nslices: [{sources: [{model: %s/a, layer_range: [0, 4]}]}]", dir), "layer_range: it is [0 4]; the model has 3 layers"},
 		"unequal ranges": {fmt.Sprintf("merge_method: linear\nslices: [{sources: [{model: %s/a, layer_range: [0, 2]}, {model: %s/b, layer_range: [0, 3]}]}]", dir, dir), "sources of a slice have equally many"},

@@ -72,7 +72,7 @@ func lastOf(recipes []Recipe, used []bool) (int, error) {
 		}
 	}
 	if len(free) != 1 {
-		return 0, &fault.Input{Field: "name", Err: fmt.Errorf("all %d recipes have names, and %d of them are used by no other", len(recipes), len(free)), Fix: "leave the name of the one out that makes the output"}
+		return 0, &fault.Input{Field: "name", Err: fmt.Errorf("all %d recipes have names, and %d of them are used by no other", len(recipes), len(free)), Fix: "leave out the name of the recipe that makes the output"}
 	}
 	return last, nil
 }
@@ -92,7 +92,7 @@ func (o *ordering) visit(i int) error {
 	case ended:
 		return nil
 	case begun:
-		return &fault.Input{Field: "name", Err: fmt.Errorf("%s is merged of what is made of it", strict.Short(o.recipes[i].Name)), Fix: "take it out of its own models"}
+		return &fault.Input{Field: "name", Err: fmt.Errorf("%s is merged from its own output", strict.Short(o.recipes[i].Name)), Fix: "take it out of its own models"}
 	}
 	o.state[i] = begun
 	for _, k := range o.uses[i] {

@@ -59,9 +59,9 @@ func (r *Ref) UnmarshalJSON(data []byte) error {
 // Parameters are values by their names.
 type Parameters map[string]Value
 
-// Value is a number, true, false or a word for all tensors; a list of numbers, a Gradient over the layers; a list with words among them, of
-// which each stretch of layers takes one; or a {filter, value} or a list of them, of which the first counts whose filter is a part of the tensor's
-// name, or "*", or missing. Numbers may be written as text.
+// Value is a number, true, false or a word for all tensors; a list of numbers, a Gradient over the layers; a list that has words,
+// one for each range of layers; or a {filter, value} or a list of them, of which the first applies with a filter that is part of the
+// tensor's name, or "*", or missing. Numbers may be written as text.
 type Value struct {
 	scalar   any
 	gradient Gradient
@@ -159,7 +159,7 @@ func (f *filtered) read(data []byte) error {
 		return err
 	}
 	if raw.Value == nil {
-		return errors.New("value: it is missing; give what the tensors that the filter names take")
+		return errors.New("value: it is missing; give the value for the tensors that the filter names")
 	}
 	f.Value = raw.Value
 	if raw.Filter != nil {

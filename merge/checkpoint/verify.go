@@ -16,14 +16,14 @@ import (
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
-// Verification is what Verify found of a file.
+// Verification is the result of Verify for one file.
 type Verification struct {
 	File   string `json:"file"`
 	Role   string `json:"role"`   // output or input
 	Status string `json:"status"` // ok, missing, or what differs
 }
 
-// OK tells whether a file is as the manifest says. An input that is not here any more is no fault.
+// OK reports whether a file matches the manifest. An input that no longer exists is not an error.
 func (v Verification) OK() bool {
 	return v.Status == "ok" || v.Role == "input" && v.Status == "missing"
 }

@@ -173,7 +173,7 @@ func (r RegMean) Merge(inputs [][]float64, kernels []Kernel) (Kernel, error) {
 			return Kernel{}, &fault.Input{Err: fmt.Errorf("merge: RegMean: kernel %d is [%d, %d] with %d values, kernel 0 is [%d, %d]", i, k.In, k.Out, len(k.Values), in, out), Fix: "merge layers of one shape"}
 		}
 		if len(inputs[i]) == 0 || len(inputs[i])%in != 0 {
-			return Kernel{}, &fault.Input{Err: fmt.Errorf("merge: RegMean: %d input values of model %d are no rows of %d", len(inputs[i]), i, in)}
+			return Kernel{}, &fault.Input{Err: fmt.Errorf("merge: RegMean: %d input values of model %d are not whole rows of %d", len(inputs[i]), i, in)}
 		}
 		own := mat.NewSymDense(in, nil)
 		x := mat.NewDense(len(inputs[i])/in, in, inputs[i])

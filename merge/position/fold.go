@@ -100,7 +100,7 @@ func (f *fold) step(k int) (foldStep, error) {
 	sine := math.Sin(s.angle)
 	if sine < f.position.SinEpsilon {
 		if s.cosine < 0 && !f.position.AllowLinear {
-			return s, f.err("task vector %d points against those before it (angle %v), between which there is no shortest arc; allow the linear fallback, or leave a model out", k, s.angle)
+			return s, f.err("task vector %d points opposite to those before it (angle %v), so there is no shortest arc between them; allow the linear fallback, or leave a model out", k, s.angle)
 		}
 		s.linear, s.p, s.q = true, 1-s.beta, s.beta
 		return s, nil

@@ -416,7 +416,7 @@ type Probed struct {
 	Loss float64   `json:"loss"`
 }
 
-// Grid measures the loss of positions, each a weight a model, at one length, and returns them with
+// Grid measures the loss of positions, each with one weight per model, at one length, and returns them with
 // the best one first. Betas are the positions between two models.
 func (s *Search) Grid(positions [][]float64, lambda float64, loss func(w weights.Set) (float64, error)) ([]Probed, error) {
 	if len(positions) == 0 {

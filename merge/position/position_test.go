@@ -270,7 +270,7 @@ func TestPositionErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := search.At([]float64{1, 1}, 1); err == nil || !strings.Contains(err.Error(), "points against those before it") {
+	if _, err := search.At([]float64{1, 1}, 1); err == nil || !strings.Contains(err.Error(), "points opposite to those before it") {
 		t.Errorf("got %v", err)
 	}
 	method.AllowLinear = true

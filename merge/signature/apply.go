@@ -34,7 +34,7 @@ type Applied struct {
 	Before string  `json:"before"` // checksum of the tensors it touched, as they were before all patches of the same call
 }
 
-// ApplyOptions say how signatures are put on a model.
+// ApplyOptions select how signatures are applied to a model.
 type ApplyOptions struct {
 	Applied []Applied // what was put on it before
 	Force   bool      // put a signature on twice

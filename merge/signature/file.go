@@ -99,7 +99,7 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Save writes the signature to a file, whole or not at all.
+// Save writes the signature to a file atomically.
 func (s Signature) Save(path string) error {
 	return durable.WriteFile(path, func(w io.Writer) error {
 		_, err := s.WriteTo(w)
@@ -145,7 +145,7 @@ func Parse(name string, data []byte) (Signature, error) {
 
 	text, ok := file.Metadata()[signatureKey]
 	if !ok {
-		return Signature{}, &fault.Input{File: name, Err: errors.New("this safetensors file is no signature"), Fix: `write one with "ballast signature extract"`}
+		return Signature{}, &fault.Input{File: name, Err: errors.New("this safetensors file is not a signature"), Fix: `write one with "ballast signature extract"`}
 	}
 	var h fileHeader
 	if err := strict.Decode([]byte(text), &h); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 )
 
-// What becomes of normalisation layers when a signature is put on a model.
+// The treatment of normalisation layers when a signature is applied to a model.
 const (
 	NormsRecalibrate = "recalibrate" // their scales and offsets are patched, their statistics estimated again on corrupted data
 	NormsPatch       = "patch"       // their scales and offsets are patched, their statistics left as they are

@@ -323,7 +323,7 @@ func TestBadSignatureFiles(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"not one":       {build("", nil), "this safetensors file is no signature"},
+		"not one":       {build("", nil), "this safetensors file is not a signature"},
 		"cut":           {file.Bytes()[:file.Len()-3], "bad: "},
 		"unknown key":   {build(change(`"norms"`, `"nroms"`), nil), `norms`},
 		"version":       {build(change(`"schema_version":1`, `"schema_version":7`), nil), "schema_version: it is 7"},

@@ -19,7 +19,7 @@ type Score func(w weights.Set) (float64, error)
 //	for each other model, in order: candidate = k/(k+1) soup + 1/(k+1) theta, for a soup of k models
 //	    keep it if score(candidate) >= score(soup)        with Strict: > only
 //
-// So the soup scores no worse than the best single model. Cost: one score a model, and one more a candidate; two models in
+// So the soup scores no worse than the best single model. Cost: one score per model, and one more per candidate; two models in
 // memory. With >=, the paper's rule, ties let models in that do nothing; with >, the released code's, the soup is often the best
 // model alone, which is a normal outcome for models that are few or far apart.
 // Source: Wortsman et al., "Model soups", arXiv 2203.05482.
@@ -55,7 +55,7 @@ type GreedyResult struct {
 // GreedyOptions are what a run of Greedy may be given.
 type GreedyOptions struct {
 	Scores []float64 // of each model by itself, where they are known; nil = scored here
-	Trace  string    // file that keeps every score as soon as it is known; a run that finds one of the same models goes on from it
+	Trace  string    // file that keeps every score as soon as it is known; a run that finds one of the same models resumes from it
 	// Progress, if not nil, is told how many of at most how many scores are known.
 	Progress func(done, total int)
 }
@@ -69,7 +69,7 @@ func (g Greedy) Run(models Models, score Score, o GreedyOptions) (GreedyResult, 
 	case g.MaxIngredients < 0:
 		return GreedyResult{}, fmt.Errorf("merge: greedy soup: max_ingredients is %d; use 0 for no limit", g.MaxIngredients)
 	case o.Scores != nil && len(o.Scores) != n:
-		return GreedyResult{}, fmt.Errorf("merge: greedy soup: %d scores for %d models; give one a model, or none", len(o.Scores), n)
+		return GreedyResult{}, fmt.Errorf("merge: greedy soup: %d scores for %d models; give one per model, or none", len(o.Scores), n)
 	case score == nil:
 		return GreedyResult{}, errors.New("merge: greedy soup: score is missing; candidates must be scored")
 	}

@@ -65,7 +65,7 @@ func (l *loader) sameLayout(w weights.Set, name string) error {
 }
 
 // farApart warns of a model that points another way than a soup: models that do not share their first weights are as good as
-// orthogonal, and their mean is no model.
+// orthogonal, and their mean is not a usable model.
 const farApart = 0.5
 
 func warning(soup, model weights.Set, name string) string {

@@ -15,7 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
-// greedyTrace is the file from which a greedy soup goes on: what was asked for, and every score that is known.
+// greedyTrace is the file from which a greedy soup resumes: what was asked for, and every score that is known.
 type greedyTrace struct {
 	SchemaVersion int        `json:"schema_version"`
 	Method        Greedy     `json:"method"`

@@ -17,7 +17,7 @@ import (
 )
 
 // Recalibrate estimates the running statistics of a network's batch norms again: the mean over batches of the statistics of each, all
-// batches alike (a cumulative average), as they are in training. It returns all weights, of which the statistics alone are new.
+// batches alike (a cumulative average), as they are in training. It returns all weights; only the statistics are new.
 // batch is the size of a batch, at least 2; most bounds their number, 0 = all whole batches of the data set. A network whose norm
 // is not batch normalisation is an error.
 func Recalibrate(ctx context.Context, b *bundle.Bundle, e *engine.Engine, w weights.Set, ds data.Dataset, batch, most int) (weights.Set, error) {

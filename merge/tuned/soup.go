@@ -86,7 +86,7 @@ func (s Soup) Validate() error {
 	case len(s.Models) == 0:
 		return &fault.Usage{Err: errors.New("soup: there is no model; give at least one")}
 	case s.Method != SoupUniform && s.Data == "":
-		return &fault.Usage{Err: fmt.Errorf("soup: %s needs data, whose held-out examples the soup is chosen by; uniform needs none", s.Method)}
+		return &fault.Usage{Err: fmt.Errorf("soup: %s needs data, to choose the soup by its held-out examples; uniform does not", s.Method)}
 	case s.Recalibrate && s.Data == "":
 		return &fault.Usage{Err: errors.New("soup: statistics of norms are estimated again on data; name a data set")}
 	case s.Scores != nil && len(s.Scores) != len(s.Models):
