@@ -14,7 +14,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 )
 
-// Suites are the names of the suites, in the order in which they run; limits come first since the others stand beside them.
+// Suites are the names of the suites, in the order in which they run; limits come first, since the others are printed beside them.
 var Suites = []string{"limits", "ops", "norm", "train", "data", "merge"}
 
 // Line is one thing to measure.

@@ -18,7 +18,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/durable"
 )
 
-// The limits that other lines stand beside.
+// The limits beside which other lines are printed.
 const (
 	limitCopy   = "memory copy, all cores"
 	limitMatMul = "matrix product 1024, float32"

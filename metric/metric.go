@@ -193,7 +193,7 @@ func mean(values []float64) float64 {
 // Softmax returns the probabilities of every row of logits [examples, classes], in float64.
 func Softmax[F Float](logits []F, classes int) ([]float64, error) {
 	if classes < 2 || len(logits) == 0 || len(logits)%classes != 0 {
-		return nil, fmt.Errorf("metric: Softmax: %d logits are no rows of %d classes", len(logits), classes)
+		return nil, fmt.Errorf("metric: Softmax: %d logits are not whole rows of %d classes", len(logits), classes)
 	}
 	p := make([]float64, len(logits))
 	for i := 0; i < len(logits); i += classes {

@@ -99,7 +99,7 @@ func after(past, x *node, axis int) *node {
 	}
 	for i, d := range past.Shape().Dimensions {
 		need(past.Rank() == x.Rank() && (i == axis || d == x.Shape().Dimensions[i]),
-			"what was before is %s, what comes to it %s", past.Shape(), x.Shape())
+			"the past is %s, which does not fit the new values %s", past.Shape(), x.Shape())
 	}
 	if x.Shape().Size() == 0 {
 		return past

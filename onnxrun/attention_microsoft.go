@@ -45,7 +45,7 @@ func packedAttention(c *call) []*node {
 	out := []*node{convert(y, t)}
 	if c.gives(1) {
 		need(slices.Equal(k.Shape().Dimensions, v.Shape().Dimensions),
-			"keys %s and values %s do not lie together as present", k.Shape(), v.Shape())
+			"keys %s and values %s cannot be joined as present, since their shapes differ", k.Shape(), v.Shape())
 		both := graph.Concatenate([]*node{graph.ExpandAxes(k, 0), graph.ExpandAxes(v, 0)}, 0)
 		out = append(out, convert(both, t))
 	}

@@ -45,7 +45,7 @@ func cumProduct(c *call) *node {
 func bitCast(c *call) []*tensors.Tensor {
 	x, d := c.known(0), castTo(c.int("to", 0))
 	need(d.Size() == x.DType().Size() && d != dtypes.Bool && x.DType() != dtypes.Bool,
-		"%s as %s: they have not the same size", x.DType(), d)
+		"%s as %s: they differ in size", x.DType(), d)
 	return []*tensors.Tensor{ofBytes(d, bytesIn(x), x.Shape().Dimensions...)}
 }
 

@@ -52,7 +52,7 @@ func arg(largest bool) operator {
 			}
 			return emptyOf(c, dtypes.Int64, d)
 		}
-		need(n > 0 && n <= math.MaxInt32, "axis %d has %d elements, of which none is the largest", axis, n)
+		need(n > 0 && n <= math.MaxInt32, "axis %d has %d elements, so none is the largest", axis, n)
 		var y *node
 		if c.int("select_last_index", 0) == 1 {
 			y = argBest(ops.Reverse(x, axis), axis, largest)

@@ -72,10 +72,10 @@ func (s *scanning) length() {
 	s.rounds = -1
 	for i, x := range s.xs {
 		shape := x.shape()
-		need(shape.Rank() > 0, "what it runs over has shapes of different lengths, or none: %s and %s", s.xs[0].shape(), shape)
+		need(shape.Rank() > 0, "the sequences it scans differ in length, or have none: %s and %s", s.xs[0].shape(), shape)
 		s.axes[i] = axisIn(s.axes[i], shape.Rank())
 		n := shape.Dimensions[s.axes[i]]
-		need(s.rounds < 0 || n == s.rounds, "what it runs over has shapes of different lengths, or none: %s and %s", s.xs[0].shape(), shape)
+		need(s.rounds < 0 || n == s.rounds, "the sequences it scans differ in length, or have none: %s and %s", s.xs[0].shape(), shape)
 		s.rounds = n
 	}
 	need(s.rounds <= mostRounds, "it runs over %d rows, at most %d are unrolled", s.rounds, mostRounds)

@@ -45,7 +45,7 @@ import "encoding/json"
 // seam. Options may decide on it; then a registry holds a value for each name.
 type Named interface{ Name() string }
 
-// Registry is what a program brings itself. Each value stands for its name with the options it has here as the defaults; of which
+// Registry holds the parts that a program defines. Each value stands for its name with the options it has here as the defaults; of which
 // seams it is, its methods say. Without any, names are Ballast's alone.
 type Registry []Named
 

@@ -6,7 +6,7 @@ import (
 	"github.com/ballast-ml/ballast/metric"
 )
 
-// ValidationPrefix stands before the name of a number that is measured on validation examples.
+// ValidationPrefix begins the names of metrics measured on validation examples.
 const ValidationPrefix = "validation_"
 
 // Describe returns a number of Result.Metrics by its name, without a value: its direction and unit. ok is false for a name that says

@@ -23,7 +23,7 @@ func (l *Loop) host() update.Host { return host{l} }
 // Store is the run's.
 func (h host) Store() *model.Store { return h.state.store }
 
-// Data is the set of a stream and its labels as they are trained on; nil for a stream that the recipe has not.
+// Data is the set of a stream and its labels as they are trained on; nil for a stream that the recipe does not have.
 func (h host) Data(name string) (data.Dataset, []int32) {
 	if s := h.stream(name); s != nil {
 		return s.examples.Set, s.examples.Labels
@@ -31,7 +31,7 @@ func (h host) Data(name string) (data.Dataset, []int32) {
 	return nil, nil
 }
 
-// Truth is the labels of a stream as its set has them; nil for a stream that the recipe has not.
+// Truth is the labels of a stream as its set has them; nil for a stream that the recipe does not have.
 func (h host) Truth(name string) []int32 {
 	if s := h.stream(name); s != nil {
 		return s.examples.True

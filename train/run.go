@@ -48,11 +48,11 @@ type Options struct {
 	// what DecodeYAML read the recipe with, and what bundle.Open takes for the bundle.
 	Registry own.Registry
 
-	Devices     int   // the batch is spread over this many devices of the engine; 0 = 1. Any number goes on from any checkpoint
+	Devices     int   // the batch is spread over this many devices of the engine; 0 = 1. Any number resumes from any checkpoint
 	DeviceBytes int64 // data sets up to this many bytes live on the device; 0 = 1 GiB
 }
 
-// Sink takes what a run measures. Log is called in the order of steps. Rewind is called when a run goes on from a
+// Sink receives the measurements of a run. Log is called in the order of steps. Rewind is called when a run resumes from a
 // checkpoint: what was logged after step must go, since it will be logged again; a kill in the
 // middle of Rewind must lose nothing before step, so write anew and rename. A sink with a method Sync() error has it
 // called before each checkpoint, so that no checkpoint is ahead of what was logged.
@@ -78,7 +78,7 @@ type Result struct {
 	Metrics map[string]float64       // loss (training, last logged), skipped (updates left out, where a goal leaves out bad ones), what the objective notes and yields, and on the test part what measures the task; validation_...; fits of the watchers
 	Watched map[string][]optim.Point // measurements of the watchers, by the first of their numbers
 	Trained data.Prepared            // the examples that were trained on, with the labels they had and the true ones
-	Files   []update.File            // what the objective yields to stand beside the model
+	Files   []update.File            // files from the objective, stored beside the model
 	Seconds float64                  // wall time of this process
 	Resumed bool                     // went on from a checkpoint
 	From    int                      // the step it went on from
@@ -262,7 +262,7 @@ func (l *run) resume() (record, error) {
 		return r, &fault.Usage{Err: fmt.Errorf("train: resume: the training data are not those of %s; bring them back, or start anew in another folder", l.checkpoints.last)}
 	}
 	if r.Engine != l.record.Engine {
-		l.options.Remark(fmt.Sprintf("the checkpoint was made on engine %s, this is %s: the run goes on, but not bit for bit", r.Engine, l.record.Engine))
+		l.options.Remark(fmt.Sprintf("the checkpoint was made on engine %s, this is %s: the run resumes, but not bit for bit", r.Engine, l.record.Engine))
 	}
 	if err := bundle.ReadTensors(r.tensors, slices.Collect(l.state.store.IterVariables())); err != nil {
 		return r, fmt.Errorf("train: resume: %w", err)

@@ -222,7 +222,7 @@ func TestTextRefuses(t *testing.T) {
 		},
 		"token 3: it is 11, there are 11 tokens (0 to 10, and -1 for none)":          func(_ *train.Recipe, set *text) { set.tokens[3] = 11 },
 		"start of example 2: it is 56, and a window of 6 ends outside the 61 tokens": func(_ *train.Recipe, set *text) { set.starts[2] = 56 },
-		"views has 1 views, and there are none of a text; leave views out":           func(r *train.Recipe, _ *text) { r.Views = append(r.Views, nil) },
+		"views has 1 views, which a text does not have; leave views out":             func(r *train.Recipe, _ *text) { r.Views = append(r.Views, nil) },
 		"at most 4 of them": func(r *train.Recipe, _ *text) {
 			n := r.Network.Network.(zoo.Decoder)
 			n.Context = 4

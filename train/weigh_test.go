@@ -69,7 +69,7 @@ func TestIgnoredKeysAreRefused(t *testing.T) {
 		{"supervised", "schedule: {large_batch: {small_batch: 4}}", "schedule.large_batch.small_batch is 4 and has no effect: nothing is adapted to it without " +
 			"rule: sqrt or linear, regime_adaptation: true, or weigh.gradient_noise: -1"},
 		{"supervised", "watch: [distance]", "watch measures no distance: the run ends at update 3, before the first measurement"},
-		{"contrastive", "objective: {level: input}", "objective.level and objective.weight have no effect: they are of mixed examples, and mix is none"},
+		{"contrastive", "objective: {level: input}", "objective.level and objective.weight have no effect: they apply to mixed examples, and mix is none"},
 		{"semi", "objective: {restart: 5}", "objective.decay and objective.restart have no effect: they are of the share that shrink: true takes"},
 		{"semi", "objective: {align: {kind: ema, length: 5}}", "objective.align.length has no effect: it is of kind: queue, and kind is ema"},
 		{"semi", "objective: {align: {kind: none, decay: 0.5}}", "objective.align.decay has no effect: it is of kind: ema, and kind is none"},

@@ -92,7 +92,7 @@ func (r Recipe) cost(set data.Dataset) (bundle.Cost, error) {
 }
 
 // EngineOf is the kind of engine that the newest checkpoint in a run's folder was made on, "" where there is none that can be read. Whether
-// the checkpoint is whole shows when the run goes on.
+// the checkpoint is complete shows when the run resumes.
 func EngineOf(dir string) string {
 	c := checkpoints{dir: filepath.Join(dir, checkpointsDir)}
 	steps, err := c.steps()

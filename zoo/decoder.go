@@ -151,13 +151,13 @@ func (n Decoder) End(scope *model.Scope, h *Node) *Node {
 }
 
 // NormConsumers are the scopes of the dense layers that read each norm's result, by the scope of the norm, of a network under root whose
-// norms stand in front of its parts. An error says why there are norms that others read too.
+// norms come before its parts. An error says why there are norms that others read too.
 func (n Decoder) NormConsumers(root string) (map[string][]string, error) {
 	if _, pre := n.Placement.Placement.(residual.Pre); !pre {
-		return nil, fmt.Errorf("decoder: norms stand in front of dense layers with placement pre alone; this one is %s", residual.Name(n.Placement.Placement))
+		return nil, fmt.Errorf("decoder: norms come before dense layers only with placement pre; this one is %s", residual.Name(n.Placement.Placement))
 	}
 	if n.Tied {
-		return nil, errors.New("decoder: the last norm is read by the embeddings, which a tied network needs at its input as they are")
+		return nil, errors.New("decoder: the last norm is read by the embedding, which a tied network also uses at its input")
 	}
 
 	all := map[string][]string{root + "/last/norm": {root + "/" + param.OutputScope}}

@@ -198,7 +198,7 @@ func TestDecoderRefuses(t *testing.T) {
 		`{"name":"decoder","norm":"layr"}`:           "did you mean layer?",
 		`{"name":"decoder","dropout":-0.5}`:          "decoder: dropout is -0.5; use a share from 0 to below 1",
 		`{"name":"decoder","placement":"postt"}`:     "did you mean post?",
-		`{"name":"decoder","mlp_ratio":0.001}`:       "decoder: mlp_ratio is 0.001 of dim 64; use what makes 1",
+		`{"name":"decoder","mlp_ratio":0.001}`:       "decoder: mlp_ratio is 0.001 of dim 64; use a ratio that makes 1",
 		`{"name":"decoder","vocabulary":1000000000}`: "decoder: vocabulary is 1000000000; use at most",
 	} {
 		var read zoo.Choice

@@ -30,7 +30,7 @@ func EncoderOfBERT(c hf.BERT) (Encoder, error) {
 	return n, n.Validate()
 }
 
-// Imports maps the names of Hugging Face's BertModel. prefix stands before them in files of a larger model, "bert."; else it is empty.
+// Imports maps the names of Hugging Face's BertModel. prefix is put before them for files of a larger model, "bert."; else it is empty.
 func (n Encoder) Imports(prefix string) []Import {
 	var all []Import
 	for _, table := range []struct{ ours, theirs string }{{"words", "word"}, {"positions", "position"}, {"types", "token_type"}} {

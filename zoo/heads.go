@@ -54,7 +54,7 @@ type Headed interface {
 
 var _ Headed = Heads{}
 
-// NewHead returns ShrinkMatch's head for 128 features, a quarter of which are its widths.
+// NewHead returns ShrinkMatch's head for 128 features; its widths are a quarter of that.
 func NewHead(name string) Head {
 	return Head{Name: name, Hidden: []int{32, 32}, AsTrunk: true, Size: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.LeakyReLU}
 }
@@ -108,7 +108,7 @@ func (n Heads) Validate() error {
 	case isHeaded(trunk):
 		errs = append(errs, errors.New("heads: the trunk has heads with names of its own; list all of them here"))
 	case trunk.Task() != Classify:
-		errs = append(errs, fmt.Errorf("heads: trunk %s is for the task %s; heads stand on networks that classify", Name(trunk), trunk.Task()))
+		errs = append(errs, fmt.Errorf("heads: trunk %s is for the task %s; heads need a trunk that classifies", Name(trunk), trunk.Task()))
 	default:
 		errs = append(errs, trunk.Validate())
 	}

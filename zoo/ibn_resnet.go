@@ -155,7 +155,7 @@ func (r IBNResNet) Validate() error {
 // Warning says what is odd about the options, or "".
 func (r IBNResNet) Warning() string {
 	if n := len(r.Config); n > 0 && r.Config[n-1] != "" {
-		return "ibn-resnet: instance normalisation in the last stage takes out what tells classes apart; the paper keeps it to the first stages"
+		return "ibn-resnet: instance normalisation in the last stage removes what distinguishes classes; the paper uses it only in the first stages"
 	}
 	return ""
 }

@@ -60,7 +60,7 @@ func (t transformer) validate(network, depth string) error {
 		errs = append(errs, fmt.Errorf("%s: no feed %q; %s", network, t.feed, text))
 	}
 	if !(t.ratio > 0) || t.ratio > maxUnits || t.hidden() < 1 || t.hidden() > maxUnits {
-		errs = append(errs, fmt.Errorf("%s: mlp_ratio is %v of dim %d; use what makes 1 to %d units", network, t.ratio, t.dim, maxUnits))
+		errs = append(errs, fmt.Errorf("%s: mlp_ratio is %v of dim %d; use a ratio that makes 1 to %d units", network, t.ratio, t.dim, maxUnits))
 	}
 	if !(t.dropout.Rate >= 0 && t.dropout.Rate < 1) {
 		errs = append(errs, fmt.Errorf("%s: dropout is %v; use a share from 0 to below 1", network, t.dropout.Rate))

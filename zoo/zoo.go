@@ -67,7 +67,7 @@ type OwnNorms interface {
 	OwnNorms()
 }
 
-// Foldable is a network each of whose norms stands behind a kernel, in the scope norm of the kernel's.
+// Foldable is a network in which every norm follows a kernel, in the scope "norm" under that kernel's.
 type Foldable interface {
 	Network
 	NormLayer() norm.Layer // the norm that all of them are

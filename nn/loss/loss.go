@@ -131,7 +131,7 @@ func (c *Choice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(data, 
 // UnmarshalOwn is UnmarshalJSON where names may be a program's own.
 func (c *Choice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
 	if c.Loss, err = choice.Decode("loss", All(), data, r); err != nil && among(AllSets(), data) {
-		return fmt.Errorf("no loss %q; it is a loss of a whole batch, and stands where those do", nameIn(data))
+		return fmt.Errorf("no loss %q; it is a loss of a whole batch, and is used only where those are", nameIn(data))
 	}
 	return err
 }
@@ -171,7 +171,7 @@ func (c *SetChoice) UnmarshalJSON(data []byte) error { return c.UnmarshalOwn(dat
 // UnmarshalOwn is UnmarshalJSON where names may be a program's own.
 func (c *SetChoice) UnmarshalOwn(data []byte, r own.Registry) (err error) {
 	if c.Set, err = choice.Decode("batch loss", AllSets(), data, r); err != nil && among(All(), data) {
-		return fmt.Errorf("no batch loss %q; it gives a value for each example, and stands where such losses do",
+		return fmt.Errorf("no batch loss %q; it gives a value for each example, and is used only where such losses are",
 			nameIn(data))
 	}
 	return err

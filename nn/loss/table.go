@@ -58,7 +58,7 @@ func Distinct(name string, index []int32) error {
 	for _, i := range index {
 		if i >= 0 && seen[i] {
 			return &fault.Usage{Err: fmt.Errorf("loss %s keeps a row for each example, and example %d is twice in one batch; "+
-				"use a sampler that draws none twice", name, i)}
+				"use a sampler that draws no example twice", name, i)}
 		}
 		seen[i] = true
 	}

@@ -114,7 +114,7 @@ func TestDistinct(t *testing.T) {
 	}
 	err := loss.Distinct("elr", []int32{4, 2, 4})
 	want := "loss elr keeps a row for each example, and example 4 is twice in one batch; " +
-		"use a sampler that draws none twice"
+		"use a sampler that draws no example twice"
 	var usage *fault.Usage
 	if err == nil || err.Error() != want || !errors.As(err, &usage) {
 		t.Errorf("got %v, want %s", err, want)
@@ -150,7 +150,7 @@ func TestChoice(t *testing.T) {
 	for text, want := range map[string]string{
 		`"cross-entropi"`:             `no loss "cross-entropi" (did you mean cross-entropy?)`,
 		`{"name": "elr", "bta": 0.9}`: `unknown key bta (did you mean beta?)`,
-		`"tcm"`:                       `no loss "tcm"; it is a loss of a whole batch, and stands where those do`,
+		`"tcm"`:                       `no loss "tcm"; it is a loss of a whole batch, and is used only where those are`,
 	} {
 		var c loss.Choice
 		if err := json.Unmarshal([]byte(text), &c); err == nil || !strings.Contains(err.Error(), want) {
@@ -159,7 +159,7 @@ func TestChoice(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		`"tcn"`: `no batch loss "tcn" (did you mean tcm?)`,
-		`"elr"`: `no batch loss "elr"; it gives a value for each example, and stands where such losses do`,
+		`"elr"`: `no batch loss "elr"; it gives a value for each example, and is used only where such losses are`,
 	} {
 		var c loss.SetChoice
 		if err := json.Unmarshal([]byte(text), &c); err == nil || !strings.Contains(err.Error(), want) {

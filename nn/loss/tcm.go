@@ -44,7 +44,7 @@ func (t TCM) Apply(_ *model.Scope, in In) *Node {
 // TCMParts are both means, without their weights, and how many pairs they are over, constants; a pair counts in both its orders.
 type TCMParts struct{ Positive, Negative, Positives, Negatives *Node }
 
-// Parts returns the terms. Panics if a margin is no cosine, a weight below 0, or shapes do not fit.
+// Parts returns the terms. Panics if a margin is outside the range of a cosine, a weight is below 0, or shapes do not fit.
 func (t TCM) Parts(in In) TCMParts {
 	cosine := func(v float64) bool { return v >= -1 && v <= 1 }
 	weight := func(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }

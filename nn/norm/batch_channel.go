@@ -21,7 +21,7 @@ import (
 // Source: Qiao, Wang, Liu, Shen, Yuille, "Micro-Batch Training with Batch-Channel Normalization", arXiv 1903.10520.
 type BatchChannel struct {
 	Groups   int     `json:"groups"`      // 32
-	Fallback bool    `json:"fallback"`    // take the next smaller number that divides the channels and leaves two or more a group; true
+	Fallback bool    `json:"fallback"`    // take the next smaller number that divides the channels and leaves two or more per group; true
 	Estimate bool    `json:"estimate"`    // first step by Estimated instead of Batch; true
 	Rate     float64 `json:"update_rate"` // of Estimated; 0.02
 	Momentum float64 `json:"momentum"`    // of Batch; 0.1

@@ -113,7 +113,7 @@ func (n *GenomeNode) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Validate says what is wrong with the genome: an unknown operation, a wrong number of arguments, one that is no earlier value.
+// Validate reports what is wrong with the genome: an unknown operation, a wrong number of arguments, one that is not an earlier value.
 func (n Genome) Validate() error {
 	if len(n.Nodes) == 0 {
 		return errors.New("norm: the genome has no nodes")

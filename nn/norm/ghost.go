@@ -15,7 +15,7 @@ import (
 //	y = scale (x - mean_l) / sqrt(var_l + Epsilon) + offset      l = group, var_l biased (1/n)
 //
 // x is [batch, ..., channels]; y has its shape and dtype; scale, offset, mean, variance are [channels]. Statistics run over
-// the examples of a group and all positions. Training moves the running values once a group, in order, with the unbiased
+// the examples of a group and all positions. Training updates the running values once per group, in order, with the unbiased
 // variance; inference knows no groups, uses the running values and accepts any batch. A GroupSize of the batch or more is
 // batch normalisation.
 //

@@ -20,7 +20,7 @@ import (
 // Source: Wu, He, "Group Normalization", arXiv 1803.08494.
 type Group struct {
 	Groups   int     `json:"groups"`   // 32
-	Fallback bool    `json:"fallback"` // take the next smaller number that divides the channels and leaves two or more a group; true
+	Fallback bool    `json:"fallback"` // take the next smaller number that divides the channels and leaves two or more per group; true
 	Epsilon  float64 `json:"eps"`      // added to the variance; 1e-5
 }
 

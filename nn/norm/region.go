@@ -23,13 +23,13 @@ import (
 // for each channel, var_k biased (1/n). x is [batch, height, width, channels]; regions are [batch, height, width, 1]: a mask of two
 // regions, bool or 0 and 1, or whole numbers from 0 to Regions-1. A region without pixels contributes nothing. There is no
 // state and no affine: training and inference are the same; RegionBasic and RegionLearned build on it. No gradient
-// reaches the regions. Pixels whose number is no region become 0.
+// reaches the regions. Pixels whose number does not name a region become 0.
 //
 // Style "instance", the paper's, takes the statistics of each image, "batch", that of the official code, those of the region in all images
 // together: their result depends on the batch. The official code fills the outside of a region with its mean and scales the result of a
 // plain norm, which comes to an epsilon of Epsilon P/n, P the pixels normalised over and n those of the region: OfficialEpsilon.
 //
-// Panics if x has not four axes, if regions are of another shape, if Regions is below 2, and on another Style.
+// Panics if x does not have four axes, if regions are of another shape, if Regions is below 2, and on another Style.
 // Source: Yu et al., "Region Normalization for Image Inpainting", arXiv 1911.10375.
 type Region struct {
 	Style           string  `json:"style"`        // instance or batch

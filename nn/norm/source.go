@@ -53,7 +53,7 @@ func (s FromAxes) Statistics(x *graph.Node, _ *Running) (mean, variance *graph.N
 	return ops.Moments(x, s.Axes, nil)
 }
 
-// Running is the mean and variance that training collects, one of each a channel, in non-trainable variables named mean and
+// Running is the mean and variance that training collects, one of each per channel, in non-trainable variables named mean and
 // variance; they start at 0 and 1.
 type Running struct {
 	Momentum float64 // share of the new value, (0, 1]

@@ -9,7 +9,7 @@ import "math/rand/v2"
 type Column struct {
 	Name string // unique in a run: "mix.weight", "semi.ramp"
 
-	// At is the value for an update, 0 being the first of updates. r is drawn from seed, Name and update alone, so a run that goes on
+	// At is the value for an update, 0 being the first of updates. r is drawn from seed, Name and update only, so a run that resumes
 	// at update k draws what a run from the beginning would have drawn. updates is 0 where a run has no end that is known.
 	At func(update, updates int, r *rand.Rand) float64
 }

@@ -131,11 +131,11 @@ func (r *Result) BestAccuracy() float64 {
 // Options are what a search needs besides its settings.
 type Options struct {
 	Try      func(ctx context.Context, g norm.Genome) (Trial, error) // trains a candidate that passed the structural test; see Search.Try
-	Dir      string                                                  // where trials are written, so that a search cut short goes on; "" writes none
+	Dir      string                                                  // where trials are written, for a search cut short to resume; "" writes none
 	Progress func(done, budget int, best float64)                    // nil = nobody
 }
 
-// Run searches. A search that is cut short goes on when called again with the same folder: what was trained is not trained again.
+// Run searches. A search that is cut short resumes when called again with the same folder: finished trainings are not repeated.
 func (s Search) Run(ctx context.Context, o Options) (*Result, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err

@@ -99,15 +99,15 @@ func (r *Result) Curve(shares []float64, highest bool) ([]Pruning, error) {
 // Options are what a run needs besides its configuration.
 type Options struct {
 	Engine   *engine.Engine
-	Dir      string      // where checkpoints are saved, so that a run cut short goes on; "" saves nothing
+	Dir      string      // where checkpoints are saved, so that a run cut short resumes; "" saves nothing
 	Progress func(Point) // told of every measurement; nil = nobody
 }
 
 // oldRun is the file of a run's state in the folders of earlier versions.
 const oldRun = "run.json"
 
-// Run trains a network by the recipe of the configuration. A run cut short goes on, with the same numbers, when called again with the same
-// Dir and configuration. A folder of a version that had a loop of its own is refused.
+// Run trains a network by the recipe of the configuration. An interrupted run resumes, with the same numbers, when called again with the
+// same Dir and configuration. A folder of a version that had a loop of its own is refused.
 func Run(ctx context.Context, c Config, o Options) (result *Result, err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err

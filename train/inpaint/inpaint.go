@@ -57,7 +57,7 @@ func (r *Result) Close() {
 // Options are what a run needs besides its configuration.
 type Options struct {
 	Engine *engine.Engine
-	Dir    string // where checkpoints are saved, so that a run cut short goes on; "" saves nothing
+	Dir    string // where checkpoints are saved, so that a run cut short resumes; "" saves nothing
 	Anew   bool   // what Dir holds is removed by Accept; until then nothing of it is looked at
 
 	// Accept is called once everything was checked and before anything is written or removed; an error ends the run. nil = nothing to do.
@@ -86,8 +86,8 @@ func IsRun(dir string) bool {
 }
 
 // Run trains the network by the recipe of the configuration on the part train of a source of images, and measures it on patches of the part
-// test. A run cut short goes on, with the same numbers, when called again with the same Dir, configuration and images. A folder of a version
-// that had a loop of its own is refused.
+// test. An interrupted run resumes, with the same numbers, when called again with the same Dir, configuration and images. A folder of a
+// version that had a loop of its own is refused.
 func Run(ctx context.Context, c Config, from data.Source, o Options) (*Result, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err

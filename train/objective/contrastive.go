@@ -65,7 +65,7 @@ func (o Contrastive) Network(n zoo.Network, _ int) zoo.Network {
 // Warning says what is odd about the losses, and what has no effect.
 func (o Contrastive) Warning() string {
 	if usual := NewContrastive(); !o.mixes() && (o.Level != usual.Level || o.Weight != usual.Weight) {
-		return "objective.level and objective.weight have no effect: they are of mixed examples, and mix is none"
+		return "objective.level and objective.weight have no effect: they apply to mixed examples, and mix is none"
 	}
 	for _, l := range o.losses() {
 		if w, ok := l.Set.(interface{ Warning() string }); ok && w.Warning() != "" {

@@ -20,7 +20,7 @@ import (
 //	discriminator:  (BCE(judged truth, 1) + BCE(judged prediction, 0)) / 2
 //
 // as loss.Inpainting has them. Without adversarial loss (Loss.GAN 0) there is no discriminator. Both take the recipe's optimizer. The
-// discriminator stands in /objective/discriminator, and the saved model does not have it; its spectral norms move three times an update,
+// discriminator is in /objective/discriminator, and the saved model does not have it; its spectral norms move three times per update,
 // with the truth, the prediction, and the prediction once more for the network.
 //
 // Source: Yu et al., "Region Normalization for Image Inpainting", arXiv 1911.10375, and its official code.
@@ -58,7 +58,7 @@ func (o Inpaint) Validate(p update.Plan) error {
 	refuse(!holes, "objective inpaint learns from images with holes, and an example of the data is %v with %s; use data: {name: holes, of: ...}",
 		train.Shape, train.Targets)
 	refuse(p.Standardized, "preprocess is standardize, and objective inpaint takes images as they are, in [0,1]; use preprocess: none")
-	refuse(train.Views > 0, "views has %d views, which would change the image and not what it is held against; leave views out", train.Views)
+	refuse(train.Views > 0, "views has %d views, which would change the image and not its target; leave views out", train.Views)
 	errs = append(errs, checkWhole("inpaint", p), fed("inpaint", p, anyViews))
 	if holes && o.Loss.GAN > 0 {
 		errs = append(errs, o.checkDiscriminator(train.Shape))

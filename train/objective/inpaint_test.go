@@ -55,7 +55,7 @@ func TestInpaintRefuses(t *testing.T) {
 			train(p, func(s *update.Stream) { s.Targets = loss.Masks })
 		},
 		"recipe: preprocess is standardize, and objective inpaint takes images as they are, in [0,1]; use preprocess: none": func(_ *objective.Inpaint, p *update.Plan) { p.Standardized = true },
-		"recipe: views has 2 views, which would change the image and not what it is held against; leave views out": func(_ *objective.Inpaint, p *update.Plan) {
+		"recipe: views has 2 views, which would change the image and not its target; leave views out": func(_ *objective.Inpaint, p *update.Plan) {
 			train(p, func(s *update.Stream) { s.Views = 2 })
 		},
 		"recipe: inpaint is a loss of a whole batch, which accumulate=2 would cut into parts; use accumulate: 1": func(_ *objective.Inpaint, p *update.Plan) { p.Accumulate = 2 },

@@ -41,7 +41,7 @@ func (Language) Validate(p update.Plan) error {
 	train := p.Streams[update.Train]
 	refuse(train.Targets != loss.Tokens, "objective language learns from a text, and the data has %s; use data with tokens, such as {name: go-source}",
 		train.Targets)
-	refuse(train.Views > 0, "views has %d views, and there are none of a text; leave views out", train.Views)
+	refuse(train.Views > 0, "views has %d views, which a text does not have; leave views out", train.Views)
 	refuse(train.Targets == loss.Tokens && train.Shape[0] < 2, "an example is %d token, behind which nothing can be foretold; use a larger context", train.Shape[0])
 	return errors.Join(append(errs, fed("language", p, anyViews))...)
 }
@@ -56,7 +56,7 @@ func (o Language) Phases(p update.Plan) []update.Phase {
 	}}}}}
 }
 
-// Of is the loss of each example [n]: of tokens [n, time], of which those below 0 do not count, and logits [n, time, vocabulary].
+// Of is the loss of each example [n]: of tokens [n, time], where those below 0 do not count, and logits [n, time, vocabulary].
 func (Language) Of(tokens, logits *Node) *Node {
 	d := logits.Shape().Dimensions
 	n, time, vocabulary := d[0], d[1], d[2]

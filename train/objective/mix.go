@@ -44,7 +44,7 @@ func (o Supervised) checkMix(p update.Plan) error {
 
 	train := p.Streams[update.Train]
 	refuse(train.Targets == loss.Masks, "%s has no mixture of masks; use mix: none", name)
-	refuse(len(o.Extra) > 0, "%s mixes examples, and objective.extra compares whole ones; leave one of both out", name)
+	refuse(len(o.Extra) > 0, "%s mixes examples, and objective.extra compares whole ones; leave one of the two out", name)
 	refuse(p.Devices > 1, "%s mixes the examples of a batch with each other, and %d devices would each see a part of it; use one device", name, p.Devices)
 
 	if _, ok := o.Mix.Mixing.(augment.Retargeting); ok {
@@ -63,7 +63,7 @@ func (o Supervised) checkBetween(p update.Plan) error {
 	name := BetweenName(o.Between.Between)
 	errs := []error{o.Between.Validate(p), checkOnce(loss.Name(o.Loss.Loss), o.Loss.Loss, name+" gives several answers for it")}
 	if _, ok := p.Network.(zoo.Featured); !ok {
-		errs = append(errs, usage("objective.between: %s stands between features and head, and network %s is not in two parts; use one that is, for example mlp",
+		errs = append(errs, usage("objective.between: %s acts between features and head, and network %s is not in two parts; use one that is, for example mlp",
 			name, zoo.Name(p.Network)))
 	}
 	return errors.Join(errs...)

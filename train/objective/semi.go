@@ -103,7 +103,7 @@ func (o Semi) Validate(p update.Plan) error {
 	}
 
 	refuse(train.Targets != loss.Labels,
-		"objective semi makes labels for examples without, and the data has %s; use data with classes", train.Targets)
+		"objective semi labels unlabeled examples, and the data has %s; use data with classes", train.Targets)
 	refuse(unlabeled.Batch < 1 || unlabeled.Examples < 1,
 		"streams.unlabeled has %d examples, %d in an update; use at least 1 of each", unlabeled.Examples, unlabeled.Batch)
 	refuse(unlabeled.Views != semiViews, "streams.unlabeled has %d views; objective semi takes 2, the weak one first: "+
@@ -152,7 +152,7 @@ func (o Semi) Warning(p update.Plan) string {
 		return "objective.align.decay has no effect: it is of kind: ema, and kind is " + a.Kind
 	}
 	if o.Shrink && p.Network.Outputs() < leastClasses {
-		return "objective.shrink has no effect: with fewer than 3 classes there is none that can be left out"
+		return "objective.shrink has no effect: with fewer than 3 classes no class can be left out"
 	}
 	return ""
 }

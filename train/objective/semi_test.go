@@ -405,7 +405,7 @@ func TestSemiOfTwoClasses(t *testing.T) {
 		t.Errorf("warns of five classes: %q", got)
 	}
 	p.Network = semiNetwork().WithOutputs(2)
-	if got := o.Warning(p); !strings.Contains(got, "with fewer than 3 classes there is none that can be left out") {
+	if got := o.Warning(p); !strings.Contains(got, "with fewer than 3 classes no class can be left out") {
 		t.Errorf("got %q", got)
 	}
 	if err := o.Validate(p); err != nil {

@@ -114,7 +114,7 @@ type Phase struct {
 	Turns    []Turn         // taken in turn; at least one
 
 	// Before is host work when the phase begins, After host work behind each pass of it, from 0; nil = none. What they make is in
-	// variables of the host's store. They depend on nothing else, so that a run which goes on from a checkpoint does them again.
+	// variables of the host's store. They depend on nothing else, so that a run which resumes from a checkpoint does them again.
 	Before func(ctx context.Context, h Host) error
 	After  func(ctx context.Context, h Host, pass int) error
 }
@@ -154,14 +154,14 @@ func Whole(name string, scalar *Node, weight float64) Term {
 	return Term{Name: name, Value: v, Report: StopGradient(v), Whole: true}
 }
 
-// Free is a term that has nothing to do with examples, such as a penalty on weights: weight scalar, once an update.
+// Free is a term that has nothing to do with examples, such as a penalty on weights: weight scalar, once per update.
 func Free(name string, scalar *Node, weight float64) Term {
 	t := Whole(name, scalar, weight)
 	t.Whole, t.Free = false, true
 	return t
 }
 
-// Average is a copy of a network that follows it: average <- decay average + (1-decay) weights behind each update. It stands under
+// Average is a copy of a network that follows it: average <- decay average + (1-decay) weights after each update. It is under
 // AverageScope and the path of what it follows.
 type Average struct {
 	Of         string  // scope: "/model"

@@ -347,7 +347,7 @@ func (b bench) statistics(t *testing.T) {
 		return
 	}
 	if mean == nil || variance == nil {
-		t.Fatal("the layer claims to collect a mean and a variance; it has not both")
+		t.Fatal("the layer claims to collect a mean and a variance; it does not have both")
 	}
 	wantMean, wantVariance := slices.Repeat([]float64{0}, 3), slices.Repeat([]float64{1}, 3)
 	train := b.callee(t, store, true, dtypes.Float64)

@@ -60,7 +60,7 @@ const Updates = 20
 // Run runs the battery on recipes of an objective. make returns one anew, small enough for runs of seconds; its steps are set to Updates.
 //
 //   - two runs give the same bits, of all variables, on every engine
-//   - a run that is stopped at the boundary of a phase, or anywhere, and goes on ends with the bits of one that was left alone
+//   - a run that is stopped at the boundary of a phase, or anywhere, and resumes ends with the same bits as one that was not stopped
 //   - nothing moves but what the goals of the update say, the objective's own variables, averages, and statistics
 //   - two devices give what one gives, within 1e-5, or the recipe is refused and the error says why
 //   - a stream that lacks is asked for by name
@@ -202,11 +202,11 @@ func (b bench) stopped(t *testing.T, e *engine.Engine) {
 	want := b.run(t, e)
 	for _, moment := range moments {
 		if got := b.run(t, e, moment); !bytes.Equal(got[0], want[0]) || !bytes.Equal(got[1], want[1]) {
-			t.Errorf("stopped behind update %d and gone on, the run ends with other bits", moment)
+			t.Errorf("stopped after update %d and resumed, the run ends with other bits", moment)
 		}
 	}
 	if got := b.run(t, e, moments...); !bytes.Equal(got[0], want[0]) || !bytes.Equal(got[1], want[1]) {
-		t.Errorf("stopped behind the updates %v and gone on each time, the run ends with other bits", moments)
+		t.Errorf("stopped after the updates %v and resumed each time, the run ends with other bits", moments)
 	}
 }
 
