@@ -42,7 +42,7 @@ func (m Breadcrumbs) Start(t Target) (Merger, error) {
 	r := ranking{n: t.Elements()}
 	for i, g := range m.Gamma {
 		if g < 0 || g >= 1 {
-			return nil, t.wrong(name, "gamma", "of model %d is %v; it lies from 0 up to 1", i, g)
+			return nil, t.wrong(name, "gamma", "of model %d is %v; it must be at least 0 and below 1", i, g)
 		}
 		keep := int(m.Density[i] * float64(r.n))
 		largest := min(int(g*float64(r.n)), r.n-keep)

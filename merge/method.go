@@ -249,7 +249,7 @@ func (t Target) densities(method string, values []float64) error {
 	}
 	for i, v := range values {
 		if v < 0 || v > 1 {
-			return t.wrong(method, "density", "of model %d is %v; it lies from 0 to 1", i, v)
+			return t.wrong(method, "density", "of model %d is %v; it must be from 0 to 1", i, v)
 		}
 	}
 	return nil

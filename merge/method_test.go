@@ -142,9 +142,9 @@ func TestMethodErrors(t *testing.T) {
 	}{
 		{merge.Linear{Weight: []float64{1}}, "merge: linear: tensor w: weight has 1 values for 2 models; give each model one"},
 		{merge.TIES{Weight: []float64{1, 1}, Density: []float64{0.5}, Lambda: 1}, "density has 1 values for 2 models"},
-		{merge.TIES{Weight: []float64{1, 1}, Density: []float64{0.5, -0.2}, Lambda: 1}, "density of model 1 is -0.2; it lies from 0 to 1"},
+		{merge.TIES{Weight: []float64{1, 1}, Density: []float64{0.5, -0.2}, Lambda: 1}, "density of model 1 is -0.2; it must be from 0 to 1"},
 		{merge.TIES{Weight: []float64{1, 1}, Density: []float64{0.5, 0.2}, Rescale: merge.RescaleInverseDensity}, `rescale is "inverse_density"; use none or l1`},
-		{merge.SCE{SelectTopK: 2}, "select_topk is 2; it lies from 0 to 1"},
+		{merge.SCE{SelectTopK: 2}, "select_topk is 2; it must be from 0 to 1"},
 		{merge.RAM{Epsilon: -1}, "epsilon is -1; give a number of at least 0"},
 		{merge.ArceeFusion{}, "models are 2 beside the base; give one"},
 		{merge.DARE{Weight: []float64{1, 1}, Density: []float64{0.5, 0.2}, Rescale: "l2"}, `rescale is "l2"; use none, inverse_density or l1`},

@@ -34,7 +34,7 @@ func (s SCE) Start(t Target) (Merger, error) {
 		return nil, err
 	}
 	if !(s.SelectTopK >= 0 && s.SelectTopK <= 1) {
-		return nil, t.wrong("sce", "select_topk", "is %v; it lies from 0 to 1", s.SelectTopK)
+		return nil, t.wrong("sce", "select_topk", "is %v; it must be from 0 to 1", s.SelectTopK)
 	}
 
 	m := &sce{share: s.SelectTopK, squares: newOrderedSum(t.Models), n: t.Elements()}

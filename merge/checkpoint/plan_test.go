@@ -216,7 +216,7 @@ func TestErrors(t *testing.T) {
 		"no base":        {two("ties", "a", "b", ""), "base_model: it is missing; ties merges differences from a base"},
 		"no t":           {two("slerp", "a", "b", ""), "slerp: tensor model.embed_tokens.weight: t is NaN; give a number from 0"},
 		"no weight":      {fmt.Sprintf("merge_method: linear\nmodels: [{model: %s/a}, {model: %s/b}]", dir, dir), "weight: model 1 has none for tensor model.embed_tokens.weight"},
-		"density":        {two("ties", "a", "b", base+"parameters: {density: 1.5}"), "density of model 0 is 1.5; it lies from 0 to 1; and so for 29 more tensors"},
+		"density":        {two("ties", "a", "b", base+"parameters: {density: 1.5}"), "density of model 0 is 1.5; it must be from 0 to 1; and so for 29 more tensors"},
 		"weights cancel": {fmt.Sprintf("merge_method: linear\nmodels: [{model: %s/a, parameters: {weight: 1}}, {model: %s/b, parameters: {weight: -1}}]", dir, dir), "weight [1 -1] sum to 0"},
 		"not finite":     {two("linear", "ones", "nan", ""), "nan/model.safetensors: w: 2 of 4 values are infinite or NaN, the first is element 1"},
 		"too large":      {two("linear", "ones", "huge", "dtype: float16\nparameters: {normalize: false}"), "w: 2 merged values of a block are too large for F16; use bfloat16 or float32, or let them saturate"},

@@ -189,7 +189,7 @@ func (p *Plan) restackCounts(config map[string]any) error {
 			if c.layer < dense && first == i {
 				first++
 			} else if c.layer < dense {
-				return &fault.Input{Field: "first_k_dense_replace", Err: fmt.Errorf("it is %d, and layer %d of the output would be such a layer behind others that are none", dense, i), Fix: "begin the slices with the dense layers, once"}
+				return &fault.Input{Field: "first_k_dense_replace", Err: fmt.Errorf("it is %d, and layer %d of the output would be a dense layer after layers that are not", dense, i), Fix: "begin the slices with the dense layers, once"}
 			}
 		}
 		config["first_k_dense_replace"] = json.Number(fmt.Sprint(first))

@@ -28,7 +28,7 @@ func SelectLayers(text string, w weights.Set) ([]string, error) {
 	if n > 0 {
 		units := convolutionUnits(w, kind == "blocks")
 		if len(units) < n {
-			return nil, &fault.Input{Field: "layers", Err: fmt.Errorf("%s asks for more than the %d there are", text, len(units)), Fix: fmt.Sprintf("use %s:%d, all, or names", kind, len(units))}
+			return nil, &fault.Input{Field: "layers", Err: fmt.Errorf("%s asks for more than the %d that the model has", text, len(units)), Fix: fmt.Sprintf("use %s:%d, all, or names", kind, len(units))}
 		}
 		var names []string
 		for _, t := range w {

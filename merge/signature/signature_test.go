@@ -435,7 +435,7 @@ func TestSelectLayers(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"first:4": "asks for more than the 3 there are; use first:3", "first:0": "at least 1", "first:x": "at least 1",
+		"first:4": "asks for more than the 3 that the model has; use first:3", "first:0": "at least 1", "first:x": "at least 1",
 		"features.0.wieght": `did you mean "features.0.weight"?`, "q*": `no tensor is called "q*"`,
 	} {
 		if _, err := signature.SelectLayers(text, vgg); err == nil || !strings.Contains(err.Error(), want) {
