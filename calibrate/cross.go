@@ -8,7 +8,7 @@ import (
 	"github.com/ballast-ml/ballast/metric"
 )
 
-// Judged is what a temperature does to the confidences in examples that it was not fitted to.
+// Judged is the effect of a temperature on the confidences for examples to which it was not fitted.
 type Judged struct {
 	Examples  int     `json:"judged"`
 	NLLBefore float64 `json:"nll_before"` // mean, in nats, at T = 1
@@ -20,7 +20,7 @@ type Judged struct {
 // Folds is the usual number of parts of CrossFit.
 const Folds = 5
 
-// CrossFit judges a temperature fitted to logits [examples, classes] without keeping examples aside: they are dealt into so many parts at
+// CrossFit judges a temperature fitted to logits [examples, classes] without a held-out set: the examples are split into that many parts at
 // random, and each part is judged by the temperature that is fitted to the others. Where that has no optimum, the part is judged as it is.
 // The temperature of all examples, which FitTemperature gives, is fitted to more of them, and is at least as good. At least 2 parts and as
 // many examples are needed. The same seed gives the same parts.
@@ -59,7 +59,7 @@ func CrossFit[F metric.Float, L metric.Label](t TemperatureScaling, logits []F, 
 	return compare(logits, after, labels, classes)
 }
 
-// JudgeOn judges a temperature on logits [examples, classes] of other examples than it was fitted to.
+// JudgeOn judges a temperature on logits [examples, classes] of examples to which it was not fitted.
 func JudgeOn[F metric.Float, L metric.Label](temperature float64, logits []F, labels []L, classes int) (Judged, error) {
 	if err := memory.Need("the logits that a temperature is judged on", 8*int64(len(logits))); err != nil {
 		return Judged{}, err

@@ -28,9 +28,9 @@ import (
 // with g(b) = mean(<p, z> - z_y) and h(b) = mean(Var_p(z)), so a Newton method with a bracket finds the exact minimum from
 // anywhere, however the logits are scaled. (The paper's code stops an L-BFGS after 20 steps of rate 0.01, far too early.)
 //
-// Two cases have no finite optimum. When every example is answered right, b runs off to infinity; when the logits tell nothing,
+// Two cases have no finite optimum. If every example is classified correctly, b grows to infinity; if the logits do not predict the labels,
 // to 0. Then T stops at scale/Limit or scale*Limit, with scale the deviation of the logits around their row's mean, and the
-// result is marked saturated and says why. Such a T is for nobody to use.
+// result is marked saturated and says why. Do not use such a T.
 type TemperatureScaling struct {
 	MaxIterations int     `json:"max_iterations"` // Newton steps; 50
 	Tolerance     float64 `json:"tolerance"`      // of |g| in units of the logits' scale; 1e-12
@@ -42,7 +42,7 @@ func NewTemperatureScaling() TemperatureScaling {
 	return TemperatureScaling{MaxIterations: 50, Tolerance: 1e-12, Limit: 1000}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (t TemperatureScaling) Validate() error {
 	switch {
 	case t.MaxIterations < 1:

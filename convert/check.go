@@ -22,7 +22,7 @@ type Difference struct {
 	OfBound  float64 `json:"of_bound"` // the largest difference by what its type may make of it; 1 is the most that is right
 }
 
-// Number is a float64 that JSON can hold whatever it is.
+// Number is a float64 that JSON can store even if it is infinite or NaN.
 type Number float64
 
 // MarshalJSON writes infinite values and NaN as text.
@@ -33,7 +33,7 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(n))
 }
 
-// CheckResult says how far a copy is from its model.
+// CheckResult reports how far a copy is from its model.
 type CheckResult struct {
 	Tensors []Difference `json:"tensors"` // the largest share of its bound first
 	Largest Number       `json:"largest"` // of all differences
@@ -43,8 +43,8 @@ type CheckResult struct {
 	Extra   []string     `json:"extra"`   // tensors of the copy that the model lacks
 }
 
-// Check reads a model and its copy side by side, tensor by tensor, and holds each difference against what the copy's type may
-// make of it:
+// Check reads a model and its copy side by side, tensor by tensor, and compares each difference with the largest error
+// that the copy's type allows:
 //
 //	type             bound on the difference of a value x, a is the largest size in its block (for F types a = |x|)
 //	same, wider      0

@@ -17,7 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// FoldReport says what FoldNorms did.
+// FoldReport describes what FoldNorms did.
 type FoldReport struct {
 	Norms          []string `json:"norms"`          // scopes of the norms that are gone
 	Standardized   []string `json:"standardized"`   // kernels that are plain now
@@ -27,8 +27,8 @@ type FoldReport struct {
 }
 
 // FoldNorms returns a copy of a trained model without normalisation: each norm that is a scale and an offset at inference is folded
-// into the layer before it, and standardised kernels become plain ones. What is left of a norm is an offset.
-// It refuses a network whose norms look at the input at inference, and names them.
+// into the layer before it, and standardised kernels become plain ones. Of each norm only an offset remains.
+// It refuses a network with norms that depend on the input at inference, and names them.
 func FoldNorms(b *bundle.Bundle) (*bundle.Bundle, FoldReport, error) {
 	var report FoldReport
 	foldable, ok := b.Manifest.Network.Network.(zoo.Foldable)

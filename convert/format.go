@@ -32,11 +32,11 @@ type Options struct {
 
 	// Type is the type of the weights: "" keeps what each tensor has, as near as the format can; F64, F32, F16 and BF16 for
 	// safetensors; F32, F16 and F64 for npz; for GGUF also BF16 and the block types Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K.
-	// Integers stay as they are. In GGUF, vectors stay F32, and tensors whose rows are no multiple of a block take the nearest
+	// Integers stay as they are. In GGUF, vectors stay F32, and tensors whose rows are not a multiple of a block take the nearest
 	// type that fits.
 	Type string `json:"type,omitempty"`
 
-	MaxShard  int64  `json:"max_shard,omitempty"`  // bytes of tensor data a shard, for "sharded"; 0 means 5 GB
+	MaxShard  int64  `json:"max_shard,omitempty"`  // bytes of tensor data per shard, for "sharded"; 0 means 5 GB
 	Name      string `json:"name,omitempty"`       // general.name of a GGUF file; "" means the name of the input's folder
 	Compress  bool   `json:"compress,omitempty"`   // deflate the arrays of an npz file
 	KeepNames bool   `json:"keep_names,omitempty"` // do not translate the names of a llama between GGUF and Hugging Face
@@ -58,7 +58,7 @@ type Result struct {
 	Remarks    []string     `json:"remarks"`    // what a user should know
 }
 
-// Tensor says what became of one tensor.
+// Tensor describes how one tensor was written.
 type Tensor struct {
 	From       string `json:"from"` // name in the input
 	To         string `json:"to"`   // name in the output
@@ -70,10 +70,10 @@ type Tensor struct {
 }
 
 // Format writes the tensors of a model file, of any kind that format/weights opens, in another format. Memory stays at a few
-// pieces of a tensor whatever the size. The output appears whole or not at all, so a conversion that was killed is simply run
+// pieces of a tensor whatever the size. The output is written atomically, so a killed conversion can simply be run
 // again.
 //
-// The metadata go along, and come back when a file is converted back: GGUF's keys stand in safetensors' and npz's metadata as
+// The metadata go along, and come back when a file is converted back: GGUF's keys are in safetensors' and npz's metadata as
 // "gguf.KEY", others in GGUF as "safetensors.KEY". When the output is a folder, so do config, tokenizer, card and licence.
 // Decoders (see format/decoder) go to GGUF and back with the names, the layout, the keys and the tokenizer that programs have for them; what the
 // other side cannot say is refused by name. Tensors of other models keep their names.

@@ -16,14 +16,14 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 )
 
-// SideBySide says how far the outputs of a model and of its copy are apart.
+// SideBySide reports how far the outputs of a model and of its copy are apart.
 type SideBySide struct {
 	Examples      int     `json:"examples"`
 	LargestChange float64 `json:"largest_change"` // of an output
 	LargestOutput float64 `json:"largest_output"` // in size, for comparison
 }
 
-// IsBundle tells whether a path is a bundle, which RunBundle can run with the weights of a copy.
+// IsBundle reports whether a path is a bundle, which RunBundle can run with the weights of a copy.
 func IsBundle(path string) bool { return exists(filepath.Join(path, bundle.ManifestFile)) }
 
 // RunBundle runs a bundle on n examples x, once with its own weights and once with those of the copy that Format wrote of it, and

@@ -35,7 +35,7 @@ type Programs struct {
 // programs is the cache of the plugin that is loaded; there is one plugin a process.
 var programs atomic.Pointer[programCache]
 
-// CompiledPrograms tells how many graphs were compiled and how many came from the cache.
+// CompiledPrograms returns how many graphs were compiled and how many came from the cache.
 func CompiledPrograms() Programs {
 	c := programs.Load()
 	if c == nil {

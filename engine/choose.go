@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Work is what is about to be computed, as far as that is known before an engine is opened.
+// Work describes the coming computation, as far as it is known before an engine is opened.
 type Work struct {
 	Weights  int64 // of the largest network
 	Updates  int   // of a training; 0 = examples go through the network and nothing is learnt
@@ -30,7 +30,7 @@ const (
 	SmallUpdates = 2000
 )
 
-// Small reports whether the Go engine ends the work sooner than XLA.
+// Small reports whether the Go engine finishes the work sooner than XLA.
 func (w Work) Small() bool {
 	most := SmallMultiplyAdds
 	if w.Updates == 0 {
@@ -39,7 +39,7 @@ func (w Work) Small() bool {
 	return w.MultiplyAdds > 0 && w.MultiplyAdds <= most && w.Updates <= SmallUpdates && w.Devices <= 1
 }
 
-// String says how much it is.
+// String returns the amount of work.
 func (w Work) String() string {
 	if w.Updates > 0 {
 		return fmt.Sprintf("%s weights x %s updates", thousands(w.Weights), thousands(int64(w.Updates)))
@@ -67,7 +67,7 @@ func OpenFor(choice string, w Work) (*Engine, error) {
 	return openGo(fmt.Sprintf("a small run: %s; --engine xla for XLA", w), "")
 }
 
-// OpenAs is Open for a kind that something else than a person asks for; why says what.
+// OpenAs is Open for a kind that a program, not a person, has chosen; why gives the reason.
 func OpenAs(kind, why string) (*Engine, error) {
 	e, err := Open(kind)
 	if err != nil {

@@ -32,7 +32,7 @@ const EnvPatience = "BALLAST_PLUGIN_WAIT"
 // large matrices hangs, and a panic inside an operation cannot be caught.
 const goConfig = gobackend.BackendName + ":ops_sequential"
 
-// Engine is an open engine. It is a GoMLX backend and knows why it was chosen.
+// Engine is an open engine. It is a GoMLX backend with the reason for which it was chosen.
 type Engine struct {
 	compute.Backend
 	Kind   string // xla:cuda, xla:cpu or go
@@ -84,7 +84,7 @@ func Open(choice string) (*Engine, error) {
 // Names are the names of engines as Open takes them, but for plugins by their paths.
 func Names() []string { return []string{KindGo, "xla", KindCPU, KindCUDA} }
 
-// Check says what is wrong with the name of an engine, as Open does, and opens none. An empty one is none.
+// Check reports what is wrong with the name of an engine, as Open does, without opening one. An empty name is valid.
 func Check(choice string) error {
 	if choice == "" || slices.Contains(Names(), choice) || strings.HasPrefix(choice, "xla:/") {
 		return nil
@@ -202,7 +202,7 @@ func (e *Engine) Calls() int {
 // Close releases the engine and everything on its devices.
 func (e *Engine) Close() { e.Finalize() }
 
-// Describe tells what the engine is.
+// Describe describes the engine.
 func (e *Engine) Describe() Info {
 	info := Info{
 		Kind: e.Kind, Plugin: e.Plugin, Description: e.Description(), Devices: int(e.NumDevices()),

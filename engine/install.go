@@ -37,7 +37,7 @@ const (
 	defaultIndex = "https://pypi.org"
 )
 
-// InstallOptions say what to install and where from.
+// InstallOptions select what to install and from where.
 type InstallOptions struct {
 	CUDA     string                  // "" = the CPU plugin; "13" or "12" = the CUDA plugin and CUDA's libraries; "auto" = as the driver needs
 	From     string                  // a wheel or a plugin on this machine, with CUDA a folder of wheels; "" = download
@@ -49,7 +49,7 @@ type InstallOptions struct {
 	timing download.Timing // shorter limits, for tests
 }
 
-// Installed says what is there after Install.
+// Installed describes the result of Install.
 type Installed struct {
 	Path    string `json:"path"`
 	Version string `json:"version"`
@@ -117,8 +117,8 @@ func removeLeftovers(dir string) error {
 // isProgram reports whether a path is an unfinished program, which belongs to a process that compiles and not to an install.
 func isProgram(path string) bool { return filepath.Base(filepath.Dir(path)) == programsFolder }
 
-// Leftovers lists what installs and compilations that were killed left in the engine folder, and removes it if remove says so. What another
-// process may be writing is kept.
+// Leftovers lists the files that killed installs and compilations left in the engine folder, and removes them if remove is set. Files
+// that another process may be writing are kept.
 func Leftovers(remove bool) ([]leftover.Left, error) {
 	dir, err := Dir()
 	if err != nil {

@@ -30,7 +30,7 @@ type Input struct {
 	Fix   string // what to do about it; may be empty
 }
 
-// Error returns "FILE: FIELD: what is wrong; fix", without the parts that are empty. File and field come from strangers, so what
+// Error returns "FILE: FIELD: what is wrong; fix", without the parts that are empty. File and field are untrusted, so what
 // would act on a terminal is escaped in them.
 func (e *Input) Error() string {
 	var parts []string

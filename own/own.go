@@ -41,7 +41,7 @@ package own
 
 import "encoding/json"
 
-// Named is a value that says by which name recipes and bundles know it. The name must not be that of a value of Ballast's of the same
+// Named is a value that returns its name in recipes and bundles. The name must not be that of a value of Ballast's of the same
 // seam. Options may decide on it; then a registry holds a value for each name.
 type Named interface{ Name() string }
 

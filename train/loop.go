@@ -20,8 +20,8 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// Loop is the compiled programs of a recipe with the state that they move: what Run goes through, and what procedures of many runs use
-// again and again. Other examples, weights, rates and seeds need no new program.
+// Loop is the compiled programs of a recipe with the state that they update. Run goes through it; procedures of many runs use it
+// repeatedly. Other examples, weights, rates and seeds do not need new programs.
 type Loop struct {
 	recipe   Recipe
 	options  Options

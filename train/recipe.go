@@ -42,7 +42,7 @@ type Recipe struct {
 	Epochs    int    `json:"epochs"`     // passes over the data; 5
 	Steps     int    `json:"steps"`      // updates in all; above 0 it decides instead of epochs
 	Examples  int    `json:"examples"`   // examples seen in all, whatever the batch size; above 0 it decides instead of epochs, and steps instead of it
-	BatchSize int    `json:"batch_size"` // examples an update; 64
+	BatchSize int    `json:"batch_size"` // examples per update; 64
 	DropLast  bool   `json:"drop_last"`  // leave out the last, smaller batch of an epoch; true
 
 	Freeze Freeze `json:"freeze"` // what is trained
@@ -53,7 +53,7 @@ type Recipe struct {
 	Rules      []optim.RuleChoice    `json:"rules"`      // between gradient and weights, in this order
 	Accumulate int                   `json:"accumulate"` // micro-batches an update is computed in, one after the other, to save memory; 1
 	Average    Average               `json:"average"`
-	Objective  objective.Choice      `json:"objective"` // what an update makes smaller
+	Objective  objective.Choice      `json:"objective"` // what an update minimises
 	Watch      []optim.WatcherChoice `json:"watch"`     // measured on the way
 
 	SyncNorm      bool       `json:"sync_norm"` // on several devices, norms over the batch see all of it; false = each device's part by itself; true
@@ -72,7 +72,7 @@ type Validation struct {
 type Stream struct {
 	Data    data.Choice    `json:"data"`    // data set; "" = that of the recipe, before anything is done to it
 	Part    string         `json:"part"`    // train, test or all; train, which of the recipe's data is what the recipe trains on
-	Batch   int            `json:"batch"`   // examples an update; 0 = batch_size
+	Batch   int            `json:"batch"`   // examples per update; 0 = batch_size
 	Prepare data.Steps     `json:"prepare"` // what is done to the set once
 	Sampler sample.Choice  `json:"sampler"` // shuffle
 	Views   []augment.View `json:"views"`   // none
@@ -100,7 +100,7 @@ func (s *Stream) UnmarshalOwn(b []byte, r own.Registry) error {
 	return nil
 }
 
-// Weigh says what each example counts.
+// Weigh sets the weight of each example.
 type Weigh struct {
 	Examples      string  `json:"examples"`       // .npy file with one weight per training example, by which its loss is multiplied; "" = all 1
 	GradientNoise float64 `json:"gradient_noise"` // sigma^2 of the multiplicative gradient noise; 0 = off, -1 = batch_size/schedule.large_batch.small_batch
@@ -119,7 +119,7 @@ type Average struct {
 	Statistics string  `json:"statistics"` // of norms: average (as the weights), copy (those of the network) or own (the averaged network collects its own); average
 }
 
-// Checkpoint says when the state is written, so that a run can go on after a crash.
+// Checkpoint says when the state is written, so that a run can resume after a crash.
 type Checkpoint struct {
 	EverySteps   int     `json:"every_steps"`   // 0 = not by steps
 	EverySeconds float64 `json:"every_seconds"` // 0 = not by time; 300
@@ -185,7 +185,7 @@ const (
 // MaxRecipe is the most bytes of a recipe file that are read.
 const MaxRecipe = strict.MaxYAML
 
-// Validate says what is wrong with the recipe, and how to fix it.
+// Validate reports what is wrong with the recipe, and how to fix it.
 func (r Recipe) Validate() error {
 	var errs []error
 	check := func(ok bool, key string, got any, fix string) {

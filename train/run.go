@@ -28,8 +28,8 @@ import (
 type Options struct {
 	Engine *engine.Engine // required
 	Dir    string         // run folder: checkpoints go to Dir/checkpoints; "" writes none
-	Resume bool           // go on from the newest valid checkpoint in Dir, if there is one
-	Anew   bool           // what Dir holds is removed by Accept; until then nothing of it is looked at
+	Resume bool           // resume from the newest valid checkpoint in Dir, if there is one
+	Anew   bool           // Accept removes what Dir holds; until then Dir is not read
 
 	// Accept is called once everything was checked and before anything is written or removed; an error ends the run. nil = nothing to do.
 	Accept func() error
@@ -61,12 +61,12 @@ type Sink interface {
 	Rewind(step int) error
 }
 
-// Progress is where a run stands.
+// Progress reports how far a run is.
 type Progress struct {
 	Step, Steps  int
 	Epoch        int           // passes begun, from 1
 	Loss         float64       // the last one logged; NaN before the first
-	ExamplesRate float64       // examples a second
+	ExamplesRate float64       // examples per second
 	Left         time.Duration // until the last update, at the present rate
 }
 
@@ -80,8 +80,8 @@ type Result struct {
 	Trained data.Prepared            // the examples that were trained on, with the labels they had and the true ones
 	Files   []update.File            // files from the objective, stored beside the model
 	Seconds float64                  // wall time of this process
-	Resumed bool                     // went on from a checkpoint
-	From    int                      // the step it went on from
+	Resumed bool                     // resumed from a checkpoint
+	From    int                      // the step from which it resumed
 	Best    float64                  // best of the first number on the validation examples, 0 without them
 }
 
@@ -131,7 +131,7 @@ func Run(ctx context.Context, r Recipe, o Options) (result *Result, err error) {
 	return result, nil
 }
 
-// run is a loop with what is measured, logged and saved on the way.
+// run is a loop with its measurements, logs and checkpoints.
 type run struct {
 	*Loop
 	meter       *meter // nil when nothing is measured

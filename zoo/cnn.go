@@ -32,7 +32,7 @@ func NewCNN() CNN {
 	return CNN{Filters: []int{16, 32}, Dense: 128, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (c CNN) Validate() error {
 	var errs []error
 	errs = append(errs, counts("cnn", "filters", c.Filters), count("cnn", "dense", c.Dense, 0))

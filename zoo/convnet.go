@@ -39,7 +39,7 @@ func NewConvNet() ConvNet {
 	}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (c ConvNet) Validate() error {
 	var errs []error
 	if len(c.Strides) != len(c.Filters) {

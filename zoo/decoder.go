@@ -70,7 +70,7 @@ func (n Decoder) transformer() transformer {
 	}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (n Decoder) Validate() error {
 	return errors.Join(
 		n.transformer().validate("decoder", "layers"), count("decoder", "vocabulary", n.Vocabulary, 2), count("decoder", "context", n.Context, 1),

@@ -44,7 +44,7 @@ func NewDigitNet() DigitNet {
 	return DigitNet{Filters: []int{32, 64}, Depth: 1, Dense: 128, Classes: 10, Norm: norm.Choice{Layer: norm.Identity{}}, Activation: linear.ReLU}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (d DigitNet) Validate() error {
 	var errs []error
 	if len(d.Filters) == 0 {

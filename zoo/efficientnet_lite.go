@@ -57,7 +57,7 @@ func NewEfficientNetLite() EfficientNetLite {
 	}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (n EfficientNetLite) Validate() error {
 	var errs []error
 	for _, option := range []struct {

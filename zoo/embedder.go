@@ -31,7 +31,7 @@ func NewEmbedder() Embedder {
 	return Embedder{Trunk: Choice{Network: trunk}, Size: 64}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (e Embedder) Validate() error {
 	errs := []error{count("embedder", "outputs", e.Size, 2)}
 	trunk, ok := e.Trunk.Network.(Featured)

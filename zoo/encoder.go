@@ -58,7 +58,7 @@ func NewEncoder() Encoder {
 	}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (n Encoder) Validate() error {
 	var errs []error
 	for _, option := range []struct {

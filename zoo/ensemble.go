@@ -29,7 +29,7 @@ func NewEnsemble() Ensemble { return Ensemble{Of: Choice{Network: NewCNN()}, Mem
 // maxMembers keeps graphs small.
 const maxMembers = 64
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (e Ensemble) Validate() error {
 	var errs []error
 	if e.Members < 2 || e.Members > maxMembers {

@@ -96,7 +96,7 @@ var headName = regexp.MustCompile(`^[A-Za-z0-9_]{1,64}$`)
 // maxHeads keeps graphs small.
 const maxHeads = 64
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (n Heads) Validate() error {
 	var errs []error
 	trunk, ok := n.Trunk.Network.(Featured)

@@ -46,7 +46,7 @@ func NewIBNDenseNetOfDepth(depth int) (IBNDenseNet, error) {
 	return IBNDenseNet{Large: true, Growth: 32, Layers: layers, Ratio: 0.4, Classes: 1000}, nil
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (d IBNDenseNet) Validate() error {
 	var errs []error
 	errs = append(errs, count("ibn-densenet", "growth", d.Growth, 1), count("ibn-densenet", "classes", d.Classes, 2))

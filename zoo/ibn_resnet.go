@@ -125,7 +125,7 @@ func NewIBNResNetOfDepth(depth int, kind string) (IBNResNet, error) {
 	}, nil
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (r IBNResNet) Validate() error {
 	var errs []error
 	if len(r.Planes) == 0 || len(r.Blocks) != len(r.Planes) || len(r.Config) != len(r.Planes) {

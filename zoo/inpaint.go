@@ -37,7 +37,7 @@ func NewInpaintGenerator() InpaintGenerator {
 	return InpaintGenerator{Base: 64, Blocks: 8, Norm: "region", Style: "instance", Threshold: 0.8}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (p InpaintGenerator) Validate() error {
 	switch {
 	case p.Base < 1 || p.Blocks < 1:
@@ -126,7 +126,7 @@ type InpaintDiscriminator struct {
 // NewInpaintDiscriminator returns the paper's network.
 func NewInpaintDiscriminator() InpaintDiscriminator { return InpaintDiscriminator{Base: 64, Halves: 3} }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (p InpaintDiscriminator) Validate() error {
 	// Each half doubles the filters, and an image of 2^30 pixels has no more.
 	if p.Base < 1 || p.Base > maxUnits || p.Halves < 0 || p.Halves > 30 {

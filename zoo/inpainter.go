@@ -26,7 +26,7 @@ func NewInpainter() Inpainter {
 	return Inpainter{InpaintGenerator: NewInpaintGenerator(), Channels: 3}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (n Inpainter) Validate() error {
 	return errors.Join(n.InpaintGenerator.Validate(), count("inpainter", "outputs", n.Channels, 1))
 }

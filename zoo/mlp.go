@@ -32,7 +32,7 @@ func NewMLP() MLP {
 	return MLP{Hidden: []int{512, 512, 512, 512, 512}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (m MLP) Validate() error {
 	var errs []error
 	errs = append(errs, counts("mlp", "hidden", m.Hidden))

@@ -38,7 +38,7 @@ func NewResNet(depth int) ResNet {
 	return ResNet{Depth: depth, Base: 16, Width: 1, Shortcut: "A", Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (r ResNet) Validate() error {
 	var errs []error
 	if n := (r.Depth - 2) / 6; r.Depth < 8 || r.Depth <= maxLayers && r.Depth != 6*n+2 {

@@ -33,7 +33,7 @@ var cells = []string{"lstm", "gru", "ln-lstm", "ln-gru"}
 // NewRNN returns the defaults: a layer-normalised LSTM of 32 units.
 func NewRNN() RNN { return RNN{Cell: "ln-lstm", Hidden: 32, InitScale: 1, Classes: 10} }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (r RNN) Validate() error {
 	var errs []error
 	if r.layer() == nil {

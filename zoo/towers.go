@@ -60,7 +60,7 @@ func NewTowers() Towers {
 	}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (t Towers) Validate() error {
 	errs := []error{count("towers", "dim", t.Dim, 2), validTower("first", t.First.Network), validTower("second", t.Second.Network)}
 	if t.Pooling != PoolLast && t.Pooling != PoolMean {

@@ -37,7 +37,7 @@ func NewTwoLayer() TwoLayer {
 	return TwoLayer{Units: 500, Classes: 10, Norm: norm.Choice{Layer: norm.Identity{}}, Activation: linear.Square}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (n TwoLayer) Validate() error {
 	errs := []error{count("two-layer", "units", n.Units, 1), validate("two-layer", n.Classes, n.Norm, n.Activation)}
 	if !(n.Dropout >= 0 && n.Dropout < 1) {

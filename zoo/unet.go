@@ -47,7 +47,7 @@ func NewUNet() UNet {
 	return UNet{Answers: Segment, Base: 32, Depth: 4, Channels: 2, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (u UNet) Validate() error {
 	errs := []error{count("unet", "base", u.Base, 1), count("unet", "outputs", u.Channels, 1), validNorm("unet", u.Norm.Layer)}
 	if u.Answers != Segment && u.Answers != Translate {

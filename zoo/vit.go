@@ -81,7 +81,7 @@ func (v ViT) transformer() transformer {
 	}
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (v ViT) Validate() error {
 	errs := []error{v.transformer().validate("vit", "depth"), count("vit", "patch", v.Patch, 1), count("vit", "classes", v.Classes, 2)}
 	if v.Pooling != PoolClass && v.Pooling != PoolMean {

@@ -27,7 +27,7 @@ var openXLA = sync.OnceValues(func() (*engine.Engine, error) {
 })
 
 // Each runs f as the subtests "go" and "xla". Where the XLA plugin is not installed the second one is left out, and the log
-// says so. An engine is opened once a process.
+// says so. An engine is opened once per process.
 func Each(t *testing.T, f func(t *testing.T, e *engine.Engine)) { each(t, true, f) }
 
 // Go runs f as the subtest "go" alone, for what a graph says and no engine decides: XLA takes a second to compile what the Go engine runs

@@ -17,7 +17,7 @@ type Point struct {
 }
 
 // ReadScalars returns the curves of a run by tag, from all event files of its folder in the order of their names. The start of
-// a session takes back the points at its step and later: a run that went on from a checkpoint logs those steps again.
+// a session takes back the points at its step and later: a run that resumed from a checkpoint logs those steps again.
 // Where a file is damaged, its sound part is used, and the error says so beside the curves.
 func ReadScalars(dir string) (map[string][]Point, error) {
 	entries, err := os.ReadDir(dir)

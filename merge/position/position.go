@@ -73,7 +73,7 @@ type Fit struct {
 	Losses       []float64   `json:"losses"`            // of the probe at each step, before it, without Mu lambda
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (p Position) Validate() error {
 	var errs []error
 	word := func(field, value string, known ...string) {

@@ -11,7 +11,7 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 )
 
-// Scaled is a signature and how much of it.
+// Scaled is a signature and its scale.
 type Scaled struct {
 	Signature Signature
 	Scale     float64 // 1 is the signature as it is
@@ -36,8 +36,8 @@ type Applied struct {
 
 // ApplyOptions select how signatures are applied to a model.
 type ApplyOptions struct {
-	Applied []Applied // what was put on it before
-	Force   bool      // put a signature on twice
+	Applied []Applied // the patches applied to it before
+	Force   bool      // apply a signature twice
 
 	// SquareScales uses the square of each scale where there are several, as the official code does by multiplying twice; the paper
 	// multiplies once.
@@ -49,7 +49,7 @@ type ApplyOptions struct {
 	Recalibrate func(patched weights.Set) (weights.Set, error)
 }
 
-// Patched is a model with signatures on it.
+// Patched is a model with signatures applied.
 type Patched struct {
 	Weights  weights.Set
 	Applied  []Applied // with those of ApplyOptions first
@@ -198,7 +198,7 @@ func shortList(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
-// Remove takes off what Apply put on, subtracting the same numbers. exact says whether the tensors are now, to the
+// Remove undoes Apply by subtracting the same numbers. exact says whether the tensors are now, to the
 // bit, what they were before, by the checksum of the record; rounding may leave differences in the last bit, so keep the clean model
 // where that matters. Norms that were replaced, or whose statistics were estimated again, do not come back.
 func Remove(patched weights.Set, s Signature, applied []Applied) (clean weights.Set, left []Applied, exact bool, err error) {

@@ -20,8 +20,8 @@ const (
 	NormsReplace     = "replace"     // all their values are replaced by the mean of those of the robust models (official code)
 )
 
-// Robust extracts robust weight signatures: what a model fine-tuned on corrupted data has that one fine-tuned on clean data
-// has not. For each selected tensor by itself, with three models of one architecture, the last two fine-tuned from the first:
+// Robust extracts robust weight signatures: the part of fine-tuning on corrupted data that fine-tuning on clean data
+// does not have. For each selected tensor by itself, with three models of one architecture, the last two fine-tuned from the first:
 //
 //	v = robust - pretrained      b = clean - pretrained
 //	signature = v - (<v, b> / <b, b>) b
@@ -56,7 +56,7 @@ type Signature struct {
 	packed []packedTensor // of each tensor, where quantized
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (r Robust) Validate() error {
 	modes := []string{NormsRecalibrate, NormsPatch, NormsReplace}
 	if !slices.Contains(modes, r.Norms) {

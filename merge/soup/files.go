@@ -19,7 +19,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/vector"
 )
 
-// FileResult says what Uniform.Files did.
+// FileResult describes what Uniform.Files did.
 type FileResult struct {
 	Models   []string `json:"models"`
 	Out      string   `json:"out"`

@@ -9,10 +9,10 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 )
 
-// Score says how good weights are, such as their accuracy on held-out examples: not those trained on, and not the test set.
+// Score returns how good weights are, such as their accuracy on held-out examples: not those trained on, and not the test set.
 type Score func(w weights.Set) (float64, error)
 
-// Greedy adds models to a soup as long as that does it no harm on held-out examples:
+// Greedy adds models to a soup if that does not lower its score on held-out examples:
 //
 //	order the models by their own score, the best first (ties: the first listed first)
 //	soup = the best

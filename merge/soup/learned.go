@@ -15,12 +15,12 @@ import (
 const (
 	ShareAll    = "all"    // one row of coefficients
 	ShareLayer  = "layer"  // one row for the tensors whose names differ in their last part alone
-	ShareTensor = "tensor" // one row a tensor
+	ShareTensor = "tensor" // one row per tensor
 )
 
-// Learned learns how much of each model goes in, against a loss on held-out examples, by AdamW:
+// Learned learns the share of each model, by AdamW on a loss on held-out examples:
 //
-//	alpha = softmax over models of r           one row of r [models], or one a layer or tensor
+//	alpha = softmax over models of r           one row of r [models], or one per layer or tensor
 //	minimise the loss of beta f(x; sum over m of alpha_m theta_m)
 //
 // All models are in memory. r starts at ones, an equal share each; beta is one factor on the logits, the inverse of a
@@ -65,7 +65,7 @@ type LearnedResult struct {
 	Losses  []float64   `json:"losses"` // of each step, before it
 }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (l Learned) Validate() error {
 	var errs []error
 	if l.Share != ShareAll && l.Share != ShareLayer && l.Share != ShareTensor {

@@ -34,7 +34,7 @@ func Line(a, b weights.Set, ts []float64, score Score) ([]LinePoint, error) {
 	return points, nil
 }
 
-// BarrierCurve is what lies between two models.
+// BarrierCurve is the scores on the line between two models.
 type BarrierCurve struct {
 	Points []LinePoint `json:"points"`
 	Height float64     `json:"height"` // the most that a point lies below the straight line between the scores of the ends; 0 if none does
@@ -45,7 +45,7 @@ type BarrierCurve struct {
 // barrierDrop is the drop in the middle, of a score such as accuracy, from which models are taken to lie in different basins.
 const barrierDrop = 0.1
 
-// Warning says what the curve means for a soup of the two models, "" if nothing stands against it. It is for scores in [0, 1].
+// Warning says what the curve means for a soup of the two models, "" if it does not advise against one. It is for scores in [0, 1].
 func (b BarrierCurve) Warning() string {
 	if b.Drop <= barrierDrop {
 		return ""

@@ -7,7 +7,7 @@ import (
 	"github.com/ballast-ml/ballast/format/weights"
 )
 
-// Models are models that can be loaded one after the other, so that few need to be in memory.
+// Models are models that can be loaded one at a time, so that few need to be in memory.
 type Models interface {
 	Len() int
 	Name(i int) string                  // for messages and traces

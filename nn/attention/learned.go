@@ -26,7 +26,7 @@ var _ Positions = Learned{}
 // NewLearned returns BERT's first values.
 func NewLearned() Learned { return Learned{Deviation: 0.02} }
 
-// Validate says what is wrong with the options.
+// Validate reports what is wrong with the options.
 func (l Learned) Validate(int) error {
 	if !(l.Deviation >= 0) {
 		return fmt.Errorf("learned positions: deviation is %v; use a number from 0", l.Deviation)

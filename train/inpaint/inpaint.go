@@ -58,7 +58,7 @@ func (r *Result) Close() {
 type Options struct {
 	Engine *engine.Engine
 	Dir    string // where checkpoints are saved, so that a run cut short resumes; "" saves nothing
-	Anew   bool   // what Dir holds is removed by Accept; until then nothing of it is looked at
+	Anew   bool   // Accept removes what Dir holds; until then Dir is not read
 
 	// Accept is called once everything was checked and before anything is written or removed; an error ends the run. nil = nothing to do.
 	Accept func() error

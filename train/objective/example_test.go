@@ -9,7 +9,7 @@ import (
 	"github.com/ballast-ml/ballast/train/objective"
 )
 
-// A recipe names what an update makes smaller: here the cross-entropy of examples that are mixed in pairs.
+// A recipe names what an update minimises: here the cross-entropy of examples that are mixed in pairs.
 func ExampleChoice() {
 	var fromRecipe objective.Choice
 	if err := json.Unmarshal([]byte(`{"loss": {"name": "cross-entropy", "label_smoothing": 0.1}, "mix": "mixup"}`), &fromRecipe); err != nil {
