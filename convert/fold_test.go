@@ -155,7 +155,7 @@ func TestFoldDecoder(t *testing.T) {
 		after, tied, noBias := small(norm.NewUnified()), small(norm.NewUnified()), small(norm.NewUnified())
 		after.Placement.Placement, tied.Tied, noBias.NoBias = residual.Post{}, true, true
 		for want, lm := range map[string]zoo.Decoder{
-			"placement pre alone; this one is post":                                     after,
+			"only with placement pre; this one is post":                                 after,
 			"the last norm is read by the embedding":                                    tied,
 			"has no bias, into which":                                                   noBias,
 			"only foldable norms can be folded into dense layers; this model has layer": small(norm.NewLayerNorm(-1)),

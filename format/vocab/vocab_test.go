@@ -178,9 +178,9 @@ func TestPre(t *testing.T) {
 func TestLeftOut(t *testing.T) {
 	for want, files := range map[string]map[string]string{
 		"is not a byte-pair tokenizer, so it":        {"tokenizer.json": `{"model": {"vocab": [["a", 0]]}}`},
-		"not a byte-pair tokenizer but WordLevel":       {"tokenizer.json": `{"model": {"type": "WordLevel", "vocab": {"a": 0}}}`},
-		"not a byte-pair tokenizer but WordPiece":       {"tokenizer.json": `{"model": {"type": "WordPiece", "vocab": {"a": 0}}}`},
-		"not a byte-pair tokenizer but Unigram":         {"tokenizer.json": `{"model": {"type": "Unigram", "vocab": [["a", -1.5]]}}`},
+		"not a byte-pair tokenizer but WordLevel":    {"tokenizer.json": `{"model": {"type": "WordLevel", "vocab": {"a": 0}}}`},
+		"not a byte-pair tokenizer but WordPiece":    {"tokenizer.json": `{"model": {"type": "WordPiece", "vocab": {"a": 0}}}`},
+		"not a byte-pair tokenizer but Unigram":      {"tokenizer.json": `{"model": {"type": "Unigram", "vocab": [["a", -1.5]]}}`},
 		"cuts texts by the likeliest tokens":         {"tokenizer.model": pieceModel(unigram, 1)},
 		"cuts texts by words or letters (type 4)":    {"tokenizer.model": pieceModel(4, 1)},
 		"lacks tokens for bytes":                     {"tokenizer.json": `{"model": {"type": "BPE", "byte_fallback": true, "vocab": {"a": 0}, "merges": []}}`},

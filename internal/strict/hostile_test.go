@@ -43,7 +43,7 @@ func TestYAMLOfStrangers(t *testing.T) {
 		"laughs":             {laughs, "not YAML: .*more than 50000 values with aliases"},
 		"laughs in mappings": {"a: &a {x: 1, y: 2}\n" + numbered("b%d: {<<: *a, z: [*a, *a]}\n", 3), ""},
 		"alias in itself":    {"a: &a [1, *a]\n", "alias a is inside the value it refers to"},
-		"merge of itself":    {"a: &a\n  <<: *a\n  b: 1\n", "alias a stands within"},
+		"merge of itself":    {"a: &a\n  <<: *a\n  b: 1\n", "alias a is inside"},
 		"[[[[":               {repeat("name: ", "[", 200_000), "more than 20000 keys"},
 		"[[[[ short":         {repeat("name: ", "[", 300), `\[1:70\] lists and mappings are nested in more than 64 levels`},
 		"[ on lines":         {repeat("name: ", "[\n ", 300), "nested"},

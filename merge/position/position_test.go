@@ -442,9 +442,9 @@ func TestRegMeanIsLeastSquares(t *testing.T) {
 			_, err := position.RegMean{OffDiagonal: 1}.Merge([][]float64{{1, 0, 0}}, kernels[:1])
 			return err
 		},
-		"no rows of 3":       func() error { _, err := position.NewRegMean().Merge([][]float64{{1, 0}}, kernels[:1]); return err },
-		"inputs of 1 models": func() error { _, err := position.NewRegMean().Merge(inputs[:1], kernels); return err },
-		"off_diagonal is 2":  func() error { _, err := position.RegMean{OffDiagonal: 2}.Merge(inputs, kernels); return err },
+		"not whole rows of 3": func() error { _, err := position.NewRegMean().Merge([][]float64{{1, 0}}, kernels[:1]); return err },
+		"inputs of 1 models":  func() error { _, err := position.NewRegMean().Merge(inputs[:1], kernels); return err },
+		"off_diagonal is 2":   func() error { _, err := position.RegMean{OffDiagonal: 2}.Merge(inputs, kernels); return err },
 	} {
 		if err := run(); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("got %v, want %q", err, text)
