@@ -31,11 +31,12 @@ func batchNorm(c *call) []*node {
 				axes = append(axes, i)
 			}
 		}
-		m, v := ops.Moments(x, axes, nil)
+		m, v := ops.Moments(ops.Widen(x), axes, nil)
 		m, v = graph.Reshape(m, x.Shape().Dimensions[1]), graph.Reshape(v, x.Shape().Dimensions[1])
 		k := c.float("momentum", 0.9)
 		moved := func(old, now *node) *node {
-			return graph.Add(times(old, k), times(convert(now, old.DType()), 1-k))
+			wide := ops.Widen(old)
+			return convert(graph.Add(times(wide, k), times(convert(now, wide.DType()), 1-k)), old.DType())
 		}
 		out = append(out, moved(mean, m), moved(variance, v))
 		mean, variance = m, v

@@ -45,7 +45,11 @@ func (c *call) rms(x, scale *node, axis int, epsilon float64) (y, inverse *node)
 	m := ops.MeanSquare(wide, lastAxes(axis, x.Rank()), nil)
 	inverse = ops.Rsqrt(plus(m, epsilon))
 	y = graph.Mul(wide, expandTo(inverse, d))
-	return graph.Mul(convert(y, scale.DType()), expandTo(scale, d)), inverse
+	if scale.DType() == dtypes.Float64 {
+		y = convert(y, dtypes.Float64)
+	}
+	y = graph.Mul(y, expandTo(convert(scale, y.DType()), d)) // rounded once, to the type of the scale
+	return convert(y, scale.DType()), inverse
 }
 
 // simplifiedLayerNorm is rmsNorm with the inverse of the root as a second output.
