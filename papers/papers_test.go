@@ -125,4 +125,14 @@ func TestTheDocumentOfThisLedger(t *testing.T) {
 	if err != nil || string(got) != want.String() {
 		t.Errorf("docs/papers.md is not what the ledger says (%v): write it again with ballast papers --markdown > docs/papers.md", err)
 	}
+	for _, p := range List() {
+		if _, ok := book.Evidence(p.Slug); !ok {
+			continue
+		}
+		for _, f := range p.Figures {
+			if _, err := os.Stat("../docs/papers/" + p.Slug + "/" + f.Name + ".png"); err != nil {
+				t.Errorf("%v: draw it with ballast papers %s --figures docs/papers", err, p.Slug)
+			}
+		}
+	}
 }
