@@ -116,7 +116,7 @@ kills: ## a run with everything that an objective may have, killed at every boun
 	BALLAST_TEST_KILLS=all go test ./train -run '^TestProcedureKilled$$' -timeout 60m -v
 
 walk: setup testdata ## every attribute of ONNX's schemas, every key and parameter of merges, every flag and refusal of every verb
-	BALLAST_TEST_WALK=all go test ./onnxrun -run '^(TestWalk|TestCases|TestSchemas|TestFaults)$$' -timeout 60m
+	BALLAST_TEST_WALK=all go test ./onnxrun -run '^(TestWalk|TestCases|TestSchemas|TestFaults|TestTypePairs|TestHalf|TestCoverage)$$' -timeout 60m
 	BALLAST_TEST_WALK=all go test ./merge/checkpoint -run Walk -timeout 30m -v
 	BALLAST_TEST_WALK=all go test ./cmd/ballast -run '^(TestEveryFlag|TestUnusedFlags|TestRefusedChanges|TestMissingFile)' -timeout 30m
 

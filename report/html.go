@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -135,9 +136,38 @@ func source(png []byte) template.URL {
 	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png)) //nolint:gosec // our own bytes
 }
 
+// escaped is a text as HTML shows it on one line: a name with a line break in it begins none.
+func escaped(text string) string { return template.HTMLEscapeString(printable.Line(text)) }
+
+// oneLine puts printable.Line in the place of every text below v. What is HTML already, and the addresses of pictures, stay.
+func oneLine(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		if v.Type() == reflect.TypeFor[string]() && v.CanSet() {
+			v.SetString(printable.Line(v.String()))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			oneLine(v.Field(i))
+		}
+	case reflect.Slice:
+		own := reflect.MakeSlice(v.Type(), v.Len(), v.Len()) // the report that the texts came from keeps them
+		reflect.Copy(own, v)
+		for i := range own.Len() {
+			oneLine(own.Index(i))
+		}
+		if v.CanSet() && !v.IsNil() {
+			v.Set(own)
+		}
+	default:
+	}
+}
+
 // write fills in the page. What text from strangers may hold besides letters is escaped: a browser obeys marks of direction, and a page is
 // looked at in terminals too. The template escapes what HTML gives a meaning.
 func (p page) write(w io.Writer) error {
+	oneLine(reflect.ValueOf(&p).Elem())
+
 	// A number stays on a line with its unit.
 	for _, text := range []*string{&p.Headline, &p.Details, &p.Why} {
 		*text = strings.ReplaceAll(*text, " %", "\u00a0%")

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"html"
 	"html/template"
 	"math"
 	"strconv"
@@ -40,7 +39,7 @@ func newDrawing(width, height float64) *drawing { return &drawing{width: width, 
 // figure ends the drawing.
 func (d *drawing) figure(alt string, legend ...key) *Figure {
 	text := fmt.Sprintf(`<svg viewBox="0 0 %s %s" role="img" aria-label="%s">%s</svg>`,
-		coordinate(d.width), coordinate(d.height), html.EscapeString(alt), d.b.String())
+		coordinate(d.width), coordinate(d.height), escaped(alt), d.b.String())
 	return &Figure{svg: template.HTML(text), legend: legend, alt: alt} //nolint:gosec // every text in it was escaped
 }
 
@@ -52,7 +51,7 @@ func (d *drawing) line(class string, x1, y1, x2, y2 float64) {
 // rect draws a rectangle that says what it is when it is pointed at; opacity is from 0 to 1.
 func (d *drawing) rect(class string, x, y, width, height, opacity float64, says string) {
 	fmt.Fprintf(&d.b, `<rect class="%s" x="%s" y="%s" width="%s" height="%s" fill-opacity="%.2f"><title>%s</title></rect>`,
-		class, coordinate(x), coordinate(y), coordinate(width), coordinate(height), opacity, html.EscapeString(says))
+		class, coordinate(x), coordinate(y), coordinate(width), coordinate(height), opacity, escaped(says))
 }
 
 // path joins points.
@@ -69,13 +68,13 @@ func (d *drawing) path(class string, points [][2]float64) {
 
 // text writes a text; anchor is start, middle or end.
 func (d *drawing) text(class, anchor string, x, y float64, text string) {
-	fmt.Fprintf(&d.b, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, coordinate(x), coordinate(y), html.EscapeString(text))
+	fmt.Fprintf(&d.b, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, coordinate(x), coordinate(y), escaped(text))
 }
 
 // slanted writes a text that ends at a point below an axis, and names it in full when it is pointed at.
 func (d *drawing) slanted(class string, x, y float64, text, full string) {
 	fmt.Fprintf(&d.b, `<text class="%s" text-anchor="end" transform="translate(%s %s) rotate(-40)">%s<title>%s</title></text>`,
-		class, coordinate(x), coordinate(y), html.EscapeString(text), html.EscapeString(full))
+		class, coordinate(x), coordinate(y), escaped(text), escaped(full))
 }
 
 // mark draws the i-th kind of point, which differs from the others in its shape too.
@@ -98,7 +97,7 @@ func (d *drawing) mark(i int, x, y float64, says string) {
 		shape = fmt.Sprintf(`<circle class="p%d" cx="%s" cy="%s" r="%s">`, i%kinds, coordinate(x), coordinate(y), coordinate(r*0.85))
 	}
 	name := shape[1:strings.IndexByte(shape, ' ')]
-	fmt.Fprintf(&d.b, `%s<title>%s</title></%s>`, shape, html.EscapeString(says), name)
+	fmt.Fprintf(&d.b, `%s<title>%s</title></%s>`, shape, escaped(says), name)
 }
 
 // kinds is the number of lines that can be told apart; the next one looks like the first again.

@@ -36,7 +36,7 @@ func TestWork(t *testing.T) {
 // TestCheckMeasure refuses what no run of a plain recipe measures.
 func TestCheckMeasure(t *testing.T) {
 	r := train.NewRecipe()
-	for name, ok := range map[string]bool{"accuracy": true, "nll": true, "loss": true, "validation_accuracy": true, "acuracy": false, "beauty": false} {
+	for name, ok := range map[string]bool{"accuracy": true, "nll": true, "loss": true, "validation_accuracy": true, "precision": false, "beauty": false} {
 		if err := r.CheckMeasure(name); (err == nil) != ok {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -83,7 +83,7 @@ var early = map[string]string{
 
 // late are flags whose value can only be wrong beside what is in the files, or which take any.
 var late = []string{
-	"evaluate --logits", "evaluate --labels", "evaluate --ignore-label", "evaluate --html", "calibrate --logits", "calibrate --labels", "calibrate --ignore-label", "calibrate --out",
+	"evaluate --logits", "evaluate --labels", "evaluate --ignore-label", "evaluate --html", "calibrate --html", "calibrate --logits", "calibrate --labels", "calibrate --ignore-label", "calibrate --out",
 	"convert --out", "merge --out", "merge --base", "merge --t", "merge --lora", "merge --intermediate", "verify --inputs-in", "soup --out", "soup --trace", "soup --max-ingredients", "soup --batch",
 	"signature extract --pre", "signature extract --clean", "signature extract --robust", "signature extract --name", "signature extract --out", "signature apply --out", "signature remove --out",
 	"inspect --tensors", "run --input", "compare --recipe", "compare --out", "train --out", "inpaint --out", "reproduce --out", "reproduce --ledger", "papers --figures", "data get --from", "data get --mirror",
