@@ -196,7 +196,7 @@ var proofs = []proof{
 	{flag: "reproduce --out", with: "reproduce grokking --out foreign", want: "foreign/grokking is not a folder of ballast reproduce"},
 	{flag: "reproduce --ledger", with: "reproduce grokking --ledger bad.yaml", want: "^exit 3\n"},
 	{flag: "reproduce --engine", with: "reproduce grokking --engine xlaa", without: "reproduce grokking --ledger bad.yaml", want: "no engine"},
-	{flag: "reproduce --seed", with: "reproduce grokking --seed 7 --seeds 2 --engine xlaa", want: "seeds 7 to 8"},
+	{flag: "reproduce --seed", with: "reproduce grokking --seed 7 --seeds 2 --ledger bad.yaml", without: "reproduce grokking --seeds 2 --ledger bad.yaml", want: "seeds 7 to 8"},
 	{flag: "reproduce --json", by: "cmd/ballast TestJSONOfWhatTakesLong"},
 	{flag: "papers --recipe", with: "papers ghost-batch-norm --recipe", without: "papers ghost-batch-norm", want: "\nbatch_size: 32"},
 	{flag: "papers --markdown", with: "papers --markdown", without: "papers", want: `\n# `},
