@@ -527,7 +527,7 @@ func arrayForms() []hostile {
 			return b
 		}), run: inspectNPZ},
 		{kind: "malformed", name: "npz-twice", files: file("a.npz", rawZip(rawEntry{name: "a.npy", data: goodArray}, rawEntry{name: "a.npy", data: goodArray})), run: inspectNPZ, want: "name occurs twice"},
-		{kind: "malformed", name: "evaluate-logits-of-an-archive", files: arrayFiles(map[string][]byte{"z.npy": whole, "y.npy": twoLabels}), run: []string{"evaluate", "--logits", "z.npy", "--labels", "y.npy"}, want: "not an .npy file"},
+		{kind: "malformed", name: "evaluate-logits-of-an-archive", files: arrayFiles(map[string][]byte{"z.npy": whole, "y.npy": twoLabels}), run: []string{"evaluate", "--logits", "z.npy", "--labels", "y.npy"}, exit: []int{exitUsage}, want: "holds several arrays: a, b; name one"},
 	}
 	for _, at := range []int{4, 30, 60, len(whole) / 2, len(whole) - 60, len(whole) - 22, len(whole) - 1} {
 		list = append(list, hostile{kind: "truncated", name: fmt.Sprintf("npz-%d-of-%d", at, len(whole)), files: file("a.npz", whole[:at]), run: inspectNPZ})
