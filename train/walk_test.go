@@ -295,6 +295,9 @@ func over(to, from map[string]any) {
 // TestEveryKeyHasAnEffect: for every objective, another value of one of its keys, or of a key of weigh, rules, average, schedule, watch, views, streams, sampler or
 // prepare changes the bits of the weights after a few updates, what is watched or said; or it is refused, and the error says which.
 func TestEveryKeyHasAnEffect(t *testing.T) {
+	if testing.Short() {
+		t.Skip("about a thousand short runs; the whole check makes them")
+	}
 	e := goEngine(t)
 	file := filepath.Join(t.TempDir(), "weights.npy")
 	all := every(t)
