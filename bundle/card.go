@@ -18,6 +18,7 @@ func (m Manifest) card() string {
 	var b strings.Builder
 	network, _ := json.Marshal(m.Network) // Save has marshalled it before
 	fmt.Fprintf(&b, "# %s\n\n", markdown.Text(m.Name))
+
 	labels := make([]string, len(m.Labels))
 	for i, label := range m.Labels {
 		labels[i] = markdown.Text(label)
@@ -32,6 +33,7 @@ func (m Manifest) card() string {
 		fmt.Fprintf(&b, "A classifier of %v inputs into %d classes: %s.\n\n", m.InputShape, len(labels), strings.Join(labels, ", "))
 	}
 	fmt.Fprintf(&b, "Network: %s\n\n", markdown.Code(string(network)))
+
 	if p := m.Preprocess; len(p.Crop) > 0 || len(p.Resize) > 0 || p.Channels > 0 {
 		var steps []string
 		if len(p.Crop) > 0 {
@@ -45,6 +47,7 @@ func (m Manifest) card() string {
 		}
 		fmt.Fprintf(&b, "Images are made to fit inside the model: %s.\n\n", strings.Join(steps, ", "))
 	}
+
 	if len(m.Preprocess.Mean) > 0 {
 		fmt.Fprintf(&b, "Inputs are standardised inside the model, channel by channel, with mean %.4g and standard deviation %.4g: give them raw.\n\n",
 			m.Preprocess.Mean, m.Preprocess.Std)
@@ -52,6 +55,7 @@ func (m Manifest) card() string {
 	if t := m.Calibration.Temperature; t != 1 {
 		fmt.Fprintf(&b, "Calibrated: logits are divided by the temperature %.6g.\n\n", t)
 	}
+
 	if len(m.Metrics) > 0 {
 		b.WriteString("## Measured\n\n| metric | value |\n| --- | --- |\n")
 		for _, name := range slices.Sorted(maps.Keys(m.Metrics)) {
@@ -59,6 +63,7 @@ func (m Manifest) card() string {
 		}
 		b.WriteString("\n")
 	}
+
 	p := m.Provenance
 	b.WriteString("## How it was made\n\n")
 	line := func(what, value string) {
@@ -81,6 +86,7 @@ func (m Manifest) card() string {
 	for _, what := range p.Derived {
 		line("then", what)
 	}
+
 	audit, use := usage(network)
 	fmt.Fprintf(&b, "\nThe whole recipe is in `%s`. The metrics hold for data like the test part and say nothing about shifted inputs:\n"+
 		"measure those with `%s`.\n\n", ManifestFile, audit)

@@ -35,11 +35,13 @@ func FoldNorms(b *bundle.Bundle) (*bundle.Bundle, FoldReport, error) {
 	if !ok {
 		return nil, report, fmt.Errorf("convert: network %s has norms that look at the input at inference; there is nothing to fold", zoo.Name(b.Manifest.Network.Network))
 	}
+
 	layer, ok := foldable.NormLayer().(norm.Foldable)
 	if !ok {
 		return nil, report, fmt.Errorf("convert: norm %s looks at the input at inference and cannot be folded; batch, ghost, estimated, unified and power without group scaling can",
 			norm.Name(foldable.NormLayer()))
 	}
+
 	plain, standardization := foldable.Folded()
 	values := map[string]*tensors.Tensor{}
 	for _, v := range b.Variables() {
@@ -51,6 +53,7 @@ func FoldNorms(b *bundle.Bundle) (*bundle.Bundle, FoldReport, error) {
 			return nil, report, fmt.Errorf("convert: %w", err)
 		}
 	}
+
 	if standardization != nil {
 		for _, at := range slices.Sorted(maps.Keys(values)) {
 			if !strings.HasSuffix(at, "/kernel") || values[path.Join(path.Dir(at), "norm/scale")] == nil && values[path.Join(path.Dir(at), "norm/batch/scale")] == nil {
@@ -64,6 +67,7 @@ func FoldNorms(b *bundle.Bundle) (*bundle.Bundle, FoldReport, error) {
 			report.Standardized = append(report.Standardized, at)
 		}
 	}
+
 	for _, scope := range normScopes(values) {
 		variables := map[string][]float64{}
 		for at, v := range values {
@@ -71,6 +75,7 @@ func FoldNorms(b *bundle.Bundle) (*bundle.Bundle, FoldReport, error) {
 				variables[path.Base(at)] = numbers(v)
 			}
 		}
+
 		scale, offset := layer.Fold(variables)
 		kernelPath := path.Join(path.Dir(scope), "kernel")
 		kernel := values[kernelPath]
@@ -86,6 +91,7 @@ func FoldNorms(b *bundle.Bundle) (*bundle.Bundle, FoldReport, error) {
 		if bias := values[path.Join(path.Dir(scope), "bias")]; bias != nil {
 			values[path.Join(path.Dir(scope), "bias")] = like(bias, linear.Bias)
 		}
+
 		for at := range values {
 			if path.Dir(at) == scope {
 				delete(values, at)
@@ -94,6 +100,7 @@ func FoldNorms(b *bundle.Bundle) (*bundle.Bundle, FoldReport, error) {
 		values[path.Join(scope, "offset")] = fromNumbers(offset)
 		report.Norms = append(report.Norms, scope)
 	}
+
 	folded := &bundle.Bundle{Manifest: b.Manifest, Store: model.NewStore()}
 	folded.Manifest.Network = zoo.Choice{Network: plain}
 	folded.Manifest.Provenance.Derived = append(slices.Clone(b.Manifest.Provenance.Derived), fmt.Sprintf("convert: folded %d norms into the layers before them", len(report.Norms)))

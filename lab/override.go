@@ -269,9 +269,11 @@ func convertTo(kind string, value any) (any, error) {
 		}
 		return nil, fmt.Errorf("type: %s expected, got %s", kind, strict.Short(show(value)))
 	}
+
 	if s, ok := value.(string); ok && strings.Contains(s, "${") {
 		return value, nil // checked when it is resolved
 	}
+
 	if w, ok := value.(strict.Word); ok {
 		switch {
 		case kind == "any" || w.Value == nil && strings.Contains(words, "null"):
@@ -281,9 +283,11 @@ func convertTo(kind string, value any) (any, error) {
 		}
 		value = w.Value
 	}
+
 	if value == nil && (strings.Contains(words, "null") || kind == "any") {
 		return nil, nil
 	}
+
 	switch {
 	case kind == "any":
 		return value, nil

@@ -36,11 +36,13 @@ func normalize(x, scale, offset *graph.Node, axes []int, epsilon float64, device
 		// A device's squares about its own mean, moved to the mean of all.
 		variance = graph.DivScalar(across(graph.Add(variance, graph.Square(graph.Sub(own, mean))))[0], float64(devices))
 	}
+
 	for i, p := range []*graph.Node{scale, offset} {
 		if p != nil && (p.Rank() != x.Rank() || p.DType() != x.DType()) {
 			Panicf("ops.Normalize: %s is %s, x %s; give it x's rank, with sizes 1, and dtype", []string{"scale", "offset"}[i], p.Shape(), x.Shape())
 		}
 	}
+
 	inverse := graph.Reciprocal(graph.Sqrt(graph.AddScalar(variance, epsilon))) // of the few moments, not of every element
 	value := func(x, scale, offset, mean, inverse *graph.Node) *graph.Node {
 		if scale != nil {
@@ -59,6 +61,7 @@ func normalize(x, scale, offset *graph.Node, axes []int, epsilon float64, device
 		}
 		return y
 	}
+
 	stop := func(p *graph.Node) *graph.Node {
 		if p == nil {
 			return nil
@@ -71,9 +74,11 @@ func normalize(x, scale, offset *graph.Node, axes []int, epsilon float64, device
 			inputs = append(inputs, p)
 		}
 	}
+
 	y = CustomGradient(value(stop(x), stop(scale), stop(offset), stop(mean), stop(inverse)), inputs, func(v *graph.Node) []*graph.Node {
 		n := float64(x.Shape().Size()) / float64(mean.Shape().Size()) * float64(devices)
 		sum := func(a *graph.Node) *graph.Node { return graph.ReduceAndKeep(a, graph.ReduceSum, axes...) }
+
 		var sumV, sumVX, dx *graph.Node
 		if scale == nil || constantAlong(scale, x, axes) {
 			// What is constant along axes is joined before it meets x or v.
@@ -95,6 +100,7 @@ func normalize(x, scale, offset *graph.Node, axes []int, epsilon float64, device
 			dx = graph.Mul(once[1], graph.Sub(w, graph.Add(means[0], graph.Mul(xhat, means[1]))))
 			sumV, sumVX = v, graph.Mul(v, xhat)
 		}
+
 		adjoints := []*graph.Node{dx}
 		if scale != nil {
 			adjoints = append(adjoints, sumTo(sumVX, scale))

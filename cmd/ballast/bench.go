@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -16,9 +17,14 @@ import (
 	"github.com/ballast-ml/ballast/internal/lock"
 )
 
+// benchFlags are the flags of "ballast bench".
+type benchFlags struct {
+	only, out, peers, compare string
+	quick, list, overwrite    bool
+}
+
 func newBench(a *app) *cobra.Command {
-	var only, out, peers, compare string
-	var quick, list, overwrite bool
+	f := benchFlags{}
 	cmd := &cobra.Command{
 		Use:   "bench [SUITE...]",
 		Short: "Measure the limits of this machine and engine, and how close Ballast comes",
@@ -33,85 +39,94 @@ two files of --out side by side.`,
   ballast bench --compare before.json after.json
   python bench/peers/torch_train.py --out torch.json && ballast bench train --peer-results torch.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := idleBench(cmd, compare != "", list, out != ""); err != nil {
+			if err := idleBench(cmd, f.compare != "", f.list, f.out != ""); err != nil {
 				return err
 			}
-			if compare != "" {
-				return a.benchCompare(compare, args)
+			if f.compare != "" {
+				return a.benchCompare(f.compare, args)
 			}
-			suites := args
-			if len(suites) == 0 {
-				suites = bench.Suites
-			}
-			for _, s := range suites {
-				if !slices.Contains(bench.Suites, s) {
-					return &fault.Usage{Err: fmt.Errorf("no suite %q; there are %s", s, strings.Join(bench.Suites, ", "))}
-				}
-			}
-			o := bench.Options{Suites: suites, Quick: quick}
-			if only != "" {
-				pattern, err := regexp.Compile(only)
-				if err != nil {
-					return &fault.Usage{Err: fmt.Errorf("--only: %w", err)}
-				}
-				o.Only = pattern.MatchString
-			}
-			if list {
-				return a.benchList(o)
-			}
-			var err error
-			if peers != "" {
-				if o.Peers, err = bench.ReadPeers(peers); err != nil {
-					return err
-				}
-			}
-			release, err := claimFile(out, overwrite)()
-			if err != nil {
-				return err
-			}
-			defer func() { _ = release() }() // the lock ends with the process at the latest
-			remove, err := a.benchFolder(&o)
-			if err != nil {
-				return err
-			}
-			defer remove()
-			e, err := a.openEngine()
-			if err != nil {
-				return err
-			}
-			defer e.Close()
-			o.Engine = e
-			show, done := a.counter("bench")
-			o.Progress = func(n, total int, _ string) {
-				if show != nil {
-					show(n, total)
-				}
-			}
-			file, err := bench.Run(cmd.Context(), o)
-			done()
-			if err != nil {
-				return err
-			}
-			if out != "" {
-				if err := file.Write(out); err != nil {
-					return err
-				}
-			}
-			if a.json {
-				return a.printJSON(file)
-			}
-			return file.Table(a.out)
+			return a.bench(cmd.Context(), f, args)
 		},
 	}
 
-	overwriteFlag(cmd, &overwrite)
-	cmd.Flags().StringVar(&only, "only", "", "measure only lines whose suite and name match this regular expression")
-	cmd.Flags().StringVar(&out, "out", "", "write the results to this file too")
-	cmd.Flags().StringVar(&peers, "peer-results", "", "results of another program on this machine, from a script of bench/peers")
-	cmd.Flags().StringVar(&compare, "compare", "", "set two result files side by side: --compare BEFORE AFTER")
-	cmd.Flags().BoolVar(&quick, "quick", false, "run each line twice, to see that everything works")
-	cmd.Flags().BoolVar(&list, "list", false, "list the lines and stop")
+	overwriteFlag(cmd, &f.overwrite)
+	cmd.Flags().StringVar(&f.only, "only", "", "measure only lines whose suite and name match this regular expression")
+	cmd.Flags().StringVar(&f.out, "out", "", "write the results to this file too")
+	cmd.Flags().StringVar(&f.peers, "peer-results", "", "results of another program on this machine, from a script of bench/peers")
+	cmd.Flags().StringVar(&f.compare, "compare", "", "set two result files side by side: --compare BEFORE AFTER")
+	cmd.Flags().BoolVar(&f.quick, "quick", false, "run each line twice, to see that everything works")
+	cmd.Flags().BoolVar(&f.list, "list", false, "list the lines and stop")
 	return cmd
+}
+
+// bench measures the suites and shows the lines.
+func (a *app) bench(ctx context.Context, f benchFlags, suites []string) error {
+	if len(suites) == 0 {
+		suites = bench.Suites
+	}
+	for _, s := range suites {
+		if !slices.Contains(bench.Suites, s) {
+			return &fault.Usage{Err: fmt.Errorf("no suite %q; there are %s", s, strings.Join(bench.Suites, ", "))}
+		}
+	}
+
+	o := bench.Options{Suites: suites, Quick: f.quick}
+	if f.only != "" {
+		pattern, err := regexp.Compile(f.only)
+		if err != nil {
+			return &fault.Usage{Err: fmt.Errorf("--only: %w", err)}
+		}
+		o.Only = pattern.MatchString
+	}
+	if f.list {
+		return a.benchList(o)
+	}
+
+	var err error
+	if f.peers != "" {
+		if o.Peers, err = bench.ReadPeers(f.peers); err != nil {
+			return err
+		}
+	}
+
+	release, err := claimFile(f.out, f.overwrite)()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = release() }() // the lock ends with the process at the latest
+	remove, err := a.benchFolder(&o)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	e, err := a.openEngine()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	o.Engine = e
+
+	show, done := a.counter("bench")
+	o.Progress = func(n, total int, _ string) {
+		if show != nil {
+			show(n, total)
+		}
+	}
+	file, err := bench.Run(ctx, o)
+	done()
+	if err != nil {
+		return err
+	}
+
+	if f.out != "" {
+		if err := file.Write(f.out); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.printJSON(file)
+	}
+	return file.Table(a.out)
 }
 
 // idleBench refuses flags of a measurement where none is made.

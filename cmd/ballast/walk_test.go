@@ -133,6 +133,12 @@ func walkPlace(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return linked(t, from)
+}
+
+// linked is a new folder with links to what is in another.
+func linked(t *testing.T, from string) string {
+	t.Helper()
 	dir := t.TempDir()
 	entries, err := os.ReadDir(from)
 	if err != nil {

@@ -31,6 +31,7 @@ func check(g *Graph, outer *scope) error {
 		s.values[name] = true
 		return nil
 	}
+
 	for _, t := range g.Initializers {
 		if t.Name == "" {
 			return &Error{Field: "graph " + printable.Quote(g.Name), Kind: ErrGraph, Text: "an initialiser has no name", Fix: fixExport}
@@ -39,6 +40,7 @@ func check(g *Graph, outer *scope) error {
 			return err
 		}
 	}
+
 	filled := len(s.values)
 	inputs := g.Inputs[:0]
 	seen := map[string]bool{}
@@ -56,6 +58,7 @@ func check(g *Graph, outer *scope) error {
 		inputs = append(inputs, v)
 	}
 	g.Inputs = inputs
+
 	later := map[string]bool{}
 	for _, n := range g.Nodes {
 		for _, out := range n.Outputs {
@@ -68,6 +71,7 @@ func check(g *Graph, outer *scope) error {
 			later[out] = true
 		}
 	}
+
 	for _, n := range g.Nodes {
 		for _, name := range n.Inputs {
 			if name == "" || s.has(name) {
@@ -91,6 +95,7 @@ func check(g *Graph, outer *scope) error {
 			}
 		}
 	}
+
 	for _, v := range g.Outputs {
 		if !s.has(v.Name) {
 			return &Error{Field: "output", Kind: ErrMissing, Text: printable.Quote(v.Name), Fix: fixExport}

@@ -14,7 +14,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ballast-ml/ballast/fault"
-	"github.com/ballast-ml/ballast/format/safetensors"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/merge/adapter"
 )
@@ -219,24 +218,6 @@ func TestMissingTensors(t *testing.T) {
 // save writes tensors of ones.
 func save(t *testing.T, path string, shapes map[string][]int) string {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	var tensors []safetensors.Tensor
-	for name, shape := range shapes {
-		n := 1
-		for _, d := range shape {
-			n *= d
-		}
-		values := make([]float32, n)
-		for i := range values {
-			values[i] = 1
-		}
-		tensors = append(tensors, safetensors.FromFloat32s(name, shape, values))
-	}
-	slices.SortFunc(tensors, func(a, b safetensors.Tensor) int { return strings.Compare(a.Name, b.Name) })
-	if err := safetensors.WriteFile(path, tensors, nil); err != nil {
-		t.Fatal(err)
-	}
+	write(t, path, shapes, func(string) float32 { return 1 })
 	return path
 }

@@ -101,10 +101,12 @@ func appearance(_ context.Context, at paper.Place, trained *train.Result) (map[s
 			return nil, err
 		}
 	}
+
 	network, ok := trained.Bundle.Manifest.Network.Network.(zoo.IBNResNet)
 	if !ok {
 		return nil, fmt.Errorf("the network is %T, not an IBN-ResNet", trained.Bundle.Manifest.Network.Network)
 	}
+
 	store := trained.Bundle.Store
 	exec, err := model.NewExec(at.Engine.Backend, store, func(scope *model.Scope, x *graph.Node) []*graph.Node {
 		store.SetTraining(x.Graph(), false)
@@ -118,14 +120,17 @@ func appearance(_ context.Context, at paper.Place, trained *train.Result) (map[s
 		return nil, err
 	}
 	defer exec.Finalize()
+
 	forward, err := trained.Bundle.NewForward(at.Engine, n)
 	if err != nil {
 		return nil, err
 	}
 	defer forward.Close()
+
 	features := func(x []float32) ([]*tensors.Tensor, error) {
 		return exec.Call(tensors.FromFlatDataAndDimensions(x, append([]int{n}, ds.Info().Shape...)...))
 	}
+
 	clean, err := features(x)
 	if err != nil {
 		return nil, err
@@ -140,6 +145,7 @@ func appearance(_ context.Context, at paper.Place, trained *train.Result) (map[s
 		if err != nil {
 			return nil, err
 		}
+
 		classes := len(logits) / n
 		for i := range n {
 			best := 0
@@ -152,6 +158,7 @@ func appearance(_ context.Context, at paper.Place, trained *train.Result) (map[s
 				metrics[s.name] += 1 / float64(n)
 			}
 		}
+
 		if s.name != shifts[0].name {
 			continue
 		}

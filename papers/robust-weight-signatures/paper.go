@@ -194,6 +194,7 @@ func (s signatureRun) patch(b *bundle.Bundle, at paper.Place, kind string, pretr
 		return err
 	}
 	defer done()
+
 	score := func(metric, part string, w weights.Set) error {
 		var err error
 		metrics[kind+"_"+metric], err = scorers[part].Accuracy(w)
@@ -202,6 +203,7 @@ func (s signatureRun) patch(b *bundle.Bundle, at paper.Place, kind string, pretr
 	patched := func(sig signature.Signature, scale float64) (signature.Patched, error) {
 		return signature.Apply(clean, []signature.Scaled{{Signature: sig, Scale: scale}}, signature.ApplyOptions{})
 	}
+
 	if err := score("clean", "spoiled", clean); err != nil {
 		return err
 	}
@@ -211,6 +213,7 @@ func (s signatureRun) patch(b *bundle.Bundle, at paper.Place, kind string, pretr
 	if err := score("unspoiled_clean", "test", clean); err != nil {
 		return err
 	}
+
 	sig, err := convolutions.Extract(pretrained, clean, robust)
 	if err != nil {
 		return err
@@ -231,6 +234,7 @@ func (s signatureRun) patch(b *bundle.Bundle, at paper.Place, kind string, pretr
 			}
 		}
 	}
+
 	small, err := sig.Quantize(signature.QuantizeLinear, s.Levels)
 	if err != nil {
 		return err
@@ -243,6 +247,7 @@ func (s signatureRun) patch(b *bundle.Bundle, at paper.Place, kind string, pretr
 		return err
 	}
 	metrics["packed_share"] = float64(small.PackedSize()) / float64(4*clean.Size())
+
 	all, err := whole.Extract(pretrained, clean, robust)
 	if err != nil {
 		return err
@@ -253,6 +258,7 @@ func (s signatureRun) patch(b *bundle.Bundle, at paper.Place, kind string, pretr
 	if err := score("all", "spoiled", p.Weights); err != nil {
 		return err
 	}
+
 	back, _, _, err := signature.Remove(p.Weights, all, p.Applied)
 	if err != nil {
 		return err
@@ -262,6 +268,7 @@ func (s signatureRun) patch(b *bundle.Bundle, at paper.Place, kind string, pretr
 			metrics["removed_difference"] = math.Max(metrics["removed_difference"], math.Abs(float64(v)-float64(clean[t].Values[j])))
 		}
 	}
+
 	differences, err := signature.RelativeDifferences(clean, robust)
 	if err != nil {
 		return err
