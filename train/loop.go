@@ -31,6 +31,7 @@ type Loop struct {
 	feeds    []feed
 	trained  bundle.Manifest
 	bundle   *bundle.Bundle // of the network being trained
+	start    *bundle.Bundle // the model whose weights the network begins with; nil = none
 
 	objective update.Plan
 	phases    []update.Phase
@@ -97,6 +98,9 @@ func (l *Loop) open(ctx context.Context) (err error) {
 	if l.material, err = prepare(l.recipe, l.options); err != nil {
 		return err
 	}
+	if l.start, err = l.recipe.start(l.options.Registry); err != nil {
+		return err
+	}
 	if l.trained, err = l.manifest(ctx); err != nil {
 		return err
 	}
@@ -118,6 +122,13 @@ func (l *Loop) open(ctx context.Context) (err error) {
 	l.bundle = &bundle.Bundle{Manifest: l.trained, Store: model.NewStore()}
 	if l.state, err = newState(l.recipe, l.bundle, l.options.Engine.Backend); err != nil {
 		return err
+	}
+	remark, err := l.startWith(l.state)
+	if err != nil {
+		return err
+	}
+	if remark != "" {
+		l.options.Remark(remark)
 	}
 	if err := l.feed(ctx); err != nil {
 		return err
@@ -185,7 +196,9 @@ func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 	}
 	m := bundle.NewManifest(network, info.Shape, labels)
 	m.Name = l.recipe.Name
-	if m.Preprocess, err = preprocess(ctx, l.recipe, set); err != nil {
+	if l.start != nil && l.recipe.Preprocess != "none" {
+		m.Preprocess = l.start.Manifest.Preprocess // what its weights are used to
+	} else if m.Preprocess, err = preprocess(ctx, l.recipe, set); err != nil {
 		return bundle.Manifest{}, err
 	}
 	resolved, err := json.Marshal(l.recipe)
@@ -588,6 +601,9 @@ func (l *Loop) Close() {
 	}
 	if l.state != nil {
 		l.state.store.Finalize()
+	}
+	if l.start != nil {
+		l.start.Store.Finalize()
 	}
 }
 

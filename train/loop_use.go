@@ -76,6 +76,9 @@ func (l *Loop) Begin(seed uint64) error {
 	if fresh.state, err = newState(fresh.recipe, &bundle.Bundle{Manifest: l.trained, Store: store}, l.options.Engine.Backend); err != nil {
 		return err
 	}
+	if _, err := l.startWith(fresh.state); err != nil {
+		return err
+	}
 	goals, err := fresh.trace()
 	if err != nil {
 		return err

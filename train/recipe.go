@@ -106,10 +106,15 @@ type Weigh struct {
 	GradientNoise float64 `json:"gradient_noise"` // sigma^2 of the multiplicative gradient noise; 0 = off, -1 = batch_size/schedule.large_batch.small_batch
 }
 
-// Init gives norms and kernels other first values than their layers do; the output layer keeps its own.
+// Init gives a network other first values than its layers do: those of a trained model, or norms and kernels others, which leaves the
+// output layer its own.
 type Init struct {
 	Norms   string `json:"norms"`   // scales and offsets: fixed (1, 0), oneone (1, 1), uniform (U(0,1), 0) or positivenegative (U(-1,1), 0); "" = the norm's own
 	Kernels string `json:"kernels"` // binary, uniform or orthogonal; "" = the layer's own, He normal
+
+	// Model is the folder of a trained model of the same network: fine-tuning begins with its weights and keeps its standardisation. The
+	// last layer begins anew where the data have another number of classes.
+	Model string `json:"model,omitempty"`
 }
 
 // Average keeps an average of the weights over the updates: average <- Decay average + (1 - Decay) weights, from the first weights on.
@@ -232,6 +237,8 @@ func (r Recipe) Validate() error {
 	check(r.EvaluateEvery >= 0, "evaluate_every", r.EvaluateEvery, "use 0 for never")
 	check(r.Init.Norms == "" || normInits[r.Init.Norms] != nil, "init.norms", r.Init.Norms, "use fixed, oneone, uniform or positivenegative")
 	check(r.Init.Kernels == "" || kernelInits[r.Init.Kernels] != nil, "init.kernels", r.Init.Kernels, "use binary, uniform or orthogonal")
+	check(r.Init.Model == "" || r.Init.Norms == "" && r.Init.Kernels == "", "init.model", r.Init.Model,
+		"it gives all first values; leave init.norms and init.kernels out")
 	check(r.Objective.Objective != nil, "objective", "missing", "name one, for example supervised")
 	errs = append(errs, r.Freeze.Validate(), r.moving(), r.feeding())
 	_, err := r.network()
