@@ -218,6 +218,11 @@ func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags, suit
 	if err != nil {
 		return err
 	}
+	if !a.json { // which has it
+		for _, n := range reports[0].Next {
+			a.remark("next: %s  # %s", n.Command, n.Why)
+		}
+	}
 	return met
 }
 

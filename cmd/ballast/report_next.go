@@ -49,6 +49,9 @@ func (f evaluateFlags) nextCalibrate(r report.Report, model string) (next report
 		next.Command = shellLine(append(args, "--out", "scaled.npy")...)
 		return next, true
 	}
+	if m, err := bundle.OpenManifest(model); err == nil && m.Calibration.Temperature != 1 {
+		return next, false // it has been fitted; fitting it again changes little
+	}
 	args := []string{"ballast", "calibrate", model, "--data", f.data}
 	if f.part != "test" && f.part != "train" { // examples that the model was trained on say nothing of its confidences
 		args = append(args, "--part", f.part)
