@@ -114,7 +114,7 @@ type Init struct {
 
 	// Model is the folder of a trained model of the same network: fine-tuning begins with its weights and keeps its standardisation. The
 	// last layer begins anew where the data have another number of classes.
-	Model string `json:"model,omitempty"`
+	Model string `json:"model"`
 }
 
 // Average keeps an average of the weights over the updates: average <- Decay average + (1 - Decay) weights, from the first weights on.
