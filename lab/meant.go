@@ -144,6 +144,9 @@ func unknownIn(path string, now Config) error {
 	return fmt.Errorf("unknown key %s (did you mean %s?)", strict.Short(path), k.offer(now))
 }
 
+// mostMeant is the most unknown keys of a recipe whose meaning is looked for; each is held against every setting.
+const mostMeant = 100
+
 // checkNames looks for keys that no recipe has where they stand, and for options of another choice than the one that is made.
 func checkNames(paths []string, now Config) error {
 	keys := Keys()
@@ -152,13 +155,15 @@ func checkNames(paths []string, now Config) error {
 		known[k.Path] = append(known[k.Path], k)
 		holds[container(k.Path)] = true
 	}
+	unknown := 0
 	for _, path := range paths {
 		under := container(path)
 		if !holds[under] || under != "" && (len(known[under]) == 0 || known[under][0].List != "" || known[under][0].Values == nil && known[under][0].Kind == "any") {
 			continue // free, or not a part of the recipe
 		}
 		options := known[path]
-		if len(options) == 0 && last(path) != "name" {
+		if len(options) == 0 && last(path) != "name" && unknown < mostMeant {
+			unknown++
 			if k, ok := meant(path, keys, now); ok && k.Path != path {
 				return fmt.Errorf("unknown key %s (did you mean %s?)", strict.Short(path), k.offer(now))
 			}
