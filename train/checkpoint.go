@@ -46,6 +46,7 @@ type record struct {
 	Seed          uint64                   `json:"seed"`
 	Recipe        json.RawMessage          `json:"recipe"` // resolved
 	DataChecksum  string                   `json:"data_checksum"`
+	StartChecksum string                   `json:"start_checksum,omitempty"` // of the model that init.model names
 	Engine        string                   `json:"engine"`
 	Metrics       map[string]float64       `json:"metrics"`            // last value of everything logged
 	Watched       map[string][]optim.Point `json:"watched,omitempty"`  // of each watcher, by the first of its numbers

@@ -31,7 +31,7 @@ type Loop struct {
 	feeds    []feed
 	trained  bundle.Manifest
 	bundle   *bundle.Bundle // of the network being trained
-	start    *bundle.Bundle // the model whose weights the network begins with; nil = none
+	start    *start         // the model whose weights the network begins with; nil = none
 
 	objective update.Plan
 	phases    []update.Phase
@@ -98,13 +98,30 @@ func (l *Loop) open(ctx context.Context) (err error) {
 	if l.material, err = prepare(l.recipe, l.options); err != nil {
 		return err
 	}
-	if l.start, err = l.recipe.start(l.options.Registry); err != nil {
+	if l.start, err = l.recipe.start(ctx, l.options.Registry); err != nil {
 		return err
 	}
 	if l.trained, err = l.manifest(ctx); err != nil {
 		return err
 	}
 	l.warn()
+
+	if err := l.planned(); err != nil {
+		return err
+	}
+
+	l.bundle = &bundle.Bundle{Manifest: l.trained, Store: model.NewStore()}
+	if l.state, err = l.firstState(l.recipe, l.bundle, l.options.Remark); err != nil {
+		return err
+	}
+	if err := l.feed(ctx); err != nil {
+		return err
+	}
+	return l.build()
+}
+
+// planned lays out the passes and updates, and refuses what cannot be drawn.
+func (l *Loop) planned() (err error) {
 	if l.plan, err = l.recipe.plan(l.material.train().examples.Set.Len()); err != nil {
 		return err
 	}
@@ -114,26 +131,27 @@ func (l *Loop) open(ctx context.Context) (err error) {
 	if l.material.train().pads() {
 		l.plan.last = 0 // padding fills the last batch
 	}
+
 	for _, s := range l.material.streams { // what a sampler cannot draw it says before the run is accepted
 		if _, err := s.epoch(l.recipe, l.plan, 0); err != nil {
 			return err
 		}
 	}
-	l.bundle = &bundle.Bundle{Manifest: l.trained, Store: model.NewStore()}
-	if l.state, err = newState(l.recipe, l.bundle, l.options.Engine.Backend); err != nil {
-		return err
+	return nil
+}
+
+// firstState is the variables of the network with the values that they begin with: drawn, or those of a trained model.
+func (l *Loop) firstState(r Recipe, b *bundle.Bundle, say func(string)) (*state, error) {
+	s, err := newState(r, b, l.options.Engine.Backend)
+	if err != nil || l.start == nil {
+		return s, err
 	}
-	remark, err := l.startWith(l.state)
-	if err != nil {
-		return err
-	}
+
+	remark, err := l.start.fill(l.trained.Network, s.model)
 	if remark != "" {
-		l.options.Remark(remark)
+		say(remark)
 	}
-	if err := l.feed(ctx); err != nil {
-		return err
-	}
-	return l.build()
+	return s, err
 }
 
 // checkPadding refuses padding for a batch that is left out.
@@ -173,6 +191,7 @@ func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 	if err != nil {
 		return bundle.Manifest{}, err
 	}
+
 	set := l.material.train().examples.Set
 	info := set.Info()
 	classes := l.material.train().told().Outputs
@@ -184,6 +203,7 @@ func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 	} else {
 		network.Network = network.WithOutputs(classes) // the data decide
 	}
+
 	labels := info.Classes
 	switch {
 	case network.Task() == zoo.Embed || network.Task() == zoo.Translate:
@@ -194,6 +214,7 @@ func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 			labels[i] = fmt.Sprint(i)
 		}
 	}
+
 	m := bundle.NewManifest(network, info.Shape, labels)
 	m.Name = l.recipe.Name
 	if l.start != nil && l.recipe.Preprocess != "none" {
@@ -201,6 +222,7 @@ func (l *Loop) manifest(ctx context.Context) (bundle.Manifest, error) {
 	} else if m.Preprocess, err = preprocess(ctx, l.recipe, set); err != nil {
 		return bundle.Manifest{}, err
 	}
+
 	resolved, err := json.Marshal(l.recipe)
 	if err != nil {
 		return bundle.Manifest{}, fmt.Errorf("train: %w", err)
@@ -220,6 +242,7 @@ func (l *Loop) feed(ctx context.Context) error {
 	if l.plan.last%devices != 0 {
 		return &fault.Usage{Err: fmt.Errorf("train: the last batch of an epoch has %d examples, which %d devices do not divide evenly; use drop_last: true", l.plan.last, devices)}
 	}
+
 	left := l.options.DeviceBytes
 	if left == 0 {
 		left = 1 << 30
@@ -229,6 +252,7 @@ func (l *Loop) feed(ctx context.Context) error {
 			return &fault.Input{Err: fmt.Errorf("train: stream %s has %d examples an update, which %d micro-batches on %d devices do not divide evenly; use another batch",
 				s.name, s.batch, l.recipe.Accumulate, devices)}
 		}
+
 		set := s.examples.Set
 		bytes := int64(set.Len()) * int64(volume(set.Info().Shape))
 		if bytesOf(set) == nil {
@@ -241,6 +265,7 @@ func (l *Loop) feed(ctx context.Context) error {
 		if f.targets != nil {
 			bytes += 4 * int64(set.Len()) * int64(volume(f.targets.TargetShape()))
 		}
+
 		if bytes > left && f.tokens == nil {
 			l.feeds = append(l.feeds, &hostFeed{fields: f, cut: l.cut(s), dropLast: l.recipe.DropLast})
 			continue
@@ -306,6 +331,7 @@ func (l *Loop) trace() (goals []goal, err error) {
 	for _, c := range asked(l.phases) {
 		names = append(names, c.Name)
 	}
+
 	backend := l.options.Engine.Backend
 	// What a later turn makes may move for the goals of an earlier one: a second time sees all.
 	l.goals = map[[2]int][]goal{}
@@ -333,6 +359,7 @@ func (l *Loop) trace() (goals []goal, err error) {
 			break
 		}
 	}
+
 	for i, p := range l.phases {
 		for k := range p.Turns {
 			of := l.goals[[2]int{i, k}]

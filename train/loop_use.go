@@ -73,10 +73,7 @@ func (l *Loop) Begin(seed uint64) error {
 	store := model.NewStore()
 	defer store.Finalize()
 	var err error
-	if fresh.state, err = newState(fresh.recipe, &bundle.Bundle{Manifest: l.trained, Store: store}, l.options.Engine.Backend); err != nil {
-		return err
-	}
-	if _, err := l.startWith(fresh.state); err != nil {
+	if fresh.state, err = l.firstState(fresh.recipe, &bundle.Bundle{Manifest: l.trained, Store: store}, func(string) {}); err != nil {
 		return err
 	}
 	goals, err := fresh.trace()

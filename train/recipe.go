@@ -112,7 +112,7 @@ type Init struct {
 	Norms   string `json:"norms"`   // scales and offsets: fixed (1, 0), oneone (1, 1), uniform (U(0,1), 0) or positivenegative (U(-1,1), 0); "" = the norm's own
 	Kernels string `json:"kernels"` // binary, uniform or orthogonal; "" = the layer's own, He normal
 
-	// Model is the folder of a trained model of the same network: fine-tuning begins with its weights and keeps its standardisation. The
+	// Model is a trained model of the same network, a folder or a name of data.ModelPath: fine-tuning begins with its weights and keeps its standardisation. The
 	// last layer begins anew where the data have another number of classes.
 	Model string `json:"model"`
 }
@@ -199,11 +199,13 @@ func (r Recipe) Validate() error {
 		}
 	}
 	fraction := func(v float64) bool { return v >= 0 && v < 1 }
+
 	check(r.Data.Source != nil && r.Data.Source != data.Named(""), "data", `""`, `name a data set; see "ballast data list"`)
 	check(r.Part == "train" || r.Part == "all", "part", r.Part, "use train or all")
 	check(r.Test == "" || r.Test == "test" || r.Test == "train" || r.Test == "all", "test", r.Test, `use test, or "" to measure nothing`)
 	check(fraction(r.Validation.Fraction), "validation.fraction", r.Validation.Fraction, "use a share from 0 to below 1")
 	check(r.Preprocess == "standardize" || r.Preprocess == "none", "preprocess", r.Preprocess, "use standardize or none")
+
 	for _, count := range []struct {
 		key string
 		n   int
@@ -222,6 +224,7 @@ func (r Recipe) Validate() error {
 	check(r.Accumulate < 1 || r.BatchSize < 1 || r.BatchSize%r.Accumulate == 0, "accumulate", r.Accumulate,
 		fmt.Sprintf("it must divide batch_size %d", r.BatchSize))
 	check(r.DropLast || r.Accumulate == 1, "accumulate", r.Accumulate, "with drop_last=false the last batch cannot be split evenly; use drop_last=true or accumulate=1")
+
 	check(fraction(r.Average.Decay), "average.decay", r.Average.Decay, "use 0 for off, or for example 0.999")
 	check(slices.Contains([]string{"average", "copy", "own"}, r.Average.Statistics), "average.statistics", r.Average.Statistics, "use average, copy or own")
 	check(r.Average.Decay != 0 || r.Average.Statistics == update.StatisticsAverage || !slices.Contains([]string{"copy", "own"}, r.Average.Statistics),
@@ -230,16 +233,19 @@ func (r Recipe) Validate() error {
 		"weigh.gradient_noise", r.Weigh.GradientNoise, "use 0 for off, -1 for batch/small_batch, or sigma^2")
 	check(len(r.Rules) <= maxRules, "rules", len(r.Rules), fmt.Sprintf("use at most %d", maxRules))
 	check(len(r.Watch) <= maxRules, "watch", len(r.Watch), fmt.Sprintf("use at most %d", maxRules))
+
 	check(r.Checkpoint.EverySteps >= 0, "checkpoint.every_steps", r.Checkpoint.EverySteps, "use 0 for off")
 	check(finite(r.Checkpoint.EverySeconds) && r.Checkpoint.EverySeconds >= 0, "checkpoint.every_seconds", r.Checkpoint.EverySeconds, "use 0 for off")
 	check(r.Checkpoint.KeepLast >= 1, "checkpoint.keep_last", r.Checkpoint.KeepLast, "keep at least 1")
 	check(r.LogEvery >= 1, "log_every", r.LogEvery, "use at least 1")
 	check(r.EvaluateEvery >= 0, "evaluate_every", r.EvaluateEvery, "use 0 for never")
+
 	check(r.Init.Norms == "" || normInits[r.Init.Norms] != nil, "init.norms", r.Init.Norms, "use fixed, oneone, uniform or positivenegative")
 	check(r.Init.Kernels == "" || kernelInits[r.Init.Kernels] != nil, "init.kernels", r.Init.Kernels, "use binary, uniform or orthogonal")
 	check(r.Init.Model == "" || r.Init.Norms == "" && r.Init.Kernels == "", "init.model", r.Init.Model,
 		"it gives all first values; leave init.norms and init.kernels out")
 	check(r.Objective.Objective != nil, "objective", "missing", "name one, for example supervised")
+
 	errs = append(errs, r.Freeze.Validate(), r.moving(), r.feeding())
 	_, err := r.network()
 	return errors.Join(append(errs, err)...)

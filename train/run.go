@@ -174,6 +174,9 @@ func (l *run) open(ctx context.Context) error {
 	}
 	p := l.trained.Provenance
 	l.record.Recipe, l.record.Seed, l.record.DataChecksum, l.record.Engine = resolved, p.Seed, p.DataChecksum, p.Engine
+	if l.start != nil {
+		l.record.StartChecksum = l.start.checksum
+	}
 	saved, err := l.resume()
 	if err != nil {
 		return err
@@ -260,6 +263,10 @@ func (l *run) resume() (record, error) {
 	}
 	if r.DataChecksum != l.record.DataChecksum {
 		return r, &fault.Usage{Err: fmt.Errorf("train: resume: the training data are not those of %s; bring them back, or start anew in another folder", l.checkpoints.last)}
+	}
+	if r.StartChecksum != l.record.StartChecksum {
+		return r, &fault.Usage{Err: fmt.Errorf("train: resume: init.model: %s is not the model that %s began with; bring it back, or start anew in another folder",
+			l.recipe.Init.Model, l.checkpoints.last)}
 	}
 	if r.Engine != l.record.Engine {
 		l.options.Remark(fmt.Sprintf("the checkpoint was made on engine %s, this is %s: the run resumes, but not bit for bit", r.Engine, l.record.Engine))

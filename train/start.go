@@ -1,96 +1,116 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
-	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/ml/model"
 
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/nn/param"
 	"github.com/ballast-ml/ballast/own"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
+// start is the trained model that a network begins with.
+type start struct {
+	*bundle.Bundle
+	name     string // as the recipe has it
+	checksum string // of its files: a run that resumes keeps the model's standardisation, so it must be the same one
+}
+
 // start opens the model that init.model names; nil where it names none.
-func (r Recipe) start(mine own.Registry) (*bundle.Bundle, error) {
+func (r Recipe) start(ctx context.Context, mine own.Registry) (*start, error) {
 	if r.Init.Model == "" {
 		return nil, nil
 	}
-	from, err := bundle.Open(r.Init.Model, mine)
+	path, err := data.ModelPath(r.Init.Model)
 	if err != nil {
 		return nil, fmt.Errorf("recipe: init.model: %w", err)
 	}
-	return from, nil
-}
-
-// startWith gives the network of a state the weights that it begins with, if it begins with any.
-func (l *Loop) startWith(s *state) (remark string, err error) {
-	if l.start == nil {
-		return "", nil
+	from, err := bundle.Open(path, mine)
+	if err != nil {
+		return nil, fmt.Errorf("recipe: init.model: %w", err)
 	}
-	return startFrom(l.start, l.recipe.Init.Model, s.model)
+	sums, err := bundle.Checksums(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("recipe: init.model: %w", err)
+	}
+
+	s := &start{Bundle: from, name: r.Init.Model}
+	for _, sum := range sums {
+		s.checksum += sum.SHA256
+	}
+	return s, nil
 }
 
-// startFrom gives the variables of a network the values that they have in a trained model, and returns what a person should know of it.
-// The last layer keeps its own first values where it has another number of outputs there; anything else that differs is an error.
-func startFrom(from *bundle.Bundle, path string, variables []*model.Variable) (remark string, err error) {
+// fill gives the variables of a network the values that they have in the model, and returns what a person should know of it. The last layer
+// keeps its own first values where it has another number of outputs there; anything else that differs is an error.
+func (s *start) fill(network zoo.Choice, variables []*model.Variable) (remark string, err error) {
 	left := map[string]*model.Variable{}
-	for _, v := range from.Variables() {
+	for _, v := range s.Variables() {
 		left[v.Path()] = v
 	}
 	fresh := false
 	for _, v := range variables {
-		other := left[v.Path()]
+		from := left[v.Path()]
 		delete(left, v.Path())
 		switch {
-		case other == nil:
-			return "", otherNetwork(from, path, fmt.Sprintf("it has no %s", v.Path()))
-		case other.Shape().Equal(v.Shape()):
-			err = copyValue(other, v)
-		case param.Of(v) == param.Output:
+		case from == nil:
+			err = s.another(fmt.Sprintf("it has no %s", v.Path()))
+		case from.Shape().Equal(v.Shape()):
+			err = assign(v, from)
+		case param.Of(v) == param.Output && otherOutputs(from.Shape(), v.Shape()):
 			fresh = true
 		default:
-			err = otherNetwork(from, path, fmt.Sprintf("its %s is %s, that of the recipe's network %s", v.Path(), other.Shape(), v.Shape()))
+			err = s.another(fmt.Sprintf("its %s is %s, that of the recipe's network %s", v.Path(), from.Shape(), v.Shape()))
 		}
 		if err != nil {
 			return "", err
 		}
 	}
-	for _, v := range from.Variables() {
+	for _, v := range s.Variables() {
 		if left[v.Path()] != nil {
-			return "", otherNetwork(from, path, fmt.Sprintf("the recipe's network has no %s", v.Path()))
+			return "", s.another(fmt.Sprintf("the recipe's network has no %s", v.Path()))
 		}
 	}
 
 	if fresh {
-		return fmt.Sprintf("init.model: the last layer begins anew: %s has %d outputs", path, from.Manifest.Network.Outputs()), nil
+		return fmt.Sprintf("init.model: the last layer begins anew: %s has %d outputs", s.name, s.Manifest.Network.Outputs()), nil
 	}
-	return "", nil
+	theirs, mine, err := texts(s.Manifest.Network, network)
+	if err == nil && theirs != mine {
+		remark = fmt.Sprintf("init.model: the weights of %s fit, its options are others: its network is %s", s.name, theirs)
+	}
+	return remark, err
 }
 
-// copyValue gives a variable the value of another one, in memory of its own.
-func copyValue(from, to *model.Variable) error {
-	value, err := from.Value()
-	if err != nil {
-		return fmt.Errorf("train: %s: %w", from.Path(), err)
-	}
-	var copied *tensors.Tensor
-	if copied, err = value.LocalClone(); err == nil {
-		err = to.SetValue(copied)
-	}
-	if err != nil {
-		return fmt.Errorf("train: %s: %w", from.Path(), err)
-	}
-	return nil
+// otherOutputs reports whether two shapes of a last layer, [..., outputs], differ in the number of outputs alone.
+func otherOutputs(a, b shapes.Shape) bool {
+	last := a.Rank() - 1
+	return a.DType == b.DType && last >= 0 && b.Rank() == a.Rank() && slices.Equal(a.Dimensions[:last], b.Dimensions[:last])
 }
 
-// otherNetwork says that a model is not of the recipe's network, and which network is its.
-func otherNetwork(from *bundle.Bundle, path, what string) error {
-	network, err := from.Manifest.Network.MarshalJSON()
+// another says that the model is not of the recipe's network, and which network is its.
+func (s *start) another(what string) error {
+	network, err := s.Manifest.Network.MarshalJSON()
 	if err != nil {
 		return errors.Join(errors.New(what), err)
 	}
-	return &fault.Usage{Err: fmt.Errorf("recipe: init.model: %s is of another network: %s; use network: %s", path, what, network)}
+	return &fault.Usage{Err: fmt.Errorf("recipe: init.model: %s is of another network: %s; use network: %s", s.name, what, network)}
+}
+
+// texts are two networks as recipes have them.
+func texts(a, b zoo.Choice) (string, string, error) {
+	first, err := a.MarshalJSON()
+	if err != nil {
+		return "", "", err
+	}
+	second, err := b.MarshalJSON()
+	return string(first), string(second), err
 }

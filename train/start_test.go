@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/norm"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
@@ -53,9 +55,8 @@ func TestStart(t *testing.T) {
 	dir, model := begun(t, e)
 	want := weights(t, model.Bundle)
 
-	half := data.Steps{{Preparation: data.Keep{Examples: 200}}} // other means than those of all digits
 	r := still(dir)
-	r.Prepare = half
+	r.Prepare = subset(200) // other means than those of all digits
 	tuned := run(t, r, e)
 	for path, bytes := range weights(t, tuned.Bundle) {
 		if statistic := strings.HasSuffix(path, "/mean") || strings.HasSuffix(path, "/variance"); !statistic && bytes != want[path] {
@@ -78,8 +79,56 @@ func TestStart(t *testing.T) {
 	}
 	cancel(nil)
 	cut.Resume, cut.Sink = true, nil
+	own := e
+	own.Dir = t.TempDir()
+	if err := os.CopyFS(own.Dir, os.DirFS(cut.Dir)); err != nil {
+		t.Fatal(err)
+	}
 	if got := weights(t, run(t, longer, cut).Bundle); !maps.Equal(got, whole) {
 		t.Error("a run that was cut and resumed ends with other weights")
+	}
+
+	model.Bundle.Manifest.Preprocess.Mean[0]++
+	if err := model.Bundle.Replace(dir); err != nil {
+		t.Fatal(err)
+	}
+	own.Resume = true
+	if _, err := train.Run(t.Context(), longer, own); err == nil || !strings.Contains(err.Error(), "is not the model that") {
+		t.Errorf("another model in the place of the first: %v", err)
+	}
+}
+
+// TestStartTrainsTheLastLayer: with all else frozen, only the last layer leaves the model.
+func TestStartTrainsTheLastLayer(t *testing.T) {
+	e := train.Options{Engine: goEngine(t)}
+	dir, model := begun(t, e)
+	r := still(dir)
+	r.Optimizer, r.Steps, r.Freeze.Train = sgd(0.05), 20, []string{"output"}
+
+	want := weights(t, model.Bundle)
+	for path, bytes := range weights(t, run(t, r, e).Bundle) {
+		statistic := strings.HasSuffix(path, "/mean") || strings.HasSuffix(path, "/variance")
+		if last := strings.Contains(path, "/output/"); !statistic && last == (bytes == want[path]) {
+			t.Errorf("%s: kept %v", path, bytes == want[path])
+		}
+	}
+}
+
+// TestStartSaysOtherOptions: a network whose variables fit and whose options differ trains, and a remark says so.
+func TestStartSaysOtherOptions(t *testing.T) {
+	e := train.Options{Engine: goEngine(t)}
+	dir, _ := begun(t, e)
+	for activation, want := range map[string]bool{"relu": false, "gelu": true} {
+		said := ""
+		e.Remark = func(line string) { said += line }
+		r := still(dir)
+		network := small(1).Network.Network.(zoo.MLP)
+		network.Activation = linear.Named(activation)
+		r.Network = zoo.Choice{Network: network}
+		run(t, r, e)
+		if got := strings.Contains(said, "its options are others"); got != want {
+			t.Errorf("%s: said %q", activation, said)
+		}
 	}
 }
 
@@ -119,10 +168,10 @@ func TestStartRefuses(t *testing.T) {
 		want   string
 		input  bool // a bad file
 	}{
-		"wider":    {func(r *train.Recipe) { r.Network = zoo.Choice{Network: zoo.NewMLP()} }, "is of another network", false},
-		"no norms": {func(r *train.Recipe) { r.Norm = &norm.Choice{Layer: norm.NewGroup()} }, "is of another network", false},
-		"kernels":  {func(r *train.Recipe) { r.Init.Kernels = "binary" }, "leave init.norms and init.kernels out", false},
-		"nothing":  {func(r *train.Recipe) { r.Init.Model = filepath.Join(dir, "absent") }, "there is no model here", true},
+		"wider":      {func(r *train.Recipe) { r.Network = zoo.Choice{Network: zoo.NewMLP()} }, "is of another network", false},
+		"other norm": {func(r *train.Recipe) { r.Norm = &norm.Choice{Layer: norm.NewGroup()} }, "is of another network", false},
+		"kernels":    {func(r *train.Recipe) { r.Init.Kernels = "binary" }, "leave init.norms and init.kernels out", false},
+		"nothing":    {func(r *train.Recipe) { r.Init.Model = filepath.Join(dir, "absent") }, "there is no model here", true},
 	} {
 		r := still(dir)
 		c.change(&r)
