@@ -193,17 +193,20 @@ func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags, suit
 			}
 		}
 	}
+
 	var found any = reports[0]
 	var page audited = reports[0]
 	if len(reports) > 1 {
 		several := report.NewSeveral(reports)
 		found, page = several, several
 	}
+
 	met := requireAll(reports, requirements)
 	var unmet *fault.Unmet
 	if met != nil && !errors.As(met, &unmet) { // a number that there is not: nothing is written
 		return met
 	}
+
 	if f.html != "" {
 		if err := report.WriteHTML(f.html, page); err != nil {
 			return err
@@ -220,7 +223,7 @@ func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags, suit
 	}
 	if !a.json { // which has it
 		for _, n := range reports[0].Next {
-			a.remark("next: %s  # %s", n.Command, n.Why)
+			a.sayLine(n)
 		}
 	}
 	return met
@@ -262,31 +265,45 @@ func (a *app) audits(ctx context.Context, args []string, f evaluateFlags, suites
 	progress, done := a.counter("evaluate")
 	defer done()
 	o := evaluate.Options{Suites: suites, LeaveOut: f.suites == nil, Seed: a.seed, ByPlace: f.byPlace, Progress: progress}
-	var err error
 	if f.training != "" {
+		var err error
 		if o.Training, err = data.Open(f.training, f.trainingPart); err != nil {
 			return nil, err
 		}
 	}
+
 	if f.saved.given() {
-		saved, err := f.saved.options().Open(f.saved.logits, f.saved.labels)
-		if err != nil {
-			return nil, err
-		}
-		defer saved.Close() //nolint:errcheck // a mapping that was only read
-		r, err := saved.Report(o)
-		if err != nil {
-			return nil, err
-		}
-		files, err := bundle.Sums(ctx, saved.Files(), nil)
-		if err != nil {
-			return nil, err
-		}
-		sign(&r, files)
-		r.Next = f.next(r, "")
-		return []report.Report{r}, nil
+		r, err := f.auditSaved(ctx, o)
+		return []report.Report{r}, err
 	}
+	return a.auditModels(ctx, args, f, o)
+}
+
+// auditSaved measures saved outputs.
+func (f evaluateFlags) auditSaved(ctx context.Context, o evaluate.Options) (report.Report, error) {
+	saved, err := f.saved.options().Open(f.saved.logits, f.saved.labels)
+	if err != nil {
+		return report.Report{}, err
+	}
+	defer saved.Close() //nolint:errcheck // a mapping that was only read
+	r, err := saved.Report(o)
+	if err != nil {
+		return r, err
+	}
+
+	files, err := bundle.Sums(ctx, saved.Files(), nil)
+	if err != nil {
+		return r, err
+	}
+	sign(&r, files)
+	r.Next = f.next(r, "", false)
+	return r, nil
+}
+
+// auditModels measures models on the same data.
+func (a *app) auditModels(ctx context.Context, args []string, f evaluateFlags, o evaluate.Options) ([]report.Report, error) {
 	bundles, paths := make([]*bundle.Bundle, len(args)), make([]string, len(args))
+	var err error
 	for i, name := range args {
 		if paths[i], err = data.ModelPath(name); err != nil {
 			return nil, err
@@ -299,11 +316,12 @@ func (a *app) audits(ctx context.Context, args []string, f evaluateFlags, suites
 	if err != nil {
 		return nil, err
 	}
-	e, err := a.openEngineFor(passesOf(ds.Len()*evaluate.Passes(suites, bundles[0].Manifest.Answers()), bundles...))
+	e, err := a.openEngineFor(passesOf(ds.Len()*evaluate.Passes(o.Suites, bundles[0].Manifest.Answers()), bundles...))
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
+
 	reports := make([]report.Report, len(bundles))
 	named := map[string]int{}
 	for i, b := range bundles {
@@ -313,9 +331,10 @@ func (a *app) audits(ctx context.Context, args []string, f evaluateFlags, suites
 		if err := signModel(ctx, &reports[i], paths[i]); err != nil {
 			return nil, err
 		}
-		reports[i].Next = f.next(reports[i], args[i])
+		reports[i].Next = f.next(reports[i], args[i], b.Manifest.Calibration.Temperature != 1)
 		named[reports[i].Model]++
 	}
+
 	for i := range reports {
 		if named[reports[i].Model] > 1 { // runs of one recipe have one name
 			reports[i].Model = args[i]

@@ -11,14 +11,18 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/merge/checkpoint"
+	"github.com/ballast-ml/ballast/report"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
 // sayNext names the command that would help now, on standard error: the words of a command line, and why in a few words.
 func (a *app) sayNext(why string, words ...string) {
-	a.remark("next: %s  # %s", shellLine(words...), why)
+	a.sayLine(report.Next{Why: why, Command: shellLine(words...)})
 }
+
+// sayLine names a command that is there as a line.
+func (a *app) sayLine(n report.Next) { a.remark("next: %s  # %s", n.Command, n.Why) }
 
 // nextAfterTrain names the audit of a model that was trained.
 func (a *app) nextAfterTrain(model string, b *bundle.Bundle, r train.Recipe) {

@@ -49,9 +49,6 @@ func (f evaluateFlags) nextCalibrate(r report.Report, model string) (next report
 		next.Command = shellLine(append(args, "--out", "scaled.npy")...)
 		return next, true
 	}
-	if m, err := bundle.OpenManifest(model); err == nil && m.Calibration.Temperature != 1 {
-		return next, false // it has been fitted; fitting it again changes little
-	}
 	args := []string{"ballast", "calibrate", model, "--data", f.data}
 	if f.part != "test" && f.part != "train" { // examples that the model was trained on say nothing of its confidences
 		args = append(args, "--part", f.part)
@@ -110,9 +107,14 @@ func (f evaluateFlags) nextRequire(r report.Report, model string) (next report.N
 	return report.Next{Why: "make this audit a test, which fails when the model becomes worse", Command: shellLine(append(args, "--require", thresholds)...)}, true
 }
 
-// next is what may be done about an audit: mend the confidences, or, where they can be trusted, hold the model to what it is.
-func (f evaluateFlags) next(r report.Report, model string) []report.Next {
-	for _, one := range []func(report.Report, string) (report.Next, bool){f.nextCalibrate, f.nextShift, f.nextRequire} {
+// next is what may be done about an audit: mend the confidences, or, where they can be trusted or have been fitted, hold the model to what
+// it is.
+func (f evaluateFlags) next(r report.Report, model string, fitted bool) []report.Next {
+	asked := []func(report.Report, string) (report.Next, bool){f.nextCalibrate, f.nextShift, f.nextRequire}
+	if fitted { // fitting again changes little
+		asked = asked[1:]
+	}
+	for _, one := range asked {
 		if n, ok := one(r, model); ok {
 			return []report.Next{n}
 		}

@@ -14,22 +14,24 @@ func TestNextOfAnAudit(t *testing.T) {
 	}
 	saved := evaluateFlags{part: "test", saved: savedFlags{logits: "z.npy", labels: "my labels.npy", outputs: "logits", ignore: []int64{-100}}}
 	for _, c := range []struct {
-		f     evaluateFlags
-		r     report.Report
-		model string
-		want  string
+		f      evaluateFlags
+		r      report.Report
+		model  string
+		fitted bool
+		want   string
 	}{
-		{evaluateFlags{data: "mnist", part: "test"}, of(0.99, 0.1), "runs/a/model", "ballast calibrate runs/a/model --data mnist --out model-calibrated"},
-		{evaluateFlags{data: "dir:pics", part: "val", byPlace: true}, of(0.99, 0.1), "m", "ballast calibrate m --data dir:pics --part val --by-place --out m-calibrated"},
-		{evaluateFlags{data: "mnist", part: "train"}, of(0.99, 0.1), "m", "ballast calibrate m --data mnist --out m-calibrated"},
-		{evaluateFlags{data: "mnist", part: "test"}, of(0.9876, 0.0034), "it's", `ballast evaluate 'it'\''s' --data mnist --require 'acc>=0.98,ece<=0.01'`},
-		{saved, of(0.9, 0.1), "", "ballast calibrate --logits z.npy --labels 'my labels.npy' --outputs logits --ignore-label=-100 --out scaled.npy"},
-		{saved, of(0.9, 0.015), "", "ballast evaluate --logits z.npy --labels 'my labels.npy' --outputs logits --ignore-label=-100 --require 'acc>=0.90,ece<=0.02'"},
-		{evaluateFlags{data: "mnist", part: "test", require: "acc>=0.9"}, of(0.99, 0.001), "m", ""},
-		{evaluateFlags{data: "mnist", part: "test"}, report.Report{}, "m", ""},
+		{evaluateFlags{data: "mnist", part: "test"}, of(0.99, 0.1), "runs/a/model", false, "ballast calibrate runs/a/model --data mnist --out model-calibrated"},
+		{evaluateFlags{data: "dir:pics", part: "val", byPlace: true}, of(0.99, 0.1), "m", false, "ballast calibrate m --data dir:pics --part val --by-place --out m-calibrated"},
+		{evaluateFlags{data: "mnist", part: "test"}, of(0.99, 0.031), "m", true, "ballast evaluate m --data mnist --require 'acc>=0.99,ece<=0.04'"},
+		{evaluateFlags{data: "mnist", part: "train"}, of(0.99, 0.1), "m", false, "ballast calibrate m --data mnist --out m-calibrated"},
+		{evaluateFlags{data: "mnist", part: "test"}, of(0.9876, 0.0034), "it's", false, `ballast evaluate 'it'\''s' --data mnist --require 'acc>=0.98,ece<=0.01'`},
+		{saved, of(0.9, 0.1), "", false, "ballast calibrate --logits z.npy --labels 'my labels.npy' --outputs logits --ignore-label=-100 --out scaled.npy"},
+		{saved, of(0.9, 0.015), "", false, "ballast evaluate --logits z.npy --labels 'my labels.npy' --outputs logits --ignore-label=-100 --require 'acc>=0.90,ece<=0.02'"},
+		{evaluateFlags{data: "mnist", part: "test", require: "acc>=0.9"}, of(0.99, 0.001), "m", false, ""},
+		{evaluateFlags{data: "mnist", part: "test"}, report.Report{}, "m", false, ""},
 	} {
 		got := ""
-		for _, n := range c.f.next(c.r, c.model) {
+		for _, n := range c.f.next(c.r, c.model, c.fitted) {
 			got += n.Command
 		}
 		if got != c.want {
