@@ -7,10 +7,30 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/support/exceptions"
 )
+
+// Declare gives a store the variables of a network for inputs of a shape, at their first values. Their graph is built and not compiled,
+// which on XLA takes most of a test's time.
+func Declare(t testing.TB, backend compute.Backend, store *model.Store, x shapes.Shape, f func(scope *model.Scope, x *Node) *Node) {
+	t.Helper()
+	err := exceptions.TryCatch[error](func() {
+		g := NewGraph(backend, "declare")
+		defer g.Finalize()
+		model.SetStore(g, store)
+		f(store.RootScope(), Parameter(g, "x", x))
+	})
+	if err == nil {
+		err = store.InitializeVariables(backend, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // CheckModel is Check for a function with variables: it compares the gradients of the inputs and of every trainable float64
 // variable of the store. Every call of f starts from the values that the variables have when CheckModel is called, or that

@@ -164,18 +164,9 @@ func (b bench) callee(t *testing.T, store *model.Store, training bool, dtype dty
 func (b bench) prepared(t *testing.T, dtype dtypes.DType, x gradcheck.Input) *model.Store {
 	t.Helper()
 	store := model.NewStore()
-	err := exceptions.TryCatch[error](func() {
-		g := graph.NewGraph(b.e.Backend, "prepared") // built, and not compiled
-		defer g.Finalize()
-		model.SetStore(g, store)
-		b.layer.Apply(store.RootScope().In("under_test"), graph.Parameter(g, "x", shapes.Make(dtype, x.Shape...)))
+	gradcheck.Declare(t, b.e.Backend, store, shapes.Make(dtype, x.Shape...), func(scope *model.Scope, x *graph.Node) *graph.Node {
+		return b.layer.Apply(scope.In("under_test"), x)
 	})
-	if err == nil {
-		err = store.InitializeVariables(b.e.Backend, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := rand.New(rand.NewPCG(9, 9))
 	for v := range store.IterVariables() {
 		if !v.DType().IsFloat() {
@@ -227,11 +218,7 @@ func shifted(x gradcheck.Input) gradcheck.Input {
 }
 
 func (b bench) shape(t *testing.T) {
-	inputs := b.inputs(1)
-	if b.e.Kind != engine.KindGo { // XLA compiles a graph for each; it has both inputs in the check of gradients
-		inputs = inputs[len(inputs)-1:]
-	}
-	for _, x := range inputs {
+	for _, x := range b.inputs(1) {
 		for _, training := range []bool{true, false} {
 			of := func(dtype dtypes.DType) []float64 {
 				y, shape := b.call(t, b.prepared(t, dtype, x), training, dtype, x)
@@ -342,6 +329,7 @@ func (b bench) statistics(t *testing.T) {
 	x := images(5, Batch)
 	store := model.NewStore()
 	b.call(t, store, false, dtypes.Float64, x)
+
 	var mean, variance *model.Variable
 	for v := range store.IterVariables() {
 		switch {
@@ -355,6 +343,7 @@ func (b bench) statistics(t *testing.T) {
 			t.Errorf("statistic %s is named neither mean nor variance", v.Path())
 		}
 	}
+
 	if !b.claims.collects {
 		if b.claims.stateful {
 			return
@@ -367,6 +356,7 @@ func (b bench) statistics(t *testing.T) {
 	if mean == nil || variance == nil {
 		t.Fatal("the layer claims to collect a mean and a variance; it does not have both")
 	}
+
 	wantMean, wantVariance := slices.Repeat([]float64{0}, 3), slices.Repeat([]float64{1}, 3)
 	train := b.callee(t, store, true, dtypes.Float64)
 	for step := 1; step <= 50; step++ {

@@ -14,7 +14,6 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
-	"github.com/gomlx/gomlx/support/exceptions"
 
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
@@ -99,18 +98,9 @@ const root = "under_test"
 func (b bench) prepared(t *testing.T, dtype dtypes.DType) *model.Store {
 	t.Helper()
 	store := model.NewStore()
-	err := exceptions.TryCatch[error](func() {
-		g := graph.NewGraph(b.e.Backend, "prepared") // built, and not compiled
-		defer g.Finalize()
-		model.SetStore(g, store)
-		b.n.Apply(store.RootScope().At(root), graph.Parameter(g, "x", b.input(dtype).Shape()))
+	gradcheck.Declare(t, b.e.Backend, store, b.input(dtype).Shape(), func(scope *model.Scope, x *graph.Node) *graph.Node {
+		return b.n.Apply(scope.At(root), x)
 	})
-	if err == nil {
-		err = store.InitializeVariables(b.e.Backend, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	for i, v := range variables(store) {
 		if !v.DType().IsFloat() {
 			continue // a counter
@@ -403,6 +393,7 @@ func (b bench) gradient(t *testing.T) {
 	if b.claims.vocabulary > 0 {
 		dtype, h, tolerance = dtypes.Float32, 1e-2, 1e-2
 	}
+
 	for _, mode := range modes {
 		store := b.prepared(t, dtype)
 		w := gradcheck.Normal(5, len(b.run(t, store, dtype, plain{}).y)).Data
@@ -416,12 +407,14 @@ func (b bench) gradient(t *testing.T) {
 				}
 			},
 		})
+
 		loss := func(r result) (sum float64) {
 			for i, y := range r.y {
 				sum += y * w[i]
 			}
 			return sum
 		}
+
 		grads := call(nil).bound
 		k := 0
 		for _, v := range variables(store) {
@@ -433,6 +426,7 @@ func (b bench) gradient(t *testing.T) {
 			for i := range direction { // of length 1 or so
 				direction[i] /= math.Sqrt(float64(len(direction)))
 			}
+
 			moved := func(h float64) float64 {
 				to := slices.Clone(values)
 				for i := range to {
