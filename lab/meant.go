@@ -155,12 +155,14 @@ func checkNames(paths []string, now Config) error {
 		known[k.Path] = append(known[k.Path], k)
 		holds[container(k.Path)] = true
 	}
+
 	unknown := 0
 	for _, path := range paths {
 		under := container(path)
 		if !holds[under] || under != "" && (len(known[under]) == 0 || known[under][0].List != "" || known[under][0].Values == nil && known[under][0].Kind == "any") {
 			continue // free, or not a part of the recipe
 		}
+
 		options := known[path]
 		if len(options) == 0 && last(path) != "name" && unknown < mostMeant {
 			unknown++
@@ -171,6 +173,7 @@ func checkNames(paths []string, now Config) error {
 		if len(options) == 0 || slices.ContainsFunc(options, now.has) || options[0].List != "" {
 			continue
 		}
+
 		var of []string
 		for _, k := range options {
 			of = append(of, k.Of)
