@@ -112,8 +112,8 @@ type Init struct {
 	Norms   string `json:"norms"`   // scales and offsets: fixed (1, 0), oneone (1, 1), uniform (U(0,1), 0) or positivenegative (U(-1,1), 0); "" = the norm's own
 	Kernels string `json:"kernels"` // binary, uniform or orthogonal; "" = the layer's own, He normal
 
-	// Model is a trained model of the same network, a folder or a name of data.ModelPath: fine-tuning begins with its weights and keeps its standardisation. The
-	// last layer begins anew where the data have another number of classes.
+	// Model is a trained model of the same network, a folder or a name of data.ModelPath: fine-tuning begins with its weights and keeps its
+	// standardisation. The last layer begins anew where the data have another number of classes.
 	Model string `json:"model"`
 }
 
