@@ -221,7 +221,7 @@ func (a *app) evaluate(ctx context.Context, args []string, f evaluateFlags, suit
 	if err != nil {
 		return err
 	}
-	if !a.json { // which has it
+	if !a.json && len(reports) == 1 { // JSON has it, and of several models each has another
 		for _, n := range reports[0].Next {
 			a.sayLine(n)
 		}
