@@ -24,7 +24,7 @@ var pageTemplate = template.Must(template.New("report").Parse(pageText))
 func (r Report) HTML(w io.Writer) error {
 	p := page{
 		Title: r.Model, Subtitle: fmt.Sprintf("audited on %s, %d examples", r.Data, r.Examples), Next: r.Next,
-		Numbers: grid{Corner: "number", Heads: []string{"measured", "better is"}},
+		Numbers: grid{Corner: "number", Heads: []string{"value", "better is"}},
 	}
 	p.Headline, p.Details = headAndRest(r.Verdict())
 	for _, n := range r.main() {
