@@ -25,6 +25,8 @@ type Import struct {
 	Tensor   string // name in the file
 	View     []int  // shape the tensor is seen in before its axes are put in order, one of them -1 for what remains; nil = its own
 	Axes     []int  // order of the axes; nil = as they are
+
+	Part, Parts int // the variable is piece Part, from 0, of Parts equal ones along the first axis; Parts 0 = the whole tensor
 }
 
 // Importable is a network that knows the names its weights have elsewhere.
@@ -159,10 +161,19 @@ func (i Import) value(file weights.File, variable string, want shapes.Shape, nam
 	if err := weights.Readable(file, info); err != nil {
 		return nil, err
 	}
+	whole, cuts := info, true
+	if i.Parts > 1 {
+		if cuts = len(info.Shape) > 0 && info.Shape[0]%i.Parts == 0; cuts {
+			info.Shape = slices.Clone(info.Shape)
+			info.Shape[0] /= i.Parts
+			info.Elements /= i.Parts
+		}
+	}
 	shape, fits := i.shape(info)
+	fits = fits && cuts
 	if !fits || len(i.View) == 0 && !slices.Equal(shape, want.Dimensions) || product(shape) != product(want.Dimensions) {
 		return nil, &fault.Input{
-			File: file.Path(), Field: i.Tensor, Err: fmt.Errorf("the tensor is %s %v, variable %s needs %v", info.Type, info.Shape, path.Base(variable), want.Dimensions),
+			File: file.Path(), Field: i.Tensor, Err: fmt.Errorf("the tensor is %s %v, variable %s needs %v", info.Type, whole.Shape, path.Base(variable), want.Dimensions),
 			Fix: "correct the network's options, or use the file of this network",
 		}
 	}
@@ -173,7 +184,7 @@ func (i Import) value(file weights.File, variable string, want shapes.Shape, nam
 		return nil, err
 	}
 	values := make([]float32, info.Elements)
-	if err := file.ReadFloat32s(i.Tensor, 0, values); err != nil {
+	if err := file.ReadFloat32s(i.Tensor, i.Part*info.Elements, values); err != nil {
 		return nil, err
 	}
 	return tensors.FromFlatDataAndDimensions(i.ordered(values, info.Shape), want.Dimensions...), nil

@@ -72,6 +72,7 @@ func TestPasses(t *testing.T) {
 			sites = append(sites, pass.Query, pass.Key, pass.Value, pass.Probabilities, pass.Stream)
 		}
 		if kind.Name == "unet" || kind.Name == "resnet" || kind.Name == "ibn-resnet" || kind.Name == "ibn-densenet" || kind.Name == "efficientnet-lite" ||
+			kind.Name == "imagenet-resnet" || kind.Name == "convnext" ||
 			kind.Name == "inpainter" {
 			sites = append(sites, pass.Stream)
 		}

@@ -20,6 +20,10 @@
 //	Ensemble           the mean of several networks of one kind     those of each member
 //	DigitNet           weights that others trained on digits        421,642 for 28x28x1
 //	EfficientNetLite   weights that others trained on photographs   4,652,008 with 1,000 classes
+//	ImageNetResNet     the same: ResNet-18 to 152                   25,557,032 as ResNet-50
+//	ConvNeXt           the same                                     28,589,128 as ConvNeXt-T
+//
+// Recognize finds which of them, or ViT, a file of torchvision, timm or transformers holds.
 package zoo
 
 import (
@@ -101,6 +105,8 @@ func All() []Kind {
 		{Name: "ensemble", New: func() Network { return NewEnsemble() }},
 		{Name: "digitnet", New: func() Network { return NewDigitNet() }},
 		{Name: "efficientnet-lite", New: func() Network { return NewEfficientNetLite() }},
+		{Name: "imagenet-resnet", New: func() Network { return NewImageNetResNet() }},
+		{Name: "convnext", New: func() Network { return NewConvNeXt() }},
 	}
 }
 

@@ -34,6 +34,13 @@ var small = map[string]zoo.Network{
 	"efficientnet-lite": zoo.EfficientNetLite{
 		Stem: 4, Stages: []zoo.EfficientNetStage{{3, 1, 1, 4, 1}, {5, 2, 2, 6, 2}}, Last: 8, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU6,
 	},
+	"imagenet-resnet": zoo.ImageNetResNet{
+		Stem: []int{4, 5}, Blocks: []int{1}, Filters: []int{6}, Inner: []int{4}, Groups: 2, FirstStride: 2, Shortcut: "D", Classes: 10,
+		Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU,
+	},
+	"convnext": zoo.ConvNeXt{
+		Patch: 2, Depths: []int{1, 1}, Dims: []int{4, 6}, Scale: 0.5, Classes: 10, Norm: norm.Choice{Layer: norm.NewLayerNorm(-1)}, Activation: linear.GELU,
+	},
 	"vit":     tinyViT().WithOutputs(10),
 	"decoder": tinyDecoder(),
 	"unet":    tinyUNet(1),
@@ -159,6 +166,10 @@ func TestParameterCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	resnet18, err := zoo.NewImageNetResNetOfDepth(18)
+	if err != nil {
+		t.Fatal(err)
+	}
 	densenet121, err := zoo.NewIBNDenseNetOfDepth(121)
 	if err != nil {
 		t.Fatal(err)
@@ -179,6 +190,9 @@ func TestParameterCounts(t *testing.T) {
 			Filters: []int{32, 64, 128}, Depth: 2, Dense: 256, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU,
 		}, []int{32, 32, 3}, 815018},
 		{"efficientnet-lite0", zoo.NewEfficientNetLite(), []int{32, 32, 3}, 4652008},
+		{"resnet-18", resnet18, []int{64, 64, 3}, 11689512}, // those of the published networks, as the next two
+		{"resnet-50", zoo.NewImageNetResNet(), []int{64, 64, 3}, 25557032},
+		{"convnext-t", zoo.NewConvNeXt(), []int{64, 64, 3}, 28589128},
 		{"cnn", zoo.NewCNN(), []int{28, 28, 1}, 16*9 + 3*16 + 32*16*9 + 3*32 + 1568*128 + 3*128 + 128*10 + 10},
 		{"convnet", zoo.NewConvNet(), []int{28, 28, 1}, 9*16 + 16*16*9 + 16*32*9 + 32*32*9 + 2*(16+16+32+32) + 330},
 		{"ibn-resnet", ibn("", ""), []int{32, 32, 3}, plainResNet},

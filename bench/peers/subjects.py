@@ -1,0 +1,163 @@
+"""Files of torchvision, timm and transformers, and what these libraries answer with them.
+
+    python subjects.py small zoo/testdata/peers     the reduced networks that the tests of zoo read (below 300 KB together)
+    python subjects.py full BALLAST DIR             the published sizes with random weights: BALLAST runs each, answers are compared
+
+Weights are random, those of norms and scales too, so that none may be mistaken for another. An image's values follow from their places:
+value k of [batch, height, width, channels] is ((73 k + 41) mod 256) / 255.
+Needs torch, torchvision, timm, transformers, safetensors and numpy.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import timm
+import torch
+import torchvision
+import transformers
+from safetensors.torch import save_file
+from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+
+def randomise(model, seed):
+    """Gives every parameter and buffer a value of its own, of a size that keeps activations near 1."""
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in list(model.named_parameters()) + list(model.named_buffers()):
+            if not p.is_floating_point():
+                continue
+            draw = torch.randn(p.shape, generator=g)
+            if name.endswith("running_var"):
+                p.copy_(0.5 + draw.abs())
+            elif p.dim() > 1 and min(p.shape[1:]) >= 1 and p.numel() > max(p.shape):
+                p.copy_(draw / max(1, p[0].numel()) ** 0.5)
+            elif name.endswith("weight") or "gamma" in name or "scale" in name:
+                p.copy_(1 + 0.2 * draw)
+            else:
+                p.copy_(0.2 * draw)
+    return model.eval()
+
+
+def images(n, side, channels=3):
+    k = np.arange(n * side * side * channels, dtype=np.int64)
+    return (((73 * k + 41) % 256) / 255).astype(np.float32).reshape(n, side, side, channels)
+
+
+def answers(model, x):
+    with torch.no_grad():
+        y = model(torch.from_numpy(x).permute(0, 3, 1, 2).contiguous())
+    return (y.logits if hasattr(y, "logits") else y).numpy()
+
+
+class SmallResNet(ResNet):
+    """torchvision's network with fewer channels, which its constructor does not offer."""
+
+    def __init__(self, block, blocks, channels, classes):
+        torch.nn.Module.__init__(self)
+        self._norm_layer, self.inplanes, self.dilation, self.groups, self.base_width = torch.nn.BatchNorm2d, channels[0], 1, 1, 64
+        self.conv1 = torch.nn.Conv2d(3, self.inplanes, 7, 2, 3, bias=False)
+        self.bn1, self.relu, self.maxpool = torch.nn.BatchNorm2d(self.inplanes), torch.nn.ReLU(), torch.nn.MaxPool2d(3, 2, 1)
+        for i, (n, c) in enumerate(zip(blocks, channels)):
+            setattr(self, f"layer{i + 1}", self._make_layer(block, c, n, 1 + min(i, 1)))
+        self.avgpool, self.fc = torch.nn.AdaptiveAvgPool2d((1, 1)), torch.nn.Linear(channels[-1] * block.expansion, classes)
+
+
+def hf_resnet(**options):
+    return transformers.ResNetForImageClassification(transformers.ResNetConfig(**options))
+
+
+def small():
+    """Name, model, side of an image and configuration of each reduced network."""
+    labels = {"num_labels": 5}
+    vit = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20, "image_size": 16, "patch_size": 4}
+    timm_vit = {"embed_dim": 12, "depth": 2, "num_heads": 3, "img_size": 16, "patch_size": 4, "num_classes": 5}
+    yield "resnet-basic-torchvision", SmallResNet(BasicBlock, [2, 1, 1, 1], [4, 5, 6, 7], 5), 33, None
+    yield "resnet-bottleneck-torchvision", SmallResNet(Bottleneck, [1, 2, 1, 1], [2, 3, 4, 5], 5), 32, None
+    yield "resnet-d-timm", timm.create_model("resnet50d", channels=(2, 3, 4, 5), stem_width=3, layers=(1, 2, 1, 1), num_classes=5), 37, None
+    yield "resnet-basic-transformers", hf_resnet(embedding_size=4, hidden_sizes=[4, 6], depths=[1, 2], layer_type="basic", **labels), 32, "hf"
+    yield "resnet-bottleneck-transformers", hf_resnet(
+        embedding_size=4, hidden_sizes=[8, 12], depths=[2, 1], layer_type="bottleneck", downsample_in_first_stage=True, downsample_in_bottleneck=True, **labels
+    ), 32, "hf"
+    yield "vit-transformers", transformers.ViTForImageClassification(transformers.ViTConfig(**vit, **labels)), 16, "hf"
+    yield "vit-timm", timm.create_model("vit_tiny_patch16_224", **timm_vit), 16, {"architecture": "vit_tiny_patch16_224", "num_classes": 5, "model_args": {"num_heads": 3}}
+    yield "convnext-torchvision", ConvNeXt([CNBlockConfig(4, 6, 1), CNBlockConfig(6, None, 2)], num_classes=5), 24, None
+    yield "convnext-timm", timm.create_model("convnext_tiny", depths=(1, 1, 2, 1), dims=(3, 4, 5, 6), num_classes=5), 35, None
+    yield "convnext-transformers", transformers.ConvNextForImageClassification(
+        transformers.ConvNextConfig(hidden_sizes=[4, 6], depths=[1, 2], num_stages=2, **labels)
+    ), 24, "hf"
+
+
+def full():
+    """The published sizes."""
+    for depth in (18, 34, 50):
+        yield f"torchvision-resnet{depth}", getattr(torchvision.models, f"resnet{depth}")(), 224, None
+        yield f"timm-resnet{depth}", timm.create_model(f"resnet{depth}"), 224, None
+    yield "timm-resnet50d", timm.create_model("resnet50d"), 224, None
+    yield "transformers-resnet18", hf_resnet(hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic", num_labels=1000), 224, "hf"
+    yield "transformers-resnet34", hf_resnet(hidden_sizes=[64, 128, 256, 512], depths=[3, 4, 6, 3], layer_type="basic", num_labels=1000), 224, "hf"
+    yield "transformers-resnet50", hf_resnet(num_labels=1000), 224, "hf"
+    yield "transformers-vit-base", transformers.ViTForImageClassification(transformers.ViTConfig(num_labels=1000)), 224, "hf"
+    for name in ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224"):
+        yield f"timm-{name}", timm.create_model(name), 224, None
+    yield "torchvision-convnext-tiny", torchvision.models.convnext_tiny(), 224, None
+    yield "timm-convnext-tiny", timm.create_model("convnext_tiny"), 224, None
+    yield "transformers-convnext-tiny", transformers.ConvNextForImageClassification(transformers.ConvNextConfig(num_labels=1000)), 224, "hf"
+
+
+def save(model, config, folder):
+    os.makedirs(folder, exist_ok=True)
+    if config == "hf":
+        model.save_pretrained(folder)
+        return
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, f"{folder}/model.safetensors", metadata={"format": "pt"})
+    if config:
+        with open(f"{folder}/config.json", "w") as f:
+            json.dump(config, f)
+
+
+def write_small(out):
+    for seed, (name, model, side, config) in enumerate(small()):
+        randomise(model, seed)
+        save(model, config, f"{out}/{name}")
+        y = answers(model, images(2, side))
+        with open(f"{out}/{name}/answers.json", "w") as f:
+            json.dump({"side": side, "logits": [[float(v) for v in row] for row in y.astype(np.float64)]}, f)
+
+
+def compare_full(ballast, out):
+    print("| network | largest logit | largest difference | ballast, s | torch, s |\n| --- | --- | --- | --- | --- |")
+    worst = 0.0
+    for seed, (name, model, side, config) in enumerate(full()):
+        randomise(model, seed)
+        folder = f"{out}/{name}"
+        save(model, config, folder)
+        x = images(2, side)
+        began = time.time()
+        want = answers(model, x)
+        torch_seconds = time.time() - began
+        np.save(f"{folder}/x.npy", x)
+        began = time.time()
+        subprocess.run(
+            [ballast, "run", folder, "--preprocess", "none", "--input", f"{folder}/x.npy", "--output", f"logits={folder}/y.npy", "--overwrite", "-q"], check=True
+        )
+        seconds = time.time() - began
+        got = np.load(f"{folder}/y.npy")
+        scale = max(1.0, float(np.abs(want).max()))
+        difference = float(np.abs(got - want).max())
+        worst = max(worst, difference / scale)
+        print(f"| {name} | {np.abs(want).max():.3g} | {difference:.2g} | {seconds:.1f} | {torch_seconds:.2f} |", flush=True)
+        os.remove(f"{folder}/model.safetensors")
+    if worst > 1e-4:
+        sys.exit(f"a difference is {worst:.2g} of the largest logit; want at most 1e-4")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "small":
+        write_small(sys.argv[2])
+    else:
+        compare_full(sys.argv[2], sys.argv[3])
