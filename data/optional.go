@@ -180,3 +180,17 @@ func DomainsOf(ds Dataset) []int32 {
 	}
 	return domains
 }
+
+// Pixels is an image as its file holds it, [Height, Width, Channels], row after row: bytes, or numbers in [0,1] where it has more bits.
+type Pixels struct {
+	Height, Width, Channels int
+	Bytes                   []byte
+	Values                  []float32
+}
+
+// Varied is a set of images that need not be equally large. Pixels is example i in its own size; Read makes all one size, or refuses one
+// that is not.
+type Varied interface {
+	Dataset
+	Pixels(i int) (Pixels, error)
+}

@@ -2,6 +2,7 @@
 
     python subjects.py small zoo/testdata/peers     the reduced networks that the tests of zoo read (below 300 KB together)
     python subjects.py full BALLAST DIR             the published sizes with random weights: BALLAST runs each, answers are compared
+    python subjects.py pixels data/preprocess/testdata/pillow.json    what Pillow, torchvision, timm and transformers make of small images
 
 Weights are random, those of norms and scales too, so that none may be mistaken for another. An image's values follow from their places:
 value k of [batch, height, width, channels] is ((73 k + 41) mod 256) / 255.
@@ -19,6 +20,7 @@ import timm
 import torch
 import torchvision
 import transformers
+from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
@@ -156,8 +158,62 @@ def compare_full(ballast, out):
         sys.exit(f"a difference is {worst:.2g} of the largest logit; want at most 1e-4")
 
 
+def pattern(height, width, channels):
+    """Bytes that vary both slowly and fast."""
+    y, x, c = np.mgrid[0:height, 0:width, 0:channels]
+    return ((37 * y * y + 91 * x + 53 * c + 7 * x * y) % 256).astype(np.uint8)
+
+
+def as_image(pixels):
+    return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
+
+
+def write_pixels(out):
+    filters = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+    resized = []
+    for (h, w, c), (to_h, to_w) in [((7, 5, 3), (3, 4)), ((16, 9, 1), (12, 30)), ((33, 20, 3), (11, 20)), ((10, 24, 3), (10, 7)), ((4, 4, 1), (9, 9))]:
+        for name, number in filters.items():
+            got = np.asarray(as_image(pattern(h, w, c)).resize((to_w, to_h), number)).reshape(-1)
+            resized.append({"from": [h, w, c], "to": [to_h, to_w], "interpolation": name, "bytes": got.tolist()})
+
+    T = torchvision.transforms
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    pipelines = []
+
+    def add(name, settings, shape, run):
+        got = np.asarray(run(as_image(pattern(*shape)).convert("RGB"))).astype(np.float64)
+        pipelines.append({"name": name, "settings": settings, "from": list(shape), "shape": list(got.shape), "values": [round(float(v), 6) for v in got.reshape(-1)]})
+
+    for shape in [(31, 20, 3), (21, 30, 3)]:
+        add("torchvision", {"resize": [16], "crop": [9], "mean": mean, "std": std}, shape,
+            T.Compose([T.Resize(16), T.CenterCrop(9), T.ToTensor(), T.Normalize(mean, std)]))
+        add("torchvision, crop beyond the image", {"resize": [8], "crop": [11, 13]}, shape, T.Compose([T.Resize(8), T.CenterCrop((11, 13)), T.ToTensor()]))
+        cfg = {"input_size": [3, 10, 10], "interpolation": "bicubic", "crop_pct": 0.9, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "crop_mode": "center"}
+        for mode in ("center", "squash"):
+            cfg = dict(cfg, crop_mode=mode)
+            data_config = timm.data.resolve_data_config({}, pretrained_cfg=cfg)
+            add("timm " + mode, {"architecture": "x", "pretrained_cfg": cfg}, shape, timm.data.create_transform(**data_config, is_training=False))
+        for name, config in {
+            "ViTImageProcessorPil": {"image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": 10, "width": 10}, "resample": 2,
+                                     "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]},
+            "ConvNextImageProcessorPil": {"image_processor_type": "ConvNextImageProcessor", "do_resize": True, "size": {"shortest_edge": 14}, "crop_pct": 0.875, "resample": 3,
+                                          "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": mean, "image_std": std},
+            "CLIPImageProcessorPil": {"image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": 10}, "resample": 3, "do_center_crop": True,
+                                      "crop_size": {"height": 9, "width": 9}, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
+                                      "image_mean": [0.48, 0.45, 0.40], "image_std": [0.26, 0.26, 0.27]},
+            "DeiTImageProcessorPil": {"image_processor_type": "DeiTImageProcessor", "do_resize": True, "size": {"height": 12, "width": 12}, "resample": 3, "do_center_crop": True,
+                                      "crop_size": {"height": 9, "width": 9}, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": mean, "image_std": std},
+        }.items():
+            processor = getattr(transformers, name)(**{k: v for k, v in config.items() if k != "image_processor_type"})
+            add(name, config, shape, lambda image, p=processor: p(image, return_tensors="np")["pixel_values"][0])
+    with open(out, "w") as f:
+        json.dump({"resized": resized, "pipelines": pipelines}, f)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "small":
         write_small(sys.argv[2])
+    elif sys.argv[1] == "pixels":
+        write_pixels(sys.argv[2])
     else:
         compare_full(sys.argv[2], sys.argv[3])

@@ -71,6 +71,7 @@ var sideways = map[string][]string{
 	"nn/mixer":                 {"nn/attention", "nn/linear"},
 	"nn/stack":                 {"nn/linear", "nn/norm"},
 	"data/corrupt":             {"data"},
+	"data/preprocess":          {"data"},
 	"data/sample/samplertest":  {"data", "data/sample"},
 	"data/augment/augmenttest": {"data/augment", "nn/optim"},
 	"merge/checkpoint":         {"merge", "merge/adapter"},
