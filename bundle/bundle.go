@@ -23,6 +23,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	"github.com/gomlx/gomlx/ml/model"
 
+	"github.com/ballast-ml/ballast/data/preprocess"
 	"github.com/ballast-ml/ballast/internal/untrusted"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -48,6 +49,7 @@ type Manifest struct {
 	Network       zoo.Choice         `json:"network"`           // architecture and its options
 	InputShape    []int              `json:"input_shape"`       // one example: [h, w, c], [features], or [time] of a text
 	Preprocess    Preprocess         `json:"preprocessing"`     // applied to the input before the network
+	Images        *Images            `json:"images,omitempty"`  // how images of other sizes become ones of input_shape before that; absent = they are refused
 	Labels        []string           `json:"labels"`            // name of each output, in their order; of a task without classes there may be none
 	Calibration   Calibration        `json:"calibration"`       // applied to the logits after the network
 	Metrics       map[string]float64 `json:"metrics,omitempty"` // measured when the model was made
@@ -133,8 +135,16 @@ func (m Manifest) Validate() error {
 	if m.Answers() == zoo.Language {
 		return m.validateText()
 	}
+	if m.Images != nil {
+		if err := m.Images.Validate(); err != nil {
+			return fmt.Errorf("images: %w", err)
+		}
+	}
 	return m.Preprocess.validate(m.InputShape)
 }
+
+// Images is the part of a preprocessing that resizes and cuts; its numbers are in Manifest.Preprocess.
+type Images = preprocess.Preprocess
 
 // validateText says what is wrong with the inputs of a network that reads texts.
 func (m Manifest) validateText() error {

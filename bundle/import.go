@@ -29,14 +29,28 @@ func Import(path string, m Manifest) (b *Bundle, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	b = &Bundle{Manifest: m, Store: model.NewStore()}
+	return importAs(path, file, m, network.Imports())
+}
+
+// ImportRecognized makes a bundle of a file that zoo.Recognize knows; the network of the manifest is that of r. Errors are those of Import.
+func ImportRecognized(r zoo.Recognized, m Manifest) (*Bundle, error) {
+	m.Network = zoo.Choice{Network: r.Network}
+	if err := m.Validate(); err != nil {
+		return nil, fmt.Errorf("bundle: import %s: %w", r.File.Path(), err)
+	}
+	return importAs(r.File.Path(), r.File, m, r.Imports, r.Beside...)
+}
+
+// importAs reads the values of all variables from a file.
+func importAs(path string, file weights.File, m Manifest, imports []zoo.Import, beside ...string) (*Bundle, error) {
+	b := &Bundle{Manifest: m, Store: model.NewStore()}
 	// The graph says which variables there are; it is built, not run.
 	e, err := engine.Open(engine.KindGo)
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
-	values, err := zoo.Values("/"+scopeName, file, network.Imports())
+	values, err := zoo.Values("/"+scopeName, file, imports, beside...)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package data
 
 import (
 	"image"
+	"slices"
+	"sync"
 
 	"golang.org/x/image/draw"
 
@@ -61,4 +63,15 @@ func shallowValues(dst []byte, img image.Image, channels int) []byte {
 		}
 	}
 	return dst
+}
+
+// OpenFiles opens PNG and JPEG files as a set of images without classes, all of label 0, in their order. channels is 1 or 3; 0 = grey if the
+// first image is. Its images may have sizes of their own (Varied); Read takes those that are as large as the first.
+func OpenFiles(files []string, channels int) (Dataset, error) {
+	if len(files) == 0 {
+		return nil, usage("data: no files of images are named")
+	}
+	f := &folder{path: files[0], root: ".", files: slices.Clone(files), labels: make([]int32, len(files)), classes: []string{"0"}, channels: channels}
+	f.checksum = sync.OnceValue(f.hash)
+	return f, f.measure()
 }

@@ -41,6 +41,11 @@ type Options struct {
 	Training data.Dataset // what the model was trained on, for suites that ask for it; nil = not given
 	ByPlace  bool         // class k of the data is output k, whatever the two are called; without it names are matched (data.Match)
 
+	// Assumed is what the subject was taken for where it does not say so itself; answers that look wrong are then noted, with Try, the flags that
+	// would take it otherwise. nil = nothing was assumed.
+	Assumed []report.Assumption
+	Try     []string
+
 	// Progress, if not nil, is told how many examples of how many were run through the model.
 	Progress func(done, total int)
 }
@@ -84,6 +89,9 @@ func Run(ctx context.Context, s Subject, ds data.Dataset, o Options) (report.Rep
 			return report.Report{}, err
 		}
 		r.Sections = append(r.Sections, section)
+	}
+	if r.Assumed = o.Assumed; o.Assumed != nil && a.scores != nil {
+		r.Notes = append(r.Notes, doubts(a.scores, a.Classes(a.scores.Classes), o.Try)...)
 	}
 	r.Seconds = time.Since(start).Seconds()
 	return r, nil

@@ -132,6 +132,15 @@ func prepare(m *onnx.Model) (*Graph, error) {
 	return g, nil
 }
 
+// Twin is the same graph with programs of its own and the same weights in memory: the two may run at the same time, where one would wait for
+// the other.
+func (g *Graph) Twin() *Graph {
+	return &Graph{
+		Model: g.Model, LeftOut: g.LeftOut, opset: g.opset, tensors: g.tensors, large: g.large, weightBytes: g.weightBytes,
+		stages: []*stage{newStage(0, len(g.Model.Graph.Nodes), false)}, made: map[*onnx.Node]any{},
+	}
+}
+
 // constantsOf lists a graph's initialisers and the tensors of its Constant nodes, those of subgraphs too. Where engines have no such
 // elements a tensor is left out, and its node refused if it is reached.
 func constantsOf(g *onnx.Graph, list []*onnx.Tensor) []*onnx.Tensor {

@@ -31,6 +31,22 @@ func (v view) facts() []fact {
 		facts = append(facts, fact{Name: "Checksum of the data", Code: true, Text: []string{first.DataChecksum}})
 	}
 
+	var taken []string
+	for i, r := range v.reports {
+		for _, a := range r.Assumed {
+			line := a.What + ": " + a.Text()
+			if v.captions[i] != "" && len(v.captions) > 1 && !v.compared {
+				line = v.captions[i] + ": " + line
+			}
+			if !slices.Contains(taken, line) {
+				taken = append(taken, line)
+			}
+		}
+	}
+	if len(taken) > 0 {
+		facts = append(facts, fact{Name: "Model taken for", Text: taken})
+	}
+
 	// A file that is the same in both, as the weights of a model whose temperature alone was changed, is named once.
 	var sums []string
 	for i, r := range v.reports {

@@ -33,9 +33,30 @@ type Report struct {
 	DataChecksum string `json:"data_checksum,omitempty"` // of the examples and their labels
 	Next         []Next `json:"next,omitempty"`          // what may be done about it
 
-	LeftOut  []LeftOut `json:"left_out,omitempty"`
-	Notes    []string  `json:"notes,omitempty"` // how the model's answers and the data were understood, where that may surprise
-	Sections []Section `json:"-"`               // of the suites that were run, in the order of the list of suites
+	Assumed  []Assumption `json:"assumed,omitempty"` // what the model was taken for, where it does not say so itself
+	LeftOut  []LeftOut    `json:"left_out,omitempty"`
+	Notes    []string     `json:"notes,omitempty"` // how the model's answers and the data were understood, where that may surprise
+	Sections []Section    `json:"-"`               // of the suites that were run, in the order of the list of suites
+}
+
+// Assumption is something that a model was taken for: its input, layout, outputs, preprocessing or labels.
+type Assumption struct {
+	What    string `json:"what"`              // input, layout, outputs, preprocessing, labels
+	Is      string `json:"is"`                // what it was taken for
+	Because string `json:"because,omitempty"` // why
+	Guess   bool   `json:"guess,omitempty"`   // nothing says so: it is what is most likely
+}
+
+// Text is the assumption in a line, without what it is about.
+func (a Assumption) Text() string {
+	text := a.Is
+	if a.Because != "" {
+		text += " (" + a.Because + ")"
+	}
+	if a.Guess {
+		text += " - a guess"
+	}
+	return text
 }
 
 // File is a file that a report is about.

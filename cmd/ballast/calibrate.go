@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/subject"
 )
 
 // calibrateFlags are the flags of "ballast calibrate".
@@ -22,6 +23,7 @@ type calibrateFlags struct {
 	data, part  string
 	on, onPart  string
 	saved       savedFlags
+	subject     subjectFlags
 	byPlace     bool
 	method, out string
 	html        string
@@ -46,7 +48,7 @@ func (f *savedFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.logits, "logits", "", ".npy or .npz file of logits or probabilities, in place of MODEL; FILE.npz:NAME names one of several arrays")
 	flags.StringVar(&f.labels, "labels", "", ".npy or .npz file of labels, with --logits")
-	flags.StringVar(&f.outputs, "outputs", "", "what --logits holds: "+strings.Join(evaluate.Forms(), ", ")+" (default: detected)")
+	flags.StringVar(&f.outputs, "outputs", "", "what --logits holds, or the model gives: "+strings.Join(evaluate.Forms(), ", ")+" (default: detected)")
 	flags.Int64SliceVar(&f.ignore, "ignore-label", nil, "with --labels: leave out examples with this label, such as -100; may be repeated")
 }
 
@@ -61,7 +63,10 @@ func (f savedFlags) options() evaluate.SavedOptions {
 // check refuses half of a pair, a model beside it, and flags that are not for what was named.
 func (f savedFlags) check(cmd *cobra.Command, args []string, ofModels ...string) error {
 	if !f.given() {
-		return idle(cmd, "without --logits and --labels", "outputs", "ignore-label")
+		if err := noteOutputs(f.outputs); err != nil {
+			return err
+		}
+		return idle(cmd, "without --logits and --labels", "ignore-label")
 	}
 	if f.logits == "" || f.labels == "" || len(args) > 0 {
 		return &fault.Usage{Err: fmt.Errorf("give --logits and --labels together, without MODEL")}
@@ -86,11 +91,14 @@ The numbers shown are measured on examples that the temperature was not fitted t
 parts, each measured with a temperature fitted to the other four. Where no temperature is best, for example because every answer is right,
 calibrate says so and writes nothing.
 
+A MODEL is what "ballast evaluate" takes. The temperature of an ONNX file or of --exec is shown; it is written for the others.
+
 With --html, the examples of --on are audited before and after, shifted inputs among them where they are images, and a page
 shows what became better and what became worse.`,
 		Example: `  ballast calibrate runs/model/model --data mnist --part test --out runs/model/calibrated
   ballast calibrate runs/model/model --data dir:aside --on dir:more --out runs/model/calibrated
   ballast calibrate runs/model/model --data dir:aside --on dir:more --out mended --html mended.html
+  ballast calibrate model.onnx --data dir:aside --preprocess imagenet
   ballast calibrate --logits logits.npy --labels labels.npy --json | jq .temperature`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 	}
@@ -100,6 +108,7 @@ shows what became better and what became worse.`,
 	flags.StringVar(&f.on, "on", "", "data set to measure on; with --logits two files, LOGITS.npy,LABELS.npy (default: the same, in five parts)")
 	flags.StringVar(&f.onPart, "on-part", "test", "part of that data set")
 	f.saved.add(cmd)
+	f.subject.add(cmd)
 	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
 	flags.StringVar(&f.method, "method", methodTemperature, "method: temperature")
 	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder) or the scaled logits (a .npy or .npz file)")
@@ -120,7 +129,7 @@ shows what became better and what became worse.`,
 				if f.saved.given() {
 					found, err = a.calibrateSaved(c.Context(), method, f)
 				} else {
-					found, err = a.calibrateModel(c.Context(), method, args[0], f)
+					found, err = a.calibrateModel(c.Context(), method, f.subject.models(args)[0], f)
 				}
 				return err
 			})
@@ -138,18 +147,22 @@ shows what became better and what became worse.`,
 }
 
 // check refuses what does not go together, before anything is read.
-func (f calibrateFlags) check(cmd *cobra.Command, args []string, method calibrate.TemperatureScaling) error {
+func (f *calibrateFlags) check(cmd *cobra.Command, args []string, method calibrate.TemperatureScaling) error {
 	if f.method != methodTemperature {
 		return &fault.Usage{Err: fmt.Errorf("calibrate: no method %q; there is %s", f.method, methodTemperature)}
 	}
 	if err := method.Validate(); err != nil {
 		return &fault.Usage{Err: err}
 	}
-	if err := f.saved.check(cmd, args, "data", "part", "on-part"); err != nil {
+	if err := f.saved.check(cmd, args, "data", "part", "on-part", "exec", "preprocess"); err != nil {
 		return err
 	}
-	if !f.saved.given() && (len(args) == 0 || f.data == "" || f.out == "") {
-		return &fault.Usage{Err: fmt.Errorf("give MODEL, --data and --out, or --logits and --labels")}
+	f.subject.outputs = f.saved.outputs
+	if err := f.subject.check(args); err != nil {
+		return err
+	}
+	if !f.saved.given() && (len(f.subject.models(args)) == 0 || f.data == "") {
+		return errNoOut()
 	}
 	if f.out == "" && f.html == "" {
 		if err := idle(cmd, "without --out and --html", "overwrite"); err != nil {
@@ -176,6 +189,11 @@ func (f calibrateFlags) check(cmd *cobra.Command, args []string, method calibrat
 		return &fault.Usage{Err: errors.New("--on names the examples that the temperature is fitted to; name others, or leave it out")}
 	}
 	return nil
+}
+
+// errNoOut is half of what calibrate needs.
+func errNoOut() error {
+	return &fault.Usage{Err: errors.New("give MODEL, --data and --out, or --logits and --labels")}
 }
 
 // judged are the two files of --on.
@@ -308,14 +326,16 @@ func writeCompared(path string, c *report.Comparison) error {
 }
 
 func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureScaling, model string, f calibrateFlags) (found calibrated, err error) {
-	path, err := data.ModelPath(model)
-	if err != nil {
+	m, err := a.openSubject(model, f.subject)
+	switch {
+	case err != nil:
 		return found, err
+	case m.Bundle == nil && f.out != "":
+		return found, outOf(m, f.out)
+	case m.Bundle != nil && f.out == "":
+		return found, errNoOut()
 	}
-	b, err := bundle.Open(path)
-	if err != nil {
-		return found, err
-	}
+	b := m.Bundle
 	ds, err := data.Open(f.data, f.part)
 	if err != nil {
 		return found, err
@@ -326,6 +346,12 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 			return found, err
 		}
 	}
+	if ds, err = fitted(m, ds); err != nil {
+		return found, err
+	}
+	if on, err = fitted(m, on); err != nil {
+		return found, err
+	}
 	examples := ds.Len()
 	if on != nil {
 		examples += on.Len()
@@ -333,15 +359,22 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 			examples += 2 * on.Len() * (1 + evaluate.NewShift().Needs().Passes)
 		}
 	}
-	e, err := a.openEngineFor(passesOf(examples, b))
+	e, err := a.subjectEngine([]*subject.Model{m}, examples)
 	if err != nil {
 		return found, err
 	}
-	defer e.Close()
+	if e != nil {
+		defer e.Close()
+	}
+	if b == nil {
+		return a.calibrateSubject(ctx, method, m, ds, on, e, f)
+	}
 
+	a.sayAssumed(m)
+	batch := batchFor(m, ds)
 	uncalibrated := *b // its manifest is its own, and its weights are not changed
 	progress, done := a.counter("calibrate")
-	found.Calibrated, err = evaluate.CalibrateJudged(ctx, b, ds, on, e, method, evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed})
+	found.Calibrated, err = evaluate.CalibrateJudged(ctx, b, ds, on, e, method, evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed, Batch: batch})
 	done()
 	switch {
 	case err != nil:
@@ -351,14 +384,15 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 	}
 	var before report.Report
 	if f.html != "" {
-		if before, err = a.auditOn(ctx, &uncalibrated, on, e, f, path); err != nil {
+		if before, err = a.auditOn(ctx, &uncalibrated, on, e, f, func(r *report.Report) error { return a.signSubject(ctx, r, m) }); err != nil {
 			return found, err
 		}
+		before.Assumed = m.Assumed()
 	}
 	if err := b.Save(f.out); err != nil || f.html == "" {
 		return found, err
 	}
-	after, err := a.auditOn(ctx, b, on, e, f, f.out)
+	after, err := a.auditOn(ctx, b, on, e, f, func(r *report.Report) error { return signModel(ctx, r, f.out) })
 	if err != nil {
 		return found, err
 	}
@@ -369,13 +403,54 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 	return found, writeCompared(f.html, found.Comparison)
 }
 
-// auditOn audits a model on the examples that a temperature is judged on. path is where the model is.
-func (a *app) auditOn(ctx context.Context, b *bundle.Bundle, on data.Dataset, e *engine.Engine, f calibrateFlags, path string) (report.Report, error) {
+// calibrateSubject fits a temperature to the answers of an ONNX file or a command. With --html the examples of --on are audited before it and
+// behind it.
+func (a *app) calibrateSubject(ctx context.Context, method calibrate.TemperatureScaling, m *subject.Model, ds, on data.Dataset, e *engine.Engine, f calibrateFlags) (found calibrated, err error) {
+	err = a.askedOf(ctx, m, ds, e, func(s evaluate.Subject, o evaluate.Options) error {
+		progress, done := a.counter("calibrate")
+		o.Progress, o.ByPlace = progress, f.byPlace
+		found.Calibrated, err = evaluate.CalibrateSubject(ctx, s, ds, on, method, o)
+		done()
+		if err != nil || f.html == "" || found.Saturated {
+			return err
+		}
+		audit := func(s evaluate.Subject) (report.Report, error) {
+			o.Progress, done = a.counter("audit")
+			r, err := evaluate.Run(ctx, s, on, o)
+			done()
+			return r, err
+		}
+		before, err := audit(s)
+		if err != nil {
+			return err
+		}
+		after, err := audit(evaluate.Scaled(s, found.T))
+		if err != nil {
+			return err
+		}
+		if err := a.signSubject(ctx, &before, m); err != nil {
+			return err
+		}
+		sign(&after, nil) // it is in no file
+		found.Comparison = compared(found.T, before, after)
+		return nil
+	})
+	if err != nil {
+		return found, err
+	}
+	if found.Saturated && f.html != "" {
+		return found, noOptimum(m.Name, found.Calibrated)
+	}
+	return found, writeCompared(f.html, found.Comparison)
+}
+
+// auditOn audits a model on the examples that a temperature is judged on. signed writes into the report which files the model is made of.
+func (a *app) auditOn(ctx context.Context, b *bundle.Bundle, on data.Dataset, e *engine.Engine, f calibrateFlags, signed func(r *report.Report) error) (report.Report, error) {
 	progress, done := a.counter("audit")
 	r, err := evaluate.Bundle(ctx, b, on, e, evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed})
 	done()
 	if err != nil {
 		return r, err
 	}
-	return r, signModel(ctx, &r, path)
+	return r, signed(&r)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/metric"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/subject"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -24,6 +25,7 @@ import (
 type evaluateFlags struct {
 	data, part   string
 	saved        savedFlags
+	subject      subjectFlags
 	byPlace      bool
 	suites       []string
 	set          []string
@@ -42,8 +44,11 @@ func newEvaluate(a *app) *cobra.Command {
 		Short: "Audit models: accuracy, calibration, shifted inputs",
 		Long: `Evaluate audits a model on a data set, or the saved outputs of a model of any framework: logits [examples, classes] and
 labels [examples] as .npy or .npz files. Several models are audited on the same data and shown side by side. --require turns the audit
-into a test: the exit code is 4 when any of the models misses a threshold. A MODEL is a folder, or a network that "ballast data
-get" has fetched, such as digit-nets/mnist.
+into a test: the exit code is 4 when any of the models misses a threshold.
+
+A MODEL is a folder that Ballast wrote, an ONNX file of a classifier, weights of a ResNet, ViT or ConvNeXt as torchvision, timm and
+transformers save them, or a network that "ballast data get" has fetched, such as digit-nets/mnist. --exec asks a process in place of
+a MODEL. What was assumed is said before the audit.
 
 Suites, each a set of questions:
 
@@ -51,6 +56,8 @@ Suites, each a set of questions:
 		Example: `  ballast evaluate runs/model/model --data mnist --html audit.html
   ballast evaluate runs/model/model --data mnist --require 'acc>=0.98,ece<=0.02,shift.contrast.3.acc>=0.5'
   ballast evaluate digit-nets/mnist digit-nets/usps digit-nets/svhn --data mnist --html digits.html
+  ballast evaluate model.onnx --data dir:photos --preprocess imagenet --html audit.html
+  ballast evaluate --exec 'python serve.py' --data dir:photos
   ballast evaluate runs/model/model --data optdigits --suite clean,shots --set shots.few=10
   ballast evaluate --logits logits.npy --labels labels.npy --json | jq .calibration.ece`,
 		Args: usageArgs(cobra.ArbitraryArgs),
@@ -59,6 +66,7 @@ Suites, each a set of questions:
 	flags.StringVar(&f.data, "data", "", `data set (see "ballast data list")`)
 	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all, or val of a folder that has it")
 	f.saved.add(cmd)
+	f.subject.add(cmd)
 	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
 	flags.StringSliceVar(&f.suites, "suite", nil, "suites to run: "+strings.Join(evaluate.Names(), ", ")+" (default: those that fit the model's task)")
 	flags.StringArrayVar(&f.set, "set", nil, "setting of a suite, such as shots.few=10; may be repeated")
@@ -93,11 +101,15 @@ func (f evaluateFlags) asked() (suites []evaluate.Suite, requirements []evaluate
 }
 
 // check refuses what does not go together, before anything is read.
-func (f evaluateFlags) check(cmd *cobra.Command, args []string) error {
-	if err := f.saved.check(cmd, args, "data", "part", "training-part"); err != nil {
+func (f *evaluateFlags) check(cmd *cobra.Command, args []string) error {
+	if err := f.saved.check(cmd, args, "data", "part", "training-part", "exec", "preprocess"); err != nil {
 		return err
 	}
-	if !f.saved.given() && (len(args) == 0 || f.data == "") {
+	f.subject.outputs = f.saved.outputs
+	if err := f.subject.check(args); err != nil {
+		return err
+	}
+	if !f.saved.given() && (len(f.subject.models(args)) == 0 || f.data == "") {
 		return &fault.Usage{Err: fmt.Errorf("give MODEL and --data, or --logits and --labels")}
 	}
 	if err := knownData(f.data, f.part); err != nil {
@@ -302,13 +314,10 @@ func (f evaluateFlags) auditSaved(ctx context.Context, o evaluate.Options) (repo
 
 // auditModels measures models on the same data.
 func (a *app) auditModels(ctx context.Context, args []string, f evaluateFlags, o evaluate.Options) ([]report.Report, error) {
-	bundles, paths := make([]*bundle.Bundle, len(args)), make([]string, len(args))
 	var err error
-	for i, name := range args {
-		if paths[i], err = data.ModelPath(name); err != nil {
-			return nil, err
-		}
-		if bundles[i], err = bundle.Open(paths[i]); err != nil {
+	models := make([]*subject.Model, len(f.subject.models(args)))
+	for i, name := range f.subject.models(args) {
+		if models[i], err = a.openSubject(name, f.subject); err != nil {
 			return nil, err
 		}
 	}
@@ -316,28 +325,42 @@ func (a *app) auditModels(ctx context.Context, args []string, f evaluateFlags, o
 	if err != nil {
 		return nil, err
 	}
-	e, err := a.openEngineFor(passesOf(ds.Len()*evaluate.Passes(o.Suites, bundles[0].Manifest.Answers()), bundles...))
+	task := zoo.Classify
+	if models[0].Bundle != nil {
+		task = models[0].Bundle.Manifest.Answers()
+	}
+
+	e, err := a.subjectEngine(models, ds.Len()*evaluate.Passes(o.Suites, task))
 	if err != nil {
 		return nil, err
 	}
-	defer e.Close()
+	if e != nil {
+		defer e.Close()
+	}
 
-	reports := make([]report.Report, len(bundles))
+	reports := make([]report.Report, len(models))
 	named := map[string]int{}
-	for i, b := range bundles {
-		if reports[i], err = evaluate.Bundle(ctx, b, ds, e, o); err != nil {
+	for i, m := range models {
+		images, err := fitted(m, ds)
+		if err != nil {
 			return nil, err
 		}
-		if err := signModel(ctx, &reports[i], paths[i]); err != nil {
+		if reports[i], err = a.auditSubject(ctx, m, images, e, o); err != nil {
 			return nil, err
 		}
-		reports[i].Next = f.next(reports[i], args[i], b.Manifest.Calibration.Temperature != 1)
+
+		name := m.Path
+		if m.Command == nil {
+			name = args[i]
+		}
+		scaled := m.Bundle != nil && m.Bundle.Manifest.Calibration.Temperature != 1
+		reports[i].Next = f.next(reports[i], name, scaled)
 		named[reports[i].Model]++
 	}
 
 	for i := range reports {
 		if named[reports[i].Model] > 1 { // runs of one recipe have one name
-			reports[i].Model = args[i]
+			reports[i].Model = f.subject.models(args)[i]
 		}
 	}
 	return reports, nil

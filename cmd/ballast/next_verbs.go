@@ -36,6 +36,8 @@ func (a *app) nextAfterCalibrate(model string, f calibrateFlags) {
 	case f.out == "":
 	case f.saved.given():
 		a.sayNext("the confidences now", "ballast", "evaluate", "--logits", f.out, "--labels", f.saved.labels)
+	case f.subject.preprocess != "": // which the bundle that was written has, so that it would be refused for it
+		a.sayNext("the confidences now, under shift too", "ballast", "evaluate", f.out, "--data", f.data, "--part", f.part)
 	case f.part == "test":
 		a.sayNext(why, "ballast", "evaluate", model, f.out, "--data", f.data)
 	default:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/subject"
 )
 
 // sign writes into a report what it is of and by what it was made: the version and commit of this command, and the files.
@@ -49,12 +50,16 @@ func (f evaluateFlags) nextCalibrate(r report.Report, model string) (next report
 		next.Command = shellLine(append(args, "--out", "scaled.npy")...)
 		return next, true
 	}
-	args := []string{"ballast", "calibrate", model, "--data", f.data}
+	args := append(append([]string{"ballast", "calibrate"}, f.subject.words(model)...), "--data", f.data)
 	if f.part != "test" && f.part != "train" { // examples that the model was trained on say nothing of its confidences
 		args = append(args, "--part", f.part)
 	}
 	if f.byPlace {
 		args = append(args, "--by-place")
+	}
+	if kind, _, err := subject.Find(model); f.subject.exec != "" || err == nil && kind == subject.OfONNX { // they are not written
+		next.Command = shellLine(args...)
+		return next, true
 	}
 	next.Command = shellLine(append(args, "--out", filepath.Base(filepath.Clean(model))+"-calibrated")...)
 	return next, true
@@ -66,7 +71,7 @@ func (f evaluateFlags) nextShift(r report.Report, model string) (next report.Nex
 	if _, classifies := r.Number("acc"); asked || !classifies || f.suites == nil || f.saved.given() {
 		return next, false
 	}
-	args := []string{"ballast", "evaluate", model, "--data", f.data}
+	args := append(append([]string{"ballast", "evaluate"}, f.subject.words(model)...), "--data", f.data)
 	if f.part != "test" {
 		args = append(args, "--part", f.part)
 	}
@@ -96,7 +101,7 @@ func (f evaluateFlags) nextRequire(r report.Report, model string) (next report.N
 			args = append(args, fmt.Sprintf("--ignore-label=%d", label))
 		}
 	} else {
-		args = append(args, model, "--data", f.data)
+		args = append(append(args, f.subject.words(model)...), "--data", f.data)
 		if f.part != "test" {
 			args = append(args, "--part", f.part)
 		}

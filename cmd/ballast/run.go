@@ -16,11 +16,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ballast-ml/ballast/bundle"
-	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/metric"
+	"github.com/ballast-ml/ballast/subject"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -31,7 +31,9 @@ type runFlags struct {
 
 	overwrite bool
 	batch     int
+	top       int
 
+	subject      subjectFlags
 	changedBatch bool
 }
 
@@ -58,26 +60,44 @@ type runnable struct {
 func newRun(a *app) *cobra.Command {
 	f := runFlags{}
 	cmd := &cobra.Command{
-		Use:   "run MODEL --input [NAME=]x.npy --output [NAME=]y.npy",
-		Short: "Run a model on arrays",
+		Use:   "run MODEL (IMAGE... | --input [NAME=]x.npy --output [NAME=]y.npy)",
+		Short: "Run a model on images or arrays",
 		Long: `Run computes a model's outputs for given inputs, both as NumPy arrays. A bundle has one input, input [n, shape of an example], in
 the units of its data set, and returns logits and probabilities [n, classes]. An ONNX graph has the inputs and outputs that it names.
+
+With images, PNG or JPEG, a classifier's most probable classes are printed for each. The MODEL is what "ballast evaluate" takes; with --exec
+all arguments are images.
 
 --output y.npz takes all outputs. --output y.npy takes the output of a model that has one; of several, each is written to a file of its
 own, y.NAME.npy. --output NAME=y.npy takes the output NAME alone, and may be repeated.`,
 		Example: `  ballast run runs/model/model --input x.npy --output y.npz
   ballast run runs/model/model --input x.npy --output logits=logits.npy
-  ballast run model.onnx --input input_ids=ids.npy --input attention_mask=mask.npy --output y.npz`,
-		Args: usageArgs(cobra.ExactArgs(1)),
+  ballast run model.onnx --input input_ids=ids.npy --input attention_mask=mask.npy --output y.npz
+  ballast run model.onnx cat.jpg dog.png --preprocess imagenet`,
+		Args: usageArgs(cobra.MinimumNArgs(1)),
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.inputs, "input", nil, "input: NAME=FILE, or FILE where the model has one input; .npy, or FILE.npz:ARRAY; repeat for several")
 	flags.StringArrayVar(&f.outputs, "output", nil, "where to write the outputs, .npz or .npy, or NAME=FILE.npy for one of them; repeat for several")
 	flags.IntVar(&f.batch, "batch", 64, "examples per call, for bundles")
+	flags.IntVar(&f.top, "top", 5, "with images: classes printed for each")
+	f.subject.add(cmd)
 	overwriteFlag(cmd, &f.overwrite)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		f.changedBatch = cmd.Flags().Changed("batch")
-		if err := f.check(); err != nil {
+		if err := f.subject.parse(); err != nil {
+			return err
+		}
+		if f.subject.exec != "" || len(args) > 1 {
+			if err := f.checkImages(cmd); err != nil {
+				return err
+			}
+			if f.subject.exec != "" {
+				args = append([]string{""}, args...)
+			}
+			return a.runImages(cmd.Context(), args[0], args[1:], f)
+		}
+		if err := errors.Join(f.check(), idle(cmd, "without images", "top")); err != nil {
 			return err
 		}
 		return a.runVerb(cmd.Context(), args[0], f)
@@ -178,22 +198,25 @@ func openInputs(flags []string) (map[string]*npy.Array, error) {
 
 // openRunnable opens whatever can be run, and checks that it takes the inputs.
 func (a *app) openRunnable(path string, arrays map[string]*npy.Array, f runFlags) (m runnable, err error) {
-	path, err = data.ModelPath(path)
+	kind, where, err := subject.Find(path)
 	if err != nil {
 		return m, err
 	}
-	b, err := bundle.Open(path)
-	var foreign *bundle.ForeignError
-	if errors.As(err, &foreign) && foreign.Kind == "onnx" {
-		if f.changedBatch {
+	if kind == subject.OfONNX {
+		switch {
+		case f.changedBatch:
 			return m, usagef("--batch has no effect on an ONNX graph, which takes the inputs as they are; leave it out")
+		case f.subject.parsed != nil:
+			return m, usagef("--preprocess has no effect on the arrays of --input for an ONNX graph, which takes them as they are; leave it out")
 		}
-		return a.openGraph(foreign.File, arrays)
+		return a.openGraph(where, arrays)
 	}
+	opened, err := a.openSubject(path, f.subject)
 	if err != nil {
 		return m, err
 	}
-	return a.openBundle(b, arrays, f.batch)
+	a.sayAssumed(opened)
+	return a.openBundle(opened.Bundle, arrays, f.batch)
 }
 
 // bundleInput is the name of the one input of a bundle.

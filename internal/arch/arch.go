@@ -37,6 +37,7 @@ var levels = []level{
 	{"onnxrun", 3},
 	{"zoo/zootest", 5}, // opens bundles
 	{"bundle", 4},
+	{"subject", 5},
 	{"calibrate", 5},
 	{"convert", 5},
 	{"merge/tuned", 6},

@@ -29,6 +29,8 @@ type Model struct {
 	Tensors []Tensor // initialisers
 	Inputs  []Value
 	Outputs []Value
+
+	Metadata map[string]string
 }
 
 // Node is an operation. Attributes are int, float32, string, []int, []float32, []string, Tensor, or Model for a subgraph.
@@ -95,6 +97,12 @@ func (m Model) Bytes() []byte {
 	out.text(2, "onnxtest")
 	out.bytes(7, m.graph())
 	out.bytes(8, opset)
+	for _, key := range slices.Sorted(maps.Keys(m.Metadata)) {
+		var entry message
+		entry.text(1, key)
+		entry.text(2, m.Metadata[key])
+		out.bytes(14, entry)
+	}
 	return out
 }
 
