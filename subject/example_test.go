@@ -19,7 +19,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	path := filepath.Join(dir, "halves.onnx")
 	if err := os.WriteFile(path, halves(), 0o644); err != nil {
 		log.Fatal(err)
@@ -66,7 +66,7 @@ func Example() {
 	// layout: NCHW (the first convolution takes the input as it is)
 	// preprocessing: numbers in [0,1]; images of another size than 8x8 are resized (bilinear) (nothing says so: preset 0-1) - a guess
 	// outputs: probabilities of output y; the logits that go into its Softmax are taken (the graph ends in Softmax)
-	// labels: 2 outputs without names: class k of the data is output k (no names are given) - a guess
+	// labels: 2 outputs without names, numbered from 0: classes of the data are matched by number or place (no names are given) - a guess
 	// [9.19 8.00 11.56 7.00]
 }
 

@@ -352,7 +352,7 @@ func numbers(n int) []string {
 func (m *Model) assumeLabels(labels []string, classes int, from string) {
 	const most = 3
 	if labels == nil {
-		m.assume("labels", "no names are given", true, "%d outputs without names: class k of the data is output k", classes)
+		m.assume("labels", "no names are given", true, "%d outputs without names, numbered from 0: classes of the data are matched by number or place", classes)
 		return
 	}
 	shown := strings.Join(labels[:min(most, len(labels))], ", ")

@@ -145,7 +145,7 @@ def compare_full(ballast, out):
         np.save(f"{folder}/x.npy", x)
         began = time.time()
         subprocess.run(
-            [ballast, "run", folder, "--preprocess", "none", "--input", f"{folder}/x.npy", "--output", f"logits={folder}/y.npy", "--overwrite", "-q"], check=True
+            [ballast, "run", folder, "--preprocess", "none", "--input", f"{folder}/x.npy", "--output", f"logits={folder}/y.npy", "--overwrite", "-q"], check=True, stdout=subprocess.DEVNULL
         )
         seconds = time.time() - began
         got = np.load(f"{folder}/y.npy")

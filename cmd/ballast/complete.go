@@ -14,6 +14,7 @@ import (
 	"github.com/ballast-ml/ballast/convert"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
+	"github.com/ballast-ml/ballast/data/preprocess"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/internal/console"
@@ -58,6 +59,7 @@ func ofFlags() map[string]completer {
 		"signature extract pre": models, "signature extract clean": models, "signature extract robust": models, "signature extract layers": oneOf("first:", "blocks:", "all"),
 		"signature extract norms": oneOf(signature.NormsRecalibrate, signature.NormsPatch, signature.NormsReplace), "signature extract quantizer": oneOf(storedQuantizers()...), "signature extract out": filesOf("sig"),
 		"signature apply out": folders, "signature apply data": dataSets, "signature apply shift": shifts, "signature remove out": folders,
+		"evaluate preprocess": presets, "calibrate preprocess": presets, "run preprocess": presets, "evaluate exec": anyFile, "calibrate exec": anyFile, "run exec": anyFile,
 		"run input": filesOf("npy", "npz"), "run output": filesOf("npz", "npy"), "compare on": dataSets, "compare recipe": filesOf("yaml", "yml"), "compare out": folders, "compare metric": metrics,
 		"reproduce out": folders, "reproduce ledger": filesOf("json"), "papers figures": folders,
 		"data get from": anyFile, "data show part": parts, "data show shift": shifts, "data show png": filesOf("png"),
@@ -71,7 +73,7 @@ func ofArgs() map[string]completer {
 	return map[string]completer{
 		"train": recipeArgs, "inpaint": inpaintArgs, "compare": compareArgs, "evaluate": models, "calibrate": first(models), "convert": first(models), "merge": mergeArgs,
 		"merge diff": models, "verify": anyFile, "soup": models, "signature apply": models, "signature remove": models, "signature inspect": filesOf("sig"),
-		"inspect": first(models), "run": first(models), "reproduce": first(completeSlugs), "papers": first(completeSlugs), "data get": first(gettable), "data show": first(dataSets),
+		"inspect": first(models), "run": runArgs, "reproduce": first(completeSlugs), "papers": first(completeSlugs), "data get": first(gettable), "data show": first(dataSets),
 		"clean": folders, "bench": oneOf(bench.Suites...),
 	}
 }
@@ -215,6 +217,23 @@ func models(_ *cobra.Command, args []string, word string) ([]string, cobra.Shell
 	list = slices.DeleteFunc(list, func(name string) bool { return !strings.HasPrefix(name, word) || slices.Contains(args, name) })
 	if len(list) == 0 || word == "" && len(list) == len(data.Models()) { // a path
 		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return list, noFiles
+}
+
+// runArgs completes a model, and then images.
+func runArgs(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 || c.Flags().Changed("exec") {
+		return []string{"png", "jpg", "jpeg"}, cobra.ShellCompDirectiveFilterFileExt
+	}
+	return models(c, args, word)
+}
+
+// presets completes the presets of a preprocessing, and else files.
+func presets(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	list := slices.DeleteFunc(preprocess.Presets(), func(name string) bool { return !strings.HasPrefix(name, word) })
+	if len(list) == 0 {
+		return []string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
 	}
 	return list, noFiles
 }

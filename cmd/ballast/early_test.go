@@ -23,6 +23,10 @@ var early = map[string]string{
 	"evaluate --training":            "evaluate none --data dir:none --suite pairs --training mnst",
 	"evaluate --training-part":       "evaluate none --data dir:none --suite pairs --training dir:none --training-part tset",
 	"evaluate --outputs":             "evaluate --logits none.npy --labels none.npy --outputs logit",
+	"evaluate --preprocess":          "evaluate none --data dir:none --preprocess imagnet",
+	"calibrate --preprocess":         "calibrate none --data dir:none --out o --preprocess {order:rbg}",
+	"run --preprocess":               "run none none.png --preprocess imagnet",
+	"run --top":                      "run none none.png --top 0",
 	"evaluate --engine":              "evaluate none --data dir:none --engine xlaa",
 	"evaluate --color":               "evaluate none --data dir:none --color blue",
 	"evaluate --memory":              "evaluate none --data dir:none --memory lots",
@@ -83,7 +87,7 @@ var early = map[string]string{
 
 // late are flags whose value can only be wrong beside what is in the files, or which take any.
 var late = []string{
-	"evaluate --logits", "evaluate --labels", "evaluate --ignore-label", "evaluate --html", "calibrate --html", "calibrate --logits", "calibrate --labels", "calibrate --ignore-label", "calibrate --out",
+	"evaluate --exec", "calibrate --exec", "run --exec", "evaluate --logits", "evaluate --labels", "evaluate --ignore-label", "evaluate --html", "calibrate --html", "calibrate --logits", "calibrate --labels", "calibrate --ignore-label", "calibrate --out",
 	"convert --out", "merge --out", "merge --base", "merge --t", "merge --lora", "merge --intermediate", "verify --inputs-in", "soup --out", "soup --trace", "soup --max-ingredients", "soup --batch",
 	"signature extract --pre", "signature extract --clean", "signature extract --robust", "signature extract --name", "signature extract --out", "signature apply --out", "signature remove --out",
 	"inspect --tensors", "run --input", "compare --recipe", "compare --out", "train --out", "inpaint --out", "reproduce --out", "reproduce --ledger", "papers --figures", "data get --from", "data get --mirror",

@@ -13,11 +13,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/subject"
 )
 
 // These tests run the command on files that others made. "ballast data get" brings them into the user's own data folder, so they are
@@ -256,6 +260,50 @@ func TestRealInspect(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestRealWeights opens the file of weights as PyTorch saved it: it must become the bundle that was made of it, to the bit, and say what was
+// assumed.
+func TestRealWeights(t *testing.T) {
+	fetched(t, "efficientnet-lite0")
+	command(t, "data", "get", "efficientnet-lite0", "--quiet")
+	path, err := data.ModelPath("efficientnet-lite0/imagenet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := bundle.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := subject.Open("efficientnet-lite0/efficientnet-lite0.pth", subject.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, preprocess := m.Bundle.Variables(), m.Bundle.Manifest.Preprocess
+	for i, v := range want.Variables() {
+		a, errA := flatOf(v)
+		b, errB := flatOf(got[i])
+		if err := errors.Join(errA, errB); err != nil || v.Path() != got[i].Path() || !slices.Equal(a, b) {
+			t.Fatalf("%s and %s are not the same (%v)", v.Path(), got[i].Path(), err)
+		}
+	}
+	for c := range 3 {
+		if math.Abs(preprocess.Mean[c]-want.Manifest.Preprocess.Mean[c])+math.Abs(preprocess.Std[c]-want.Manifest.Preprocess.Std[c]) > 1e-12 {
+			t.Errorf("the preprocessing is %v, that of the bundle %v", preprocess, want.Manifest.Preprocess)
+		}
+	}
+	if len(m.Assumed()) < 4 || !m.Assumed()[3].Guess {
+		t.Errorf("assumed: %v", m.Assumed())
+	}
+}
+
+// flatOf are the values of a variable.
+func flatOf(v *model.Variable) ([]float32, error) {
+	value, err := v.Value()
+	if err != nil {
+		return nil, err
+	}
+	return tensors.CopyFlatData[float32](value)
 }
 
 // TestRealEfficientNet runs a made picture through the network. The logits were computed by another program in float64.

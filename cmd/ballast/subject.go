@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -83,8 +82,7 @@ func (f subjectFlags) words(model string) []string {
 func (a *app) openSubject(name string, f subjectFlags) (*subject.Model, error) {
 	o := subject.Options{Preprocess: f.parsed, Outputs: f.outputs}
 	if name == "" {
-		var stderr io.Writer = a.err
-		return subject.OfCommand(f.exec, stderr, o)
+		return subject.OfCommand(f.exec, a.err, o)
 	}
 	return subject.Open(name, o)
 }

@@ -65,6 +65,8 @@ var proofs = []proof{
 	{flag: "evaluate --html", with: "evaluate --logits z.npy --labels y.npy --html r.html", without: "evaluate --logits z.npy --labels y.npy", want: "FILE r.html"},
 	{flag: "evaluate --overwrite", with: "evaluate --logits z.npy --labels y.npy --html r.html --overwrite", without: "evaluate --logits z.npy --labels y.npy --html r.html", before: "evaluate --logits z.npy --labels y.npy --html r.html -q", want: "^exit 0\n"},
 	{flag: "evaluate --engine", with: "evaluate run/model --data optdigits --suite clean --engine xlaa", without: "evaluate run/model --data optdigits --suite clean", want: "no engine"},
+	{flag: "evaluate --exec", with: "evaluate --exec true --data optdigits", without: "evaluate --data optdigits", want: "it ended without an answer"},
+	{flag: "evaluate --preprocess", with: "evaluate digits.onnx --data optdigits --suite clean --preprocess 0-255", without: "evaluate digits.onnx --data optdigits --suite clean", want: `numbers in \[0,255\]`},
 	{flag: "evaluate --seed", with: "evaluate run/model --data optdigits --suite shift --seed 9", without: "evaluate run/model --data optdigits --suite shift"},
 	{flag: "evaluate --json", with: "evaluate --logits z.npy --labels y.npy --json", without: "evaluate --logits z.npy --labels y.npy", want: `"brier":`},
 
@@ -83,6 +85,8 @@ var proofs = []proof{
 	{flag: "calibrate --overwrite", with: "calibrate --logits z.npy --labels y.npy --out s.npy --overwrite", without: "calibrate --logits z.npy --labels y.npy --out s.npy", before: "calibrate --logits z.npy --labels y.npy --out s.npy -q", want: "^exit 0\n"},
 	{flag: "calibrate --max-iterations", with: "calibrate --logits z.npy --labels y.npy --max-iterations 1", without: "calibrate --logits z.npy --labels y.npy", want: "the search was not done"},
 	{flag: "calibrate --engine", with: "calibrate run/model --data optdigits --out m --engine xlaa", without: "calibrate run/model --data optdigits --out m", want: "no engine"},
+	{flag: "calibrate --exec", with: "calibrate --exec true --data optdigits", without: "calibrate --data optdigits", want: "it ended without an answer"},
+	{flag: "calibrate --preprocess", with: "calibrate digits.onnx --data optdigits --preprocess 0-255", without: "calibrate digits.onnx --data optdigits", want: `numbers in \[0,255\]`},
 	{flag: "calibrate --seed", with: "calibrate --logits z.npy --labels y.npy --seed 5", without: "calibrate --logits z.npy --labels y.npy"},
 	{flag: "calibrate --json", with: "calibrate --logits z.npy --labels y.npy --json", without: "calibrate --logits z.npy --labels y.npy", want: `"temperature":`},
 
@@ -177,6 +181,9 @@ var proofs = []proof{
 	{flag: "run --output", with: "run run/model --input digits.npy --output o.npz", without: "run run/model --input digits.npy", want: "FILE o.npz"},
 	{flag: "run --batch", with: "run run/model --input digits.npy --output o.npz --batch 0", without: "run run/model --input digits.npy --output o.npz", want: "at least 1 of --batch"},
 	{flag: "run --overwrite", with: "run run/model --input digits.npy --output o.npz --overwrite", without: "run run/model --input digits.npy --output o.npz", before: "run run/model --input digits.npy --output o.npz -q", want: "^exit 0\n"},
+	{flag: "run --top", with: "run named.onnx digit.png --top 1", without: "run named.onnx digit.png", want: `^exit 0\n[^%]*%  three\n[^%]*$`},
+	{flag: "run --exec", with: "run --exec true digit.png", without: "run digit.png", want: "it ended without an answer"},
+	{flag: "run --preprocess", with: "run named.onnx digit.png --preprocess 0-255", without: "run named.onnx digit.png", want: `numbers in \[0,255\]`},
 	{flag: "run --engine", with: "run run/model --input digits.npy --output o.npz --engine xlaa", without: "run run/model --input digits.npy --output o.npz", want: "no engine"},
 	{flag: "run --json", with: "run run/model --input digits.npy --output o.npz --json", without: "run run/model --input digits.npy --output o.npz", want: `"name": "logits"`},
 

@@ -295,10 +295,10 @@ func (p Preprocess) floats(x data.Pixels, t Target) (data.Pixels, error) {
 
 // channelled gives an image another number of channels: grey becomes colour three times, colour grey by its weights.
 func channelled[T any](x []T, have, want int, grey func(r, g, b T) T) (y []T, channels int) {
-	switch {
-	case have == want:
+	switch have {
+	case want:
 		return x, have
-	case have == 1:
+	case 1:
 		y = make([]T, len(x)*want)
 		for i, v := range x {
 			for c := range want {
