@@ -20,6 +20,7 @@
 //	Alignment      distances of vectors       [0,4], 0           Wang, Isola, arXiv 2005.10242
 //	Uniformity     distances of vectors       (-inf,0], low      the same
 //	Shots          predictions, by class      [0,1], 1           Liu et al., arXiv 1904.05160
+//	CorruptionErrors  errors by severity      [0,inf), 0         Hendrycks, Dietterich, arXiv 1903.12261
 //
 // Accuracy, MeanNLL, MeanBrier, ECE and MCE are methods of Scores; Accuracy and ECE are functions too, for predictions and confidences
 // that come from elsewhere. TopK and all below it are functions.

@@ -21,13 +21,12 @@ package corrupt
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
-	"github.com/ballast-ml/ballast/internal/strict"
 )
 
 // Severities is the number of severities, counted from 1.
@@ -41,23 +40,8 @@ type Shift interface {
 	Apply(dst, src []float32, shape []int, severity int, seed uint64, index int)
 }
 
-// All is every shift.
+// All is every shift of Ballast's own audit: those of the table "ballast".
 func All() []Shift { return []Shift{GaussianNoise{}, Contrast{}, Brightness{}, Translation{}} }
-
-// Find returns the shift of a name; an unknown one is an error that names the nearest.
-func Find(name string) (Shift, error) {
-	var known []string
-	for _, s := range All() {
-		if s.Name() == name {
-			return s, nil
-		}
-		known = append(known, s.Name())
-	}
-	if near, ok := strict.Nearest(name, known); ok {
-		return nil, &fault.Usage{Err: fmt.Errorf("corrupt: no shift %q; did you mean %q?", name, near)}
-	}
-	return nil, &fault.Usage{Err: fmt.Errorf("corrupt: no shift %q; there are %s", name, strings.Join(known, ", "))}
-}
 
 // Wrap returns ds with every image shifted when it is read. Errors if the examples are not images or severity is not 1 to 5.
 func Wrap(ds data.Dataset, s Shift, severity int, seed uint64) (data.Dataset, error) {
@@ -68,8 +52,19 @@ func Wrap(ds data.Dataset, s Shift, severity int, seed uint64) (data.Dataset, er
 	if severity < 1 || severity > Severities {
 		return nil, &fault.Usage{Err: fmt.Errorf("corrupt: %s: severity is %d; use 1 to %d", s.Name(), severity, Severities)}
 	}
+	how := fmt.Sprintf("%s:%d seed %d", s.Name(), severity, seed)
+	settings, err := settingsOf(s)
+	if err != nil {
+		return nil, err
+	}
+	if settings != "" {
+		how += " " + settings
+	}
+	if err := Fits(s, info.Shape); err != nil {
+		return nil, err
+	}
 	info.Name = fmt.Sprintf("%s %s:%d", info.Name, s.Name(), severity)
-	info.Checksum = derivedChecksum(info.Checksum, fmt.Sprintf("%s:%d seed %d", s.Name(), severity, seed))
+	info.Checksum = derivedChecksum(info.Checksum, how)
 	w := &shifted{from: ds, info: info, shift: s, severity: severity, seed: seed}
 	w.buffers.New = func() any { b := make([]float32, info.Size()); return &b }
 	return w, nil
@@ -107,6 +102,32 @@ func (s *shifted) StableIndex(i int) int32 {
 	return int32(i)
 }
 
+// settingsOf are the settings of a shift as JSON, so that two tables make two sets of one; "" = it has none. It refuses levels that are not
+// one for each severity.
+func settingsOf(s Shift) (string, error) {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return "", fmt.Errorf("corrupt: %s: %w", s.Name(), err)
+	}
+	var own struct {
+		Levels    []json.RawMessage `json:"levels"`
+		Quantized struct {
+			Levels []json.RawMessage `json:"levels"`
+		} `json:"quantized"`
+	}
+	if json.Unmarshal(text, &own) == nil { // else it is a value of another kind, of a program's own
+		for _, levels := range [][]json.RawMessage{own.Levels, own.Quantized.Levels} {
+			if levels != nil && len(levels) != Severities {
+				return "", fmt.Errorf("corrupt: %s: there are %d levels; give one for each of %d severities", s.Name(), len(levels), Severities)
+			}
+		}
+	}
+	if string(text) == "{}" {
+		return "", nil
+	}
+	return string(text), nil
+}
+
 // derivedChecksum names a shifted set by what it was made of and how.
 func derivedChecksum(checksum, how string) string {
 	if checksum == "" {
@@ -116,12 +137,5 @@ func derivedChecksum(checksum, how string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// level is the constant of a severity.
-func level(who string, table [Severities]float64, severity int) float64 {
-	if severity < 1 || severity > Severities {
-		panic(fmt.Errorf("corrupt: %s: severity is %d; use 1 to %d", who, severity, Severities))
-	}
-	return table[severity-1]
-}
-
+// clip keeps a value in [0,1].
 func clip(v float64) float32 { return float32(min(max(v, 0), 1)) }

@@ -21,7 +21,15 @@ func stream(seed uint64, name string, severity, index int) *rand.PCG {
 // normal draws from N(0, 1): the quantile of a number (k + 1/2)/2^52, k uniform below 2^52, which float64 holds exactly. The
 // largest draw is 8.1 standard deviations.
 func normal(r *rand.PCG) float64 {
-	return quantile((float64(r.Uint64()>>12) + 0.5) / (1 << 52))
+	return quantile(uniform(r))
+}
+
+// uniform draws from (0, 1).
+func uniform(r *rand.PCG) float64 { return (float64(r.Uint64()>>12) + 0.5) / (1 << 52) }
+
+// between draws from (low, high).
+func between(r *rand.PCG, low, high float64) float64 {
+	return low + float64((high-low)*uniform(r))
 }
 
 // quantile is the inverse of the normal distribution function, by Acklam's rational approximation (relative error below

@@ -2,7 +2,9 @@ package corrupt
 
 // Translation moves the image by whole pixels, round(share of the side) and at least 1, in one of eight directions drawn for
 // each example; zeros move in, as behind a digit. It is 1, 3, 4, 6, 7 pixels of 28; 1, 1, 1, 2, 2 of 8; 2, 3, 5, 6, 8 of 32.
-type Translation struct{}
+type Translation struct {
+	Levels []float64 `json:"levels,omitempty"` // shares of the height and of the width, by severity; nil = Ballast's
+}
 
 var _ Shift = Translation{}
 
@@ -18,7 +20,7 @@ func (Translation) Name() string { return "translation" }
 // Apply moves the image.
 func (t Translation) Apply(dst, src []float32, shape []int, severity int, seed uint64, index int) {
 	height, width, channels := shape[0], shape[1], shape[2]
-	share := level(t.Name(), translationShare, severity)
+	share := at(t.Name(), t.Levels, translationShare, severity)
 	// All severities of an example move the same way, so that they differ in the distance alone.
 	way := directions[stream(seed, t.Name(), 0, index).Uint64()>>61]
 	down := way[0] * max(1, int(float64(share*float64(height))+0.5))
