@@ -2,7 +2,8 @@ package corrupt
 
 // JPEG is what a JPEG file of low quality leaves of the image: colours at half the resolution, and the coefficients of each block of 8 x 8
 // values rounded. Nothing that the file would be is made, since its code loses nothing. The arithmetic is that of libjpeg (whole numbers,
-// chroma halved by means of four and doubled by triangles), as Pillow uses it, but it is not claimed to be the same bit for bit.
+// chroma halved by means of four and doubled by triangles), as Pillow uses it, of which other builds may do otherwise: to be the same bit
+// for bit as all of them is not claimed.
 //
 // Images of one channel are grey JPEG images; each channel of images of two, four and more is one.
 type JPEG struct {
