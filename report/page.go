@@ -307,14 +307,14 @@ func (v view) table(title, suite string) grid {
 	if len(tables) == 1 {
 		group := rowGroup{}
 		for _, row := range first.Rows {
-			group.Rows = append(group.Rows, gridRow{Name: row.Name, Cells: first.shown(row)})
+			group.Rows = append(group.Rows, gridRow{Name: first.label(row), Cells: first.shown(row)})
 		}
 		g.Groups = []rowGroup{group}
 		return g
 	}
 
 	for _, row := range first.Rows {
-		group := rowGroup{Name: row.Name}
+		group := rowGroup{Name: first.label(row)}
 		for i, r := range v.reports {
 			t, ok := r.table(title, suite)
 			if !ok {

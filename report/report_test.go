@@ -117,9 +117,9 @@ func TestHTMLIsOnePageAndEscapesText(t *testing.T) {
 			t.Errorf("the page holds %q", bad)
 		}
 	}
-	// A reliability curve, a confusion matrix, and a panel each for accuracy, NLL and ECE: all are alike before and after.
-	if n := strings.Count(page, `role="img"`); n != 5 || !strings.Contains(page, "before and after alike") {
-		t.Errorf("%d pictures, want 5", n)
+	// A reliability curve, a confusion matrix, a heat map, and a panel each for accuracy, NLL and ECE: all are alike before and after.
+	if n := strings.Count(page, `role="img"`); n != 6 || !strings.Contains(page, "before and after alike") {
+		t.Errorf("%d pictures, want 6", n)
 	}
 	checkPage(t, page)
 	if !strings.Contains(page, "&lt;b&gt;model") {
@@ -337,9 +337,9 @@ func TestSeveralModels(t *testing.T) {
 	if err := s.HTML(&html); err != nil {
 		t.Fatal(err)
 	}
-	// Two reliability curves that are alike, two confusion matrices, the classes, and three panels that are alike.
-	if n := strings.Count(html.String(), `role="img"`); n != 1+2+1+3 || strings.Contains(html.String(), "<b>model") {
-		t.Errorf("%d pictures, want 7", n)
+	// Two reliability curves that are alike, two confusion matrices and heat maps, the classes, and three panels that are alike.
+	if n := strings.Count(html.String(), `role="img"`); n != 1+2+2+1+3 || strings.Contains(html.String(), "<b>model") {
+		t.Errorf("%d pictures, want 9", n)
 	}
 	checkPage(t, html.String())
 	if want := "Best in accuracy (66.67 %) and ECE (0.2000): a <b>model</b>; all models are alike in NLL (0.5000)"; !strings.HasPrefix(s.Verdict(), want) {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/ballast-ml/ballast/metric"
@@ -60,6 +61,16 @@ type Table struct {
 	// Cell makes the names by which requirements call the numbers, "shift.{row}.{column}.acc"; "" = they have none.
 	Cell  string `json:"cell,omitempty"`
 	Shown Detail `json:"shown,omitempty"`
+
+	Starred []string `json:"starred,omitempty"` // names of rows that are shown with a * behind them, which a note explains
+}
+
+// label is the name of a row as it is shown.
+func (t Table) label(row Row) string {
+	if slices.Contains(t.Starred, row.Name) {
+		return row.Name + "*"
+	}
+	return row.Name
 }
 
 // Column is what the numbers of a column are.

@@ -108,7 +108,7 @@ func TestJSONRoundTrip(t *testing.T) {
 		t.Error(diff)
 	}
 	var page bytes.Buffer
-	if err := back.HTML(&page); err != nil || strings.Count(page.String(), `role="img"`) != 6 {
+	if err := back.HTML(&page); err != nil || strings.Count(page.String(), `role="img"`) != 7 {
 		t.Errorf("a report that was read has lost its pictures (%v)", err)
 	}
 
@@ -144,7 +144,7 @@ func TestAStoredReportIsRead(t *testing.T) {
 	if err := r.Text(&text); err != nil || !strings.Contains(text.String(), "75.00 %") {
 		t.Errorf("%v\n%s", err, text.String())
 	}
-	if err := r.HTML(&page); err != nil || strings.Count(page.String(), `role="img"`) != 5 {
+	if err := r.HTML(&page); err != nil || strings.Count(page.String(), `role="img"`) != 6 {
 		t.Errorf("%v; pictures are missing", err)
 	}
 	for _, bad := range []string{`{"clean": {"accuracy": "high"}}`, `[1]`, `{"own": {"numbers": 3}}`, `{"own": {`} {

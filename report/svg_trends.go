@@ -10,11 +10,14 @@ import (
 	"github.com/ballast-ml/ballast/metric"
 )
 
+// mostPanels is the most rows of a table that are worth a panel each; more are read as numbers, or from a heat map.
+const mostPanels = 9
+
 // trends draws a table whose columns count something: a panel for each row, a line in it for each report. Lines that are the same in all
 // reports are drawn once. captions name the reports.
 func trends(title string, reports []Report, captions []string, suite string) []*Figure {
 	tables := sameTables(title, reports, suite)
-	if len(tables) == 0 || tables[0].X == "" || len(tables) != len(reports) {
+	if len(tables) == 0 || tables[0].X == "" || len(tables) != len(reports) || len(tables[0].Rows) > mostPanels {
 		return nil
 	}
 	if alike(tables) {
@@ -49,7 +52,7 @@ func trends(title string, reports []Report, captions []string, suite string) []*
 	var figures []*Figure
 	for i, row := range tables[0].Rows {
 		p := panel{
-			title: row.Name, x: tables[0].X, y: tables[0].of(), unit: unit, series: all[i], whole: wholes(all[i]),
+			title: tables[0].label(row), x: tables[0].X, y: tables[0].of(), unit: unit, series: all[i], whole: wholes(all[i]),
 			horizontal: scale{low: x[0], high: max(x[1], x[0]+1)}, vertical: vertical, width: 250, height: 200,
 		}
 		p.alt = p.describe()

@@ -90,8 +90,8 @@ func (t *table) compared(before, after Table) {
 			if then.Name != row.Name {
 				continue
 			}
-			t.row("  %s, before%s\t", printable.Line(row.Name), columns(before.cells(row)))
-			t.row("  %s, after%s\t%s", printable.Line(row.Name), columns(after.cells(then)), t.shade(fared(before, row, after, then)))
+			t.row("  %s, before%s\t", printable.Line(before.label(row)), columns(before.cells(row)))
+			t.row("  %s, after%s\t%s", printable.Line(before.label(row)), columns(after.cells(then)), t.shade(fared(before, row, after, then)))
 		}
 	}
 }
@@ -145,7 +145,7 @@ func (t *table) table(shown Table, what string) {
 	t.row("")
 	t.row("  %s%s", printable.Line(what+shown.Title), columns(shown.heads()))
 	for _, row := range shown.Rows {
-		t.row("  %s%s", printable.Line(row.Name), columns(shown.cells(row)))
+		t.row("  %s%s", printable.Line(shown.label(row)), columns(shown.cells(row)))
 	}
 }
 
