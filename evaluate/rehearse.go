@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/data/corrupt"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/metric"
@@ -70,6 +71,9 @@ func CheckRequirements(requirements []Requirement, suites []Suite) error {
 				return &fault.Usage{Err: fmt.Errorf("evaluate: %s is measured by the suite %s, which is not run; name it too", q.Metric, k.Name)}
 			}
 		}
+		if err := ofAnotherTable(q.Metric); err != nil {
+			return err
+		}
 		if near, ok := strict.Nearest(q.Metric, words); ok {
 			if name := called[near]; name != "" {
 				near = name
@@ -81,11 +85,28 @@ func CheckRequirements(requirements []Requirement, suites []Suite) error {
 	return nil
 }
 
+// ofAnotherTable says where a number is measured that is of a shift of another table than the one that is run.
+func ofAnotherTable(name string) error {
+	parts := strings.Split(name, ".")
+	if len(parts) < 3 || parts[0] != "shift" {
+		return nil
+	}
+	for _, table := range corrupt.Tables() {
+		if slices.Contains(table.Names(), parts[1]) {
+			return &fault.Usage{Err: fmt.Errorf("evaluate: %s is of a shift that is not run; the table %s has it (--shifts %s)", name, table.Name, table.Name)}
+		}
+	}
+	return nil
+}
+
 // families are names with one in the place of many: shift.contrast.3.acc becomes shift.SHIFT.SEVERITY.acc.
 func families(names []string) (short []string) {
 	for _, name := range names {
-		if parts := strings.Split(name, "."); len(parts) == 4 {
+		switch parts := strings.Split(name, "."); {
+		case len(parts) == 4:
 			name = parts[0] + ".SHIFT.SEVERITY." + parts[3]
+		case len(parts) == 3 && parts[0] == "shift":
+			name = parts[0] + ".SHIFT." + parts[2]
 		}
 		if !slices.Contains(short, name) {
 			short = append(short, name)
@@ -94,12 +115,12 @@ func families(names []string) (short []string) {
 	return short
 }
 
-// rehearsal is a model and its data that suites can be run on for the names of what they measure: tiny images of seven classes, one in
+// rehearsal is a model and its data that suites can be run on for the names of what they measure: small images of seven classes, large enough for every shift, one in
 // six of which are answered wrong.
 type rehearsal struct{}
 
 const (
-	rehearsalSide    = 4
+	rehearsalSide    = 12
 	rehearsalClasses = 7
 	rehearsalEach    = 6 // examples of a class
 )

@@ -31,7 +31,7 @@ func TestMeasures(t *testing.T) {
 func TestCheckRequirements(t *testing.T) {
 	for text, want := range map[string]string{
 		"acc>=0.5": "", "shift.contrast.3.acc>=0.5,ece<=1": "", "pairs.map_at_r>=0": "", "accc>=0": `did you mean "acc"?`, "shots.acc>=0.5": "measured by the suite shots, which is not run",
-		"quality>=1": `the report has no "quality"; it has acc, top5`, "shift.fog.3.acc>=0": "the report has no", "accurac>=1": `did you mean "acc"?`,
+		"quality>=1": `the report has no "quality"; it has acc, top5`, "shift.fog.3.acc>=0": "the table imagenet-c has it", "shift.fgo.3.acc>=0": "the report has no", "accurac>=1": `did you mean "acc"?`,
 	} {
 		r, err := evaluate.ParseRequirements(text)
 		if err != nil {

@@ -142,6 +142,12 @@ func settingsOf(s Shift) (string, error) {
 			}
 		}
 	}
+	if q, ok := s.(Quantized); ok {
+		s = q.Shift
+	}
+	if f, ok := s.(Frost); ok && f.Textures != nil {
+		return string(text) + " " + f.digest(), nil
+	}
 	if string(text) == "{}" {
 		return "", nil
 	}
