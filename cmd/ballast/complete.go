@@ -46,7 +46,7 @@ func ofFlags() map[string]completer {
 		"demo out":  folders,
 		"train out": folders, "train data": dataSets, "inpaint data": dataSets, "inpaint out": folders,
 		"evaluate data": dataSets, "evaluate part": parts, "evaluate logits": filesOf("npy", "npz"), "evaluate labels": filesOf("npy", "npz"),
-		"evaluate outputs": oneOf(evaluate.Forms()...), "evaluate suite": severalOf(evaluate.Names), "evaluate set": suiteSettings, "evaluate training": dataSets,
+		"evaluate outputs": oneOf(evaluate.Forms()...), "evaluate suite": severalOf(evaluate.Names), "evaluate set": suiteSettings, "evaluate shifts": severalOf(shiftWords), "evaluate training": dataSets,
 		"evaluate training-part": parts, "evaluate require": requirements, "evaluate html": filesOf("html"), "calibrate html": filesOf("html"),
 		"calibrate data": dataSets, "calibrate part": parts, "calibrate on": dataSets, "calibrate on-part": parts, "calibrate logits": filesOf("npy", "npz"),
 		"calibrate labels": filesOf("npy", "npz"), "calibrate outputs": oneOf(evaluate.Forms()...), "calibrate method": oneOf(calibrateMethods()...), "calibrate out": anyFile,
@@ -62,6 +62,8 @@ func ofFlags() map[string]completer {
 		"evaluate preprocess": presets, "calibrate preprocess": presets, "run preprocess": presets, "evaluate exec": anyFile, "calibrate exec": anyFile, "run exec": anyFile,
 		"run input": filesOf("npy", "npz"), "run output": filesOf("npz", "npy"), "compare on": dataSets, "compare recipe": filesOf("yaml", "yml"), "compare out": folders, "compare metric": metrics,
 		"reproduce out": folders, "reproduce ledger": filesOf("json"), "papers figures": folders,
+		"data corrupt out": folders, "data corrupt corruption": severalOf(corruptionNames), "data corrupt table": oneOf(corrupt.TableNames()...), "data corrupt format": oneOf(formatsOfCopies...),
+		"data corrupt severity": oneOf("1-5", "3", "5", "1,3,5"), "data corrupt size": oneOf("224x224", "32x32"), "data corrupt frost": folders,
 		"data get from": anyFile, "data show part": parts, "data show shift": shifts, "data show png": filesOf("png"),
 		"engine install from": anyFile, "engine install cuda": oneOf("auto", "13", "12"),
 		"bench out": filesOf("json"), "bench peer-results": filesOf("json"), "bench compare": filesOf("json"),
@@ -73,7 +75,7 @@ func ofArgs() map[string]completer {
 	return map[string]completer{
 		"train": recipeArgs, "inpaint": inpaintArgs, "compare": compareArgs, "evaluate": models, "calibrate": first(models), "convert": first(models), "merge": mergeArgs,
 		"merge diff": models, "verify": anyFile, "soup": models, "signature apply": models, "signature remove": models, "signature inspect": filesOf("sig"),
-		"inspect": first(models), "run": runArgs, "reproduce": first(completeSlugs), "papers": first(completeSlugs), "data get": first(gettable), "data show": first(dataSets),
+		"inspect": first(models), "run": runArgs, "reproduce": first(completeSlugs), "papers": first(completeSlugs), "data get": first(gettable), "data show": first(dataSets), "data corrupt": first(folders),
 		"clean": folders, "bench": oneOf(bench.Suites...),
 	}
 }
@@ -259,11 +261,11 @@ func methods(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirecti
 func shifts(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	name, _, chosen := strings.Cut(word, ":")
 	var list []string
-	for _, s := range corrupt.All() {
+	for _, s := range corrupt.Names() {
 		switch {
 		case !chosen:
-			list = append(list, s.Name()+":")
-		case s.Name() == name:
+			list = append(list, s+":")
+		case s == name:
 			for severity := range corrupt.Severities {
 				list = append(list, name+":"+string(rune('1'+severity)))
 			}
@@ -275,16 +277,25 @@ func shifts(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCom
 	return list, goesOn
 }
 
+// shiftWords are what --shifts takes: tables, and the shifts of all of them.
+func shiftWords() []string { return append(corrupt.TableNames(), corrupt.Names()...) }
+
 // metrics completes what a comparison compares.
 func metrics(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return train.Measures(), noFiles
 }
 
 // requirements completes the last NAME>=NUMBER of a list.
-func requirements(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+func requirements(c *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	before := word[:strings.LastIndexByte(word, ',')+1]
+	measures := evaluate.Measures()
+	if words, err := c.Flags().GetStringSlice("shifts"); err == nil && len(words) > 0 {
+		if suites, err := (evaluateFlags{shifts: words, bins: metric.DefaultBins}).chosen(); err == nil {
+			measures = evaluate.Measures(suites...)
+		}
+	}
 	var list []string
-	for _, n := range evaluate.Measures() {
+	for _, n := range measures {
 		sign := ">="
 		if n.Better == metric.Lower {
 			sign = "<="

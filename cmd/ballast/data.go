@@ -19,14 +19,14 @@ import (
 func newData(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "data",
-		Short: "List and download data sets and trained networks, look at data",
+		Short: "List, download, look at and corrupt data",
 		Example: `  ballast data list
   ballast data get mnist
   ballast data show mnist --shift contrast:3 --png sheet.png`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	cmd.AddCommand(newDataList(a), newDataGet(a), newDataShow(a))
+	cmd.AddCommand(newDataList(a), newDataGet(a), newDataShow(a), newDataCorrupt(a))
 	return cmd
 }
 

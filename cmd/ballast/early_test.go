@@ -17,6 +17,7 @@ var early = map[string]string{
 	"evaluate --require":             "evaluate none --data dir:none --require accc>=0.5",
 	"evaluate --suite":               "evaluate none --data dir:none --suite clen",
 	"evaluate --set":                 "evaluate none --data dir:none --set shots.fw=3 --suite shots",
+	"evaluate --shifts":              "evaluate none --data dir:none --shifts imagenet-d",
 	"evaluate --bins":                "evaluate none --data dir:none --bins 0",
 	"evaluate --part":                "evaluate none --data dir:none --part tset",
 	"evaluate --data":                "evaluate none --data mnst",
@@ -66,6 +67,11 @@ var early = map[string]string{
 	"signature apply --total":        "signature apply none none.sig --total 0 --out o",
 	"run --output":                   "run none --input none.npy --output o.txt",
 	"run --batch":                    "run none --input none.npy --output o.npz --batch 0",
+	"data corrupt --corruption":      "data corrupt none --out o --corruption fgo",
+	"data corrupt --severity":        "data corrupt none --out o --severity 6",
+	"data corrupt --table":           "data corrupt none --out o --table imagenet",
+	"data corrupt --size":            "data corrupt none --out o --size 224",
+	"data corrupt --format":          "data corrupt none --out o --format gif",
 	"data show --part":               "data show dir:none --part tset",
 	"data show --shift":              "data show dir:none --shift contrst:3",
 	"data show --index":              "data show dir:none --index -1",
@@ -91,7 +97,7 @@ var late = []string{
 	"convert --out", "merge --out", "merge --base", "merge --t", "merge --lora", "merge --intermediate", "verify --inputs-in", "soup --out", "soup --trace", "soup --max-ingredients", "soup --batch",
 	"signature extract --pre", "signature extract --clean", "signature extract --robust", "signature extract --name", "signature extract --out", "signature apply --out", "signature remove --out",
 	"inspect --tensors", "run --input", "compare --recipe", "compare --out", "train --out", "inpaint --out", "reproduce --out", "reproduce --ledger", "papers --figures", "data get --from", "data get --mirror",
-	"data show --png", "engine install --from", "bench --out", "bench --peer-results", "bench --compare", "demo --out",
+	"data show --png", "data corrupt --out", "data corrupt --frost", "engine install --from", "bench --out", "bench --peer-results", "bench --compare", "demo --out",
 }
 
 // TestWrongValuesAreRefusedEarly walks the flags of all verbs: each that takes a value has one that is refused before a model is opened, data

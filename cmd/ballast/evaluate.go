@@ -12,6 +12,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
+	"github.com/ballast-ml/ballast/data/corrupt"
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/lab"
@@ -28,6 +29,7 @@ type evaluateFlags struct {
 	subject      subjectFlags
 	byPlace      bool
 	suites       []string
+	shifts       []string
 	set          []string
 	bins         int
 	training     string
@@ -59,6 +61,7 @@ Suites, each a set of questions:
   ballast evaluate model.onnx --data dir:photos --preprocess imagenet --html audit.html
   ballast evaluate --exec 'python serve.py' --data dir:photos
   ballast evaluate runs/model/model --data optdigits --suite clean,shots --set shots.few=10
+  ballast evaluate runs/model/model --data mnist --shifts cifar-c --require 'shift.fog.3.acc>=0.5'
   ballast evaluate --logits logits.npy --labels labels.npy --json | jq .calibration.ece`,
 		Args: usageArgs(cobra.ArbitraryArgs),
 	}
@@ -69,6 +72,7 @@ Suites, each a set of questions:
 	f.subject.add(cmd)
 	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
 	flags.StringSliceVar(&f.suites, "suite", nil, "suites to run: "+strings.Join(evaluate.Names(), ", ")+" (default: those that fit the model's task)")
+	flags.StringSliceVar(&f.shifts, "shifts", nil, "table of shifts ("+strings.Join(corrupt.TableNames(), ", ")+"), and names to run no others of it, such as cifar-c,fog,jpeg (default "+corrupt.Ballast+")")
 	flags.StringArrayVar(&f.set, "set", nil, "setting of a suite, such as shots.few=10; may be repeated")
 	flags.IntVar(&f.bins, "bins", metric.DefaultBins, "bins of the calibration errors, for the suites calibration and shift")
 	flags.StringVar(&f.training, "training", "", "data set that the model was trained on, for the suites shots and pairs (default: what the model records)")
@@ -131,6 +135,11 @@ func (f *evaluateFlags) check(cmd *cobra.Command, args []string) error {
 	if f.suites == nil {
 		return nil
 	}
+	if !slices.Contains(f.suites, "shift") {
+		if err := idle(cmd, "without the suite shift", "shifts"); err != nil {
+			return err
+		}
+	}
 	if !slices.Contains(f.suites, "calibration") && !slices.Contains(f.suites, "shift") {
 		if err := idle(cmd, "without the suites calibration and shift", "bins"); err != nil {
 			return err
@@ -153,7 +162,7 @@ func suiteTable() string {
 
 // chosen are the suites that the flags name, with their settings; nil where none is named and nothing is set.
 func (f evaluateFlags) chosen() ([]evaluate.Suite, error) {
-	if f.suites == nil && len(f.set) == 0 && f.bins == metric.DefaultBins {
+	if f.suites == nil && len(f.set) == 0 && f.bins == metric.DefaultBins && f.shifts == nil {
 		return nil, nil
 	}
 	names := f.suites
@@ -168,7 +177,12 @@ func (f evaluateFlags) chosen() ([]evaluate.Suite, error) {
 	}
 
 	// The settings of all of them as one tree, in the language of a recipe's overrides.
-	settings, types, overrides := lab.Config{}, lab.Types{}, f.set
+	settings, types := lab.Config{}, lab.Types{}
+	overrides, err := shiftSettings(f.shifts)
+	if err != nil {
+		return nil, err
+	}
+	overrides = append(overrides, f.set...)
 	for _, s := range defaults {
 		name := evaluate.Name(s)
 		own, err := lab.ConfigOf(s)
@@ -187,6 +201,40 @@ func (f evaluateFlags) chosen() ([]evaluate.Suite, error) {
 		return nil, &fault.Usage{Err: fmt.Errorf("--set: %w; of suites that are run, write SUITE.SETTING=VALUE, such as shots.few=10", err)}
 	}
 	return evaluate.Named(names, settings)
+}
+
+// shiftSettings are the settings of the suite shift that --shifts stands for: a table, and names of its shifts.
+func shiftSettings(words []string) ([]string, error) {
+	if len(words) == 0 {
+		return nil, nil
+	}
+	table, names := corrupt.Ballast, words
+	if slices.Contains(corrupt.TableNames(), words[0]) {
+		table, names = words[0], words[1:]
+	} else if len(words) == 1 { // a name that there is not may be meant for a table
+		if _, err := corrupt.Find(words[0]); err != nil {
+			if _, err := corrupt.FindTable(words[0]); strings.Contains(fmt.Sprint(err), "did you mean") {
+				return nil, err
+			}
+		}
+	}
+	t, err := corrupt.FindTable(table)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if _, err := t.Find(name); err != nil {
+			if _, there := corrupt.Find(name); there == nil && table == corrupt.Ballast {
+				return nil, usagef("--shifts: the table %s has no %s; name the table first, such as %s,%s", table, name, corrupt.ImageNetC, name)
+			}
+			return nil, err
+		}
+	}
+	settings := []string{"shift.table=" + table}
+	if len(names) > 0 {
+		settings = append(settings, "shift.shifts=["+strings.Join(names, ",")+"]")
+	}
+	return settings, nil
 }
 
 // evaluate audits what the flags name, shows the reports and holds them against the requirements.

@@ -33,6 +33,7 @@ var unused = map[string][]string{
 	"data list":         {"engine", "seed"},
 	"data get":          {"engine", "seed"},
 	"data show":         {"engine"},
+	"data corrupt":      {"engine"},
 	"engine":            {"seed"},
 	"engine install":    {"engine", "seed"},
 	"clean":             {"engine", "seed"},

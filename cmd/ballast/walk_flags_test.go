@@ -57,6 +57,7 @@ var proofs = []proof{
 	{flag: "evaluate --ignore-label", with: "evaluate --logits z.npy --labels marked.npy --ignore-label=-100", without: "evaluate --logits z.npy --labels marked.npy", want: "59 examples"},
 	{flag: "evaluate --by-place", with: "evaluate run/model --data dir:pics --suite clean --by-place", without: "evaluate run/model --data dir:pics --suite clean", want: "by their place"},
 	{flag: "evaluate --suite", with: "evaluate run/model --data optdigits --suite shots", without: "evaluate run/model --data optdigits --suite clean", want: "mean of classes"},
+	{flag: "evaluate --shifts", with: "evaluate run/model --data optdigits --suite shift --shifts cifar-c,fog,jpeg", without: "evaluate run/model --data optdigits --suite shift", want: "fog +[0-9]"},
 	{flag: "evaluate --set", with: "evaluate run/model --data optdigits --suite shots --set shots.few=130", without: "evaluate run/model --data optdigits --suite shots"},
 	{flag: "evaluate --bins", with: "evaluate --logits z.npy --labels y.npy --bins 3", without: "evaluate --logits z.npy --labels y.npy"},
 	{flag: "evaluate --training", with: "evaluate run/model --data optdigits --suite pairs --training optdigits", without: "evaluate run/model --data optdigits --suite pairs", want: "utilization"},
@@ -215,6 +216,17 @@ var proofs = []proof{
 	{flag: "data get --mirror", with: "data get mnist --mirror http://127.0.0.1:1", want: "127.0.0.1"},
 	{flag: "data get --force", by: "data TestGetFromHere"},
 	{flag: "data get --json", by: "cmd/ballast TestJSONOfWhatTakesLong"},
+	{flag: "data corrupt --out", with: "data corrupt pics --out o --corruption fog --severity 1", without: "data corrupt pics --corruption fog --severity 1", want: "FILE o/fog/1/11/0.png"},
+	{flag: "data corrupt --corruption", with: "data corrupt pics --out o --severity 1 --corruption fog", without: "data corrupt pics --out o --severity 1 --corruption jpeg", want: "FILE o/fog/1/11/0.png"},
+	{flag: "data corrupt --severity", with: "data corrupt pics --out o --corruption fog --severity 2-3", without: "data corrupt pics --out o --corruption fog --severity 1", want: "FILE o/fog/3/12/5.png"},
+	{flag: "data corrupt --table", with: "data corrupt pics --out o --corruption fog --severity 1 --table cifar-c", without: "data corrupt pics --out o --corruption fog --severity 1", want: "severities of cifar-c"},
+	{flag: "data corrupt --size", with: "data corrupt pics --out o --corruption defocus-blur --severity 1 --size 12x12", without: "data corrupt pics --out o --corruption defocus-blur --severity 1", want: "^exit 0\n"},
+	{flag: "data corrupt --format", with: "data corrupt pics --out o --corruption fog --severity 1 --format jpeg", without: "data corrupt pics --out o --corruption fog --severity 1", want: "FILE o/fog/1/11/0.jpg"},
+	{flag: "data corrupt --frost", with: "data corrupt pics --out o --corruption frost --severity 1 --frost none", without: "data corrupt pics --out o --corruption frost --severity 1", want: "^exit 3\n"},
+	{flag: "data corrupt --overwrite", with: "data corrupt pics --out o --corruption fog --severity 1 --seed 4 --overwrite", without: "data corrupt pics --out o --corruption fog --severity 1 --seed 4", before: "data corrupt pics --out o --corruption fog --severity 1 -q", want: "^exit 0\n"},
+	{flag: "data corrupt --seed", with: "data corrupt pics --out o --corruption fog --severity 1 --seed 4", without: "data corrupt pics --out o --corruption fog --severity 1"},
+	{flag: "data corrupt --json", with: "data corrupt pics --out o --corruption fog --severity 1 --json", without: "data corrupt pics --out o --corruption fog --severity 1", want: `"written": 12`},
+
 	{flag: "data show --part", with: "data show optdigits --part train --index 1000", without: "data show optdigits --index 1000", want: "optdigits 1000: "},
 	{flag: "data show --index", with: "data show optdigits --index 7", without: "data show optdigits", want: "optdigits 7: "},
 	{flag: "data show --count", with: "data show optdigits --count 2", without: "data show optdigits", want: "optdigits 1: "},
@@ -351,7 +363,7 @@ func (p proof) elsewhere(t *testing.T) {
 // needed are the arguments without which a verb is refused before its flags are looked at.
 var needed = map[string]string{
 	"merge": "merge.yaml", "merge diff": "a.safetensors b.safetensors", "verify": "merged", "signature remove": "patched noise.sig", "signature inspect": "noise.sig", "inspect": "hf",
-	"run": "run/model", "data get": "mnist", "data show": "optdigits", "help": "merge",
+	"run": "run/model", "data get": "mnist", "data show": "optdigits", "data corrupt": "pics --out o", "help": "merge",
 }
 
 // TestUnusedFlagsAreRefused: what a verb has no use for is refused, by name.

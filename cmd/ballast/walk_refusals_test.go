@@ -131,8 +131,16 @@ var refusals = []refusing{
 	},
 	{
 		makes:   "data show optdigits --png o.png -q",
-		refused: []string{"data show optdigits --index 100000 --png o.png --overwrite", "data show dir:none --png o.png --overwrite", "data show optdigits --shift fog:3 --png o.png --overwrite"},
+		refused: []string{"data show optdigits --index 100000 --png o.png --overwrite", "data show dir:none --png o.png --overwrite", "data show optdigits --shift fgo:3 --png o.png --overwrite"},
 		there:   []string{"data show optdigits --png o.png"},
+	},
+	{
+		makes: "data corrupt pics --out o --corruption fog --severity 1 -q",
+		refused: []string{
+			"data corrupt none --out o --overwrite", "data corrupt pics --out o --corruption fgo --overwrite", "data corrupt pics --out pics/o --corruption fog", "data corrupt foreign --out o --overwrite",
+			"data corrupt pics --out o --corruption zoom-blur --size 8x9 --overwrite", "data corrupt pics --out o --frost none --overwrite", "data corrupt pics --out o --frost foreign --corruption fog --overwrite",
+		},
+		there: []string{"data corrupt pics --out o --corruption fog --seed 3", "data corrupt pics --out o --corruption fog --table cifar-c", "data corrupt photos --out o --corruption fog", "data corrupt pics --out o --format jpeg"},
 	},
 	{
 		makes:   "papers grokking --figures o -q",
@@ -241,7 +249,7 @@ var missing = []string{
 	"signature apply none noise.sig --out o", "signature apply run2/model none.sig --out o", "signature apply run2/model noise.sig --data dir:none --out o", "signature remove none noise.sig --out o",
 	"signature remove patched none.sig --out o", "signature inspect none.sig", "signature inspect noise.sig none.sig",
 	"inspect none", "inspect none.gguf", "inspect some/none.onnx", "run none --input digits.npy --output o.npz", "run none.onnx --input digits.npy --output o.npz", "run run/model --input none.npy --output o.npz",
-	"data show dir:none", "data show npy:none.npy,y.npy", "data get mnist --from none", "data get digit-nets --from none", "bench --compare none.json bench.json", "bench --compare bench.json none.json",
+	"data corrupt none --out o", "data corrupt pics --out o --frost none", "data show dir:none", "data show npy:none.npy,y.npy", "data get mnist --from none", "data get digit-nets --from none", "bench --compare none.json bench.json", "bench --compare bench.json none.json",
 	"bench data --peer-results none.json", "engine install --from none", "clean none", "engine --engine xla:/none.so",
 }
 
