@@ -1,7 +1,16 @@
-// Package calibrate corrects the confidences of a trained model without changing its predicted classes.
+// Package calibrate corrects the confidences of a trained model.
 //
-//	method               needs                          changes        paper
-//	TemperatureScaling   held-out logits and labels     one number     Guo et al., arXiv 1706.04599; Chidambaram, Ge, arXiv 2306.00740
+//	method               numbers            answers        paper
+//	TemperatureScaling   1                  stay           Guo et al., arXiv 1706.04599; Chidambaram, Ge, arXiv 2306.00740
+//	VectorScaling        2 a class          may change     Guo et al., arXiv 1706.04599
+//	MatrixScaling        classes^2 + ...    may change     Guo et al., arXiv 1706.04599; Kull et al., arXiv 1910.12656
+//	PlattScaling         2 a class          may change     Platt 1999
+//	IsotonicRegression   as many as asked   may change     Zadrozny, Elkan 2002
+//	HistogramBinning     bins a class       may change     Zadrozny, Elkan 2001
+//	Conformal            1                  become sets    Sadinle et al., arXiv 1609.00451; Romano et al., arXiv 2006.02544; Angelopoulos et al., arXiv 2009.14193
+//
+// All but Conformal are a Method, chosen by name (Named, Choice): its Fit takes Examples and returns a Fitted, which is applied to logits and
+// stored as JSON (FittedChoice). Compare holds methods beside each other on examples that none of them was fitted to.
 //
 // Fit on examples the model was not trained on, and evaluate on a third set:
 //

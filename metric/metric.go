@@ -152,6 +152,11 @@ func check(logits, labels, classes int) error {
 // Blocks runs f over [0, n) in blocks of fixed size on all processors. It returns the error of the earliest block.
 func Blocks(n int, f func(from, to int) error) error { return inBlocks(n, BlockRows, f) }
 
+// Each calls f for 0 to n-1, each on its own, on all processors. It returns the error of the earliest.
+func Each(n int, f func(i int) error) error {
+	return inBlocks(n, 1, func(from, _ int) error { return f(from) })
+}
+
 // inBlocks is Blocks with blocks of another size.
 func inBlocks(n, rows int, f func(from, to int) error) error {
 	blocks := (n + rows - 1) / rows

@@ -38,7 +38,7 @@ var levels = []level{
 	{"zoo/zootest", 5}, // opens bundles
 	{"bundle", 4},
 	{"subject", 5},
-	{"calibrate", 5},
+	{"calibrate", 3}, // a bundle carries what it fits
 	{"convert", 5},
 	{"merge/tuned", 6},
 	{"merge/...", 5},
