@@ -15,7 +15,6 @@ package bundle
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -28,8 +27,9 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// SchemaVersion is the version of ballast.json this package writes; it reads this one and older ones.
-const SchemaVersion = 1
+// SchemaVersion is the newest version of ballast.json; this package reads it and older ones. What has no more than a temperature is written as
+// version 1, which older builds open too.
+const SchemaVersion = 2
 
 // The files of a bundle folder.
 const (
@@ -54,11 +54,6 @@ type Manifest struct {
 	Calibration   Calibration        `json:"calibration"`       // applied to the logits after the network
 	Metrics       map[string]float64 `json:"metrics,omitempty"` // measured when the model was made
 	Provenance    Provenance         `json:"provenance"`        // where the weights come from
-}
-
-// Calibration divides the logits by Temperature; 1 leaves them alone.
-type Calibration struct {
-	Temperature float64 `json:"temperature"`
 }
 
 // Provenance says how the weights were made; Ballast fills it in when it trains.
@@ -91,12 +86,12 @@ func NewManifest(network zoo.Choice, inputShape []int, labels []string) Manifest
 		task = network.Task()
 	}
 	return Manifest{
-		SchemaVersion: SchemaVersion,
+		SchemaVersion: 1,
 		Task:          task,
 		Network:       network,
 		InputShape:    slices.Clone(inputShape),
 		Labels:        slices.Clone(labels),
-		Calibration:   Calibration{Temperature: 1},
+		Calibration:   Uncalibrated(),
 	}
 }
 
@@ -116,12 +111,17 @@ func (m Manifest) Validate() error {
 		return fmt.Errorf("input_shape has %d sides; want [h, w, c] or [features]", len(m.InputShape))
 	case slices.Min(m.InputShape) < 1:
 		return fmt.Errorf("input_shape is %v; every side must be at least 1", m.InputShape)
-	case !(m.Calibration.Temperature > 0) || math.IsInf(m.Calibration.Temperature, 0) || math.IsInf(1/m.Calibration.Temperature, 0):
-		return fmt.Errorf("calibration.temperature is %v; it must be above 0 (1 leaves the logits alone)", m.Calibration.Temperature)
+	}
+	if err := m.Calibration.validate(m.Network.Outputs()); err != nil {
+		return err
+	}
+	switch {
 	case m.Answers() != m.Network.Task():
 		return fmt.Errorf("task is %q, the network's is %q; correct task, or leave it out for classify", m.Answers(), m.Network.Task())
 	case m.Answers() != zoo.Classify && m.Calibration.Temperature != 1:
 		return fmt.Errorf("calibration.temperature is %v for task %s; logits of classes alone have one, so set it to 1", m.Calibration.Temperature, m.Answers())
+	case m.Answers() != zoo.Classify && !m.Calibration.Plain():
+		return fmt.Errorf("calibration has a map or sets for task %s; answers that are classes alone have them, so leave them out", m.Answers())
 	case m.Answers() != zoo.Classify && len(m.Labels) == 0: // outputs without names
 	case len(m.Labels) != m.Network.Outputs():
 		return fmt.Errorf("labels has %d names, the network has %d outputs; give one name per output", len(m.Labels), m.Network.Outputs())
@@ -181,14 +181,10 @@ type Bundle struct {
 	Store    *model.Store
 }
 
-// Logits builds the whole model in a graph: preprocessing, network, temperature. x is [batch, InputShape...] float32 in
+// Logits builds the whole model in a graph: preprocessing, network, calibration. x is [batch, InputShape...] float32 in
 // the units of the data set ([0,1] for images), or int32 tokens; the result is [batch, classes], or what the task says. It may be called
 // again in a graph, as in another pass. The scope must be the root scope of the
 // store that holds the variables, usually b.Store.RootScope().
 func (b *Bundle) Logits(scope *model.Scope, x *Node) *Node {
-	logits := b.Manifest.Network.Apply(scope.At(scopeName), b.Manifest.Preprocess.Apply(x))
-	if t := b.Manifest.Calibration.Temperature; t != 1 {
-		logits = MulScalar(logits, 1/t)
-	}
-	return logits
+	return b.Manifest.Calibration.Apply(b.Manifest.Network.Apply(scope.At(scopeName), b.Manifest.Preprocess.Apply(x)))
 }

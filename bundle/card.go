@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/internal/markdown"
 	"github.com/ballast-ml/ballast/zoo"
@@ -54,6 +55,13 @@ func (m Manifest) card() string {
 	}
 	if t := m.Calibration.Temperature; t != 1 {
 		fmt.Fprintf(&b, "Calibrated: logits are divided by the temperature %.6g.\n\n", t)
+	}
+	if m.Calibration.Map != nil && m.Calibration.Map.Fitted != nil {
+		fmt.Fprintf(&b, "Calibrated: logits go through the method %s. It may change answers.\n\n", calibrate.FittedName(m.Calibration.Map.Fitted))
+	}
+	if s := m.Calibration.Sets; s != nil {
+		fmt.Fprintf(&b, "Conformal sets (%s) hold the right class %.4g of the time or more, for examples like the %d that the threshold was fitted to.\n\n",
+			s.Score, s.Coverage, s.Examples)
 	}
 
 	if len(m.Metrics) > 0 {

@@ -41,7 +41,7 @@ func Merged(sources []Source, how string) (m Manifest, notes []string, against s
 		if !slices.Contains(names, s.Manifest.Name) {
 			names = append(names, s.Manifest.Name)
 		}
-		if s.Manifest.Calibration != first.Manifest.Calibration {
+		if s.Manifest.Calibration.Temperature != first.Manifest.Calibration.Temperature {
 			m.Calibration.Temperature = 1
 		}
 	}
@@ -49,7 +49,10 @@ func Merged(sources []Source, how string) (m Manifest, notes []string, against s
 	if len(m.Name) > longestName {
 		m.Name = fmt.Sprintf("merge of %d models", len(sources))
 	}
-	if m.Calibration != first.Manifest.Calibration {
+	if mapped := slices.ContainsFunc(sources, func(s Source) bool { return !s.Manifest.Calibration.Plain() }); mapped {
+		m.Calibration = Uncalibrated()
+		notes = append(notes, "the models have calibrations that are fitted to their own outputs, so the output has none; calibrate it")
+	} else if !m.Calibration.Equal(first.Manifest.Calibration) {
 		notes = append(notes, "the models have different temperatures, so the output has none; calibrate it")
 	} else if m.Calibration.Temperature != 1 {
 		notes = append(notes, fmt.Sprintf("the temperature %.4g is that of all models; calibrate the output anew", m.Calibration.Temperature))

@@ -74,7 +74,7 @@ func openManifest(path string, mine own.Registry) (m Manifest, manifestPath stri
 	if err != nil {
 		return m, "", noManifest(path, err)
 	}
-	m = Manifest{Calibration: Calibration{Temperature: 1}}
+	m = Manifest{Calibration: Uncalibrated()}
 	if err := strict.DecodeOwn(text, &m, mine); err != nil {
 		var misuse *choice.Misuse
 		if errors.As(err, &misuse) { // the registry is at fault, and not the file

@@ -45,9 +45,16 @@ func (m Manifest) Texts() (map[string][]byte, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
+	if !m.Calibration.Plain() {
+		m.SchemaVersion = SchemaVersion
+	}
 	manifest, err := anynumber.MarshalIndent(m, "  ")
 	if err != nil {
 		return nil, err
+	}
+	if len(manifest) >= maxManifest {
+		return nil, fmt.Errorf("the manifest has %d bytes, and %d are read; a calibration of so many classes needs a method with fewer numbers, such as temperature or vector",
+			len(manifest), maxManifest)
 	}
 	return map[string][]byte{ManifestFile: append(manifest, '\n'), CardFile: []byte(m.card())}, nil
 }

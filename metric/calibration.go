@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -19,10 +20,14 @@ type Bin struct {
 type Binning string
 
 // The binnings. EqualWidth is the common one; EqualMass puts as many examples into each bin and is not fooled by bins that
-// hold few (Nixon et al., arXiv 1904.01685).
+// hold few (Nixon et al., arXiv 1904.01685). EqualGroups is EqualMass where the first groups are the larger ones, as numpy splits.
+// Quantiles has the edges that the code of several papers interpolates between the sorted confidences, and like that code leaves the example
+// of the lowest confidence out: see AECE.
 const (
-	EqualWidth Binning = "equal-width"
-	EqualMass  Binning = "equal-mass"
+	EqualWidth  Binning = "equal-width"
+	EqualMass   Binning = "equal-mass"
+	EqualGroups Binning = "equal-groups"
+	Quantiles   Binning = "quantiles"
 )
 
 // DefaultBins is the usual number of bins.
@@ -63,8 +68,67 @@ func (s *Scores) MCE(binning Binning, bins int) (float64, error) {
 	return worst, nil
 }
 
+// OE is the overconfidence error, sum over bins of (count/n) confidence max(0, confidence - accuracy), bins of equal width: being too sure
+// costs, the more the surer. Source: Thulasidasan et al., "On Mixup Training", arXiv 1905.11001.
+func (s *Scores) OE(bins int) (float64, error) { return s.oneSided(bins, 1) }
+
+// UE is the underconfidence error, sum over bins of (count/n) confidence max(0, accuracy - confidence), as Noh et al., arXiv 2308.11990, count
+// it beside OE.
+func (s *Scores) UE(bins int) (float64, error) { return s.oneSided(bins, -1) }
+
+func (s *Scores) oneSided(bins int, sign float64) (float64, error) {
+	curve, err := s.Reliability(EqualWidth, bins)
+	if err != nil {
+		return 0, err
+	}
+	sum := 0.0
+	for _, b := range curve {
+		sum += float64(b.Count) * b.Confidence * max(0, sign*(b.Confidence-b.Accuracy))
+	}
+	return sum / float64(len(s.Labels)), nil
+}
+
+// AECE is the adaptive ECE, that of bins of equally many examples. binning is EqualGroups, the definition, or Quantiles, what the code of Noh et
+// al., arXiv 2308.11990, and of others computes. EqualMass differs from EqualGroups where n is no multiple of the bins, in which groups are
+// one larger; ECE(EqualMass, bins) stays what it was.
+func (s *Scores) AECE(binning Binning, bins int) (float64, error) {
+	if binning == EqualWidth {
+		return 0, fmt.Errorf("metric: AECE with bins of equal width is ECE; use %s, %s or %s", EqualGroups, Quantiles, EqualMass)
+	}
+	return s.ECE(binning, bins)
+}
+
+// ACE is the average calibration error, the mean of |accuracy - confidence| over the bins that are not empty, and RMSCE the root of the mean
+// square over the examples, sqrt(sum over bins of (count/n) (accuracy - confidence)^2).
+func (s *Scores) ACE(binning Binning, bins int) (float64, error) {
+	curve, err := s.Reliability(binning, bins)
+	if err != nil {
+		return 0, err
+	}
+	sum, filled := 0.0, 0
+	for _, b := range curve {
+		if b.Count > 0 {
+			sum, filled = sum+math.Abs(b.Accuracy-b.Confidence), filled+1
+		}
+	}
+	return sum / float64(max(filled, 1)), nil
+}
+
+// RMSCE is the root mean square calibration error: see ACE.
+func (s *Scores) RMSCE(binning Binning, bins int) (float64, error) {
+	curve, err := s.Reliability(binning, bins)
+	if err != nil {
+		return 0, err
+	}
+	sum := 0.0
+	for _, b := range curve {
+		sum += float64(b.Count) * (b.Accuracy - b.Confidence) * (b.Accuracy - b.Confidence)
+	}
+	return math.Sqrt(sum / float64(len(s.Labels))), nil
+}
+
 // ClasswiseECE is the mean over classes of the ECE of that class's probability against whether it is the label, with bins of
-// equal width. It sees every probability, where ECE sees the largest alone.
+// equal width. It sees every probability, where ECE sees the largest alone. Papers also call it CECE or static calibration error.
 func ClasswiseECE[F Float, L Label](logits []F, labels []L, classes, bins int) (float64, error) {
 	if err := check(len(logits), len(labels), classes); err != nil {
 		return 0, err
@@ -155,22 +219,14 @@ func reliability(confidence []float64, right []bool, binning Binning, bins int) 
 		for i, c := range confidence {
 			curve[binOf(c, bins)].add(c, right[i])
 		}
-	case EqualMass:
-		order := make([]int32, n)
-		for i := range order {
-			order[i] = int32(i)
-		}
-		slices.SortStableFunc(order, func(a, b int32) int {
-			switch ca, cb := confidence[a], confidence[b]; {
-			case ca < cb:
-				return -1
-			case ca > cb:
-				return 1
-			}
-			return 0
-		})
+	case EqualMass, EqualGroups:
+		order := ascending(confidence)
 		for b := range curve {
-			run := order[b*n/bins : (b+1)*n/bins]
+			from, to := b*n/bins, (b+1)*n/bins
+			if binning == EqualGroups {
+				from, to = b*(n/bins)+min(b, n%bins), (b+1)*(n/bins)+min(b+1, n%bins)
+			}
+			run := order[from:to]
 			if len(run) == 0 {
 				continue
 			}
@@ -179,6 +235,8 @@ func reliability(confidence []float64, right []bool, binning Binning, bins int) 
 				curve[b].add(confidence[i], right[i])
 			}
 		}
+	case Quantiles:
+		quantiles(curve, confidence, right)
 	default:
 		return nil, fmt.Errorf("metric: no binning %q; use %s or %s", binning, EqualWidth, EqualMass)
 	}
@@ -189,6 +247,45 @@ func reliability(confidence []float64, right []bool, binning Binning, bins int) 
 		}
 	}
 	return curve, nil
+}
+
+// ascending is the order of values from the smallest on, equal ones as they stand.
+func ascending(values []float64) []int32 {
+	order := make([]int32, len(values))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(values[a], values[b]) })
+	return order
+}
+
+// quantiles fills bins (edge, next edge], whose edges are the sorted confidences at places 0, n/bins, 2n/bins ... n of 0 to n-1, on the line
+// between two where a place is none, and the last beyond them.
+func quantiles(curve []Bin, confidence []float64, right []bool) {
+	order := ascending(confidence)
+	n, bins := len(order), len(curve)
+	at := func(b int) float64 {
+		place := float64(b) * float64(n) / float64(bins)
+		low := int(place)
+		if low >= n-1 {
+			return confidence[order[n-1]]
+		}
+		from, to := confidence[order[low]], confidence[order[low+1]]
+		return from + (place-float64(low))*(to-from)
+	}
+	for b := range curve {
+		curve[b].Low, curve[b].High = at(b), at(b+1)
+	}
+	b := 0
+	for _, i := range order {
+		c := confidence[i]
+		for b < bins && c > curve[b].High {
+			b++
+		}
+		if b < bins && c > curve[b].Low {
+			curve[b].add(c, right[i])
+		}
+	}
 }
 
 func (b *Bin) add(confidence float64, right bool) {

@@ -14,6 +14,9 @@
 //	ECE            the largest probability    [0,1], 0           Guo et al., arXiv 1706.04599
 //	MCE            the largest probability    [0,1], 0           the same
 //	ClasswiseECE   every probability          [0,1], 0           Kull et al., arXiv 1910.12656
+//	AECE           the largest probability    [0,1], 0           Nixon et al., arXiv 1904.01685
+//	ACE, RMSCE     the largest probability    [0,1], 0           Neumann et al. 2018; Hendrycks et al., arXiv 1812.04606
+//	OE, UE         the largest probability    [0,1], 0           Thulasidasan et al., arXiv 1905.11001; Noh et al., arXiv 2308.11990
 //	Retrieve       the angles of vectors      [0,1], 1           Musgrave et al., arXiv 2003.08505
 //	OPIS           distances of vectors       [0,1], 0           Zhang et al., arXiv 2307.04047
 //	Utilization    distances of vectors       [0,4], 0           Venkataramanan et al., arXiv 2106.04990
@@ -22,7 +25,7 @@
 //	Shots          predictions, by class      [0,1], 1           Liu et al., arXiv 1904.05160
 //	CorruptionErrors  errors by severity      [0,inf), 0         Hendrycks, Dietterich, arXiv 1903.12261
 //
-// Accuracy, MeanNLL, MeanBrier, ECE and MCE are methods of Scores; Accuracy and ECE are functions too, for predictions and confidences
+// Accuracy, MeanNLL, MeanBrier and the errors from ECE to UE, but ClasswiseECE, are methods of Scores; Accuracy and ECE are functions too, for predictions and confidences
 // that come from elsewhere. TopK and all below it are functions.
 //
 // A Number is a result with its direction and unit. A Measure accumulates batches into the metrics of a task, for a run's log; metrics

@@ -37,6 +37,7 @@
 //	transform, mixing               augment.Transform, augment.Mixing
 //	data, preparation               data.Source, data.Preparation  data, prepare
 //	suite                           evaluate.Suite
+//	calibration, what it fits       calibrate.Method, calibrate.Fitted (of a bundle: bundle.InGraph)
 package own
 
 import "encoding/json"

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
+	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/augment"
 	"github.com/ballast-ml/ballast/data/sample"
@@ -111,8 +112,24 @@ type (
 	itsSuite struct {
 		evaluate.Suite `json:"-"`
 	}
+	itsMethod struct {
+		calibrate.Method `json:"-"`
+	}
+	itsFitted struct {
+		calibrate.Fitted `json:"-"`
+	}
 	ownLayer struct {
 		itsLayer
+		options
+	}
+	hiddenMethod struct{ itsMethod }
+	ownMethod    struct {
+		unable
+		hiddenMethod
+		options
+	}
+	ownFitted struct {
+		itsFitted
 		options
 	}
 	ownNetwork struct {
@@ -229,6 +246,8 @@ func seams() map[chosen]own.Named {
 		&data.Choice{Source: ownSource{options: o}}:                     ownSource{},
 		&data.Step{Preparation: ownPrepare{options: o}}:                 ownPrepare{},
 		&evaluate.Choice{Suite: ownSuite{options: o}}:                   ownSuite{},
+		&calibrate.Choice{Method: ownMethod{options: o}}:                ownMethod{},
+		&calibrate.FittedChoice{Fitted: ownFitted{options: o}}:          ownFitted{},
 	}
 }
 

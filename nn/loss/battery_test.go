@@ -31,12 +31,12 @@ func TestSetBattery(t *testing.T) {
 	naive := map[string]losstest.Naive{
 		"contrastive": contrastive, "contrastive-cosine": pairs(contrastiveCosine), "multi-similarity": pairs(multiSimilarity),
 		"lifted": pairs(lifted), "binomial": pairs(binomial), "proxy-anchor": proxyAnchor,
-		"supcon": supcon(0.1, true), "ntxent": supcon(0.5, false), "tcm": tcm,
+		"supcon": supcon(0.1, true), "ntxent": supcon(0.5, false), "tcm": tcm, "mrl": mrl(loss.NewMRL()), "mndcg": mndcg,
 	}
 	claims := map[string][]losstest.Claim{
 		"contrastive": {losstest.Mixed()}, "contrastive-cosine": {losstest.Mixed()}, "multi-similarity": {losstest.Mixed()},
 		"lifted": {losstest.Mixed()}, "binomial": {losstest.Mixed()}, "proxy-anchor": {losstest.MixedInPlace()},
-		"supcon": {losstest.Views(2)}, "ntxent": {losstest.Views(3)},
+		"supcon": {losstest.Views(2)}, "ntxent": {losstest.Views(3)}, "mrl": {losstest.Ranks(1)}, "mndcg": {losstest.Ranks(3)},
 	}
 	for _, k := range loss.AllSets() {
 		if naive[k.Name] == nil {
@@ -45,6 +45,8 @@ func TestSetBattery(t *testing.T) {
 		}
 		t.Run(k.Name, func(t *testing.T) { losstest.RunSet(t, k.New(), naive[k.Name], claims[k.Name]...) })
 	}
+	other := loss.MRL{Margin: 0.3, Confidence: "prob", Broadcast: true, Copies: 2, Alpha: 1}
+	t.Run("mrl as the code has it", func(t *testing.T) { losstest.RunSet(t, other, mrl(other), losstest.Ranks(2)) })
 }
 
 // softmax of row i of k values, over a temperature.

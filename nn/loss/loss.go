@@ -20,6 +20,7 @@
 //	supcon, ntxent                         labels,  -log softmax(s/T) of the examples of its class, or of its other views
 //	                                       none
 //	tcm                                    labels   mean of 0.9 - s, same class too far + mean of s - 0.5, different too near
+//	mrl, mndcg                             labels   how far the order of confidences in examples and their mixtures is from right
 //
 // A loss may keep one row for each example of the training set (see Table). A loss does not weight examples and does not take the mean
 // over the batch: the trainer does both, once, for every loss.
@@ -61,6 +62,9 @@ type In struct {
 	Targets *Node // shares of classes [n, classes], where labels are mixed or soft: it goes before Labels; or values, or masks, [n, ...]
 
 	Teacher *Node // logits [n, classes] of a network that is learned from, constants
+
+	Mixed        *Node // logits of mixtures of the batch [copies n, classes], copy after copy, for a Ranking
+	MixedTargets *Node // the mixtures' shares of classes, as large
 
 	Features []*Node // what the head gets, or embeddings, [n, d], one for each view
 
@@ -154,6 +158,8 @@ func AllSets() []SetKind {
 		{Name: "supcon", New: func() Set { return NewSupCon() }},
 		{Name: "ntxent", New: func() Set { return NewNTXent() }},
 		{Name: "tcm", New: func() Set { return NewTCM() }},
+		{Name: "mrl", New: func() Set { return NewMRL() }},
+		{Name: "mndcg", New: func() Set { return NewMNDCG() }},
 	}
 }
 

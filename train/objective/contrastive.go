@@ -99,7 +99,7 @@ func (o Contrastive) Validate(p update.Plan) error {
 				append([]string{"loss"}, extraKeys(o.Extra)...)[i])
 		}
 		name := loss.SetName(l.Set)
-		errs = append(errs, checkLoss(name, l.Set, l.Wants(), train), checkWhole(name, p))
+		errs = append(errs, checkLoss(name, l.Set, l.Wants(), train), checkWhole(name, p), noRanking(l.Set))
 		if alone(l.Set) && train.Views < 2 {
 			errs = append(errs, usage("loss %s compares views of an example, and the recipe draws %d; use two "+
 				"or more, for example views: [[shift], [shift]]",

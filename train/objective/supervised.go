@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	. "github.com/gomlx/gomlx/support/exceptions"
@@ -69,16 +70,27 @@ func (o Supervised) Validate(p update.Plan) error {
 		if e.Loss.Set == nil {
 			return usage("objective.extra.%d is missing its loss; name one, for example {loss: tcm}", i)
 		}
-		errs = append(errs, checkLoss(loss.SetName(e.Loss.Set), e.Loss.Set, e.Loss.Wants(), train), checkWhole(loss.SetName(e.Loss.Set), p))
+		errs = append(errs, checkLoss(loss.SetName(e.Loss.Set), e.Loss.Set, e.Loss.Wants(), train), checkWhole(loss.SetName(e.Loss.Set), p),
+			o.checkRanking(e.Loss.Set, p))
 	}
-	if _, ok := p.Network.(zoo.Featured); !ok && len(o.Extra) > 0 {
+	if _, ok := p.Network.(zoo.Featured); !ok && o.looksAtFeatures() {
 		errs = append(errs, usage("objective.extra needs a network in two parts, features and head; network %s is not", zoo.Name(p.Network)))
 	}
 	return errors.Join(errs...)
 }
 
-// Warning is the module's.
+// looksAtFeatures reports whether a loss of the batch compares what goes into the last layer.
+func (o Supervised) looksAtFeatures() bool {
+	return slices.ContainsFunc(o.Extra, func(e Extra) bool { return mixtures(e.Loss.Set) == nil })
+}
+
+// Warning is the module's, or that of a ranking loss.
 func (o Supervised) Warning(p update.Plan) string {
+	for _, e := range o.Extra {
+		if w, ok := e.Loss.Set.(interface{ Warning() string }); ok && mixtures(e.Loss.Set) != nil && w.Warning() != "" {
+			return w.Warning()
+		}
+	}
 	if w, ok := o.Between.Between.(interface{ Warning(p update.Plan) string }); ok {
 		return w.Warning(p)
 	}
@@ -124,16 +136,17 @@ func (o Supervised) Phases(p update.Plan) []update.Phase {
 	if o.mixes() {
 		phase.Columns = o.Mix.Columns()
 	}
+	phase.Columns = append(phase.Columns, o.rankingColumns()...)
 	return []update.Phase{phase}
 }
 
 func (o Supervised) terms(s *update.Step, p update.Plan) []update.Term {
 	b := s.Batch(update.Train)
 	in := o.examples(s, p, b)
-	if len(o.Extra) == 0 && !o.parts() {
+	if !o.looksAtFeatures() && !o.parts() {
 		var out *Node
 		targets := in.seen(func(look pass.Pass) { out = s.Apply("/model", p.Network, look, in.x) })
-		return []update.Term{o.each(s, b, out, targets)}
+		return append([]update.Term{o.each(s, b, out, targets)}, o.whole(s, p, b, out, nil)...)
 	}
 
 	network := p.Network.(zoo.Featured)
@@ -148,9 +161,15 @@ func (o Supervised) terms(s *update.Step, p update.Plan) []update.Term {
 	if o.parts() {
 		plain = Slice(out, AxisRange(0, features.Shape().Dimensions[0])) // the first copy
 	}
+	return append(terms, o.whole(s, p, b, plain, []*Node{features})...)
+}
+
+// whole are the losses of the batch, for answers to its examples as they are.
+func (o Supervised) whole(s *update.Step, p update.Plan, b update.Batch, out *Node, features []*Node) (terms []update.Term) {
 	for i, e := range o.Extra {
-		in := s.In(b, plain)
-		in.Features = []*Node{features}
+		in := s.In(b, out)
+		in.Features = features
+		ranked(s, p, b, i, e.Loss.Set, &in)
 		name := loss.SetName(e.Loss.Set)
 		terms = append(terms, update.Whole(name, e.Loss.Apply(s.At(fmt.Sprintf("%s/extra_%d", update.Own, i)), in), e.Weight))
 	}

@@ -68,7 +68,21 @@ func (s subject) draw(seed uint64, kind string, n int) Batch {
 	for range views {
 		b.Features = append(b.Features, normal(n*dim))
 	}
+	for range s.ranks {
+		b.Mixed = append(b.Mixed, normal(size))
+		b.Shares = append(b.Shares, mixtures(r, b.Labels))
+	}
 	return b
+}
+
+// mixtures are the shares of classes of examples that are mixed with random partners by one weight.
+func mixtures(r *rand.Rand, labels []int32) []float64 {
+	shares, weight := make([]float64, len(labels)*classes), r.Float64()
+	for i, j := range r.Perm(len(labels)) {
+		shares[i*classes+int(labels[i])] += weight
+		shares[i*classes+int(labels[j])] += 1 - weight
+	}
+	return shares
 }
 
 // share is what an example has of each class.
@@ -98,10 +112,13 @@ func (b Batch) padded(more int) Batch {
 	p.N += more
 	p.Shape = slices.Concat([]int{p.N}, b.Shape[1:])
 	p.Out, p.Targets, p.Teacher = grow(b.Out), grow(b.Targets), grow(b.Teacher)
-	p.Features = nil
-	for _, f := range b.Features {
-		p.Features = append(p.Features, grow(f))
+	all := func(lists [][]float64) (grown [][]float64) {
+		for _, f := range lists {
+			grown = append(grown, grow(f))
+		}
+		return grown
 	}
+	p.Features, p.Mixed, p.Shares = all(b.Features), all(b.Mixed), all(b.Shares)
 	p.Labels = slices.Concat(b.Labels, slices.Repeat([]int32{-1}, more))
 	p.Index = slices.Concat(b.Index, slices.Repeat([]int32{-1}, more))
 	return p
@@ -131,6 +148,9 @@ func (b Batch) inputs(real int) []any {
 		}
 		list = append(list, floats(b.Targets, dims...))
 	}
+	for k := range b.Mixed {
+		list = append(list, floats(b.Mixed[k], b.Shape...), floats(b.Shares[k], b.N, b.Classes))
+	}
 	return list
 }
 
@@ -154,6 +174,9 @@ func (s subject) in(b Batch, x []*graph.Node, dtype dtypes.DType, masked bool) (
 		moves, constant = []*graph.Node{x[0]}, []*graph.Node{x[1]}
 	}
 	in.Labels = x[2]
+	if s.ranks > 0 {
+		return s.ranking(in, x[:1], rest, as)
+	}
 	if b.Targets != nil {
 		in.Targets = as(rest[0])
 		constant = append(constant, rest[0])
@@ -164,14 +187,35 @@ func (s subject) in(b Batch, x []*graph.Node, dtype dtypes.DType, masked bool) (
 	return in, moves, constant
 }
 
+// ranking is what a loss gets that compares out with mixtures, which are the rest of the inputs.
+func (s subject) ranking(in loss.In, out, rest []*graph.Node, as func(*graph.Node) *graph.Node) (loss.In, []*graph.Node, []*graph.Node) {
+	var mixed, shares, moves, constant []*graph.Node
+	for k := 0; k < len(rest); k += 2 {
+		mixed, shares = append(mixed, as(rest[k])), append(shares, as(rest[k+1]))
+		moves, constant = append(moves, rest[k]), append(constant, rest[k+1])
+	}
+	in.Features, in.Out = nil, as(out[0])
+	in.Mixed, in.MixedTargets = graph.Concatenate(mixed, 0), graph.Concatenate(shares, 0)
+	return in, append(out[:1:1], moves...), constant
+}
+
 // moving are the numbers that moves are, of a copy of b.
 func (s subject) moving(b *Batch) []*[]float64 {
 	if !s.set {
 		b.Out = slices.Clone(b.Out)
 		return []*[]float64{&b.Out}
 	}
-	b.Features = slices.Clone(b.Features)
 	var all []*[]float64
+	if s.ranks > 0 {
+		b.Out, b.Mixed = slices.Clone(b.Out), slices.Clone(b.Mixed)
+		all = append(all, &b.Out)
+		for i := range b.Mixed {
+			b.Mixed[i] = slices.Clone(b.Mixed[i])
+			all = append(all, &b.Mixed[i])
+		}
+		return all
+	}
+	b.Features = slices.Clone(b.Features)
 	for i := range b.Features {
 		b.Features[i] = slices.Clone(b.Features[i])
 		all = append(all, &b.Features[i])

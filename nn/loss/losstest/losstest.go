@@ -33,6 +33,9 @@ type Batch struct {
 	Features [][]float64 // [N, Dim] for each view
 	Dim      int
 
+	Mixed  [][]float64 // logits of mixtures, of Out's shape for each copy
+	Shares [][]float64 // the mixtures' shares of classes [N, Classes] for each copy
+
 	Index    []int32 // place of each example of Examples
 	Examples int
 	Counts   []int // of each class
@@ -76,6 +79,9 @@ func RunSet(t *testing.T, s loss.Set, naive Naive, claims ...Claim) {
 	run(t, subject{apply: s.Apply, wants: s.Wants(), value: s, naive: naive, set: true}, claims)
 }
 
+// Ranks says that a Set compares logits with those of so many mixtures of each example: Out, and Mixed with Shares.
+func Ranks(copies int) Claim { return func(s *subject) { s.ranks = copies } }
+
 // subject is a loss on an engine.
 type subject struct {
 	e       *engine.Engine
@@ -87,6 +93,7 @@ type subject struct {
 	views   int
 	mixed   bool
 	inPlace bool
+	ranks   int
 }
 
 func run(t *testing.T, s subject, claims []Claim) {
