@@ -63,6 +63,7 @@ func Preparations() []choice.Kind[Preparation] {
 		{Name: "subset", New: func() Preparation { return NewKeep() }},
 		{Name: "long-tail", New: func() Preparation { return NewLongTail() }},
 		{Name: "label-noise", New: func() Preparation { return NewLabelNoise() }},
+		{Name: "paired-label-noise", New: func() Preparation { return NewPairedLabelNoise() }},
 		{Name: "pool", New: func() Preparation { return NewPool() }},
 		{Name: "domains", New: func() Preparation { return NewJoin() }},
 	}

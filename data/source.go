@@ -33,6 +33,9 @@ func Sources() []choice.Kind[Source] {
 		{Name: "go-source", New: func() Source { return NewGoSource() }},
 		{Name: "holes", New: func() Source { return NewHoled() }},
 		{Name: "prepared", New: func() Source { return NewPreparedSource() }},
+		{Name: "gaussian-pair", New: func() Source { return NewGaussianPair() }},
+		{Name: "paired-intervals", New: func() Source { return NewPairedIntervals() }},
+		{Name: "paired-gaussians", New: func() Source { return NewPairedGaussians() }},
 	}
 }
 

@@ -87,11 +87,23 @@ func (m MRL) Apply(_ *model.Scope, in In) *Node {
 		c = func(z *Node) *Node { return ReduceMax(z, -1) }
 	}
 	hinge := MaxScalar(AddScalar(Sub(c(mixed), ExpandDims(c(raw), 0)), m.Margin), 0) // [copies, n]
-	mask := ConvertDType(LessThan(purity(shares), OnesLike(hinge)), hinge.DType())
+	mask := counts(shares, hinge)
 	if m.Broadcast {
 		return Mul(in.liveMean(mask), in.liveMean(hinge))
 	}
 	return in.liveMean(Mul(mask, hinge))
+}
+
+// Counts is mask [copies, n]: 1 for each mixture that counts.
+func (m MRL) Counts(in In) *Node {
+	raw, _, shares := in.mixtures("MRL", m.Copies, m.Validate())
+	return counts(shares, raw)
+}
+
+// counts is 1 for each mixture of two classes or more, in the dtype of like.
+func counts(shares, like *Node) *Node {
+	pure := purity(shares)
+	return ConvertDType(LessThan(pure, OnesLike(pure)), like.DType())
 }
 
 // MNDCG is the mixup-based ranking loss over several mixtures: 1 - NDCG of the order in which the network is confident in an example and its

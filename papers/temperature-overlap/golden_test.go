@@ -1,12 +1,14 @@
 package temperatureoverlap
 
 import (
+	"math"
 	"testing"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/ballast-ml/ballast/calibrate"
+	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/augment"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/golden"
@@ -94,5 +96,69 @@ func kinds() []golden.Kind {
 			}
 			c.Got("probs_after", logits.Shape, probabilities)
 		},
+	}, {
+		Name:  "posterior of two Gaussians",
+		Match: func(c *golden.Case) bool { return c.Has("params.mu", "inputs.x") },
+		Run: func(t golden.T, c *golden.Case) {
+			g := data.GaussianPair{}
+			c.Params(&g)
+			p, err := g.Posterior(c.Tensor("inputs.x").Data)
+			if err != nil {
+				t.Fatalf("%v", err)
+			}
+			var second []float64
+			for i := 1; i < len(p); i += 2 {
+				second = append(second, p[i])
+			}
+			c.Got("p_class1", []int{len(second)}, second)
+			c.Scalar("bayes_accuracy", g.BayesAccuracy())
+		},
+	}, {
+		Name:  "posterior of paired intervals",
+		Match: func(c *golden.Case) bool { return c.Has("params.gap", "inputs.x") },
+		Run: func(t golden.T, c *golden.Case) {
+			d := data.PairedIntervals{}
+			c.Params(&d)
+			x := c.Tensor("inputs.x").Data
+			p, err := d.Posterior(x)
+			if err != nil {
+				t.Fatalf("%v", err)
+			}
+			c.Got("posterior", []int{len(x), d.K}, p)
+			entropy := 0.0
+			for _, v := range p {
+				if v > 0 {
+					entropy -= v * math.Log(v) / float64(len(x))
+				}
+			}
+			c.Scalar("mean_posterior_entropy", entropy)
+		},
+	}, {
+		Name:  "oracle",
+		Match: func(c *golden.Case) bool { return c.Has("inputs.overlap_mass", "inputs.num_classes") },
+		Run:   oracle,
 	}}
+}
+
+// oracle tests the table of the best temperature.
+func oracle(t golden.T, c *golden.Case) {
+	c.Params(&struct {
+		Model string `json:"model"` // says what is modelled
+	}{})
+	classes, mass := c.Tensor("inputs.num_classes").Data, c.Tensor("inputs.overlap_mass").Data
+	table := map[string][]float64{}
+	for _, k := range classes {
+		for _, p := range mass {
+			o, err := metric.OracleTS(int(k), p)
+			if err != nil {
+				t.Fatalf("%v", err)
+			}
+			for name, v := range map[string]float64{"oracle_ts_nll": o.NLL, "bayes_nll": o.Bayes, "kl_gap": o.Gap, "optimal_scaled_margin": o.Margin} {
+				table[name] = append(table[name], v)
+			}
+		}
+	}
+	for name, values := range table {
+		c.Got(name, []int{len(classes), len(mass)}, values)
+	}
 }
