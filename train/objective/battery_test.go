@@ -148,6 +148,15 @@ func TestBattery(t *testing.T) {
 			return r
 		})
 	})
+	t.Run("supervised with a ranking of mixtures", func(t *testing.T) {
+		objectivetest.Run(t, func() train.Recipe {
+			o := objective.NewSupervised()
+			ranking := loss.NewMNDCG()
+			ranking.Copies = 2
+			o.Extra = []objective.Extra{{Loss: loss.SetChoice{Set: ranking}, Weight: 0.5}}
+			return tiny(o, norm.Identity{})
+		})
+	})
 	t.Run("supervised with mixed examples", func(t *testing.T) {
 		objectivetest.Run(t, func() train.Recipe {
 			o := objective.NewSupervised()

@@ -312,3 +312,42 @@ func TestBatchFormer(t *testing.T) {
 		}
 	})
 }
+
+// TestRanking: a ranking loss is named alone, has a weight of its own, and is refused where there is no place for it.
+func TestRanking(t *testing.T) {
+	var o objective.Choice
+	text := `{"name":"supervised","extra":["mndcg",{"loss":"mrl"},{"loss":{"name":"mndcg","beta":1},"weight":1}]}`
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		t.Fatal(err)
+	}
+	extra := o.Objective.(objective.Supervised).Extra
+	if extra[0].Weight != 0.1 || extra[1].Weight != 0.1 || extra[2].Weight != 1 || extra[2].Loss.Set.(loss.MNDCG).Alpha != 1 {
+		t.Errorf("%+v", extra)
+	}
+	tcm := objective.Extra{}
+	if err := json.Unmarshal([]byte(`"tcm"`), &tcm); err != nil || tcm.Weight != 1 {
+		t.Errorf("%+v %v", tcm, err)
+	}
+	for options, want := range map[string]string{
+		`"extra": ["mndcg"], "between": "batchformer"`:              "use between: none",
+		`"extra": [{"loss": {"name": "mndcg", "num_mixup": 0}}]`:    "num_mixup is 0",
+		`"extra": [{"loss": {"name": "mrl", "confidence": "lod"}}]`: "use logit or prob",
+	} {
+		mlp := zoo.NewMLP()
+		mlp.Classes = 3
+		err := read(t, `{"name": "supervised", `+options+`}`).Validate(planned(mlp))
+		var misuse *fault.Usage
+		if !errors.As(err, &misuse) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", options, err, want)
+		}
+	}
+	// It needs answers alone, and so a network in one part will do.
+	if err := read(t, `{"name": "supervised", "extra": ["mndcg"]}`).Validate(planned(zoo.NewEnsemble())); err != nil {
+		t.Error(err)
+	}
+	vectors := objective.NewContrastive()
+	vectors.Extra = []objective.Extra{{Loss: loss.SetChoice{Set: loss.NewMRL()}, Weight: 1}}
+	if err := vectors.Validate(planned(zoo.NewMLP())); err == nil || !strings.Contains(err.Error(), "objective.extra of supervised") && !strings.Contains(err.Error(), "task") {
+		t.Errorf("%v", err)
+	}
+}
