@@ -22,11 +22,13 @@ import (
 	modelsoups "github.com/ballast-ml/ballast/papers/model-soups"
 	"github.com/ballast-ml/ballast/papers/paper"
 	powernorm "github.com/ballast-ml/ballast/papers/power-norm"
+	rankmixup "github.com/ballast-ml/ballast/papers/rank-mixup"
 	regionnorm "github.com/ballast-ml/ballast/papers/region-norm"
 	robustweightsignatures "github.com/ballast-ml/ballast/papers/robust-weight-signatures"
 	selfpositioning "github.com/ballast-ml/ballast/papers/self-positioning"
 	"github.com/ballast-ml/ballast/papers/shrinkmatch"
 	"github.com/ballast-ml/ballast/papers/tcm"
+	temperatureoverlap "github.com/ballast-ml/ballast/papers/temperature-overlap"
 	"github.com/ballast-ml/ballast/papers/transmix"
 	unifiednorm "github.com/ballast-ml/ballast/papers/unified-norm"
 )
@@ -49,11 +51,13 @@ func List() []paper.Paper {
 		metrix.Paper,
 		modelsoups.Paper,
 		powernorm.Paper,
+		rankmixup.Paper,
 		regionnorm.Paper,
 		robustweightsignatures.Paper,
 		selfpositioning.Paper,
 		shrinkmatch.Paper,
 		tcm.Paper,
+		temperatureoverlap.Paper,
 		transmix.Paper,
 		unifiednorm.Paper,
 	}

@@ -55,8 +55,8 @@ func in(c *golden.Case, x []*Node) loss.In {
 	return loss.In{Out: x[0], Mixed: x[1], MixedTargets: x[2], Labels: Const(x[0].Graph(), places(c.Tensor("inputs.labels").Data))}
 }
 
-// run computes on a case's logits, and those and shares of its mixtures.
-func run(e *engine.Engine, c *golden.Case, names []string, f func(x []*Node) []*Node) {
+// compute is what comes of a case's logits, and those and shares of its mixtures.
+func compute(e *engine.Engine, c *golden.Case, names []string, f func(x []*Node) []*Node) {
 	out := MustNewExec(e.Backend, f).MustCall(papertest.Tensor(c.Tensor("inputs.logits")), papertest.Tensor(c.Tensor("inputs.mixup_logits")),
 		papertest.Tensor(c.Tensor("inputs.mixup_targets")))
 	for i, name := range names {
@@ -76,7 +76,7 @@ func mrl(e *engine.Engine, c *golden.Case) {
 		weighted
 	}{MRL: loss.NewMRL()}
 	c.Params(&p)
-	run(e, c, []string{"ce", "mask",
+	compute(e, c, []string{"ce", "mask",
 		"mrl_per_sample", "loss_per_sample", "grad_logits_per_sample", "grad_mixup_logits_per_sample",
 		"mrl_broadcast", "loss_broadcast", "grad_logits_broadcast", "grad_mixup_logits_broadcast",
 	}, func(x []*Node) []*Node {
@@ -101,7 +101,7 @@ func mndcg(e *engine.Engine, c *golden.Case) {
 		weighted
 	}{MNDCG: loss.NewMNDCG()}
 	c.Params(&p)
-	run(e, c, []string{"ndcg", "ce", "mndcg_loss", "loss", "grad_logits", "grad_mixup_logits"}, func(x []*Node) []*Node {
+	compute(e, c, []string{"ndcg", "ce", "mndcg_loss", "loss", "grad_logits", "grad_mixup_logits"}, func(x []*Node) []*Node {
 		in := in(c, x)
 		ranking := p.Apply(nil, in)
 		ce, sum := total(in, ranking, p.Weight)
