@@ -63,14 +63,7 @@ func CrossApply(m Method, x Examples, folds int, seed uint64) ([]float64, error)
 	order := rand.New(rand.NewPCG(seed, 0xca11b)).Perm(x.Len())
 	after := make([]float64, len(x.Logits))
 	err := metric.Each(folds, func(fold int) error {
-		var rest, mine []int
-		for place, i := range order {
-			if place%folds == fold {
-				mine = append(mine, i)
-			} else {
-				rest = append(rest, i)
-			}
-		}
+		rest, mine := split(order, folds, fold)
 		fit, err := m.Fit(x.Take(rest))
 		if err != nil {
 			return err

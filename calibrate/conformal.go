@@ -263,3 +263,40 @@ func counted(x Examples, sizes []int, holds []bool) Covered {
 	}
 	return c
 }
+
+// CrossMeasure is Measure without other examples: they are split into that many parts at random, those of CrossFit for the same seed, and the
+// sets of each part have the threshold of the others.
+func (c Conformal) CrossMeasure(x Examples, folds int, seed uint64) (Covered, error) {
+	if folds < 2 || x.Len() < folds {
+		return Covered{}, errors.New("calibrate: CrossMeasure needs 2 parts or more, and an example in each")
+	}
+	order := rand.New(rand.NewPCG(seed, 0xca11b)).Perm(x.Len())
+	sizes, holds := make([]int, x.Len()), make([]bool, x.Len())
+	for fold := range folds {
+		rest, mine := split(order, folds, fold)
+		s, err := c.FitSets(x.Take(rest))
+		if err != nil {
+			return Covered{}, err
+		}
+		w := newRanked(x.Classes)
+		for _, i := range mine {
+			w.read(x.row(i))
+			s.scores(w, i)
+			sizes[i] = s.size(w)
+			holds[i] = w.place[x.Labels[i]] < sizes[i]
+		}
+	}
+	return counted(x, sizes, holds), nil
+}
+
+// split are the places of a part, and the rest.
+func split(order []int, folds, fold int) (rest, mine []int) {
+	for place, i := range order {
+		if place%folds == fold {
+			mine = append(mine, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	return rest, mine
+}

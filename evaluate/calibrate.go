@@ -35,7 +35,9 @@ const sameExamples = "the same examples, each by a temperature fitted to the fou
 // Calibrate fits a temperature to a model's outputs on ds and puts it into the bundle, on top of the one it has. The examples
 // should be ones the model was not trained on. A saturated fit, as when every example is answered right, says nothing about
 // confidences: the bundle then stays as it is. Classes are matched by name (data.Match).
-func Calibrate(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.Engine, t calibrate.TemperatureScaling, o Options) (calibrate.Temperature, error) {
+func Calibrate(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.Engine, t calibrate.TemperatureScaling, o Options) (fit calibrate.Temperature, err error) {
+	_, done := uncalibrated(b)
+	defer func() { done(err == nil && !fit.Saturated) }()
 	answers, err := answered(ctx, b, ds, e, o)
 	if err != nil {
 		return calibrate.Temperature{}, err
@@ -43,13 +45,38 @@ func Calibrate(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine
 	return answers.fit(b, t)
 }
 
+// uncalibrated takes what a bundle has beside a temperature out of it: that was fitted to the outputs as they were. Unless it is told that
+// something new has been fitted, done puts it back. notes say so.
+func uncalibrated(b *bundle.Bundle) (notes []string, done func(fitted bool)) {
+	was := b.Manifest.Calibration
+	if was.Plain() {
+		return nil, func(bool) {}
+	}
+	b.Manifest.Calibration.Sets = nil
+	if was.Map != nil {
+		b.Manifest.Calibration = bundle.Uncalibrated()
+		notes = append(notes, fmt.Sprintf("it takes the place of the method %s that the model had", calibrate.FittedName(was.Map.Fitted)))
+	}
+	if was.Sets != nil {
+		notes = append(notes, "the conformal sets that the model had were those of its confidences before, and are left out; fit them anew")
+	}
+	return notes, func(fitted bool) {
+		if !fitted {
+			b.Manifest.Calibration = was
+		}
+	}
+}
+
 // CalibrateJudged is Calibrate, and judges the temperature: on the examples of on, or, where that is nil, on those of ds by cross-fitting
 // (calibrate.CrossFit), so that none is judged by a temperature that was fitted to it.
-func CalibrateJudged(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, t calibrate.TemperatureScaling, o Options) (Calibrated, error) {
+func CalibrateJudged(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, t calibrate.TemperatureScaling, o Options) (c Calibrated, err error) {
+	notes, done := uncalibrated(b)
+	defer func() { done(err == nil && !c.Saturated) }()
 	answers, err := answered(ctx, b, ds, e, o)
 	if err != nil {
 		return Calibrated{}, err
 	}
+	answers.notes = append(answers.notes, notes...)
 	var others *answersOf
 	if on != nil {
 		if others, err = answered(ctx, b, on, e, o); err != nil {
@@ -61,7 +88,7 @@ func CalibrateJudged(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset,
 		return Calibrated{}, err
 	}
 
-	c := calibrated(fit, len(answers.labels), datasetName(ds.Info()), answers.notes)
+	c = calibrated(fit, len(answers.labels), datasetName(ds.Info()), answers.notes)
 	if others != nil {
 		c.JudgedOn, c.Notes = datasetName(on.Info()), append(c.Notes, others.notes...)
 		c.Judged, err = calibrate.JudgeOn(c.T, others.logits, others.labels, answers.classes)

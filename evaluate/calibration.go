@@ -10,7 +10,7 @@ import (
 	"github.com/ballast-ml/ballast/zoo"
 )
 
-// Calibration asks whether a classifier's confidences can be trusted: NLL, Brier score, four calibration errors and the reliability curve.
+// Calibration asks whether a classifier's confidences can be trusted: NLL, Brier score, calibration errors, those of too much and too little confidence apart, and the reliability curve.
 type Calibration struct {
 	Bins int `json:"bins"` // of the calibration errors; 15
 }
@@ -51,11 +51,14 @@ func (c Calibration) Run(ctx context.Context, a *Audit) (report.Section, error) 
 		found.Confidence += v / float64(len(scores.Confidence))
 	}
 
-	var errs [5]error
+	var errs [8]error
 	found.ECE, errs[0] = scores.ECE(metric.EqualWidth, c.Bins)
 	found.ECEMass, errs[1] = scores.ECE(metric.EqualMass, c.Bins)
 	found.MCE, errs[2] = scores.MCE(metric.EqualWidth, c.Bins)
 	found.Curve, errs[3] = scores.Reliability(metric.EqualWidth, c.Bins)
+	found.AECE, errs[5] = scores.AECE(metric.EqualGroups, c.Bins)
+	found.OE, errs[6] = scores.OE(c.Bins)
+	found.UE, errs[7] = scores.UE(c.Bins)
 	found.ClasswiseECE, errs[4] = outputs.classwiseECE(a.Labels(), c.Bins)
 	if err := errors.Join(errs[:]...); err != nil {
 		return report.Section{}, err

@@ -311,19 +311,29 @@ func (s *Saved) WriteScaled(path string, temperature float64) error {
 func writeScaled[F float32 | float64](s *Saved, path string, raw []F, temperature float64) error {
 	scaled := slices.Clone(raw)
 	for i, v := range scaled {
-		switch {
-		case s.outputs != FormProbabilities:
-		case s.binary:
-			scaled[i] = F(math.Log(float64(v)) - math.Log1p(-float64(v)))
-		default:
-			scaled[i] = F(math.Log(float64(v)))
-		}
+		scaled[i] = F(s.logit(float64(v)))
 	}
 	calibrate.Apply(scaled, temperature)
 	shape := []int{s.rows, s.Classes}
 	if s.binary {
 		shape = s.file.Shape
 	}
+	return writeLogits(s, path, shape, scaled)
+}
+
+// logit is a value of the file as a logit.
+func (s *Saved) logit(v float64) float64 {
+	switch {
+	case s.outputs != FormProbabilities:
+		return v
+	case s.binary:
+		return math.Log(v) - math.Log1p(-v)
+	}
+	return math.Log(v)
+}
+
+// writeLogits writes logits as .npy, or as the array of an .npz file.
+func writeLogits[F float32 | float64](s *Saved, path string, shape []int, scaled []F) error {
 	if filepath.Ext(path) != ".npz" {
 		return npy.WriteFile(path, shape, scaled)
 	}

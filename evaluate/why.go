@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/ballast-ml/ballast/metric"
 	"github.com/ballast-ml/ballast/report"
@@ -36,6 +37,47 @@ func WhyTemperature(t float64, before, after report.Report) string {
 	}
 	return text + fmt.Sprintf(" It does the same to shifted inputs, where %s are right on average: there mean confidence was %s and is now %s, so %s.",
 		shifted.Text(), was.Text(), is.Text(), drift(shifted, was, is))
+}
+
+// WorseUnderShift names the shifts under which a mend made the confidences worse, by the NLL over all severities; "" where there are none, or
+// where the reports do not have shifts.
+func WorseUnderShift(before, after report.Report) string {
+	was, ok := shiftsOf(before)
+	is, also := shiftsOf(after)
+	if !ok || !also {
+		return ""
+	}
+	var worse []string
+	for _, b := range was.Rows {
+		for _, a := range is.Rows {
+			if from, to := mean(b.NLL), mean(a.NLL); a.Name == b.Name && to > from+5e-5 {
+				worse = append(worse, fmt.Sprintf("%s (NLL %.4f, before %.4f)", b.Name, to, from))
+			}
+		}
+	}
+	if len(worse) == 0 {
+		return ""
+	}
+	return "It makes the confidences worse under " + strings.Join(worse, " and ") + ": it was fitted to inputs that are not shifted so. " +
+		"\"ballast calibrate --on-shifted\" fits to both."
+}
+
+// shiftsOf is what a report has of shifts.
+func shiftsOf(r report.Report) (report.Shift, bool) {
+	s, ok := r.Section("shift")
+	if !ok {
+		return report.Shift{}, false
+	}
+	found, ok := s.Content.(report.Shift)
+	return found, ok
+}
+
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(max(len(values), 1))
 }
 
 // drift says what became of the gap between confidence and accuracy.

@@ -15,6 +15,9 @@ type Calibration struct {
 	ECEMass      float64      `json:"ece_equal_mass"`
 	ClasswiseECE float64      `json:"classwise_ece"`
 	MCE          float64      `json:"mce"`
+	AECE         float64      `json:"aece"` // bins of equally many examples, the first ones larger
+	OE           float64      `json:"oe"`   // overconfidence error
+	UE           float64      `json:"ue"`   // underconfidence error
 	Bins         int          `json:"bins"`
 	Confidence   float64      `json:"mean_confidence"`
 	Curve        []metric.Bin `json:"curve"` // reliability, equal width
@@ -56,6 +59,18 @@ func (c Calibration) Section() Section {
 			{
 				Name: "mce", Title: "MCE", Value: c.MCE, Better: metric.Lower,
 				Means: "Maximum calibration error: the largest gap of any of the groups, however few examples it holds.",
+			},
+			{
+				Name: "aece", Title: "adaptive ECE", Value: c.AECE, Better: metric.Lower,
+				Means: "ECE, equal mass, by the definition that papers call AECE: where the examples cannot be split evenly, the groups of the least confidence are one larger.",
+			},
+			{
+				Name: "oe", Title: "overconfidence error", Value: c.OE, Better: metric.Lower,
+				Means: "The part of the ECE that comes from groups that are too sure, each weighted by its confidence: what costs most where a sure answer is acted upon.",
+			},
+			{
+				Name: "ue", Title: "underconfidence error", Value: c.UE, Better: metric.Lower,
+				Means: "The same of groups that are not sure enough.",
 			},
 			{
 				Name: "confidence", Title: "mean confidence", Value: c.Confidence, Better: metric.Neither, Unit: metric.Share,

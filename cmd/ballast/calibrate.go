@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,8 +27,13 @@ type calibrateFlags struct {
 	subject     subjectFlags
 	byPlace     bool
 	method, out string
+	set         []string
+	compare     bool
+	onShifted   bool
 	html        string
 	overwrite   bool
+
+	maxIterations int
 }
 
 // calibrated is what "ballast calibrate --json" prints.
@@ -79,16 +85,20 @@ func (f savedFlags) check(cmd *cobra.Command, args []string, ofModels ...string)
 
 func newCalibrate(a *app) *cobra.Command {
 	f := calibrateFlags{}
-	method := calibrate.NewTemperatureScaling()
 	cmd := &cobra.Command{
 		Use:   "calibrate [MODEL]",
 		Short: "Fix a model's confidences",
-		Long: `Calibrate fits a temperature to examples that the model was not trained on and writes a model whose confidences are right
-for them; its answers stay the same. With --logits and --labels it works on the saved outputs of a model of any framework
-and, with --out FILE.npy or FILE.npz, writes the scaled logits.
+		Long: `Calibrate fits a temperature, or what another method asks for, to examples that the model was not trained on and writes a model whose
+confidences are right for them; at a temperature its answers stay the same. With --logits and --labels it works on the saved outputs of a
+model of any framework and, with --out FILE.npy or FILE.npz, writes the corrected logits, or, with --out FILE.json, what was fitted.
+
+` + methodTable + `
+
+--compare fits all methods and shows them beside each other. --on-shifted fits to a mixture of inputs as they are and shifted, and shows
+what that and the fit to inputs as they are do to each.
 
 The numbers shown are measured on examples that the temperature was not fitted to: those of --on, or else the same examples in five
-parts, each measured with a temperature fitted to the other four. Where no temperature is best, for example because every answer is right,
+parts, each measured with a fit to the other four. Where nothing is best, for example no temperature because every answer is right,
 calibrate says so and writes nothing.
 
 A MODEL is what "ballast evaluate" takes. The temperature of an ONNX file or of --exec is shown; it is written for the others.
@@ -99,6 +109,9 @@ shows what became better and what became worse.`,
   ballast calibrate runs/model/model --data dir:aside --on dir:more --out runs/model/calibrated
   ballast calibrate runs/model/model --data dir:aside --on dir:more --out mended --html mended.html
   ballast calibrate model.onnx --data dir:aside --preprocess imagenet
+  ballast calibrate runs/model/model --data mnist --method conformal --set coverage=0.95 --out sets
+  ballast calibrate --logits logits.npy --labels labels.npy --compare
+  ballast calibrate --logits logits.npy --labels labels.npy --method matrix --set lambda=0.01 --out corrected.npy
   ballast calibrate --logits logits.npy --labels labels.npy --json | jq .temperature`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 	}
@@ -110,21 +123,32 @@ shows what became better and what became worse.`,
 	f.saved.add(cmd)
 	f.subject.add(cmd)
 	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
-	flags.StringVar(&f.method, "method", methodTemperature, "method: temperature")
-	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder) or the scaled logits (a .npy or .npz file)")
+	flags.StringVar(&f.method, "method", methodTemperature, "method: "+strings.Join(calibrateMethods(), ", "))
+	flags.StringArrayVar(&f.set, "set", nil, "setting of the method, such as bins=20; may be repeated")
+	flags.BoolVar(&f.compare, "compare", false, "show all methods beside each other, and write nothing")
+	flags.BoolVar(&f.onShifted, "on-shifted", false, "fit to shifted inputs too, and compare with a fit to inputs as they are")
+	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder), the corrected logits (a .npy or .npz file) or what was fitted (a .json file, with --logits)")
 	flags.StringVar(&f.html, "html", "", "also write audits of --on, before and after, as one HTML page")
 	overwriteFlag(cmd, &f.overwrite)
-	flags.IntVar(&method.MaxIterations, "max-iterations", method.MaxIterations, "most Newton steps")
+	flags.IntVar(&f.maxIterations, "max-iterations", calibrate.NewTemperatureScaling().MaxIterations, "most Newton steps, of methods that take any")
 	cmd.RunE = func(c *cobra.Command, args []string) error {
-		if err := f.check(c, args, method); err != nil {
+		chosen, err := f.chosen(c)
+		if err != nil {
 			return err
+		}
+		if err := f.check(c, args); err != nil {
+			return err
+		}
+		method, ok := chosen.(calibrate.TemperatureScaling)
+		if !ok || f.compare || f.onShifted || f.saved.given() && filepath.Ext(f.out) == ".json" {
+			return a.byMethod(c.Context(), chosen, args, f)
 		}
 		var found calibrated
 		claim := claimBundle(f.out, f.overwrite)
 		if f.saved.given() {
 			claim = claimFile(f.out, f.overwrite)
 		}
-		err := claimed(claim, func() error {
+		err = claimed(claim, func() error {
 			return claimed(claimFile(f.html, f.overwrite), func() (err error) {
 				if f.saved.given() {
 					found, err = a.calibrateSaved(c.Context(), method, f)
@@ -147,12 +171,9 @@ shows what became better and what became worse.`,
 }
 
 // check refuses what does not go together, before anything is read.
-func (f *calibrateFlags) check(cmd *cobra.Command, args []string, method calibrate.TemperatureScaling) error {
-	if f.method != methodTemperature {
-		return &fault.Usage{Err: fmt.Errorf("calibrate: no method %q; there is %s", f.method, methodTemperature)}
-	}
-	if err := method.Validate(); err != nil {
-		return &fault.Usage{Err: err}
+func (f *calibrateFlags) check(cmd *cobra.Command, args []string) error {
+	if err := f.checkMethods(cmd); err != nil {
+		return err
 	}
 	if err := f.saved.check(cmd, args, "data", "part", "on-part", "exec", "preprocess"); err != nil {
 		return err
@@ -293,11 +314,20 @@ func auditedSaved(ctx context.Context, on *evaluate.Saved, t float64) (*report.C
 	if err != nil {
 		return nil, err
 	}
+	c, err := auditedPair(ctx, on, scaled, "")
+	if err != nil {
+		return nil, err
+	}
+	return compared(t, c.Before, c.After), nil
+}
+
+// auditedPair audits saved outputs as they are, and corrected by a method.
+func auditedPair(ctx context.Context, on, corrected *evaluate.Saved, method string) (*report.Comparison, error) {
 	before, err := on.Report(evaluate.Options{})
 	if err != nil {
 		return nil, err
 	}
-	after, err := scaled.Report(evaluate.Options{})
+	after, err := corrected.Report(evaluate.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -307,13 +337,17 @@ func auditedSaved(ctx context.Context, on *evaluate.Saved, t float64) (*report.C
 	}
 	sign(&before, files)
 	sign(&after, nil) // it is in no file yet
-	return compared(t, before, after), nil
+	c := report.NewComparison("calibration: "+method, before, after)
+	return &c, nil
 }
 
 // compared is what a temperature did, and why.
 func compared(t float64, before, after report.Report) *report.Comparison {
 	c := report.NewComparison(fmt.Sprintf("temperature scaling, T = %.4f", t), before, after)
 	c.Why = evaluate.WhyTemperature(t, before, after)
+	if worse := evaluate.WorseUnderShift(before, after); worse != "" {
+		c.Why += " " + worse
+	}
 	return &c
 }
 

@@ -413,12 +413,6 @@ var (
 	weightTypes = []string{"F64", "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"}
 )
 
-// calibrateMethods are the methods of calibrate.
-func calibrateMethods() []string { return []string{methodTemperature} }
-
-// methodTemperature is the one method of calibrate.
-const methodTemperature = "temperature"
-
 // storedQuantizers are the quantizers that store fewer bits.
 func storedQuantizers() []string {
 	return slices.DeleteFunc(signature.Quantizers(), func(name string) bool { return name == signature.QuantizeNone })

@@ -44,6 +44,7 @@ type runOutput struct {
 	DType npy.DType `json:"type"`
 	File  string    `json:"file,omitempty"` // that it is written to; "" = it is not
 	bytes []byte    // elements, little endian
+	shown []string  // lines that are printed of it
 }
 
 // member is the output as it is written.
@@ -63,7 +64,8 @@ func newRun(a *app) *cobra.Command {
 		Use:   "run MODEL (IMAGE... | --input [NAME=]x.npy --output [NAME=]y.npy)",
 		Short: "Run a model on images or arrays",
 		Long: `Run computes a model's outputs for given inputs, both as NumPy arrays. A bundle has one input, input [n, shape of an example], in
-the units of its data set, and returns logits and probabilities [n, classes]. An ONNX graph has the inputs and outputs that it names.
+the units of its data set, and returns logits and probabilities [n, classes], and, where it has conformal sets, sets [n, classes], 1 where
+a class is in the set. An ONNX graph has the inputs and outputs that it names.
 
 With images, PNG or JPEG, a classifier's most probable classes are printed for each. The MODEL is what "ballast evaluate" takes; with --exec
 all arguments are images.
@@ -148,6 +150,9 @@ func (a *app) runVerb(ctx context.Context, model string, f runFlags) error {
 	}
 	for _, o := range outputs {
 		fmt.Fprintf(a.out, "%s %s %v\n", printable.Line(o.Name), o.DType, o.Shape)
+		for _, line := range o.shown {
+			fmt.Fprintln(a.out, line)
+		}
 	}
 	return nil
 }
@@ -227,6 +232,7 @@ const (
 	bundleLogits        = "logits"
 	bundleProbabilities = "probabilities"
 	bundleOutput        = "output"
+	bundleSets          = "sets" // of one that has conformal sets
 )
 
 // openBundle checks that a bundle takes the inputs.
@@ -245,6 +251,9 @@ func (a *app) openBundle(b *bundle.Bundle, arrays map[string]*npy.Array, batch i
 	m.outputs = []string{bundleOutput}
 	if b.Manifest.Answers() == zoo.Classify {
 		m.outputs = []string{bundleLogits, bundleProbabilities}
+	}
+	if b.Manifest.Calibration.Sets != nil {
+		m.outputs = append(m.outputs, bundleSets)
 	}
 	m.run = func(context.Context) ([]runOutput, error) { return a.runBundle(b, array, batch) }
 	return m, nil
@@ -290,7 +299,40 @@ func (a *app) runBundle(b *bundle.Bundle, array *npy.Array, batch int) ([]runOut
 	}
 	one, err1 := floats(bundleLogits, []int{n, classes}, logits)
 	two, err2 := floats(bundleProbabilities, []int{n, classes}, narrow)
-	return []runOutput{one, two}, errors.Join(err1, err2)
+	outputs := []runOutput{one, two}
+	if b.Manifest.Calibration.Sets == nil || err1 != nil || err2 != nil {
+		return outputs, errors.Join(err1, err2)
+	}
+	sets, err := a.setsOf(b, wide, n)
+	return append(outputs, sets), err
+}
+
+// shownSets is how many examples' sets are shown.
+const shownSets = 10
+
+// setsOf are the conformal sets of a model's logits: 1 where a class is in the set of an example. The first are kept as text.
+func (a *app) setsOf(b *bundle.Bundle, logits []float64, n int) (runOutput, error) {
+	m := b.Manifest
+	classes := m.Network.Outputs()
+	o := runOutput{Name: bundleSets, Shape: []int{n, classes}, DType: npy.Uint8, bytes: make([]byte, n*classes)}
+	for i := range n {
+		set, err := m.Calibration.Sets.Of(logits[i*classes:(i+1)*classes], i)
+		if err != nil {
+			return o, err
+		}
+		names := make([]string, len(set))
+		for j, class := range set {
+			o.bytes[i*classes+class] = 1
+			names[j] = printable.Line(m.Labels[class])
+		}
+		if i < shownSets {
+			o.shown = append(o.shown, fmt.Sprintf("  example %d: {%s}", i, strings.Join(names, ", ")))
+		}
+	}
+	if n > shownSets {
+		o.shown = append(o.shown, fmt.Sprintf("  and %d more; --output sets=FILE.npy has all", n-shownSets))
+	}
+	return o, nil
 }
 
 func floats(name string, shape []int, values []float32) (runOutput, error) {

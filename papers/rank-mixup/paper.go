@@ -33,10 +33,10 @@ var Paper = paper.Paper{
 		Experiment: paper.NewExperiment(settings{}, run),
 		Arms: []paper.Arm{
 			{Name: "ce"},
-			{Name: "mixup", Overrides: []string{"objective.mix={name:mixup,alpha:1}"}},
-			{Name: "mndcg_full", Overrides: []string{"objective.extra=[{loss:mndcg,weight:1}]"}},
+			{Name: "mixup", Overrides: []string{"objective={name:supervised,mix:{name:mixup,alpha:1}}"}},
+			{Name: "mndcg_full", Overrides: []string{"objective={name:supervised,extra:[{loss:mndcg,weight:1}]}"}},
 			mndcgArm,
-			{Name: "mrl", Overrides: []string{"objective.extra=[mrl]"}},
+			{Name: "mrl", Overrides: []string{"objective={name:supervised,extra:[mrl]}"}},
 		},
 		Check: func(m paper.Measured) []paper.Inequality {
 			return []paper.Inequality{
@@ -64,4 +64,4 @@ var Paper = paper.Paper{
 	},
 }
 
-var mndcgArm = paper.Arm{Name: "mndcg", Overrides: []string{"objective.extra=[mndcg]"}}
+var mndcgArm = paper.Arm{Name: "mndcg", Overrides: []string{"objective={name:supervised,extra:[mndcg]}"}}
