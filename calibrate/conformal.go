@@ -13,26 +13,28 @@ import (
 )
 
 // Conformal answers with a set of classes that holds the right one with probability Coverage at least, whatever the model and the data, as long
-// as new examples come from where those came from that it was fitted to. A class y with probability p_y is in the set where its score is at
-// most the threshold:
+// as new examples come from where those came from that it was fitted to. A class y with probability p_y has a score:
 //
-//	lac    1 - p_y: the smallest sets on average; they may be empty (Sadinle et al., arXiv 1609.00451)
-//	aps    the sum of the probabilities above p_y, and p_y: larger sets where the model is less sure (Romano et al., arXiv 2006.02544)
+//	lac    1 - p_y: the smallest sets on average (Sadinle et al., arXiv 1609.00451)
+//	aps    the sum of the probabilities above p_y, and u p_y: larger sets where the model is less sure (Romano et al., arXiv 2006.02544)
 //	raps   that of aps + Penalty max(0, rank of y - Rank): without long tails (Angelopoulos et al., arXiv 2009.14193)
 //
 // rank is 1 for the largest probability. The threshold is the ceil((n+1) Coverage)-th smallest score of n examples' own labels, which makes the
-// promise exact for finite n; where that is above n, all classes are in every set. With Randomised, aps and raps subtract u p_y, u uniform in
-// [0,1) and drawn for each example: the coverage is then Coverage on the dot, and sets may be empty; without, it is more.
+// promise exact for finite n; where that is above n, all classes are in every set. A class is in the set where its score is at most the
+// threshold. u is 1 - v with v uniform in [0,1) and drawn for each example, as the papers have it; the coverage is then Coverage on the dot.
+// Without Randomised, u is 1 and the first class beyond the threshold is in the set of aps and raps too, as the authors' code has it, so
+// that the coverage is larger, and much so for a model that is nearly always sure. The likeliest class is always in the set, unless
+// AllowEmpty is set, which the papers' sets may be.
 //
-// The promise is over all examples together. For one class, or for sets of one size, coverage may be less: Coverage measures both.
+// The promise is over all examples together. For one class, or for sets of one size, coverage may be less: Measure says both.
 type Conformal struct {
-	Score      string  `json:"score"`      // lac, aps or raps; raps
-	Coverage   float64 `json:"coverage"`   // what share of sets must hold the label; 0.9
-	Penalty    float64 `json:"penalty"`    // of raps, for each rank beyond Rank; 0.01
-	Rank       int     `json:"rank"`       // of raps: classes without penalty; 5
-	Randomised bool    `json:"randomised"` // of aps and raps; false
-	NoEmpty    bool    `json:"no_empty"`   // the likeliest class is always in the set; false
-	Seed       uint64  `json:"seed"`       // of the draws u; 0
+	Score      string  `json:"score"`       // lac, aps or raps; raps
+	Coverage   float64 `json:"coverage"`    // what share of sets must hold the label; 0.9
+	Penalty    float64 `json:"penalty"`     // of raps, for each rank beyond Rank; 0.01
+	Rank       int     `json:"rank"`        // of raps: classes without penalty; 5
+	Randomised bool    `json:"randomised"`  // of aps and raps; true
+	AllowEmpty bool    `json:"allow_empty"` // a set may hold no class; false
+	Seed       uint64  `json:"seed"`        // of the draws; 0
 }
 
 // The scores.
@@ -43,7 +45,9 @@ const (
 )
 
 // NewConformal returns raps with the paper's penalty, for sets that hold the label nine times in ten.
-func NewConformal() Conformal { return Conformal{Score: RAPS, Coverage: 0.9, Penalty: 0.01, Rank: 5} }
+func NewConformal() Conformal {
+	return Conformal{Score: RAPS, Coverage: 0.9, Penalty: 0.01, Rank: 5, Randomised: true}
+}
 
 // Validate reports what is wrong with the options.
 func (c Conformal) Validate() error {
@@ -57,8 +61,6 @@ func (c Conformal) Validate() error {
 		return fmt.Errorf("calibrate: penalty is %v; use a number from 0", c.Penalty)
 	case c.Rank < 0:
 		return fmt.Errorf("calibrate: rank is %d; use 0 or more", c.Rank)
-	case c.Randomised && c.Score == LAC:
-		return errors.New("calibrate: randomised is for aps and raps; lac has nothing to draw")
 	}
 	return nil
 }
@@ -126,7 +128,10 @@ func (s Sets) size(w *ranked) int {
 		return len(w.order)
 	}
 	n := sort.Search(len(w.order), func(rank int) bool { return w.scores[rank] > s.Threshold })
-	if n == 0 && s.NoEmpty {
+	if !s.Randomised && s.Score != LAC && n < len(w.order) {
+		n++
+	}
+	if n == 0 && !s.AllowEmpty {
 		return 1
 	}
 	return n
@@ -167,7 +172,7 @@ func (w *ranked) read(row []float64) {
 
 // scores are those of the classes, by rank.
 func (s Sets) scores(w *ranked, place int) []float64 {
-	u := 0.0
+	u := 0.0 // the part of p that is left out
 	if s.Randomised {
 		u = rand.New(rand.NewPCG(s.Seed, 0xc0f0+uint64(place))).Float64()
 	}

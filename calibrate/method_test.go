@@ -221,9 +221,9 @@ func TestLaws(t *testing.T) {
 // TestSetsCover holds the promise of conformal sets: over many draws of examples, coverage is at least what was asked for.
 func TestSetsCover(t *testing.T) {
 	for _, c := range []calibrate.Conformal{
-		{Score: calibrate.LAC, Coverage: 0.8}, {Score: calibrate.APS, Coverage: 0.9},
-		{Score: calibrate.APS, Coverage: 0.9, Randomised: true}, calibrate.NewConformal(),
-		{Score: calibrate.RAPS, Coverage: 0.7, Penalty: 0.1, Rank: 1, Randomised: true, Seed: 7},
+		{Score: calibrate.LAC, Coverage: 0.8, AllowEmpty: true}, {Score: calibrate.APS, Coverage: 0.9},
+		{Score: calibrate.APS, Coverage: 0.9, Randomised: true, AllowEmpty: true}, calibrate.NewConformal(),
+		{Score: calibrate.RAPS, Coverage: 0.7, Penalty: 0.1, Rank: 1, Randomised: true, Seed: 7, AllowEmpty: true},
 	} {
 		mean := 0.0
 		const times = 40
@@ -238,9 +238,27 @@ func TestSetsCover(t *testing.T) {
 			}
 			mean += got.Coverage / times
 		}
-		exact := c.Score == calibrate.LAC || c.Randomised
+		exact := c.AllowEmpty
 		if mean < c.Coverage-0.01 || exact && mean > c.Coverage+0.012 {
 			t.Errorf("%+v covers %.4f", c, mean)
+		}
+	}
+}
+
+// TestSetsAreNotEmpty: a model that is always sure has sets of one class, and none without.
+func TestSetsAreNotEmpty(t *testing.T) {
+	x := skewed(400, 3, 9)
+	for i := range x.Logits {
+		x.Logits[i] *= 20
+	}
+	for _, score := range []string{calibrate.LAC, calibrate.APS, calibrate.RAPS} {
+		for _, randomised := range []bool{true, false} {
+			c := calibrate.NewConformal()
+			c.Score, c.Coverage, c.Randomised = score, 0.5, randomised
+			covered, err := c.CrossMeasure(x, calibrate.Folds, 1)
+			if err != nil || covered.Empty > 0 || covered.Coverage < 0.45 {
+				t.Errorf("%+v: %+v %v", c, covered, err)
+			}
 		}
 	}
 }
