@@ -307,7 +307,7 @@ func TestSourceChoice(t *testing.T) {
 
 	for text, want := range map[string]string{
 		`{"name":"canvs"}`:              `no data source "canvs" (did you mean canvas?)`,
-		`{"name":"everything at once"}`: `no data source "everything at once"; there are glyphs, canvas, domains, unseen, go-source, holes, prepared, optdigits, mnist,`,
+		`{"name":"everything at once"}`: `no data source "everything at once"; there are glyphs, canvas, domains, unseen, go-source, holes, prepared, gaussian-pair, paired-intervals, paired-gaussians, optdigits, mnist,`,
 		`{"name":"mnist","seed":3}`:     "data source mnist takes no options; write its name alone",
 		`{"name":"canvas","heigth":3}`:  "unknown key heigth (did you mean height?)",
 		`{"of":"mnist"}`:                "a data source needs a name",

@@ -61,16 +61,16 @@ func (c Calibration) Section() Section {
 				Means: "Maximum calibration error: the largest gap of any of the groups, however few examples it holds.",
 			},
 			{
-				Name: "aece", Title: "adaptive ECE", Value: c.AECE, Better: metric.Lower,
-				Means: "ECE, equal mass, by the definition that papers call AECE: where the examples cannot be split evenly, the groups of the least confidence are one larger.",
+				Name: "aece", Title: "AECE", Value: c.AECE, Better: metric.Lower,
+				Means: "Adaptive ECE: ECE, equal mass, by the definition that papers call AECE: where the examples cannot be split evenly, the groups of the least confidence are one larger.",
 			},
 			{
-				Name: "oe", Title: "overconfidence error", Value: c.OE, Better: metric.Lower,
-				Means: "The part of the ECE that comes from groups that are too sure, each weighted by its confidence: what costs most where a sure answer is acted upon.",
+				Name: "oe", Title: "OE", Value: c.OE, Better: metric.Lower,
+				Means: "Overconfidence error: the part of the ECE that comes from groups that are too sure, each weighted by its confidence: what costs most where a sure answer is acted upon.",
 			},
 			{
-				Name: "ue", Title: "underconfidence error", Value: c.UE, Better: metric.Lower,
-				Means: "The same of groups that are not sure enough.",
+				Name: "ue", Title: "UE", Value: c.UE, Better: metric.Lower,
+				Means: "Underconfidence error: the same of groups that are not sure enough.",
 			},
 			{
 				Name: "confidence", Title: "mean confidence", Value: c.Confidence, Better: metric.Neither, Unit: metric.Share,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ballast-ml/ballast/bench"
 	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/convert"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
@@ -49,7 +50,7 @@ func ofFlags() map[string]completer {
 		"evaluate outputs": oneOf(evaluate.Forms()...), "evaluate suite": severalOf(evaluate.Names), "evaluate set": suiteSettings, "evaluate shifts": severalOf(shiftWords), "evaluate training": dataSets,
 		"evaluate training-part": parts, "evaluate require": requirements, "evaluate html": filesOf("html"), "calibrate html": filesOf("html"),
 		"calibrate data": dataSets, "calibrate part": parts, "calibrate on": dataSets, "calibrate on-part": parts, "calibrate logits": filesOf("npy", "npz"),
-		"calibrate labels": filesOf("npy", "npz"), "calibrate outputs": oneOf(evaluate.Forms()...), "calibrate method": oneOf(calibrateMethods()...), "calibrate out": anyFile,
+		"calibrate labels": filesOf("npy", "npz"), "calibrate outputs": oneOf(evaluate.Forms()...), "calibrate method": oneOf(calibrateMethods()...), "calibrate out": anyFile, "calibrate set": methodSettings,
 		"convert data": dataSets, "convert part": parts, "convert out": anyFile, "convert to": oneOf(formats...), "convert type": oneOf(weightTypes...),
 		"merge out": anyFile, "merge dtype": oneOf("float64", "float32", "float16", "bfloat16"), "merge allow-missing": oneOf("union", "intersection"),
 		"merge method": methods, "merge base": models, "merge lora": folders, "merge gguf-type": oneOf(weightTypes...), "merge intermediate": folders,
@@ -312,6 +313,23 @@ func suiteSettings(*cobra.Command, []string, string) ([]string, cobra.ShellCompD
 		for _, key := range lab.KeysOf(k.New()) {
 			list = append(list, k.Name+"."+key.Path+"=")
 		}
+	}
+	return list, goesOn
+}
+
+// methodSettings completes SETTING= of the method that is named.
+func methodSettings(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var settings any = calibrate.NewConformal()
+	if name := cmd.Flag("method").Value.String(); name != methodConformal {
+		m, err := calibrate.Named(name, nil)
+		if err != nil {
+			return nil, noFiles
+		}
+		settings = m
+	}
+	var list []string
+	for _, key := range lab.KeysOf(settings) {
+		list = append(list, key.Path+"=")
 	}
 	return list, goesOn
 }
