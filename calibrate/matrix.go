@@ -83,10 +83,11 @@ func (m MatrixScaling) Fit(x Examples) (Result, error) {
 		params[c*k+c] = start.weight
 	}
 	family := matrixFamily{classes: k, all: m.Penalty == L2}
-	if m.Penalty == ODIR {
+	switch m.Penalty {
+	case ODIR:
 		family.weight = m.Lambda / float64(k*(k-1)) / (start.scale * start.scale) // of W in the logits' own units
 		family.bias = m.Mu / float64(k)
-	} else if m.Penalty == L2 {
+	case L2:
 		family.weight, family.bias = m.Lambda/float64(k*k)/(start.scale*start.scale), m.Mu/float64(k)
 	}
 	for i, z := range start.scaled.Logits { // W mixes classes: one that is ruled out counts as very unlikely
@@ -94,7 +95,7 @@ func (m MatrixScaling) Fit(x Examples) (Result, error) {
 			start.scaled.Logits[i] = ruledOut(x.row(i/k)) / start.scale
 		}
 	}
-	f := softmaxFit{x: start.scaled, map_: family}
+	f := softmaxFit{x: start.scaled, family: family}
 	free := family.weight == 0 && family.bias == 0
 	r = f.minimize(params, stops{m.MaxIterations, m.Tolerance, m.Limit, free})
 	fitted := MatrixMap{Weights: make([][]float64, k), Bias: params[k*k:]}

@@ -2,7 +2,6 @@ package calibrate
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 
@@ -261,6 +260,3 @@ func (t TemperatureScaling) Fit(x Examples) (Result, error) {
 }
 
 var _ Method = TemperatureScaling{}
-
-// errNoFit is the error of a value that holds nothing.
-var errNoFit = errors.New("nothing is fitted")

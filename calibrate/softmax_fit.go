@@ -20,9 +20,8 @@ type affine interface {
 // solved by conjugate gradients, which need no Hessian but products with it, exact ones, so that it ends with a slope near rounding.
 type softmaxFit struct {
 	x      Examples
-	map_   affine
+	family affine
 	p      []float64 // softmax at the present parameters
-	slopes []float64
 }
 
 // value is the objective; the probabilities are kept for slope and curvature. right says whether each label has the largest logit alone.
@@ -37,7 +36,7 @@ func (f *softmaxFit) value(params []float64) (value float64, right bool) {
 		var sum part
 		for i := from; i < to; i++ {
 			out, label := f.p[i*k:(i+1)*k], int(f.x.Labels[i])
-			f.map_.forward(params, f.x.row(i), out)
+			f.family.forward(params, f.x.row(i), out)
 			top := out[0]
 			for c, z := range out {
 				top = max(top, z)
@@ -61,7 +60,7 @@ func (f *softmaxFit) value(params []float64) (value float64, right bool) {
 		value += s.nll
 		right = right && !s.wrong
 	}
-	return value/float64(n) + f.map_.penalty(params, nil), right
+	return value/float64(n) + f.family.penalty(params, nil), right
 }
 
 // slope is the gradient at the parameters that value was last called with.
@@ -70,7 +69,7 @@ func (f *softmaxFit) slope(params []float64) []float64 {
 		copy(s, f.p[i*f.x.Classes:(i+1)*f.x.Classes])
 		s[f.x.Labels[i]]--
 	})
-	f.map_.penalty(params, sum)
+	f.family.penalty(params, sum)
 	return sum
 }
 
@@ -78,7 +77,7 @@ func (f *softmaxFit) slope(params []float64) []float64 {
 func (f *softmaxFit) times(direction []float64) []float64 {
 	sum := f.sum(func(i int, s []float64) {
 		p := f.p[i*f.x.Classes : (i+1)*f.x.Classes]
-		f.map_.forward(direction, f.x.row(i), s)
+		f.family.forward(direction, f.x.row(i), s)
 		mean := 0.0
 		for c, v := range s {
 			if p[c] > 0 { // a class that is ruled out
@@ -91,7 +90,7 @@ func (f *softmaxFit) times(direction []float64) []float64 {
 			}
 		}
 	})
-	f.map_.curve(direction, sum)
+	f.family.curve(direction, sum)
 	return sum
 }
 
@@ -100,15 +99,15 @@ func (f *softmaxFit) sum(of func(i int, s []float64)) []float64 {
 	n := f.x.Len()
 	parts := newParts[[]float64](n)
 	_ = metric.Blocks(n, func(from, to int) error {
-		sum, s := make([]float64, f.map_.size()), make([]float64, f.x.Classes)
+		sum, s := make([]float64, f.family.size()), make([]float64, f.x.Classes)
 		for i := from; i < to; i++ {
 			of(i, s)
-			f.map_.backward(s, f.x.row(i), sum)
+			f.family.backward(s, f.x.row(i), sum)
 		}
 		parts[from/partRows] = sum
 		return nil
 	})
-	total := make([]float64, f.map_.size())
+	total := make([]float64, f.family.size())
 	for _, part := range parts {
 		for i, v := range part {
 			total[i] += v / float64(n)

@@ -56,7 +56,7 @@ func (v VectorScaling) Fit(x Examples) (Result, error) {
 	for c := range k {
 		params[c] = start.weight
 	}
-	f := softmaxFit{x: start.scaled, map_: vectorFamily{k}}
+	f := softmaxFit{x: start.scaled, family: vectorFamily{k}}
 	r = f.minimize(params, stops{v.MaxIterations, v.Tolerance, v.Limit, true})
 	fitted := VectorMap{Weights: params[:k:k], Bias: params[k:]}
 	for c := range k {
