@@ -63,6 +63,11 @@ func (e Estimated) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		pass.Move(scope, mean, m)
 	}
 
+	if !pass.Training(scope, g) && givenIn(g) != nil {
+		first, second := Collected(scope, x, mean, variance)
+		return graph.ConvertDType(normalise(x, scale, offset, first, second, e.Epsilon), x.DType())
+	}
+
 	current := func(v *graph.Node) *graph.Node { return graph.StopGradient(graph.Reshape(v, shape...)) }
 	return graph.ConvertDType(normalise(x, scale, offset, current(m), current(v), e.Epsilon), x.DType())
 }

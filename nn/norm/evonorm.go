@@ -207,7 +207,8 @@ func (n EvoNorm) batchDenominator(scope *model.Scope, x *graph.Node) *graph.Node
 		stats := ops.GatherAcross(graph.Reshape(variance, 1, channelsOf(x)[0]))
 		pass.Move(scope, running, RunningUpdate(1-n.Decay, pass.Weight(running, x.Graph()), stats))
 	} else {
-		variance = graph.Reshape(pass.Weight(running, x.Graph()), channelShape(x)...)
+		source := sourceOr(x.Graph(), FromRunning{})
+		_, variance = source.Statistics(scope, x, &Running{scope: scope, variance: running})
 	}
 	root := func(square *graph.Node) *graph.Node { return graph.Sqrt(graph.AddScalar(square, n.Epsilon)) }
 	var right *graph.Node

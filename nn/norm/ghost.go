@@ -69,7 +69,7 @@ func (g Ghost) apply(who string, scope *model.Scope, x *graph.Node) *graph.Node 
 		if source == nil {
 			source = FromRunning{}
 		}
-		mean, variance := source.Statistics(x, running)
+		mean, variance := sourceOr(x.Graph(), source).Statistics(scope, x, running)
 		scale, offset := affine(scope, x, channels, channelShape(x))
 		y = normalise(x, scale, offset, mean, variance, g.Epsilon)
 	}

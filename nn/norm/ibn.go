@@ -78,6 +78,10 @@ func (n IBN) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		return graph.ConvertDType(normalizePooled(wide, scale, offset, mean, variance, overBatch, n.Epsilon), x.DType())
 	}
 	mean, variance := ops.Moments(wide, positions(x), nil)
+	if givenIn(g) != nil {
+		mean, variance = n.given(scope, wide, own, mean, variance, batch, running)
+		return graph.ConvertDType(normalise(x, scale, offset, mean, variance, n.Epsilon), x.DType())
+	}
 	choose := func(v *graph.Node, of *model.Variable) *graph.Node { // the example's own, or the running values
 		collected := pass.Weight(of, g)
 		rest := graph.Zeros(g, shapes.Make(collected.DType(), instance[1]-instance[0]))
@@ -89,6 +93,28 @@ func (n IBN) Apply(scope *model.Scope, x *graph.Node) *graph.Node {
 		return graph.Where(graph.BroadcastToDims(own, d...), v, graph.BroadcastToDims(graph.Reshape(graph.Concatenate(both, 0), channelShape(x)...), d...))
 	}
 	return graph.ConvertDType(normalise(x, scale, offset, choose(mean, running.mean), choose(variance, running.variance), n.Epsilon), x.DType())
+}
+
+// given puts the statistics of the source that With gives in the place of the examples' own in the channels of the batch part, where own is
+// false.
+func (n IBN) given(
+	scope *model.Scope, x, own, mean, variance *graph.Node, batch [2]int, running *Running,
+) (m, v *graph.Node) {
+	part := graph.SliceAxis(x, -1, graph.AxisRange(batch[0], batch[1]))
+	first, second := sourceOr(x.Graph(), nil).Statistics(scope, part, running)
+
+	d, channels := mean.Shape().Dimensions, channelsOf(x)[0]
+	put := func(instance, of *graph.Node) *graph.Node {
+		wanted := append(append([]int{}, d[:len(d)-1]...), batch[1]-batch[0])
+		of = graph.BroadcastToDims(of, wanted...)
+		wanted[len(d)-1] = channels - wanted[len(d)-1]
+		both := []*graph.Node{graph.Zeros(of.Graph(), shapes.Make(of.DType(), wanted...)), of}
+		if batch[0] == 0 {
+			both = []*graph.Node{of, both[0]}
+		}
+		return graph.Where(graph.BroadcastToDims(own, d...), instance, graph.Concatenate(both, -1))
+	}
+	return put(mean, first), put(variance, second)
 }
 
 // parts are the channels of the instance and of the batch part, from and to.

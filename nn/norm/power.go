@@ -103,7 +103,7 @@ func (p Power) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.No
 	}
 
 	if !pass.Training(scope, g) {
-		return graph.ConvertDType(scaled(graph.Mul(wide, inverse(running)), scale, offset), x.DType())
+		return graph.ConvertDType(scaled(graph.Mul(wide, inverse(squareFrom(scope, wide, phi))), scale, offset), x.DType())
 	}
 
 	if p.Variant == "v" {
@@ -223,6 +223,13 @@ func squareOfAll(x, counts *graph.Node) *graph.Node {
 	n := graph.ReduceAndKeep(graph.ConvertDType(counts, x.DType()), graph.ReduceSum, leading(x)...)
 	sums := ops.SumAcross(graph.Mul(mean, n), n)
 	return graph.Div(sums[0], graph.MaxScalar(sums[1], 1.0))
+}
+
+// squareFrom is the mean of squares that a norm which does not centre divides by at inference: that of the source that With gives, else phi's.
+func squareFrom(scope *model.Scope, x *graph.Node, phi *model.Variable) *graph.Node {
+	source := sourceOr(x.Graph(), FromRunning{})
+	_, square := source.Statistics(scope, x, &Running{scope: scope, variance: phi, uncentred: true})
+	return square
 }
 
 // counter is a variable that counts, from 0.

@@ -13,10 +13,13 @@ import (
 	"github.com/ballast-ml/ballast/ops"
 )
 
-// Source says where a normalisation takes its statistics from. The mean and the biased variance it returns broadcast against
-// x [batch, ..., channels]. Give a layer another source to run a trained network with other statistics.
+// Source says where a normalisation takes its statistics from at inference. The mean and the biased variance it returns broadcast against
+// x [batch, ..., channels]; they may differ from example to example. scope is that of the layer: a source that keeps something of its own
+// keeps it under a scope made of this one, see UnMix. running is nil where the layer collects nothing.
+//
+// Give a layer another source to run a trained network with other statistics, or a whole network by With.
 type Source interface {
-	Statistics(x *graph.Node, running *Running) (mean, variance *graph.Node)
+	Statistics(scope *model.Scope, x *graph.Node, running *Running) (mean, variance *graph.Node)
 }
 
 // FromBatch takes the statistics of the batch itself, over batch and positions, for each channel.
@@ -25,8 +28,8 @@ type FromBatch struct{}
 var _ Source = FromBatch{}
 
 // Statistics of the batch.
-func (FromBatch) Statistics(x *graph.Node, _ *Running) (mean, variance *graph.Node) {
-	return ops.Moments(x, leading(x), nil)
+func (FromBatch) Statistics(_ *model.Scope, x *graph.Node, running *Running) (mean, variance *graph.Node) {
+	return running.moments(x, leading(x))
 }
 
 // FromRunning takes the statistics that training collected.
@@ -35,7 +38,7 @@ type FromRunning struct{}
 var _ Source = FromRunning{}
 
 // Statistics that training collected. Panics if the layer collects none.
-func (FromRunning) Statistics(x *graph.Node, running *Running) (mean, variance *graph.Node) {
+func (FromRunning) Statistics(_ *model.Scope, x *graph.Node, running *Running) (mean, variance *graph.Node) {
 	if running == nil {
 		Panicf("norm.FromRunning: the layer keeps no running statistics; use FromBatch or FromAxes")
 	}
@@ -49,18 +52,28 @@ type FromAxes struct{ Axes []int }
 var _ Source = FromAxes{}
 
 // Statistics of each example.
-func (s FromAxes) Statistics(x *graph.Node, _ *Running) (mean, variance *graph.Node) {
-	return ops.Moments(x, s.Axes, nil)
+func (s FromAxes) Statistics(_ *model.Scope, x *graph.Node, running *Running) (mean, variance *graph.Node) {
+	return running.moments(x, s.Axes)
 }
 
 // Running is the mean and variance that training collects, one of each per channel, in non-trainable variables named mean and
-// variance; they start at 0 and 1.
+// variance; they start at 0 and 1. Of a norm that does not centre (Power, Unified) the variance is a mean of squares and there is no mean.
 type Running struct {
 	Momentum float64 // share of the new value, (0, 1]
 	Unbiased bool    // collect the variance with 1/(n-1)
 
 	scope          *model.Scope
-	mean, variance *model.Variable
+	mean, variance *model.Variable // mean is nil where the layer collects none
+	uncentred      bool            // the variance is a mean of squares
+}
+
+// moments are statistics of x over axes of the kind that the layer collects. r may be nil.
+func (r *Running) moments(x *graph.Node, axes []int) (mean, variance *graph.Node) {
+	if r == nil || !r.uncentred {
+		return ops.Moments(x, axes, nil)
+	}
+	square := ops.MeanSquare(x, axes, nil)
+	return graph.ZerosLike(square), square
 }
 
 func newRunning(who string, scope *model.Scope, x *graph.Node, channels int, momentum float64, unbiased bool) *Running {
@@ -91,7 +104,11 @@ func overDevices(statistic *graph.Node) *graph.Node {
 // values returns the running values, shaped to broadcast against x.
 func (r *Running) values(x *graph.Node) (mean, variance *graph.Node) {
 	g, broadcast := x.Graph(), channelShape(x)
-	return graph.Reshape(pass.Weight(r.mean, g), broadcast...), graph.Reshape(pass.Weight(r.variance, g), broadcast...)
+	variance = graph.Reshape(pass.Weight(r.variance, g), broadcast...)
+	if r.mean == nil {
+		return graph.ZerosLike(variance), variance
+	}
+	return graph.Reshape(pass.Weight(r.mean, g), broadcast...), variance
 }
 
 // collect moves the running values by the statistics of groups of count values a channel each: means and biased variances

@@ -103,7 +103,7 @@ func (u Unified) ApplyMasked(scope *model.Scope, x, padding *graph.Node) *graph.
 	v := u.state(scope, x)
 	root := func(square *graph.Node) *graph.Node { return graph.Sqrt(graph.AddScalar(square, u.Epsilon)) }
 	if !pass.Training(scope, g) {
-		y := graph.Mul(wide, graph.Reciprocal(graph.Reshape(root(pass.Weight(v.running, g)), shape...)))
+		y := graph.Mul(wide, graph.Reciprocal(root(squareFrom(scope, wide, v.running))))
 		return graph.ConvertDType(scaled(y, scale, offset), x.DType())
 	}
 	now := pass.Of(g) // the gradient is built when this pass is over
