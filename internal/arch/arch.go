@@ -38,6 +38,8 @@ var levels = []level{
 	{"zoo/zootest", 5}, // opens bundles
 	{"bundle", 4},
 	{"subject", 5},
+	{"adapt/...", 5},
+	{"adapt", 5},
 	{"calibrate", 3}, // a bundle carries what it fits
 	{"convert", 5},
 	{"merge/tuned", 6},
@@ -75,6 +77,7 @@ var sideways = map[string][]string{
 	"data/preprocess":          {"data"},
 	"data/sample/samplertest":  {"data", "data/sample"},
 	"data/augment/augmenttest": {"data/augment", "nn/optim"},
+	"adapt/adapttest":          {"adapt"},
 	"merge/checkpoint":         {"merge", "merge/adapter"},
 	"merge/position":           {"merge/soup"},
 	"train":                    {"train/objective", "train/update"},

@@ -1,0 +1,37 @@
+package adapt_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ballast-ml/ballast/adapt"
+	"github.com/ballast-ml/ballast/adapt/adapttest"
+	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/engine/enginetest"
+	"github.com/ballast-ml/ballast/nn/norm"
+)
+
+// promised are the claims of the methods of All; one without an entry keeps a state, needs norms, and refuses single examples.
+var promised = map[string][]adapttest.Claim{
+	"batch": {adapttest.Stateless()},
+}
+
+// TestBattery goes over all methods.
+func TestBattery(t *testing.T) {
+	for _, k := range adapt.All() {
+		t.Run(k.Name, func(t *testing.T) { adapttest.Run(t, k.New(), promised[k.Name]...) })
+	}
+}
+
+// TestRefusesInWords: refusals name method, model, place and fix.
+func TestRefusesInWords(t *testing.T) {
+	enginetest.Go(t, func(t *testing.T, e *engine.Engine) {
+		bare := adapttest.NewBundle(t, e, adapttest.Network(norm.NewGroup()), []int{6, 6, 1})
+		_, err := adapt.NewBatch().Start(adapt.Model{Bundle: bare, Engine: e, Batch: 4})
+		for _, want := range []string{"adapt batch", "convnet", "no norm that collects", "batch normalisation"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v does not say %q", err, want)
+			}
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package adapt
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// stepper is an adapter whose step is one program: the answers to a batch and what they move.
+type stepper struct {
+	*copied
+	norms norms
+	least int // examples of the smallest step
+	step  *program
+}
+
+var _ Preparer = (*stepper)(nil)
+
+// newStepper compiles a step for batches of the model's size. build returns the answers [n, ...] to x [n, InputShape...], and moves what it
+// moves. Steps below least examples are refused: see norms.least.
+func newStepper(c *copied, in norms, least int, build func(scope *model.Scope, x *Node) *Node) (*stepper, error) {
+	s := &stepper{copied: c, norms: in, least: least}
+	var err error
+	s.step, err = c.program(func(scope *model.Scope, in []*Node) []*Node {
+		return []*Node{ConvertDType(build(scope, in[0]), dtypes.Float32)}
+	})
+	if err == nil {
+		err = s.Prepare(c.Batch)
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Prepare compiles a step of n examples, or refuses it.
+func (s *stepper) Prepare(n int) error {
+	if n < s.least {
+		return usage(s.who, "a step has %d example, and the norm %s then sees one value of each channel, which has no variance; use batches of %d or more, "+
+			"and a number of examples that leaves no smaller rest", n, s.norms.narrowest, s.least)
+	}
+	return s.step.compile(s.shape(n))
+}
+
+// Answer takes the steps one after the other.
+func (s *stepper) Answer(ctx context.Context, x []float32, n int) ([]float32, error) {
+	return inSteps(ctx, s.copied, x, n, func(x []float32, n int) ([]float32, error) {
+		if err := s.Prepare(n); err != nil {
+			return nil, err
+		}
+		out, err := s.step.call(input{x, s.shape(n)})
+		if err != nil {
+			return nil, err
+		}
+		return out[0], nil
+	})
+}
+
+// inSteps answers n examples in steps of the model's batch, the last one smaller.
+func inSteps(ctx context.Context, c *copied, x []float32, n int, step func(x []float32, n int) ([]float32, error)) ([]float32, error) {
+	size := c.size()
+	if n < 0 || len(x) != n*size {
+		return nil, fmt.Errorf("adapt %s: got %d values for %d examples; want %d (%d each, shape %v)",
+			c.who, len(x), n, n*size, size, c.Bundle.Manifest.InputShape)
+	}
+	var answers []float32
+	for start := 0; start < n; start += c.Batch {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		count := min(c.Batch, n-start)
+		out, err := step(x[start*size:(start+count)*size], count)
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, out...)
+	}
+	return answers, nil
+}
