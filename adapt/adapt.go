@@ -90,6 +90,13 @@ type Kind = choice.Kind[Method]
 func All() []Kind {
 	return []Kind{
 		{Name: "batch", New: func() Method { return NewBatch() }},
+		{Name: "alpha-bn", New: func() Method { return NewAlphaBN() }},
+		{Name: "prior", New: func() Method { return NewPrior() }},
+		{Name: "ema", New: func() Method { return NewEMA() }},
+		{Name: "unmix", New: func() Method { return NewUnMix() }},
+		{Name: "tent", New: func() Method { return NewTent() }},
+		{Name: "core", New: func() Method { return NewCore() }},
+		{Name: "cotta", New: func() Method { return NewCotta() }},
 	}
 }
 

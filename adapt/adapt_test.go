@@ -13,7 +13,11 @@ import (
 
 // promised are the claims of the methods of All; one without an entry keeps a state, needs norms, and refuses single examples.
 var promised = map[string][]adapttest.Claim{
-	"batch": {adapttest.Stateless()},
+	"batch":    {adapttest.Stateless()},
+	"alpha-bn": {adapttest.Stateless()},
+	"prior":    {adapttest.Stateless()},
+	"unmix":    {adapttest.Single()},
+	"cotta":    {adapttest.AnyNorms()},
 }
 
 // TestBattery goes over all methods.

@@ -1,11 +1,6 @@
 package adapt
 
-import (
-	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
-	"github.com/gomlx/gomlx/ml/model"
-
-	"github.com/ballast-ml/ballast/nn/norm"
-)
+import "github.com/ballast-ml/ballast/nn/norm"
 
 // Batch normalises each batch with its own statistics (test-time normalisation, TBN): the mean and the biased variance of each channel over
 // batch and positions, in place of the running values. Nothing is kept from batch to batch.
@@ -23,27 +18,5 @@ func NewBatch() Batch { return Batch{} }
 
 // Start makes the adapter.
 func (Batch) Start(m Model) (Adapter, error) {
-	return startSource("batch", m, norm.Mixed{SourceWeight: 0}, 2)
-}
-
-// startSource is an adapter that changes the source of statistics and nothing else. values is how many values of a channel the source needs.
-func startSource(who string, m Model, source norm.Source, values int) (Adapter, error) {
-	c, err := newCopy(who, m)
-	if err != nil {
-		return nil, err
-	}
-	found, err := c.collecting()
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
-	return adapterOr(newStepper(c, found, found.least(values), func(scope *model.Scope, x *Node) *Node { return c.logits(scope, source, x) }))
-}
-
-// adapterOr is nil where there is an error: a nil pointer in an interface is not.
-func adapterOr(s *stepper, err error) (Adapter, error) {
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	return startSource("batch", m, norm.Mixed{SourceWeight: 0})
 }

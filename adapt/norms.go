@@ -25,6 +25,9 @@ type norms struct {
 	all       []string // scopes of all
 	positions int      // of an example, in the norm that sees the fewest
 	narrowest string   // its scope
+
+	answer      []int  // dimensions of the answer to one example
+	onePosition string // scope of the first norm of images that sees one position, "" = none
 }
 
 // asked is a source that notes who asks it.
@@ -57,12 +60,17 @@ func (c *copied) findNorms() (found norms, err error) {
 			if len(found.collect) == 0 || positions < found.positions {
 				found.positions, found.narrowest = positions, scope.Scope()
 			}
+			if x.Rank() > 2 && positions == 1 && found.onePosition == "" {
+				found.onePosition = scope.Scope()
+			}
 			if !slices.Contains(found.collect, scope.Scope()) {
 				found.collect = append(found.collect, scope.Scope())
 			}
 		}
 		norm.With(g, asked{note}, func() {
-			pass.Through(g, pass.Pass{Mode: pass.Infer, Taps: []pass.Tap{see}}, func() { c.Bundle.Logits(c.Bundle.Store.RootScope(), x) })
+			pass.Through(g, pass.Pass{Mode: pass.Infer, Taps: []pass.Tap{see}}, func() {
+				found.answer = slices.Clone(c.Bundle.Logits(c.Bundle.Store.RootScope(), x).Shape().Dimensions[1:])
+			})
 		})
 	})
 	if err != nil {

@@ -7,25 +7,34 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	"github.com/gomlx/gomlx/ml/model"
+
+	"github.com/ballast-ml/ballast/nn/norm"
 )
 
 // stepper is an adapter whose step is one program: the answers to a batch and what they move.
 type stepper struct {
 	*copied
-	norms norms
-	least int // examples of the smallest step
-	step  *program
+	norms    norms
+	least    int // examples of the smallest step
+	step     *program
+	warnings []string
 }
 
-var _ Preparer = (*stepper)(nil)
+var (
+	_ Preparer = (*stepper)(nil)
+	_ Warner   = (*stepper)(nil)
+)
 
 // newStepper compiles a step for batches of the model's size. build returns the answers [n, ...] to x [n, InputShape...], and moves what it
-// moves. Steps below least examples are refused: see norms.least.
-func newStepper(c *copied, in norms, least int, build func(scope *model.Scope, x *Node) *Node) (*stepper, error) {
-	s := &stepper{copied: c, norms: in, least: least}
+// moves. Steps in which a channel has fewer values than the source needs are refused.
+func newStepper(c *copied, found norms, source norm.Source, build buildStep) (*stepper, error) {
+	s := &stepper{copied: c, norms: found, least: found.least(valuesOf(source))}
+	if warning := sourceWarning(source, found); warning != "" {
+		s.warnings = append(s.warnings, warning)
+	}
 	var err error
 	s.step, err = c.program(func(scope *model.Scope, in []*Node) []*Node {
-		return []*Node{ConvertDType(build(scope, in[0]), dtypes.Float32)}
+		return []*Node{ConvertDType(build(c, scope, in[0]), dtypes.Float32)}
 	})
 	if err == nil {
 		err = s.Prepare(c.Batch)
@@ -37,13 +46,21 @@ func newStepper(c *copied, in norms, least int, build func(scope *model.Scope, x
 	return s, nil
 }
 
+// Warnings are what should be known of the network.
+func (s *stepper) Warnings() []string { return s.warnings }
+
 // Prepare compiles a step of n examples, or refuses it.
 func (s *stepper) Prepare(n int) error {
 	if n < s.least {
-		return usage(s.who, "a step has %d example, and the norm %s then sees one value of each channel, which has no variance; use batches of %d or more, "+
-			"and a number of examples that leaves no smaller rest", n, s.norms.narrowest, s.least)
+		return tooFew(s.who, n, s.least, s.norms)
 	}
 	return s.step.compile(s.shape(n))
+}
+
+// tooFew refuses a step in which a norm sees one value of each channel.
+func tooFew(who string, n, least int, found norms) error {
+	return usage(who, "a step has %d example, and the norm %s then sees one value of each channel, which has no variance; use batches of %d or more, "+
+		"and a number of examples that leaves no smaller rest", n, found.narrowest, least)
 }
 
 // Answer takes the steps one after the other.

@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute/dtypes"
@@ -54,6 +55,11 @@ func (m Minimizer) Move(scope *model.Scope, variables []*model.Variable, gradien
 type MinimizerState struct {
 	count *model.Variable
 	slots [][]*model.Variable // of each variable
+}
+
+// Variables are the count and the moments.
+func (s MinimizerState) Variables() []*model.Variable {
+	return append([]*model.Variable{s.count}, slices.Concat(s.slots...)...)
 }
 
 // Declare makes the moments and the count under scope, where they are not there yet, so that they can be read from a file.
