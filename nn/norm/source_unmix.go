@@ -128,7 +128,7 @@ func (u UnMix) Statistics(scope *model.Scope, x *graph.Node, running *Running) (
 		ownMean, ownVariance = own, graph.ZerosLike(own)
 	}
 	means, variances := u.declare(scope, x, running)
-	p := u.assign(ownMean, means.NodeValue(x.Graph()))
+	p := u.Assign(ownMean, means.NodeValue(x.Graph()))
 	mean, variance = u.mixture(p, ownMean, ownVariance, means.NodeValue(x.Graph()), variances.NodeValue(x.Graph()))
 	if !u.Freeze {
 		u.move(means, p, ownMean)
@@ -172,8 +172,8 @@ func valuesOf(v *model.Variable) []float64 {
 	return wide
 }
 
-// assign is p [batch, K], without a gradient.
-func (u UnMix) assign(own, means *graph.Node) *graph.Node {
+// Assign is p [batch, K] for means of examples [batch, channels] and of components [K, channels], without a gradient.
+func (u UnMix) Assign(own, means *graph.Node) *graph.Node {
 	unit := func(v *graph.Node) *graph.Node {
 		v = graph.StopGradient(v)
 		length := graph.Sqrt(graph.ReduceAndKeep(graph.Square(v), graph.ReduceSum, -1))
