@@ -128,6 +128,11 @@ func classCounts(ds data.Dataset) []int {
 
 // through asks the subject about a whole data set, a batch after the other and some at the same time.
 func (a *Audit) through(ctx context.Context, ds data.Dataset, ask func(ctx context.Context, x []float32, n int) ([]float32, error)) ([]float32, error) {
+	if r, ok := a.Subject.(Restarted); ok {
+		if err := r.Restart(); err != nil {
+			return nil, err
+		}
+	}
 	batch, calls := a.batch, 1
 	if b, ok := a.Subject.(Batched); ok {
 		batch, calls = b.Batch(), b.Calls()

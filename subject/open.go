@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ballast-ml/ballast/adapt"
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/preprocess"
@@ -26,6 +27,7 @@ type Kind string
 // The kinds of models.
 const (
 	OfBundle  Kind = "bundle"  // a folder that Ballast wrote
+	OfAdapter Kind = "adapter" // a folder that package adapt wrote
 	OfONNX    Kind = "onnx"    // an ONNX file
 	OfWeights Kind = "weights" // weights of another library, with or without a configuration beside them
 )
@@ -37,8 +39,11 @@ func Find(name string) (kind Kind, path string, err error) {
 	if path, err = data.ModelPath(name); err != nil {
 		return "", "", err
 	}
-	if bundle.Is(path) {
+	switch {
+	case bundle.Is(path):
 		return OfBundle, path, nil
+	case adapt.Is(path):
+		return OfAdapter, path, nil
 	}
 	stat, err := os.Stat(path)
 	if err != nil {
@@ -113,18 +118,24 @@ func Open(name string, o Options) (*Model, error) {
 	case OfWeights:
 		return openWeights(path, o)
 	}
-	b, err := bundle.Open(path)
-	if err != nil {
+	m := &Model{Path: path}
+	if kind == OfAdapter {
+		if m.Adapter, err = adapt.Open(path); err != nil {
+			return nil, err
+		}
+		m.Bundle = m.Adapter.Bundle
+	} else if m.Bundle, err = bundle.Open(path); err != nil {
 		return nil, err
 	}
 	for flag, given := range map[string]bool{"--preprocess": o.Preprocess != nil, "--outputs": o.Outputs != ""} {
 		if given {
-			return nil, &fault.Usage{Err: fmt.Errorf("%s has no effect on %s, a bundle, which says itself what it takes and gives; leave it out", flag, name)}
+			return nil, &fault.Usage{Err: fmt.Errorf("%s has no effect on %s, a %s, which says itself what it takes and gives; leave it out", flag, name, kind)}
 		}
 	}
-	m := &Model{Path: path, Name: b.Manifest.Name, Bundle: b}
-	if images := b.Manifest.Images; images != nil && len(b.Manifest.InputShape) == 3 {
-		shape := b.Manifest.InputShape
+	manifest := &m.Bundle.Manifest
+	m.Name = manifest.Name
+	if images := manifest.Images; images != nil && len(manifest.InputShape) == 3 {
+		shape := manifest.InputShape
 		m.Preprocess, m.Target = *images, preprocess.Target{Height: shape[0], Width: shape[1], Channels: shape[2]}
 	}
 	return m, nil

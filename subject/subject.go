@@ -2,6 +2,7 @@
 //
 //	what a path is                               becomes
 //	a folder with ballast.json                   its bundle
+//	a folder with adapter.json                   an adapter, which changes as it answers
 //	an ONNX file, or a folder with one           a Graph: a classifier with one input of images or features
 //	a folder of transformers or timm,            a bundle, where zoo.Recognize knows the network: ResNet, ViT, ConvNeXt,
 //	or a file of weights                         EfficientNet-Lite0
@@ -23,6 +24,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/ballast-ml/ballast/adapt"
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/preprocess"
@@ -47,12 +49,13 @@ type Options struct {
 // Assumption is something that a model was taken for.
 type Assumption = report.Assumption
 
-// Model is a model that was opened. Exactly one of Bundle, Graph and Command is set.
+// Model is a model that was opened. Exactly one of Bundle, Graph and Command is set; Adapter beside the Bundle that it was made of.
 type Model struct {
 	Path string // where it is; the command itself
 	Name string // what to call it
 
 	Bundle  *bundle.Bundle
+	Adapter *adapt.Saved
 	Graph   *Graph
 	Command *Command
 

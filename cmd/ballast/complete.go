@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/ballast-ml/ballast/adapt"
 	"github.com/ballast-ml/ballast/bench"
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/calibrate"
@@ -51,6 +52,7 @@ func ofFlags() map[string]completer {
 		"evaluate training-part": parts, "evaluate require": requirements, "evaluate html": filesOf("html"), "calibrate html": filesOf("html"),
 		"calibrate data": dataSets, "calibrate part": parts, "calibrate on": dataSets, "calibrate on-part": parts, "calibrate logits": filesOf("npy", "npz"),
 		"calibrate labels": filesOf("npy", "npz"), "calibrate outputs": oneOf(evaluate.Forms()...), "calibrate method": oneOf(calibrateMethods()...), "calibrate out": anyFile, "calibrate set": methodSettings,
+		"adapt data": dataSets, "adapt part": parts, "adapt shift": shifts, "adapt method": oneOf(adapt.Names()...), "adapt set": adaptOptions, "adapt out": folders,
 		"convert data": dataSets, "convert part": parts, "convert out": anyFile, "convert to": oneOf(formats...), "convert type": oneOf(weightTypes...),
 		"merge out": anyFile, "merge dtype": oneOf("float64", "float32", "float16", "bfloat16"), "merge allow-missing": oneOf("union", "intersection"),
 		"merge method": methods, "merge base": models, "merge lora": folders, "merge gguf-type": oneOf(weightTypes...), "merge intermediate": folders,
@@ -74,7 +76,7 @@ func ofFlags() map[string]completer {
 // ofArgs completes the arguments of verbs, by path.
 func ofArgs() map[string]completer {
 	return map[string]completer{
-		"train": recipeArgs, "inpaint": inpaintArgs, "compare": compareArgs, "evaluate": models, "calibrate": first(models), "convert": first(models), "merge": mergeArgs,
+		"train": recipeArgs, "inpaint": inpaintArgs, "compare": compareArgs, "evaluate": models, "calibrate": first(models), "adapt": first(models), "convert": first(models), "merge": mergeArgs,
 		"merge diff": models, "verify": anyFile, "soup": models, "signature apply": models, "signature remove": models, "signature inspect": filesOf("sig"),
 		"inspect": first(models), "run": runArgs, "reproduce": first(completeSlugs), "papers": first(completeSlugs), "data get": first(gettable), "data show": first(dataSets), "data corrupt": first(folders),
 		"clean": folders, "bench": oneOf(bench.Suites...),
@@ -303,6 +305,23 @@ func requirements(c *cobra.Command, _ []string, word string) ([]string, cobra.Sh
 		}
 		list = append(list, before+n.Name+sign)
 	}
+	return list, goesOn
+}
+
+// adaptOptions completes the options of --method, those of its default where it is not named.
+func adaptOptions(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	named := c.Flag("method").Value.String()
+	var list []string
+	for _, k := range adapt.All() {
+		own, err := lab.ConfigOf(k.New())
+		if k.Name != named || err != nil {
+			continue
+		}
+		for name := range own {
+			list = append(list, name+"=")
+		}
+	}
+	slices.Sort(list)
 	return list, goesOn
 }
 

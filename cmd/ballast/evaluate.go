@@ -401,8 +401,10 @@ func (a *app) auditModels(ctx context.Context, args []string, f evaluateFlags, o
 		if m.Command == nil {
 			name = args[i]
 		}
-		scaled := m.Bundle != nil && m.Bundle.Manifest.Calibration.Temperature != 1
-		reports[i].Next = f.next(reports[i], name, scaled)
+		if m.Adapter == nil { // what to do next is for models
+			scaled := m.Bundle != nil && m.Bundle.Manifest.Calibration.Temperature != 1
+			reports[i].Next = f.next(reports[i], name, scaled)
+		}
 		named[reports[i].Model]++
 	}
 

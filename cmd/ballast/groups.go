@@ -11,7 +11,7 @@ type verbGroup struct {
 // verbGroups hold every verb once.
 var verbGroups = []verbGroup{
 	{"measure", "Measure a model", []string{"demo", "evaluate", "run", "inspect"}},
-	{"mend", "Mend a model", []string{"calibrate", "merge", "soup", "signature"}},
+	{"mend", "Mend a model", []string{"calibrate", "adapt", "merge", "soup", "signature"}},
 	{"train", "Train and compare", []string{"train", "compare", "reproduce", "papers", "inpaint"}},
 	{"files", "Files and this machine", []string{"data", "convert", "verify", "engine", "bench", "clean", "completion", "version", "help"}},
 }

@@ -69,7 +69,7 @@ characters that would act on a terminal are escaped.
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print no progress and no remarks on standard error")
 	root.AddCommand(
-		newDemo(a), newTrain(a), newInpaint(a), newEvaluate(a), newCalibrate(a), newConvert(a), newMerge(a), newVerify(a), newSoup(a), newSignature(a), newInspect(a), newRun(a), newCompare(a),
+		newDemo(a), newTrain(a), newInpaint(a), newEvaluate(a), newCalibrate(a), newAdapt(a), newConvert(a), newMerge(a), newVerify(a), newSoup(a), newSignature(a), newInspect(a), newRun(a), newCompare(a),
 		newReproduce(a), newPapers(a), newData(a), newEngine(a), newClean(a), newBench(a), newVersion(a),
 	)
 	group(root)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/adapt"
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/npy"
@@ -220,8 +221,14 @@ func (a *app) openRunnable(path string, arrays map[string]*npy.Array, f runFlags
 	if err != nil {
 		return m, err
 	}
+	if opened.Adapter != nil {
+		if f.changedBatch {
+			return m, usagef("--batch has no effect on an adapter, whose steps have %d examples; leave it out", opened.Adapter.Manifest.Batch)
+		}
+		return a.openBundle(opened.Bundle, arrays, func(array *npy.Array) ([]runOutput, error) { return a.runAdapter(opened.Adapter, array) })
+	}
 	a.sayAssumed(opened)
-	return a.openBundle(opened.Bundle, arrays, f.batch)
+	return a.openBundle(opened.Bundle, arrays, func(array *npy.Array) ([]runOutput, error) { return a.runBundle(opened.Bundle, array, f.batch) })
 }
 
 // bundleInput is the name of the one input of a bundle.
@@ -236,7 +243,7 @@ const (
 )
 
 // openBundle checks that a bundle takes the inputs.
-func (a *app) openBundle(b *bundle.Bundle, arrays map[string]*npy.Array, batch int) (m runnable, err error) {
+func (a *app) openBundle(b *bundle.Bundle, arrays map[string]*npy.Array, run func(array *npy.Array) ([]runOutput, error)) (m runnable, err error) {
 	array := arrays[bundleInput]
 	if array == nil {
 		array = arrays[""]
@@ -255,7 +262,7 @@ func (a *app) openBundle(b *bundle.Bundle, arrays map[string]*npy.Array, batch i
 	if b.Manifest.Calibration.Sets != nil {
 		m.outputs = append(m.outputs, bundleSets)
 	}
-	m.run = func(context.Context) ([]runOutput, error) { return a.runBundle(b, array, batch) }
+	m.run = func(context.Context) ([]runOutput, error) { return run(array) }
 	return m, nil
 }
 
@@ -279,8 +286,37 @@ func (a *app) runBundle(b *bundle.Bundle, array *npy.Array, batch int) ([]runOut
 	if err != nil {
 		return nil, err
 	}
+	return bundleOutputs(b, n, logits, forward.Answer())
+}
+
+// runAdapter answers with an adapter from the state it was saved with, which stays as it is in the folder.
+func (a *app) runAdapter(s *adapt.Saved, array *npy.Array) ([]runOutput, error) {
+	x, err := array.Float32s()
+	if err != nil {
+		return nil, err
+	}
+	n := array.Shape[0]
+	e, err := a.openEngineFor(passesOf(n, s.Bundle))
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	adapter, err := s.Start(e)
+	if err != nil {
+		return nil, err
+	}
+	defer adapter.Close()
+	logits, err := adapter.Answer(context.Background(), x, n)
+	if err != nil {
+		return nil, err
+	}
+	return bundleOutputs(s.Bundle, n, logits, []int{len(logits) / max(n, 1)})
+}
+
+// bundleOutputs are the answers of a bundle to n examples as its outputs; shape is that of one answer.
+func bundleOutputs(b *bundle.Bundle, n int, logits []float32, shape []int) ([]runOutput, error) {
 	if b.Manifest.Answers() != zoo.Classify {
-		one, err := floats(bundleOutput, append([]int{n}, forward.Answer()...), logits)
+		one, err := floats(bundleOutput, append([]int{n}, shape...), logits)
 		return []runOutput{one}, err
 	}
 
@@ -303,7 +339,7 @@ func (a *app) runBundle(b *bundle.Bundle, array *npy.Array, batch int) ([]runOut
 	if b.Manifest.Calibration.Sets == nil || err1 != nil || err2 != nil {
 		return outputs, errors.Join(err1, err2)
 	}
-	sets, err := a.setsOf(b, wide, n)
+	sets, err := setsOf(b, wide, n)
 	return append(outputs, sets), err
 }
 
@@ -311,7 +347,7 @@ func (a *app) runBundle(b *bundle.Bundle, array *npy.Array, batch int) ([]runOut
 const shownSets = 10
 
 // setsOf are the conformal sets of a model's logits: 1 where a class is in the set of an example. The first are kept as text.
-func (a *app) setsOf(b *bundle.Bundle, logits []float64, n int) (runOutput, error) {
+func setsOf(b *bundle.Bundle, logits []float64, n int) (runOutput, error) {
 	m := b.Manifest
 	classes := m.Network.Outputs()
 	o := runOutput{Name: bundleSets, Shape: []int{n, classes}, DType: npy.Uint8, bytes: make([]byte, n*classes)}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ballast-ml/ballast/adapt"
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/preprocess"
@@ -130,6 +131,19 @@ func (a *app) subjectEngine(models []*subject.Model, examples int) (*engine.Engi
 func (a *app) askedOf(ctx context.Context, m *subject.Model, ds data.Dataset, e *engine.Engine, f func(s evaluate.Subject, o evaluate.Options) error) error {
 	batch := batchFor(m, ds)
 	o := evaluate.Options{Batch: batch, Seed: a.seed, Assumed: m.Assumed(), Try: m.Try()}
+	if m.Adapter != nil {
+		adapter, err := m.Adapter.Start(e)
+		if err != nil {
+			return err
+		}
+		defer adapter.Close()
+		made := m.Adapter.Manifest
+		s, err := evaluate.NewAdapted(adapter, adapt.Model{Bundle: m.Bundle, Engine: e, Batch: made.Batch, Seed: made.Seed}, made.Method.Method)
+		if err != nil {
+			return err
+		}
+		return f(s, o)
+	}
 	if m.Bundle != nil {
 		if batch == 0 {
 			batch = min(256, max(1, ds.Len()))
@@ -162,11 +176,23 @@ func (a *app) auditSubject(ctx context.Context, m *subject.Model, ds data.Datase
 	if err != nil {
 		return r, err
 	}
+	if m.Adapter != nil {
+		r.Notes = append(r.Notes, fmt.Sprintf("adapted by %s, in steps of %d; each pass of the data begins with the state that was saved, and moves on from it",
+			adapt.Describe(m.Adapter.Manifest.Method.Method), m.Adapter.Manifest.Batch))
+	}
 	return r, a.signSubject(ctx, &r, m)
 }
 
 // signSubject writes into a report which files the model is made of.
 func (a *app) signSubject(ctx context.Context, r *report.Report, m *subject.Model) error {
+	if m.Adapter != nil {
+		files, err := bundle.Sums(ctx, m.Adapter.Files(), nil)
+		if err != nil {
+			return err
+		}
+		sign(r, files)
+		return nil
+	}
 	if !m.Foreign() {
 		return signModel(ctx, r, m.Path)
 	}

@@ -78,6 +78,7 @@ var sideways = map[string][]string{
 	"data/sample/samplertest":  {"data", "data/sample"},
 	"data/augment/augmenttest": {"data/augment", "nn/optim"},
 	"adapt/adapttest":          {"adapt"},
+	"subject":                  {"adapt"},
 	"merge/checkpoint":         {"merge", "merge/adapter"},
 	"merge/position":           {"merge/soup"},
 	"train":                    {"train/objective", "train/update"},
