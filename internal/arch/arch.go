@@ -75,6 +75,8 @@ var sideways = map[string][]string{
 	"nn/stack":                 {"nn/linear", "nn/norm"},
 	"data/corrupt":             {"data"},
 	"data/preprocess":          {"data"},
+	"data/stream":              {"data", "data/corrupt", "data/sample"},
+	"data/stream/streamtest":   {"data/corrupt", "data/sample", "data/stream"},
 	"data/sample/samplertest":  {"data", "data/sample"},
 	"data/augment/augmenttest": {"data/augment", "nn/optim"},
 	"adapt/adapttest":          {"adapt"},
