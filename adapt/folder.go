@@ -31,7 +31,7 @@ import (
 
 // The files of an adapter's folder.
 const (
-	ManifestFile = "adapter.json"        // Manifest
+	ManifestFile = bundle.AdapterFile    // Manifest
 	StateFile    = "adapter.safetensors" // state and Progress, replaced as one
 	ModelFolder  = "model"               // the bundle that was adapted, as it was
 )

@@ -38,6 +38,9 @@ const (
 	CardFile     = "README.md"
 )
 
+// AdapterFile is what the folder of an adapter has (package adapt), which holds its bundle in a folder of its own.
+const AdapterFile = "adapter.json"
+
 // scopeName is the scope of the network in the store: its variables are /model/....
 const scopeName = "model"
 

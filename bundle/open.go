@@ -140,6 +140,12 @@ func badManifest(path, field string, err error, fix string) error {
 
 // noManifest says what a path without a manifest is.
 func noManifest(path string, err error) error {
+	if _, statErr := os.Stat(filepath.Join(path, AdapterFile)); statErr == nil && errors.Is(err, fs.ErrNotExist) {
+		return &fault.Input{
+			File: path, Err: errors.New("it is an adapter, which evaluate and run take alone"),
+			Fix: "name the model that was adapted, " + filepath.Join(path, "model"),
+		}
+	}
 	if stat, statErr := os.Stat(path); statErr == nil {
 		foreign, foreignErr := Identify(path)
 		switch {

@@ -252,6 +252,11 @@ func (a *app) adaptThrough(ctx context.Context, r *adaptReport, m adapt.Model, d
 		return err
 	}
 	defer adapter.Close()
+	if prepared, ok := adapter.(adapt.Preparer); ok && r.Rest > 0 { // before a folder is begun
+		if err := prepared.Prepare(r.Rest); err != nil {
+			return err
+		}
+	}
 	forward, err := m.Bundle.NewForward(m.Engine, f.batch)
 	if err != nil {
 		return err

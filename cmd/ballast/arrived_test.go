@@ -16,7 +16,7 @@ var takers = []string{
 	"merge companions a.safetensors --method linear --out o", "merge diff a.safetensors x.safetensors", "soup a.safetensors x.safetensors --method uniform --out o",
 	"signature extract --pre x.safetensors --clean a.safetensors --robust a.safetensors --out o.sig", "signature apply a.safetensors x.sig --out o",
 	"signature inspect x.sig", "evaluate x.onnx --data optdigits", "evaluate --logits x.npy --labels labels.npy", "evaluate --logits logits.npy --labels x.npy",
-	"calibrate x.safetensors --data optdigits --out o", "verify broken", "data show npy:x.npy,labels.npy", "bench --compare x.json bench.json",
+	"calibrate x.safetensors --data optdigits --out o", "adapt x.safetensors --data optdigits --out o", "verify broken", "data show npy:x.npy,labels.npy", "bench --compare x.json bench.json",
 }
 
 // A Git LFS pointer and an empty file in place of what a verb reads are named as such, with exit code 3, and nothing is written.

@@ -38,6 +38,13 @@ var early = map[string]string{
 	"calibrate --method":             "calibrate none --data dir:none --out o --method isotonic",
 	"calibrate --max-iterations":     "calibrate none --data dir:none --out o --max-iterations -1",
 	"calibrate --outputs":            "calibrate --logits none.npy --labels none.npy --outputs logit",
+	"adapt --data":                   "adapt none --data mnst",
+	"adapt --part":                   "adapt none --data dir:none --part tset",
+	"adapt --shift":                  "adapt none --data dir:none --shift contrst:3",
+	"adapt --method":                 "adapt none --data dir:none --method tend",
+	"adapt --set":                    "adapt none --data dir:none --set source_wait=1",
+	"adapt --batch":                  "adapt none --data dir:none --batch 0",
+	"adapt --save-every":             "adapt none --data dir:none --out o --save-every 0",
 	"convert --to":                   "convert none --to guf --out o",
 	"convert --type":                 "convert none --to gguf --type Q9 --out o",
 	"convert --part":                 "convert none --fold-norms --out o --data dir:none --part tset",
@@ -97,7 +104,7 @@ var late = []string{
 	"convert --out", "merge --out", "merge --base", "merge --t", "merge --lora", "merge --intermediate", "verify --inputs-in", "soup --out", "soup --trace", "soup --max-ingredients", "soup --batch",
 	"signature extract --pre", "signature extract --clean", "signature extract --robust", "signature extract --name", "signature extract --out", "signature apply --out", "signature remove --out",
 	"inspect --tensors", "run --input", "compare --recipe", "compare --out", "train --out", "inpaint --out", "reproduce --out", "reproduce --ledger", "papers --figures", "data get --from", "data get --mirror",
-	"data show --png", "data corrupt --out", "data corrupt --frost", "engine install --from", "bench --out", "bench --peer-results", "bench --compare", "demo --out",
+	"data show --png", "data corrupt --out", "data corrupt --frost", "engine install --from", "bench --out", "bench --peer-results", "bench --compare", "demo --out", "adapt --out",
 }
 
 // TestWrongValuesAreRefusedEarly walks the flags of all verbs: each that takes a value has one that is refused before a model is opened, data

@@ -65,6 +65,18 @@ var refusals = []refusing{
 		there: []string{"calibrate run/model --data optdigits --out o", "calibrate --logits z.npy --labels y.npy --out o --overwrite"},
 	},
 	{
+		makes: "adapt run/model --data optdigits --out o -q",
+		refused: []string{
+			"adapt none --data optdigits --out o --overwrite", "adapt run/model --data dir:none --out o --overwrite", "adapt run/model --data optdigits --out o --overwrite --engine xlaa",
+			"adapt run/model --data mnist --out o --overwrite", "adapt run/model --data optdigits --batch 1 --out o --overwrite", "adapt run/model --data optdigits --batch 3 --out o --overwrite",
+			"adapt run/model --data optdigits --set source_weight=2 --out o --overwrite",
+		},
+		there: []string{
+			"adapt run/model --data optdigits --out o", "adapt run/model --data optdigits --method ema --out o --resume", "adapt run/model --data optdigits --batch 32 --out o --resume",
+			"calibrate run/model --data optdigits --out o",
+		},
+	},
+	{
 		makes:   "calibrate --logits z.npy --labels y.npy --out o -q",
 		refused: []string{"calibrate --logits z.npy --labels labels.npy --out o --overwrite", "calibrate --logits z.npy --labels y2.npy --out o --overwrite", "calibrate --logits logits.npy --labels good.npy --out o --overwrite"},
 		there:   []string{"calibrate --logits z.npy --labels y.npy --out o", "calibrate run/model --data optdigits --out o --overwrite"},
@@ -241,6 +253,7 @@ var missing = []string{
 	"evaluate --logits z.npy --labels none.npy", "evaluate run/model --data optdigits --suite pairs --training dir:none",
 	"calibrate none --data optdigits --out o", "calibrate run/model --data dir:none --out o", "calibrate run/model --data optdigits --on dir:none --out o", "calibrate --logits none.npy --labels y.npy",
 	"calibrate --logits z.npy --labels none.npy", "calibrate --logits z.npy --labels y.npy --on none.npy,y.npy", "calibrate --logits z.npy --labels y.npy --on z.npy,none.npy",
+	"adapt none --data optdigits", "adapt run/model --data dir:none",
 	"convert none --to gguf --out o.gguf", "convert none.safetensors --to npz --out o.npz", "convert none --fold-norms --out o", "convert run/model --fold-norms --data dir:none --out o",
 	"merge none.yaml --out o", "merge none a.safetensors --method linear --out o", "merge a.safetensors none --method linear --out o", "merge a.safetensors b.safetensors --method task_arithmetic --base none --out o",
 	"merge a.safetensors --lora none --out o", "merge diff none a.safetensors", "merge diff a.safetensors none", "verify none", "verify merged --inputs-in none",

@@ -36,6 +36,9 @@ type writer struct {
 // writers are the writing verbs. Those that download have tests of their own beside their servers.
 var writers = []writer{
 	{name: "calibrate", args: words("calibrate base/model --data optdigits --out out/m"), varies: `ballast\.json|README\.md`},
+	{name: "adapt", args: words("adapt base/model --data optdigits --method tent --batch 32 --save-every 1 --out out/a"),
+		more:   words("adapt base/model --data optdigits --method tent --batch 32 --save-every 1 --out out/a --resume"),
+		varies: `ballast\.json|README\.md`, resumes: true},
 	{name: "calibrate-saved", args: words("calibrate --logits logits.npy --labels labels.npy --out out/scaled.npy")},
 	{name: "convert-file", args: words("convert a.safetensors --to gguf --out out/a.gguf")},
 	{name: "convert-npz", args: words("convert a.safetensors --to npz --compress --out out/a.npz")},
