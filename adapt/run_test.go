@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +62,9 @@ func TestKilledAndReopened(t *testing.T) {
 	enginetest.Go(t, func(t *testing.T, e *engine.Engine) {
 		m, set := modelOf(t, e), newDrawn(18)
 		for _, k := range adapt.All() {
+			if !slices.Contains([]string{"ema", "unmix", "core", "cotta"}, k.Name) { // those of the others are among these
+				continue
+			}
 			whole := filepath.Join(t.TempDir(), "whole")
 			run := func(path string, killAt int) {
 				t.Helper()
@@ -97,7 +101,7 @@ func TestKilledAndReopened(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for killAt := range 4 {
+			for _, killAt := range []int{0, 3} {
 				path := filepath.Join(t.TempDir(), "cut")
 				create(path)
 				run(path, killAt)

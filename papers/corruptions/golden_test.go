@@ -5,11 +5,16 @@ import (
 	"testing"
 
 	"github.com/ballast-ml/ballast/data/corrupt"
+	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/internal/golden"
 	"github.com/ballast-ml/ballast/metric"
+	"github.com/ballast-ml/ballast/papers/paper/papertest"
 )
 
-func TestGolden(t *testing.T) { golden.Run(t, "corruptions", imageKinds()...) }
+func TestGolden(t *testing.T) {
+	images := func(*engine.Engine) []golden.Kind { return imageKinds() }
+	papertest.Golden(t, "corruptions", images, adapterKinds)
+}
 
 // imageKinds test what is done to images, and the mean corruption error.
 func imageKinds() []golden.Kind {
