@@ -5,6 +5,7 @@
 //	train.DecodeYAML, train.Resumes       last argument
 //	train.Run, train.Open                 train.Options.Registry
 //	bundle.Open, bundle.Inspect           last argument
+//	adapt.Open                            last argument
 //	lab.RecipeOwn, lab.Compare            first argument, lab.CompareOptions.Registry
 //	package merge/tuned                   the field Registry of Soup, Patch, Extraction; last argument of functions
 //	convert.RunBundle                     convert.Options.Registry
@@ -37,6 +38,8 @@
 //	transform, mixing               augment.Transform, augment.Mixing
 //	data, preparation               data.Source, data.Preparation  data, prepare
 //	suite                           evaluate.Suite
+//	method of adapting              adapt.Method                   in adapter.json
+//	source of statistics            norm.Source                    statistics of a method of adapting
 //	calibration, what it fits       calibrate.Method, calibrate.Fitted (of a bundle: bundle.InGraph)
 package own
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
+	"github.com/ballast-ml/ballast/adapt"
 	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/augment"
@@ -108,6 +109,12 @@ type (
 	}
 	itsPrepare struct {
 		data.Preparation `json:"-"`
+	}
+	itsAdapt struct {
+		adapt.Method `json:"-"`
+	}
+	itsStatistics struct {
+		norm.Source `json:"-"`
 	}
 	itsSuite struct {
 		evaluate.Suite `json:"-"`
@@ -214,6 +221,14 @@ type (
 		itsSuite
 		options
 	}
+	ownAdapt struct {
+		itsAdapt
+		options
+	}
+	ownStatistics struct {
+		itsStatistics
+		options
+	}
 )
 
 // chosen is a choice of one seam, with what it holds.
@@ -246,6 +261,8 @@ func seams() map[chosen]own.Named {
 		&data.Choice{Source: ownSource{options: o}}:                     ownSource{},
 		&data.Step{Preparation: ownPrepare{options: o}}:                 ownPrepare{},
 		&evaluate.Choice{Suite: ownSuite{options: o}}:                   ownSuite{},
+		&adapt.Choice{Method: ownAdapt{options: o}}:                     ownAdapt{},
+		&norm.SourceChoice{Source: ownStatistics{options: o}}:           ownStatistics{},
 		&calibrate.Choice{Method: ownMethod{options: o}}:                ownMethod{},
 		&calibrate.FittedChoice{Fitted: ownFitted{options: o}}:          ownFitted{},
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/strict"
+	alphabn "github.com/ballast-ml/ballast/papers/alpha-bn"
 	batchchannelnorm "github.com/ballast-ml/ballast/papers/batch-channel-norm"
 	"github.com/ballast-ml/ballast/papers/batchformer"
 	batchnormonly "github.com/ballast-ml/ballast/papers/batchnorm-only"
@@ -31,6 +32,7 @@ import (
 	temperatureoverlap "github.com/ballast-ml/ballast/papers/temperature-overlap"
 	"github.com/ballast-ml/ballast/papers/transmix"
 	unifiednorm "github.com/ballast-ml/ballast/papers/unified-norm"
+	unmixtns "github.com/ballast-ml/ballast/papers/unmix-tns"
 )
 
 //go:embed ledger.json
@@ -39,6 +41,7 @@ var ledger []byte
 // List is every paper, in alphabetical order of slugs. Catalogue, help texts and completion read it.
 func List() []paper.Paper {
 	return []paper.Paper{
+		alphabn.Paper,
 		batchchannelnorm.Paper,
 		batchformer.Paper,
 		batchnormonly.Paper,
@@ -60,6 +63,7 @@ func List() []paper.Paper {
 		temperatureoverlap.Paper,
 		transmix.Paper,
 		unifiednorm.Paper,
+		unmixtns.Paper,
 	}
 }
 

@@ -20,6 +20,9 @@ type CNN struct {
 	Classes    int               `json:"classes"`    // 10
 	Norm       norm.Choice       `json:"norm"`       // batch
 	Activation linear.Activation `json:"activation"` // relu
+
+	// Unpooled is how many of the last blocks do not pool, so that what they see keeps its places; 0.
+	Unpooled int `json:"unpooled,omitempty"`
 }
 
 var (
@@ -35,7 +38,7 @@ func NewCNN() CNN {
 // Validate reports what is wrong with the options.
 func (c CNN) Validate() error {
 	var errs []error
-	errs = append(errs, counts("cnn", "filters", c.Filters), count("cnn", "dense", c.Dense, 0))
+	errs = append(errs, counts("cnn", "filters", c.Filters), count("cnn", "dense", c.Dense, 0), count("cnn", "unpooled", c.Unpooled, 0))
 	return errors.Join(append(errs, validate("cnn", c.Classes, c.Norm, c.Activation))...)
 }
 
@@ -66,7 +69,9 @@ func (c CNN) Layers() []stack.Item {
 		at := fmt.Sprintf("block_%d", i+1)
 		items = append(items, stack.Item{Scope: at, Layer: linear.Conv2D{Filters: filters, Size: 3, Same: true}})
 		items = append(items, stack.Normed(at, c.Norm.Layer, c.Activation)...)
-		items = append(items, stack.Item{Scope: at, Layer: stack.Pool{Window: 2}})
+		if i < len(c.Filters)-c.Unpooled {
+			items = append(items, stack.Item{Scope: at, Layer: stack.Pool{Window: 2}})
+		}
 	}
 	items = append(items, stack.Item{Layer: stack.Flatten{}})
 	if c.Dense > 0 {
