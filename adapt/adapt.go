@@ -10,6 +10,9 @@
 //	tent       scales and offsets: sure answers          weights, optimizer                norms, and a classifier
 //	core       scales and offsets: classes set apart     the same                          the same
 //	cotta      all weights: a slow teacher's answers     weights, teacher, optimizer       a classifier of images
+//	lame       answers: those of neighbours              nothing                           a classifier with features
+//	note       scales and offsets: sure answers          memory, weights, statistics       norms that collect a mean
+//	rotta      scales and offsets: a slow teacher's      memory, teacher, weights          norms that collect
 //
 // Where batches are large and drawn from all classes, batch is hard to beat; with small batches or sorted ones take alpha-bn or unmix. The
 // methods that train (tent, core, cotta) gain most on long streams and can break a model on small batches: compare them with the model as it
@@ -97,6 +100,9 @@ func All() []Kind {
 		{Name: "tent", New: func() Method { return NewTent() }},
 		{Name: "core", New: func() Method { return NewCore() }},
 		{Name: "cotta", New: func() Method { return NewCotta() }},
+		{Name: "lame", New: func() Method { return NewLame() }},
+		{Name: "note", New: func() Method { return NewNote() }},
+		{Name: "rotta", New: func() Method { return NewRotta() }},
 	}
 }
 

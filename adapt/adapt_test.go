@@ -18,16 +18,26 @@ var promised = map[string][]adapttest.Claim{
 	"prior":    {adapttest.Stateless()},
 	"unmix":    {adapttest.Single()},
 	"cotta":    {adapttest.AnyNorms()},
+	"lame":     {adapttest.Stateless(), adapttest.AnyNorms(), adapttest.Single()},
+	"note":     {adapttest.Single()},
+	"rotta":    {adapttest.Single()},
 }
 
 // quick is a method with its defaults, but for those that take long.
 func quick(k adapt.Kind) adapt.Method {
-	m := k.New()
-	if cotta, ok := m.(adapt.Cotta); ok {
-		cotta.Views = 2
-		return cotta
+	switch m := k.New().(type) {
+	case adapt.Cotta:
+		m.Views = 2
+		return m
+	case adapt.Note: // learns within the battery's stream, on a full memory and on one that is not
+		m.Capacity, m.Every = 10, 3
+		return m
+	case adapt.Rotta:
+		m.Capacity, m.Every = 10, 3
+		return m
+	default:
+		return m
 	}
-	return m
 }
 
 // TestBattery goes over all methods.

@@ -70,9 +70,9 @@ type Running struct {
 // moments are statistics of x over axes of the kind that the layer collects. r may be nil.
 func (r *Running) moments(x *graph.Node, axes []int) (mean, variance *graph.Node) {
 	if r == nil || !r.uncentred {
-		return ops.Moments(x, axes, nil)
+		return ops.Moments(x, axes, liveMask(x, axes))
 	}
-	square := ops.MeanSquare(x, axes, nil)
+	square := ops.MeanSquare(x, axes, liveMask(x, axes))
 	return graph.ZerosLike(square), square
 }
 

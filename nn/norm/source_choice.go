@@ -17,6 +17,7 @@ func Sources() []SourceKind {
 		{Name: "prior", New: func() Source { return NewPrior() }},
 		{Name: "ema", New: func() Source { return NewEMA() }},
 		{Name: "unmix", New: func() Source { return NewUnMix() }},
+		{Name: "iabn", New: func() Source { return NewIABN() }},
 	}
 }
 

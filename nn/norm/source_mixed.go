@@ -84,7 +84,7 @@ func batchMoments(who string, scope *model.Scope, x *graph.Node, running *Runnin
 	}
 	mean, variance = running.moments(x, leading(x))
 	if unbiased {
-		variance = graph.MulScalar(variance, float64(count)/float64(count-1))
+		variance = unbias(x, variance)
 	}
 	return mean, variance
 }
