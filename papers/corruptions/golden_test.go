@@ -13,7 +13,7 @@ import (
 
 func TestGolden(t *testing.T) {
 	images := func(*engine.Engine) []golden.Kind { return imageKinds() }
-	papertest.Golden(t, "corruptions", images, adapterKinds)
+	papertest.Golden(t, "corruptions", images, adapterKinds, memoryKinds)
 }
 
 // imageKinds test what is done to images, and the mean corruption error.
