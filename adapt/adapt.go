@@ -13,6 +13,7 @@
 //	lame       answers: those of neighbours              nothing                           a classifier with features
 //	note       scales and offsets: sure answers          memory, weights, statistics       norms that collect a mean
 //	rotta      scales and offsets: a slow teacher's      memory, teacher, weights          norms that collect
+//	crops      inputs: a crop chosen by its pixels       nothing                           images
 //
 // Where batches are large and drawn from all classes, batch is hard to beat; with small batches or sorted ones take alpha-bn or unmix. The
 // methods that train (tent, core, cotta) gain most on long streams and can break a model on small batches: compare them with the model as it
@@ -103,6 +104,7 @@ func All() []Kind {
 		{Name: "lame", New: func() Method { return NewLame() }},
 		{Name: "note", New: func() Method { return NewNote() }},
 		{Name: "rotta", New: func() Method { return NewRotta() }},
+		{Name: "crops", New: func() Method { return NewCrops() }},
 	}
 }
 

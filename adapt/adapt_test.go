@@ -20,6 +20,7 @@ var promised = map[string][]adapttest.Claim{
 	"cotta":    {adapttest.AnyNorms()},
 	"lame":     {adapttest.Stateless(), adapttest.AnyNorms(), adapttest.Single()},
 	"note":     {adapttest.Single()},
+	"crops":    {adapttest.Stateless(), adapttest.AnyNorms(), adapttest.Single()},
 	"rotta":    {adapttest.Single()},
 }
 
@@ -31,6 +32,9 @@ func quick(k adapt.Kind) adapt.Method {
 		return m
 	case adapt.Note: // learns within the battery's stream, on a full memory and on one that is not
 		m.Capacity, m.Every = 10, 3
+		return m
+	case adapt.Crops: // images of the battery have six pixels a side
+		m.Consistency, m.Crop, m.FilterSize = 0, 4, 3
 		return m
 	case adapt.Rotta:
 		m.Capacity, m.Every = 10, 3

@@ -55,8 +55,13 @@ func (s *Adapted) Task() zoo.Task { return s.bundle.Manifest.Network.Task() }
 // Labels are the names of the classes.
 func (s *Adapted) Labels() []string { return s.bundle.Manifest.Labels }
 
-// Shape is that of an example before the preprocessing.
-func (s *Adapted) Shape() []int { return s.bundle.Manifest.InputShape }
+// Shape is that of an example before the preprocessing: the model's, or what the adapter takes.
+func (s *Adapted) Shape() []int {
+	if v, ok := s.adapter.(adapt.Viewer); ok {
+		return v.InputShape()
+	}
+	return s.bundle.Manifest.InputShape
+}
 
 // Batch is the number of examples of a step.
 func (s *Adapted) Batch() int { return s.batch }
