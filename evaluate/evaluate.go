@@ -4,6 +4,7 @@
 //	clean         how right are the answers?                          answers of a classifier, and labels
 //	calibration   can the confidences be trusted?                     the same
 //	shift         what happens when the inputs change?                a classifier of images
+//	translation   do answers stay when the camera moves?              a classifier of images
 //	shots         what of the classes that training saw little of?    a classifier, and its training examples by class
 //	pairs         does one threshold tell same from different?        a model with features
 //
@@ -111,7 +112,7 @@ func newAudit(s Subject, ds data.Dataset, o Options) (*Audit, error) {
 
 	a.batch = o.batch(ds.Len())
 	info := ds.Info()
-	if s.Shape() != nil && !slices.Equal(info.Shape, s.Shape()) {
+	if s.Shape() != nil && !slices.Equal(info.Shape, s.Shape()) && !windowed(o.Suites, info.Shape, s.Shape()) {
 		return nil, &fault.Usage{Err: fmt.Errorf("evaluate: %s has examples of shape %v, the model %s takes %v; choose the data the model was made for",
 			info.Name, info.Shape, s.Name(), s.Shape())}
 	}
@@ -128,6 +129,16 @@ func newAudit(s Subject, ds data.Dataset, o Options) (*Audit, error) {
 		}
 	}
 	return a, nil
+}
+
+// windowed reports whether all suites show the subject parts of the data's images.
+func windowed(suites []Suite, data, subject []int) bool {
+	for _, s := range suites {
+		if w, ok := s.(Windowed); !ok || !w.Windows(data, subject) {
+			return false
+		}
+	}
+	return len(suites) > 0
 }
 
 // choose sorts out which suites are run, in the order of All, and which are left out.

@@ -41,6 +41,7 @@ func All() []Kind {
 		{Name: "clean", New: func() Suite { return Clean{} }},
 		{Name: "calibration", New: func() Suite { return NewCalibration() }},
 		{Name: "shift", New: func() Suite { return NewShift() }},
+		{Name: "translation", New: func() Suite { return NewTranslation() }},
 		{Name: "shots", New: func() Suite { return NewShots() }},
 		{Name: "pairs", New: func() Suite { return NewPairs() }},
 	}
