@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/ml/model"
@@ -50,16 +51,20 @@ func (r Recipe) start(ctx context.Context, mine own.Registry) (*start, error) {
 }
 
 // fill gives the variables of a network the values that they have in the model, and returns what a person should know of it. The last layer
-// keeps its own first values where it has another number of outputs there; anything else that differs is an error.
+// keeps its own first values where it has another number of outputs there; anything else that differs is an error. A variable that the model
+// lacks begins as the one that zoo.Beginning names.
 func (s *start) fill(network zoo.Choice, variables []*model.Variable) (remark string, err error) {
-	left := map[string]*model.Variable{}
+	left, all := map[string]*model.Variable{}, map[string]*model.Variable{}
 	for _, v := range s.Variables() {
-		left[v.Path()] = v
+		left[v.Path()], all[v.Path()] = v, v
 	}
 	fresh := false
 	for _, v := range variables {
 		from := left[v.Path()]
 		delete(left, v.Path())
+		if from == nil {
+			from = all[beginsAs(network.Network, v.Path())]
+		}
 		switch {
 		case from == nil:
 			err = s.another(fmt.Sprintf("it has no %s", v.Path()))
@@ -88,6 +93,22 @@ func (s *start) fill(network zoo.Choice, variables []*model.Variable) (remark st
 		remark = fmt.Sprintf("init.model: the weights of %s fit, its options are others: its network is %s", s.name, theirs)
 	}
 	return remark, err
+}
+
+// modelPath begins the paths of a network's variables.
+const modelPath = "/model/"
+
+// beginsAs is the variable that another one of a network begins as a copy of, "" = none.
+func beginsAs(n zoo.Network, path string) string {
+	b, ok := n.(zoo.Beginning)
+	below, inModel := strings.CutPrefix(path, modelPath)
+	if !ok || !inModel {
+		return ""
+	}
+	if of := b.BeginsAs(below); of != "" {
+		return modelPath + of
+	}
+	return ""
 }
 
 // otherOutputs reports whether two shapes of a last layer, [..., outputs], differ in the number of outputs alone.

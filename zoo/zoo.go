@@ -16,6 +16,7 @@
 //	UNet               an answer for each pixel                     7,764,962 for two classes and one channel
 //	Inpainter          images with holes, which it fills            11,596,591 for three channels
 //	Heads              several answers from one trunk               those of the trunk, and of each head
+//	Branched           copies of the last layers, to be trained      those of the trunk, and of its last layers for each branch
 //	Towers             two encoders into one space                  those of both, and two projections
 //	Ensemble           the mean of several networks of one kind     those of each member
 //	DigitNet           weights that others trained on digits        421,642 for 28x28x1
@@ -100,6 +101,7 @@ func All() []Kind {
 		{Name: "unet", New: func() Network { return NewUNet() }},
 		{Name: "inpainter", New: func() Network { return NewInpainter() }},
 		{Name: "heads", New: func() Network { return NewHeads() }},
+		{Name: "branched", New: func() Network { return NewBranched() }},
 		{Name: "embedder", New: func() Network { return NewEmbedder() }},
 		{Name: "towers", New: func() Network { return NewTowers() }},
 		{Name: "ensemble", New: func() Network { return NewEnsemble() }},

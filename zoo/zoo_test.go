@@ -47,8 +47,9 @@ var small = map[string]zoo.Network{
 	"inpainter": zoo.Inpainter{
 		InpaintGenerator: zoo.InpaintGenerator{Base: 2, Blocks: 1, Norm: "region", Style: "instance", Threshold: 0.5}, Channels: 2,
 	},
-	"towers": tinyTowers(),
-	"heads":  tinyHeads().WithNorm(norm.NewRMS(-1)).WithOutputs(10),
+	"towers":   tinyTowers(),
+	"heads":    tinyHeads().WithNorm(norm.NewRMS(-1)).WithOutputs(10),
+	"branched": tinyBranched(),
 	"ensemble": zoo.Ensemble{
 		Of: zoo.Choice{Network: zoo.MLP{Hidden: []int{6}, Classes: 10, Norm: norm.Choice{Layer: norm.NewBatch()}, Activation: linear.ReLU}}, Members: 2,
 	},
@@ -95,6 +96,9 @@ func forwardBackward(t *testing.T, e *engine.Engine, network zoo.Network, dims [
 		l := loss.Mean(loss.CrossEntropy{}.Of(labels, logits), nil)
 		if several, ok := network.(zoo.Heads); ok { // Apply alone gives nothing to the heads with names
 			l = graph.Add(l, graph.ReduceAllMean(graph.Square(allHeads(several, scope.ResetVisited(), x))))
+		}
+		if several, ok := network.(zoo.Branched); ok {
+			l = graph.Add(l, graph.ReduceAllMean(graph.Square(allBranches(several, scope.ResetVisited(), x))))
 		}
 		return append([]*graph.Node{logits}, graph.Gradient(l, values...)...)
 	})
@@ -206,6 +210,7 @@ func TestParameterCounts(t *testing.T) {
 			conv(256, 128) + conv(128, 128) + conv(128, 64) + conv(64, 64) + conv(64, 32) + conv(32, 32) + 66},
 		{"inpainter", zoo.NewInpainter(), []int{12, 12, 4}, 49*3*64 + 64 + 16*64*128 + 128 + 16*128*256 + 256 + 4*(64+128+256) + 16*(9*256*256+256) +
 			9*256*512 + 512 + 9*128*256 + 256 + 18*(98+50+50) + 49*64*3 + 3},
+		{"branched", zoo.NewBranched(), []int{28, 28, 1}, 16*9 + 3*16 + 32*16*9 + 3*32 + 3*(1568*128+3*128+1290)},
 		{"heads", zoo.NewHeads(), []int{8, 8, 1}, 64*256 + 3*256 + 256*128 + 3*128 + 1290 + 128*32 + 3*32 + 32*32 + 3*32 + 330},
 		{"vit", zoo.NewViT(), []int{28, 28, 1}, 17*64 + 64 + 50*64 + 6*(4*65*64+65*256+257*64+4*64) + 2*64 + 650},
 		{"vit mean swiglu", lean, []int{32, 32, 3}, 49*64 + 64*64 + 6*(4*64*64+2*65*96+97*64+2*64) + 650},

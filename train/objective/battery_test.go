@@ -75,6 +75,11 @@ var ready = map[string]struct {
 		o.RampSteps, o.Reweight = 5, true
 		return tiny(o, norm.NewBatch())
 	}, nil},
+	"distil-heads": {func() train.Recipe {
+		r := tiny(objective.NewDistilHeads(), norm.NewBatch())
+		r.Views = []augment.View{moved(1)}
+		return r
+	}, nil},
 	"contrastive": {vectors, nil},
 	"inpaint":     {paints, []objectivetest.Claim{objectivetest.Slow()}},
 }

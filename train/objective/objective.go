@@ -7,6 +7,7 @@
 //	semi         train, unlabeled   FixMatch and ShrinkMatch: the network's labels for a weak view, learned on a strong one
 //	contrastive  train              a loss of the batch's vectors, compared with each other, with mixed examples and with other views
 //	inpaint      train              losses of filled holes in images, against a discriminator that separates filled from real pixels
+//	distil-heads train              copies of a trained network's last layers, by a small robust teacher on changed examples
 //	two-networks train              ELR+: two networks in turn, each regularised by the predictions of an average of the other
 package objective
 
@@ -39,6 +40,7 @@ func All() []Kind {
 		{Name: "contrastive", New: func() update.Objective { return NewContrastive() }},
 		{Name: "inpaint", New: func() update.Objective { return NewInpaint() }},
 		{Name: "two-networks", New: func() update.Objective { return NewTwoNetworks() }},
+		{Name: "distil-heads", New: func() update.Objective { return NewDistilHeads() }},
 	}
 }
 
