@@ -14,6 +14,7 @@
 //	note       scales and offsets: sure answers          memory, weights, statistics       norms that collect a mean
 //	rotta      scales and offsets: a slow teacher's      memory, teacher, weights          norms that collect
 //	crops      inputs: a crop chosen by its pixels       nothing                           images
+//	heads      answers: of the head that suits           nothing                           heads that distil-heads trained
 //
 // Where batches are large and drawn from all classes, batch is hard to beat; with small batches or sorted ones take alpha-bn or unmix. The
 // methods that train (tent, core, cotta) gain most on long streams and can break a model on small batches: compare them with the model as it
@@ -105,6 +106,7 @@ func All() []Kind {
 		{Name: "note", New: func() Method { return NewNote() }},
 		{Name: "rotta", New: func() Method { return NewRotta() }},
 		{Name: "crops", New: func() Method { return NewCrops() }},
+		{Name: "heads", New: func() Method { return NewHeads() }},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
 	"github.com/ballast-ml/ballast/nn/norm"
+	"github.com/ballast-ml/ballast/zoo"
 )
 
 // promised are the claims of the methods of All; one without an entry keeps a state, needs norms, and refuses single examples.
@@ -20,8 +21,14 @@ var promised = map[string][]adapttest.Claim{
 	"cotta":    {adapttest.AnyNorms()},
 	"lame":     {adapttest.Stateless(), adapttest.AnyNorms(), adapttest.Single()},
 	"note":     {adapttest.Single()},
+	"heads":    {adapttest.Stateless(), adapttest.AnyNorms(), adapttest.Single(), adapttest.On(branched)},
 	"crops":    {adapttest.Stateless(), adapttest.AnyNorms(), adapttest.Single()},
 	"rotta":    {adapttest.Single()},
+}
+
+// branched is a network with the heads that the method heads chooses from.
+func branched(n zoo.Network) zoo.Network {
+	return zoo.Branched{Trunk: zoo.Choice{Network: n}, Branches: []string{"robust", "combined"}}
 }
 
 // quick is a method with its defaults, but for those that take long.

@@ -30,6 +30,7 @@ type claims struct {
 	stateless bool
 	anyNorms  bool
 	single    bool
+	on        func(zoo.Network) zoo.Network
 }
 
 // Stateless promises that nothing is kept: the state is empty, and the answers to a batch do not depend on those before.
@@ -40,6 +41,9 @@ func AnyNorms() Claim { return func(c *claims) { c.anyNorms = true } }
 
 // Single promises that batches of one example work with a norm behind a dense layer, too.
 func Single() Claim { return func(c *claims) { c.single = true } }
+
+// On says which network made of one of the battery the method is for; without it, that one.
+func On(f func(zoo.Network) zoo.Network) Claim { return func(c *claims) { c.on = f } }
 
 // Batch is the number of examples of a step of the battery.
 const Batch = 4
@@ -56,12 +60,12 @@ const Batch = 4
 //
 // It runs on the Go engine: what a step computes is held against golden numbers on all of them.
 func Run(t *testing.T, method adapt.Method, promises ...Claim) {
-	var c claims
+	c := claims{on: func(n zoo.Network) zoo.Network { return n }}
 	for _, promise := range promises {
 		promise(&c)
 	}
 	enginetest.Go(t, func(t *testing.T, e *engine.Engine) {
-		b := battery{e: e, method: method, claims: c, bundle: NewBundle(t, e, Network(norm.NewBatch()), []int{6, 6, 1})}
+		b := battery{e: e, method: method, claims: c, bundle: NewBundle(t, e, c.on(Network(norm.NewBatch())), []int{6, 6, 1})}
 		t.Run("stream", b.stream)
 		t.Run("steps", b.steps)
 		t.Run("refused", b.refused)
@@ -316,7 +320,7 @@ func (b battery) single(t *testing.T) {
 
 	net := zoo.NewCNN()
 	net.Filters, net.Dense, net.Classes = []int{3}, 4, 3
-	dense := NewBundle(t, b.e, net, []int{6, 6, 1})
+	dense := NewBundle(t, b.e, b.claims.on(net), []int{6, 6, 1})
 	a, err := b.method.Start(adapt.Model{Bundle: dense, Engine: b.e, Batch: 1, Seed: 7})
 	switch {
 	case b.claims.single && err != nil:
@@ -331,7 +335,7 @@ func (b battery) single(t *testing.T) {
 
 // withoutNorms starts on a network without norms.
 func (b battery) withoutNorms(t *testing.T) {
-	bare := NewBundle(t, b.e, Network(norm.Identity{}), []int{6, 6, 1})
+	bare := NewBundle(t, b.e, b.claims.on(Network(norm.Identity{})), []int{6, 6, 1})
 	a, err := b.method.Start(adapt.Model{Bundle: bare, Engine: b.e, Batch: Batch, Seed: 7})
 	switch {
 	case b.claims.anyNorms && err != nil:
