@@ -102,6 +102,7 @@ fuzz: ## every reader, FUZZTIME each
 	go test ./format/vocab -run '^$$' -fuzz '^FuzzRead$$' -fuzztime $(FUZZTIME)
 	go test ./format/vocab -run '^$$' -fuzz '^FuzzFiles$$' -fuzztime $(FUZZTIME)
 	go test ./merge/adapter -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime $(FUZZTIME)
+	go test ./data/preprocess -run '^$$' -fuzz '^FuzzParseConfig$$' -fuzztime $(FUZZTIME)
 
 gallery: setup ## every hostile input against the real command, on every engine that is here
 	BALLAST_GALLERY=all go test ./cmd/ballast -run '^TestGallery$$' -timeout 30m -v
