@@ -364,6 +364,9 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 	switch {
 	case err != nil:
 		return found, err
+	case m.Adapter != nil: // its bundle alone would be fitted
+		_, err = bundle.Open(m.Path)
+		return found, err
 	case m.Bundle == nil && f.out != "":
 		return found, outOf(m, f.out)
 	case m.Bundle != nil && f.out == "":
