@@ -23,9 +23,6 @@ import (
 // Scope is where methods keep variables of their own: "/adapt".
 const Scope = "/adapt"
 
-// modelScope is where the network's variables are in the store of a bundle.
-const modelScope = "/model"
-
 // copied is a copy of a model, and the programs that a method builds on it. What its programs move is its state.
 type copied struct {
 	Model // its Bundle is the copy

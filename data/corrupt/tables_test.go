@@ -276,9 +276,10 @@ func TestNoisesHaveTheirMoments(t *testing.T) {
 	corrupt.ImpulseNoise{}.Apply(dst, flat(0.5), shape, 5, 1, 0)
 	salt, pepper := 0, 0
 	for _, y := range dst {
-		if y == 1 {
+		switch y {
+		case 1:
 			salt++
-		} else if y == 0 {
+		case 0:
 			pepper++
 		}
 	}

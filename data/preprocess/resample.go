@@ -131,6 +131,13 @@ func check(pixels, height, width, channels, toHeight, toWidth int) error {
 // width; Pillow 12 and older always have rows first, which may make a difference of 1. Where nothing changes the image itself is returned.
 // Source: Pillow, src/libImaging/Resample.c and Geometry.c (nearest), read and written anew.
 func ResizeBytes(x []byte, height, width, channels, toHeight, toWidth int, interpolation string) ([]byte, error) {
+	return resized(x, height, width, channels, toHeight, toWidth, interpolation, bytesAcross, bytesDown)
+}
+
+// resized resizes the rows and the columns of an image, in the order in which Pillow does.
+func resized[T byte | float32](x []T, height, width, channels, toHeight, toWidth int, interpolation string,
+	rows func(x []T, height, width, channels int, all []taps) []T, columns func(x []T, row int, all []taps) []T,
+) ([]T, error) {
 	if err := check(len(x), height, width, channels, toHeight, toWidth); err != nil {
 		return nil, err
 	}
@@ -143,14 +150,14 @@ func ResizeBytes(x []byte, height, width, channels, toHeight, toWidth int, inter
 	}
 	across, down := along(w, width, toWidth), along(w, height, toHeight)
 	if columnsFirst(height, width, toHeight, toWidth) {
-		x = bytesDown(x, width*channels, down)
+		x = columns(x, width*channels, down)
 		height, down = toHeight, nil
 	}
 	if toWidth != width {
-		x = bytesAcross(x, height, width, channels, across)
+		x = rows(x, height, width, channels, across)
 	}
 	if toHeight != height && down != nil {
-		x = bytesDown(x, toWidth*channels, down)
+		x = columns(x, toWidth*channels, down)
 	}
 	return x, nil
 }
@@ -210,28 +217,7 @@ func clipped(sum int32) byte { return byte(min(max(sum>>precision, 0), 255)) }
 
 // ResizeFloats resizes an image of numbers as Pillow does those of its mode F, with sums in float64 and float32 in between.
 func ResizeFloats(x []float32, height, width, channels, toHeight, toWidth int, interpolation string) ([]float32, error) {
-	if err := check(len(x), height, width, channels, toHeight, toWidth); err != nil {
-		return nil, err
-	}
-	if interpolation == Nearest {
-		return nearest(x, height, width, channels, toHeight, toWidth), nil
-	}
-	w, ok := windows[interpolation]
-	if !ok {
-		return nil, oneOf("interpolation", interpolation, Interpolations()...)
-	}
-	across, down := along(w, width, toWidth), along(w, height, toHeight)
-	if columnsFirst(height, width, toHeight, toWidth) {
-		x = floatsDown(x, width*channels, down)
-		height, down = toHeight, nil
-	}
-	if toWidth != width {
-		x = floatsAcross(x, height, width, channels, across)
-	}
-	if toHeight != height && down != nil {
-		x = floatsDown(x, toWidth*channels, down)
-	}
-	return x, nil
+	return resized(x, height, width, channels, toHeight, toWidth, interpolation, floatsAcross, floatsDown)
 }
 
 // floatsAcross resizes the rows.
