@@ -42,19 +42,46 @@ var kernelInits = map[string]func(fanIn, channels int) param.Init{
 	"orthogonal": func(fanIn, channels int) param.Init { return param.SemiOrthogonal(fanIn, channels, math.Sqrt2) },
 }
 
-// redraw gives norms and kernels the first values that the recipe asks for; output layers keep theirs.
+// pyTorch is the value of init.kernels with which layers begin as those of PyTorch, biases and the output layer too.
+const pyTorch = "pytorch"
+
+// asPyTorch draws from U(-b, b), b = 1/sqrt(fan-in).
+func asPyTorch(fanIn int) param.Init {
+	limit := 1 / math.Sqrt(float64(fanIn))
+	return param.Uniform(-limit, limit)
+}
+
+// fanIn is how many values each output of a kernel is made of.
+func fanIn(kernel *model.Variable) int {
+	d := kernel.Shape().Dimensions
+	return kernel.Shape().Size() / d[len(d)-1]
+}
+
+// redraw gives norms and kernels the first values that the recipe asks for; output layers keep theirs, but for those of PyTorch.
 func redraw(r Recipe, store *model.Store, variables []*model.Variable) error {
+	kernels := map[string]*model.Variable{} // by the scope of their layer
+	for _, v := range variables {
+		if v.Name() == "kernel" {
+			kernels[v.Scope()] = v
+		}
+	}
+
 	for _, v := range variables {
 		var init param.Init
-		d := v.Shape().Dimensions
+		d, beside := v.Shape().Dimensions, kernels[v.Scope()]
 		switch {
 		case GroupOf(v) == GroupNorm && r.Init.Norms != "" && (v.Name() == "scale" || v.Name() == "offset"):
 			init = normInits[r.Init.Norms](v.Name())
-		case param.Of(v) == param.Kernel && r.Init.Kernels != "":
-			init = kernelInits[r.Init.Kernels](v.Shape().Size()/d[len(d)-1], d[len(d)-1])
+		case r.Init.Kernels == pyTorch && (param.Of(v) == param.Kernel || v.Name() == "kernel"):
+			init = asPyTorch(fanIn(v))
+		case r.Init.Kernels == pyTorch && v.Name() == "bias" && beside != nil:
+			init = asPyTorch(fanIn(beside))
+		case param.Of(v) == param.Kernel && r.Init.Kernels != "" && r.Init.Kernels != pyTorch:
+			init = kernelInits[r.Init.Kernels](fanIn(v), d[len(d)-1])
 		default:
 			continue
 		}
+
 		if err := param.Redraw(store, v, init); err != nil {
 			return fmt.Errorf("train: %w", err)
 		}

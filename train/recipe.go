@@ -107,10 +107,10 @@ type Weigh struct {
 }
 
 // Init gives a network other first values than its layers do: those of a trained model, or norms and kernels others, which leaves the
-// output layer its own.
+// output layer its own unless they are those of PyTorch.
 type Init struct {
 	Norms   string `json:"norms"`   // scales and offsets: fixed (1, 0), oneone (1, 1), uniform (U(0,1), 0) or positivenegative (U(-1,1), 0); "" = the norm's own
-	Kernels string `json:"kernels"` // binary, uniform or orthogonal; "" = the layer's own, He normal
+	Kernels string `json:"kernels"` // binary, uniform or orthogonal; pytorch: U(-b, b), b = 1/sqrt(fan-in), of biases and the last layer too; "" = the layer's own, He normal
 
 	// Model is a trained model of the same network, a folder or a name of data.ModelPath: fine-tuning begins with its weights and keeps its
 	// standardisation. The last layer begins anew where the data have another number of classes.
@@ -241,7 +241,8 @@ func (r Recipe) Validate() error {
 	check(r.EvaluateEvery >= 0, "evaluate_every", r.EvaluateEvery, "use 0 for never")
 
 	check(r.Init.Norms == "" || normInits[r.Init.Norms] != nil, "init.norms", r.Init.Norms, "use fixed, oneone, uniform or positivenegative")
-	check(r.Init.Kernels == "" || kernelInits[r.Init.Kernels] != nil, "init.kernels", r.Init.Kernels, "use binary, uniform or orthogonal")
+	check(r.Init.Kernels == "" || r.Init.Kernels == pyTorch || kernelInits[r.Init.Kernels] != nil, "init.kernels", r.Init.Kernels,
+		"use binary, uniform, orthogonal or pytorch")
 	check(r.Init.Model == "" || r.Init.Norms == "" && r.Init.Kernels == "", "init.model", r.Init.Model,
 		"it gives all first values; leave init.norms and init.kernels out")
 	check(r.Objective.Objective != nil, "objective", "missing", "name one, for example supervised")
