@@ -113,7 +113,7 @@ var keyed = map[string]string{
 	"sampler gradual overlap": "0",
 
 	"prepare subset examples": "50", "prepare long-tail most": "5", "prepare long-tail ratio": "2", "prepare long-tail least": "2", "prepare long-tail seed": "7",
-	"prepare label-noise kind": "pair", "prepare label-noise rate": "0.9", "prepare label-noise seed": "7", "prepare pool size": "4",
+	"prepare label-noise kind": "pair", "prepare label-noise rate": "0.9", "prepare label-noise seed": "7", "prepare paired-label-noise rate": "0.9", "prepare paired-label-noise seed": "7", "prepare pool size": "4",
 	"prepare domains with":  "[optdigits, optdigits]",
 	"prepare domains names": "", // what domains are called
 }
@@ -250,7 +250,7 @@ func every(t *testing.T) []change {
 		}),
 		grown(t, "prepare", data.Preparations(), func(p data.Preparation) any { return data.Step{Preparation: p} }, func(name, choice string) string {
 			switch name {
-			case "long-tail", "label-noise": // of the training examples alone, which come last
+			case "long-tail", "label-noise", "paired-label-noise": // of the training examples alone, which come last
 				return "prepare: [{name: subset, examples: 100}, " + choice + "]"
 			}
 			return "prepare: [" + choice + ", {name: subset, examples: 20}]"
