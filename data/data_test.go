@@ -274,7 +274,7 @@ func TestFolder(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "eel"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	fails("dir:"+dir, "eel: no PNG or JPEG image in it")
+	fails("dir:"+dir, "eel: no image in it (PNG, JPEG, GIF, BMP, TIFF and WebP are read)")
 }
 
 func TestArrays(t *testing.T) {

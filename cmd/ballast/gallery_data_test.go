@@ -179,28 +179,19 @@ func galleryPictureFormats() []hostile {
 	}
 	frame := bytes.Index(photo.Bytes(), []byte{0xff, 0xc0})
 	twice := slices.Concat(photo.Bytes()[:frame], photo.Bytes()[frame:frame+13], photo.Bytes()[frame:])
-	// 64 MB of zeros, deflated, as the one strip of a TIFF: compression 8 and the sizes are in its directory.
-	tiff := func(compression byte) []byte {
-		entry := func(tag, kind uint16, value uint32) []byte {
-			return []byte{byte(tag), byte(tag >> 8), byte(kind), byte(kind >> 8), 1, 0, 0, 0, byte(value), byte(value >> 8), byte(value >> 16), byte(value >> 24)}
-		}
-		var directory []byte
-		for _, e := range [][3]uint32{{256, 4, 8192}, {257, 4, 8192}, {258, 3, 8}, {259, 3, uint32(compression)}, {262, 3, 1}, {273, 4, 8}, {277, 3, 1}, {278, 4, 8192}, {279, 4, 4}} {
-			directory = append(directory, entry(uint16(e[0]), uint16(e[1]), e[2])...)
-		}
-		return slices.Concat([]byte("II*\x00\x0c\x00\x00\x00\x00\x00\x00\x00\x09\x00"), directory, make([]byte, 4))
-	}
 	var list []hostile
 	for name, c := range map[string]struct {
 		content []byte
 		want    string
 	}{
-		"tiff":                     {tiff(1), "it is a TIFF; PNG and JPEG are read"},
-		"tiff, deflated":           {tiff(8), "it is a TIFF; PNG and JPEG are read"},
-		"tiff, the other end":      {[]byte("MM\x00*\x00\x00\x00\x08"), "it is a TIFF"},
-		"gif":                      {animated.Bytes(), "it is a GIF; PNG and JPEG are read"},
-		"bmp":                      {append([]byte("BM"), make([]byte, 60)...), "it is a BMP"},
-		"webp":                     {[]byte("RIFF\x00\x00\x00\x00WEBPVP8 "), "it is a WebP"},
+		"tiff":                     {picturetest.TIFF(8192, 8192, 1), "decoded, too much for a file of"},
+		"tiff, deflated":           {picturetest.TIFF(8192, 8192, 8), "decoded, too much for a file of"},
+		"tiff, the other end":      {[]byte("MM\x00*\x00\x00\x00\x08"), "not a readable image"},
+		"cut gif":                  {animated.Bytes()[:animated.Len()-4], "not a readable image"},
+		"bmp":                      {append([]byte("BM"), make([]byte, 60)...), "not a readable image"},
+		"large bmp":                {picturetest.BMP(10000, 10000), "decoded, too much for a file of"},
+		"webp":                     {[]byte("RIFF\x00\x00\x00\x00WEBPVP8 "), "not a readable image"},
+		"heic":                     {[]byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00"), "it is a HEIC"},
 		"text":                     {[]byte("no picture\n"), "neither PNG nor JPEG"},
 		"pointer of git lfs":       {[]byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"), "it is a Git LFS pointer to 1 bytes"},
 		"empty":                    {nil, "it is empty"},

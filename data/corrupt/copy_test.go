@@ -211,18 +211,18 @@ func TestCopyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := pictures(t, 16)
-	if err := os.WriteFile(filepath.Join(other, "2", "x.webp"), []byte("x"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(other, "2", "x.heic"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for want, call := range map[string]struct {
 		from, to string
 		c        corrupt.Copy
 	}{
-		"no PNG or JPEG image in it":           {empty, out, c},
+		"no image in it; give":                 {empty, out, c},
 		"no such file":                         {filepath.Join(empty, "none"), out, c},
 		"whose images are copied":              {from, filepath.Join(from, "out"), c},
 		"have the name of that of":             {twice, out, c},
-		"PNG and JPEG are read":                {other, out, c},
+		"and no other pictures":                {other, out, c},
 		"severity is 6":                        {from, out, corrupt.Copy{Table: c.Table, Severities: []int{6}}},
 		"0.png":                                {damaged, out + "2", c},
 		"it needs square ones":                 {from, out, corrupt.Copy{Table: c.Table, Height: 20, Width: 30}},

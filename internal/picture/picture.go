@@ -1,5 +1,6 @@
-// Package picture decodes untrusted PNG and JPEG files. It calls those two decoders directly, so other packages that register decoders
-// with package image do not change it, and it checks the cost of decoding against limits before it starts.
+// Package picture lists and decodes untrusted pictures: PNG, JPEG, GIF (the first frame), BMP, TIFF and WebP. It calls those decoders
+// directly, so other packages that register decoders with package image do not change it, and it checks the cost of decoding against limits
+// before it starts. A JPEG is turned as its camera was held.
 package picture
 
 import (
@@ -7,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/jpeg"
 	"image/png"
 	"io"
 
@@ -75,14 +75,15 @@ func Open(path string) (image.Image, error) {
 	return img, err
 }
 
-// Decode decodes the content of a file whose name errors give. bytes is the most memory that decoding took beside content. What is no
-// whole PNG or JPEG, or beyond the limits of this package, is a *fault.Input; what the process's memory limit forbids is a
+// Decode decodes the content of a file whose name errors give. bytes is the most memory that decoding took beside content. What is not a
+// whole picture, or beyond the limits of this package, is a *fault.Input; what the process's memory limit forbids is a
 // *memory.Error.
 func Decode(name string, content []byte) (img image.Image, bytes int64, err error) {
 	if bytes, err = Cost(name, content); err != nil {
 		return nil, 0, err
 	}
-	img, err = decode(content)
+	k, _ := kindOf(content)
+	img, err = k.decoded(content)
 	if err == nil && img.Bounds().Empty() {
 		err = errors.New("no pixels")
 	}
@@ -121,19 +122,15 @@ func Cost(name string, content []byte) (int64, error) {
 	return p.bytes, nil
 }
 
-// unreadable says that a file is no picture.
+// Replace is the fix of a file that is not a picture, or not a whole one.
+const Replace = "replace or remove it"
+
+// unreadable says that a file is not a picture.
 func unreadable(name string, err error) error {
-	return &fault.Input{File: name, Err: fmt.Errorf("not a readable image: %w", err), Fix: "replace or remove it"}
+	return &fault.Input{File: name, Err: fmt.Errorf("not a readable image: %w", err), Fix: Replace}
 }
 
-func decode(content []byte) (image.Image, error) {
-	if bytes.HasPrefix(content, []byte(pngMagic)) {
-		return png.Decode(bytes.NewReader(content))
-	}
-	return jpeg.Decode(bytes.NewReader(content))
-}
-
-// The first bytes of the files that are decoded.
+// The first bytes of the two kinds that are decoded most.
 const (
 	pngMagic  = "\x89PNG\r\n\x1a\n"
 	jpegMagic = "\xff\xd8"
@@ -141,7 +138,7 @@ const (
 
 // others are the first bytes of files that people give for pictures.
 var others = []struct{ magic, name string }{
-	{"GIF8", "a GIF"}, {"II*\x00", "a TIFF"}, {"MM\x00*", "a TIFF"}, {"II+\x00", "a TIFF"}, {"MM\x00+", "a TIFF"}, {"BM", "a BMP"}, {"RIFF", "a WebP"},
+	{"II+\x00", "a BigTIFF"}, {"MM\x00+", "a BigTIFF"}, {"RIFF", "a RIFF file without a picture"},
 	{"<svg", "an SVG"}, {"<?xml", "an SVG"}, {"\x00\x00\x00\x0cJXL", "a JPEG XL"}, {"\x00\x00\x00\x0cjP", "a JPEG 2000"}, {"%PDF", "a PDF"},
 	{"version https://git-lfs", "a pointer of Git LFS"},
 }
@@ -156,20 +153,21 @@ type properties struct {
 
 // look reads the header of a file.
 func look(content []byte) (properties, error) {
-	switch {
-	case bytes.HasPrefix(content, []byte(pngMagic)):
-		return lookPNG(content)
-	case bytes.HasPrefix(content, []byte(jpegMagic)):
-		return lookJPEG(content)
-	case len(content) == 0:
+	if k, ok := kindOf(content); ok {
+		return k.look(content)
+	}
+	if len(content) == 0 {
 		return properties{}, errors.New("it is empty")
 	}
 	for _, o := range others {
 		if bytes.HasPrefix(content, []byte(o.magic)) {
-			return properties{}, fmt.Errorf("it is %s; PNG and JPEG are read", o.name)
+			return properties{}, fmt.Errorf("it is %s; %s are read", o.name, Kinds)
 		}
 	}
-	return properties{}, errors.New("it is neither PNG nor JPEG")
+	if len(content) > 12 && string(content[4:8]) == "ftyp" {
+		return properties{}, fmt.Errorf("it is a HEIC, an AVIF or a film; %s are read", Kinds)
+	}
+	return properties{}, errors.New("it is neither PNG nor JPEG, nor GIF, BMP, TIFF or WebP")
 }
 
 // lookPNG reads the header chunk, which comes first: width and height at 16 and 20, depth, colour type and interlacing at 24, 25 and 28.

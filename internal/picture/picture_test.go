@@ -64,6 +64,7 @@ func TestDecode(t *testing.T) {
 // TestRefuses demands that each is refused before its pixels take memory.
 func TestRefuses(t *testing.T) {
 	paletted := image.NewPaletted(image.Rect(0, 0, 4, 4), color.Palette{color.Black, color.White})
+	animated := encoded(t, func(b *bytes.Buffer) error { return gif.Encode(b, paletted, nil) })
 	whole := encoded(t, func(b *bytes.Buffer) error { return png.Encode(b, noisy(40, 40)) })
 	photo := encoded(t, func(b *bytes.Buffer) error { return jpeg.Encode(b, noisy(40, 40), nil) })
 	damaged := bytes.Clone(whole)
@@ -94,8 +95,17 @@ func TestRefuses(t *testing.T) {
 		"a jpeg without width":  {picturetest.Scans(0, 10, 1), "no pixels"},
 		"a cut jpeg":            {photo[:len(photo)/2], "not a readable image"},
 		"a jpeg of two bytes":   {photo[:2], "ends before its frame header"},
-		"gif":                   {encoded(t, func(b *bytes.Buffer) error { return gif.Encode(b, paletted, nil) }), "it is a GIF; PNG and JPEG are read"},
-		"tiff":                  {[]byte("II*\x00\x08\x00\x00\x00"), "it is a TIFF"},
+		"a cut gif":             {animated[:len(animated)-4], "not a readable image"},
+		"a gif of 4 GB":         {append([]byte("GIF89a\xff\xff\xff\xff"), animated[10:]...), "at most 134 million"},
+		"a large gif":           {append([]byte("GIF89a\x10\x27\x10\x27"), animated[10:]...), "decoded, too much for a file of"},
+		"tiff":                  {[]byte("II*\x00\x08\x00\x00\x00"), "EOF"},
+		"a large tiff":          {picturetest.TIFF(8192, 8192, 1), "decoded, too much for a file of"},
+		"a tiff of none":        {picturetest.TIFF(0, 16, 1), "not a readable image"},
+		"a large bmp":           {picturetest.BMP(10000, 10000), "decoded, too much for a file of"},
+		"a bmp of 16 GB":        {picturetest.BMP(65536, 65536), "at most 134 million"},
+		"a webp of 4 GB":        {webPOf(t, 0xfffffff0, lossy), "it says that it has"},
+		"a chunk of 2 GB":       {chunkOf(t, 0x7fffff00, lossy), "not a readable image"},
+		"a heic":                {[]byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00"), "it is a HEIC"},
 		"text":                  {[]byte("no picture"), "neither PNG nor JPEG"},
 		"nothing":               {nil, "empty"},
 	} {

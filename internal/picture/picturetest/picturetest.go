@@ -131,3 +131,25 @@ func Scans(width, height, scans int) []byte {
 	one := append(segment(0xda, 1, 1, 0, 1, 63, 0), scan...)
 	return append(append(file, bytes.Repeat(one, scans)...), 0xff, 0xd9)
 }
+
+// TIFF is a header of grey pixels in one strip of a few bytes, whatever the size says; compression is 1 for none, 8 for deflate.
+func TIFF(width, height uint32, compression uint32) []byte {
+	var directory []byte
+	for _, e := range [][3]uint32{{256, 4, width}, {257, 4, height}, {258, 3, 8}, {259, 3, compression}, {262, 3, 1}, {273, 4, 8}, {277, 3, 1}, {278, 4, height}, {279, 4, 4}} {
+		directory = binary.LittleEndian.AppendUint16(directory, uint16(e[0]))
+		directory = binary.LittleEndian.AppendUint16(directory, uint16(e[1]))
+		directory = binary.LittleEndian.AppendUint32(directory, 1)
+		directory = binary.LittleEndian.AppendUint32(directory, e[2])
+	}
+	file := []byte("II*\x00\x0c\x00\x00\x00\x00\x00\x00\x00\x09\x00")
+	return append(append(file, directory...), 0, 0, 0, 0)
+}
+
+// BMP is a header of 24-bit colour without pixels.
+func BMP(width, height uint32) []byte {
+	file := append([]byte("BM"), make([]byte, 8)...)
+	for _, word := range []uint32{54, 40, width, height, 1 | 24<<16} {
+		file = binary.LittleEndian.AppendUint32(file, word)
+	}
+	return append(file, make([]byte, 24)...)
+}

@@ -2,39 +2,35 @@ package data
 
 import (
 	"image"
-	"slices"
-	"sync"
 
 	"golang.org/x/image/draw"
 
 	"github.com/ballast-ml/ballast/internal/untrusted"
 )
 
-var _ Varied = (*folder)(nil)
-
 // Pixels is an image in the size of its file, or in that of the option size. Bytes come of pictures of 8 bits.
-func (f *folder) Pixels(i int) (x Pixels, err error) {
-	if f.resize {
-		x = Pixels{Height: f.height, Width: f.width, Channels: f.channels, Values: make([]float32, f.height*f.width*f.channels)}
-		return x, f.Read(i, x.Values)
+func (p *pictures) Pixels(i int) (x Pixels, err error) {
+	if p.resize {
+		x = Pixels{Height: p.height, Width: p.width, Channels: p.channels, Values: make([]float32, p.height*p.width*p.channels)}
+		return x, p.Read(i, x.Values)
 	}
-	err = f.decoded(i, func(img image.Image) error {
+	err = p.decoded(i, func(img image.Image) error {
 		b := img.Bounds()
-		x.Height, x.Width, x.Channels = b.Dy(), b.Dx(), f.channels
+		x.Height, x.Width, x.Channels = b.Dy(), b.Dx(), p.channels
 		switch img.(type) {
 		case *image.Gray16, *image.RGBA64, *image.NRGBA64, *image.Alpha16:
-			if _, err := untrusted.Bytes(f.files[i], 4, x.Height, x.Width, x.Channels); err != nil {
+			if _, err := untrusted.Bytes(p.from.Title(p.place(i)), 4, x.Height, x.Width, x.Channels); err != nil {
 				return err
 			}
 			x.Values = make([]float32, x.Height*x.Width*x.Channels)
-			values(x.Values, img, f.channels)
+			values(x.Values, img, p.channels)
 			return nil
 		}
-		if _, err := untrusted.Bytes(f.files[i], 1, x.Height, x.Width, x.Channels); err != nil {
+		if _, err := untrusted.Bytes(p.from.Title(p.place(i)), 1, x.Height, x.Width, x.Channels); err != nil {
 			return err
 		}
 		x.Bytes = make([]byte, 0, x.Height*x.Width*x.Channels)
-		x.Bytes = shallowValues(x.Bytes, img, f.channels)
+		x.Bytes = shallowValues(x.Bytes, img, p.channels)
 		return nil
 	})
 	return x, err
@@ -63,15 +59,4 @@ func shallowValues(dst []byte, img image.Image, channels int) []byte {
 		}
 	}
 	return dst
-}
-
-// OpenFiles opens PNG and JPEG files as a set of images without classes, all of label 0, in their order. channels is 1 or 3; 0 = grey if the
-// first image is. Its images may have sizes of their own (Varied); Read takes those that are as large as the first.
-func OpenFiles(files []string, channels int) (Dataset, error) {
-	if len(files) == 0 {
-		return nil, usage("data: no files of images are named")
-	}
-	f := &folder{path: files[0], root: ".", files: slices.Clone(files), labels: make([]int32, len(files)), classes: []string{"0"}, channels: channels}
-	f.checksum = sync.OnceValue(f.hash)
-	return f, f.measure()
 }
