@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/ballast-ml/ballast/fault"
@@ -54,21 +53,32 @@ func IsNamed(name string) bool {
 // parts are the parts every named set has. Folders may have train and test; others, and arrays, give the whole whatever the part.
 var parts = []string{"train", "test", "all"}
 
-// Open returns a part ("train", "test" or "all") of a data set: a name of List, dir:PATH or npy:X.npy,Y.npy. An unknown name
-// is an error that names the nearest.
-func Open(name, part string) (Dataset, error) {
+// Open returns a part ("train", "test" or "all") of a data set: a name of List, or data of a user's own, as docs/data.md has them: the path
+// of a folder of pictures, of a CSV file, of arrays, of a Parquet file, or a pattern of WebDataset's shards. A prefix says the form where the
+// path does not: dir:PATH, csv:FILE, npy:X.npy,Y.npy, npz:FILE, parquet:FILE, wds:SHARDS. An unknown name is an error that names the nearest.
+func Open(name, part string) (Dataset, error) { return Opening{}.Open(name, part) }
+
+// Open is the function Open with what o says.
+func (o Opening) Open(name, part string) (Dataset, error) {
 	if err := Check(name, part); err != nil {
 		return nil, err
 	}
-	if path, ok := strings.CutPrefix(name, "dir:"); ok {
-		return OpenFolder(path, part)
+	r, own, err := recognize(name)
+	if err != nil {
+		return nil, err
 	}
-	if pair, ok := strings.CutPrefix(name, "npy:"); ok {
-		x, y, classes, err := arraysOf(name, pair)
+	if own {
+		ds, err := o.open(r, part)
 		if err != nil {
 			return nil, err
 		}
-		return OpenArrays(x, y, classes)
+		if _, pictures := ds.(*pictures); o.SkipDamaged && !pictures {
+			return nil, usage("data: %s has no pictures to decode, so that none can be skipped; leave --skip-damaged out", name)
+		}
+		return ds, nil
+	}
+	if o.SkipDamaged {
+		return nil, usage("data: %s is known to be whole; leave --skip-damaged out", name)
 	}
 	for _, s := range named() {
 		if s.info.Name == name {
@@ -83,41 +93,32 @@ func Check(name, part string) error {
 	if !slices.Contains(parts, part) && part != Val {
 		return &fault.Usage{Err: fmt.Errorf("data: no part %q; use train, test or all, or val of a folder that has it", part)}
 	}
-	if strings.HasPrefix(name, "dir:") {
-		return nil
-	}
-	if part == Val {
-		return &fault.Usage{Err: fmt.Errorf("data: %s has no part val, which only folders have; use train, test or all", name)}
-	}
-	if pair, ok := strings.CutPrefix(name, "npy:"); ok {
-		_, _, _, err := arraysOf(name, pair)
+	r, own, err := recognize(name)
+	if err != nil {
 		return err
 	}
-	known := Names()
-	if slices.Contains(known, name) {
+	if part == Val && (!own || !r.hasParts()) {
+		return &fault.Usage{Err: fmt.Errorf("data: %s has no part val, which only folders have; use train, test or all", name)}
+	}
+	if own && r.form == formPair {
+		_, _, _, err := arraysOf(name, r.rest)
+		return err
+	}
+	if own || slices.Contains(Names(), name) {
 		return nil
 	}
-	text := fmt.Sprintf("data: no data set %q; there are %s, dir:PATH and npy:X.npy,Y.npy", name, strings.Join(known, ", "))
-	if near, ok := strict.Nearest(name, known); ok {
-		text = fmt.Sprintf("data: no data set %q; did you mean %q?", name, near)
-	}
-	return &fault.Usage{Err: errors.New(text)}
+	return unknownSet(name)
 }
 
 // arraysOf reads X.npy,Y.npy?classes=K.
-func arraysOf(name, pair string) (x, y string, classes int, err error) {
-	pair, option, optional := strings.Cut(pair, "?")
+func arraysOf(name, pair string) (x, y string, o arrayOptions, err error) {
+	pair, query, _ := strings.Cut(pair, "?")
 	x, y, ok := cutPair(pair)
 	if !ok {
-		return "", "", 0, &fault.Usage{Err: fmt.Errorf("data: %q needs two files: npy:X.npy,Y.npy", name)}
+		return "", "", o, &fault.Usage{Err: fmt.Errorf("data: %q needs two files: npy:X.npy,Y.npy", name)}
 	}
-	if optional {
-		number, ok := strings.CutPrefix(option, "classes=")
-		if classes, _ = strconv.Atoi(number); !ok || classes < 2 || classes > 1<<20 {
-			return "", "", 0, &fault.Usage{Err: fmt.Errorf("data: option %q is unknown; use classes=K with K at least 2", option)}
-		}
-	}
-	return x, y, classes, nil
+	o, err = parseArrayOptions(query)
+	return x, y, o, err
 }
 
 // cutPair cuts the paths of two files at a comma. Where there are several, it is the one between two files that are there, else the first.
@@ -129,8 +130,8 @@ func cutPair(pair string) (x, y string, ok bool) {
 		if !ok {
 			x, y, ok = pair[:i], pair[i+1:], true
 		}
-		_, errX := os.Stat(pair[:i])
-		if _, errY := os.Stat(pair[i+1:]); errX == nil && errY == nil {
+		_, errX := os.Stat(arrayFile(pair[:i]))
+		if _, errY := os.Stat(arrayFile(pair[i+1:])); errX == nil && errY == nil {
 			return pair[:i], pair[i+1:], true
 		}
 	}

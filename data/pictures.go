@@ -37,10 +37,9 @@ var decodingLarge sync.Mutex
 
 // container holds the encoded pictures of a set: files, the members of archives, the rows of tables.
 type container interface {
-	Title(i int) string              // what errors call picture i
-	Content(i int) ([]byte, error)   // its bytes as they were encoded
-	Sum(i int) (string, error)       // of its content; containers whose files are hashed whole say so by Whole
-	Whole() (sums []string, ok bool) // SHA-256 of the files that all pictures are in
+	Title(i int) string            // what errors call picture i
+	Content(i int) ([]byte, error) // its bytes as they were encoded
+	Files() []string               // that hold all pictures; nil where each is a file of its own
 }
 
 // pictures is a set of pictures, wherever they lie. They are decoded when they are read, so that a set of any size takes the memory of the
@@ -164,7 +163,7 @@ func imageFault(path string, err error) error {
 func (p *pictures) leaveOutDamaged(o Opening) error {
 	n := len(p.labels)
 	bad, sums := make([]bool, n), make([]string, n)
-	_, whole := p.from.Whole()
+	whole := p.from.Files() != nil
 	err := inParallel(n, o.Progress, func(i int) error {
 		content, err := p.from.Content(i)
 		if err == nil {
@@ -286,12 +285,12 @@ func (p *pictures) Read(i int, dst []float32) error {
 func (p *pictures) hash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%dx%dx%d\n", p.height, p.width, p.channels)
-	if whole, ok := p.from.Whole(); ok {
-		fmt.Fprintf(h, "%q %q %v\n", whole, p.classes, p.at)
-		return hex.EncodeToString(h.Sum(nil))
-	}
 	if p.sums == nil {
 		p.sums = p.sumAll(nil)
+	}
+	if p.from.Files() != nil {
+		fmt.Fprintf(h, "%q %q %q %q %v\n", p.sums, p.image, p.label, p.classes, p.at)
+		return hex.EncodeToString(h.Sum(nil))
 	}
 	for i, label := range p.labels {
 		at := p.place(i)
@@ -308,19 +307,17 @@ func (p *pictures) key(at int) string {
 	return path.Base(p.from.Title(at))
 }
 
-// sumAll are the sums of all pictures.
+// sumAll are the sums of all pictures, or of the files that hold them.
 func (p *pictures) sumAll(progress func(done, total int)) []string {
-	n := len(p.labels)
-	if _, whole := p.from.Whole(); whole {
-		return nil
-	}
-	if p.at != nil {
+	title, n := p.from.Title, len(p.labels)
+	if files := p.from.Files(); files != nil {
+		title, n = func(i int) string { return files[i] }, len(files)
+	} else if p.at != nil {
 		n = int(slices.Max(p.at)) + 1
 	}
 	sums := make([]string, n)
 	_ = inParallel(n, progress, func(i int) error { // the function returns no error
-		sum, err := p.from.Sum(i)
-		if sums[i] = sum; err != nil {
+		if err := hashFile(&sums[i], title(i)); err != nil {
 			sums[i] = "unreadable"
 		}
 		return nil
