@@ -162,8 +162,21 @@ func TestMatch(t *testing.T) {
 		"the same":                {abc, []string{"a", "b", "c"}, false, "[0 1 2] []"},
 		"another order":           {abc, []string{"c", "a", "b"}, false, "[1 2 0] []"},
 		"more in the model":       {abc, []string{"x", "a", "b", "y", "c"}, false, "[1 2 4] [" + abc + " has no examples of the classes x, y, which net knows]"},
-		"one lacking":             {abc, []string{"a", "b", "d"}, false, "lacks the class c of " + abc},
-		"another case":            {abc, []string{"A", "b", "c"}, false, "(is a its A?)"},
+		"one lacking":             {abc, []string{"a", "b", "d"}, false, "the model net lacks the class c of " + abc + "; it knows the classes a, b, d; leave them out of the data"},
+		"none there":              {abc, []string{"xy", "zu", "vw"}, false, "the model net lacks the classes a, b, c of " + abc + "; it knows the classes xy, zu, vw; no class has a match"},
+		"another case":            {abc, []string{"A", "b", "c"}, false, "[0 1 2] [1 class is matched in another spelling: a is A]"},
+		"underscores":             {pictures(t, "Golden_Retriever/0.png", "tabby-cat/0.png"), []string{"tabby cat", "golden retriever"}, false, "[1 0] [2 classes are matched in another spelling"},
+		"synonyms":                {pictures(t, "tinca_tinca/0.png", "cock/0.png"), []string{"cock", "tench, Tinca tinca"}, false, "[0 1] [1 class is matched in another spelling: tinca_tinca is tench, Tinca tinca]"},
+		"a synonym of two":        {pictures(t, "crane/0.png", "cock/0.png"), []string{"cock", "crane, bird", "crane, machine"}, false, "have one name, crane"},
+		"synsets":                 {pictures(t, "n01440764/0.png", "n02102040/0.png"), []string{"n02102040", "n01440764", "n00000001"}, false, "[1 0] ["},
+		"synsets before words":    {pictures(t, "n01440764/0.png", "n02102040/0.png"), []string{"n02102040 English springer", "n01440764 tench, Tinca tinca"}, false, "[1 0] ["},
+		"words behind synsets":    {pictures(t, "tench/0.png", "english_springer/0.png"), []string{"n02102040 English springer", "n01440764 tench, Tinca tinca"}, false, "[0 1] ["},
+		"synsets of some outputs": {pictures(t, "n01440764/0.png", "n02102040/0.png"), []string{"0", "1", "2"}, false, "write the synset of each output into labels.txt"},
+		"synsets of all outputs":  {pictures(t, "n01440764/0.png", "n02102040/0.png"), []string{"0", "1"}, false, "[0 1] [classes are matched by their place"},
+		"numbers of words":        {pictures(t, "2/0.png", "7/0.png"), []string{"a", "b", "c"}, false, "lacks the class 7"},
+		"placeholders":            {pictures(t, "LABEL_2/0.png", "label 0/0.png"), []string{"a", "b", "c"}, false, "[2 0] [2 classes are matched by number: LABEL_2 is c, label 0 is a"},
+		"both of one":             {pictures(t, "Cat/0.png", "cat/0.png"), []string{"cat", "dog"}, false, "[0 0] [1 class is matched in another spelling: Cat is cat"},
+		"repeated, not asked for": {abc, []string{"a", "x", "x", "b", "c"}, false, "[0 3 4] ["},
 		"by place":                {abc, []string{"x", "y", "z", "w"}, true, "[0 1 2] [classes are matched by their place, not by name: a of " + abc + " is x of net]"},
 		"too many by place":       {abc, []string{"x", "y"}, true, "has 3 classes, the model net knows 2"},
 		"the model counts":        {abc, []string{"0", "1", "2"}, false, "[0 1 2] [classes are matched by their place"},
@@ -193,5 +206,37 @@ func TestMatch(t *testing.T) {
 		if !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+// TestMatchSkips: examples of classes without a match are left out where that is asked for, and counted.
+func TestMatchSkips(t *testing.T) {
+	set := pictures(t, "cat/0.png", "catt/0.png", "catt/1.png", "dog/0.png")
+	for want, labels := range map[string][]string{
+		"[2 0] [2 of 4 examples are left out: the model net lacks the class catt of " + set + " (is catt its cat?)]": {"dog", "owl", "cat"},
+		"no class has a match": {"x", "y"},
+	} {
+		ds, err := data.Open(set, "all")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := (data.Matching{Offer: "--skip"}).Match("test", ds, "net", []string{"dog", "cat"}); err == nil || !strings.Contains(err.Error(), "leave them out of the data (--skip leaves out 2 of 4 examples)") {
+			t.Errorf("got %v", err)
+		}
+		same, notes, err := data.Matching{SkipUnmatched: true}.Match("test", ds, "net", labels)
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = fmt.Sprint(data.Labels(same), " ", notes[:1])
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	numbers, err := data.Open(pictures(t, "1/0.png", "2/0.png", "3/0.png"), "all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := (data.Matching{SkipUnmatched: true}).Match("test", numbers, "net", []string{"0", "1", "2"}); err == nil {
+		t.Error("a set that counts from 1 loses its last class, and the others are taken for their neighbours")
 	}
 }

@@ -194,3 +194,24 @@ type Varied interface {
 	Dataset
 	Pixels(i int) (Pixels, error)
 }
+
+// AsVaried finds the images of a set in their own sizes, through the sets it was made of that leave examples as they are.
+func AsVaried(ds Dataset) (Varied, bool) {
+	switch s := ds.(type) {
+	case Varied:
+		return s, true
+	case subset, bytedSubset, relabelled, bytedRelabelled, matched:
+		of, at := s.(Viewed).View()
+		v, ok := AsVaried(of)
+		return variedView{ds, v, at}, ok
+	}
+	return nil, false
+}
+
+type variedView struct {
+	Dataset
+	of Varied
+	at func(i int) int
+}
+
+func (v variedView) Pixels(i int) (Pixels, error) { return v.of.Pixels(v.at(i)) }

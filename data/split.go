@@ -8,11 +8,13 @@ import (
 )
 
 // Subset is the examples of ds at the given indices, in that order. It keeps their stable indices, and stays a Byted one.
-func Subset(ds Dataset, indices []int32) Dataset {
+func Subset(ds Dataset, indices []int32) Dataset { return notedSubset(ds, indices, nil) }
+
+func notedSubset(ds Dataset, indices []int32, notes []Note) Dataset {
 	info := ds.Info()
 	info.Examples = len(indices)
 	info.Checksum = derived(info.Checksum, fmt.Sprint("subset ", indices))
-	s := subset{from: ds, info: info, indices: indices}
+	s := subset{from: ds, info: info, indices: indices, notes: notes}
 	if b, ok := ds.(Byted); ok {
 		size := info.Size()
 		all := b.Bytes()
@@ -29,12 +31,16 @@ type subset struct {
 	from    Dataset
 	info    Info
 	indices []int32
+	notes   []Note // of how the examples were chosen, where that may surprise
 }
 
 func (s subset) Info() Info                      { return s.info }
 func (s subset) Len() int                        { return len(s.indices) }
 func (s subset) Label(i int) int32               { return s.from.Label(int(s.indices[i])) }
 func (s subset) Read(i int, dst []float32) error { return s.from.Read(int(s.indices[i]), dst) }
+
+// Notes are how the examples were chosen.
+func (s subset) Notes() []Note { return s.notes }
 
 // View says what a subset is made of.
 func (s subset) View() (of Dataset, at func(i int) int) {

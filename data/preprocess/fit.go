@@ -45,7 +45,7 @@ func (p Preprocess) Images(ds data.Dataset, t Target) (data.Dataset, error) {
 		return ds, nil
 	}
 	t = p.resolve(t)
-	_, varied := ds.(data.Varied)
+	_, varied := data.AsVaried(ds)
 	if t.Height == 0 {
 		t.Height, t.Width = info.Shape[0], info.Shape[1]
 	}
@@ -175,7 +175,7 @@ func spread(dst []float32, pixels []byte) {
 
 // pixels are an example as it is in the set that is fitted.
 func (f *fitted) pixels(i int) (data.Pixels, error) {
-	if v, ok := f.Dataset.(data.Varied); ok {
+	if v, ok := data.AsVaried(f.Dataset); ok {
 		return v.Pixels(i)
 	}
 	info := f.Dataset.Info()
