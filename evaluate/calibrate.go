@@ -141,7 +141,7 @@ func answered(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.
 	}
 	a := &answersOf{classes: len(b.Manifest.Labels), what: datasetName(ds.Info())}
 	var err error
-	if ds, a.notes, err = data.Match("evaluate", ds, b.Manifest.Name, b.Manifest.Labels, o.ByPlace); err != nil {
+	if ds, a.notes, err = o.matching().Match("evaluate", ds, b.Manifest.Name, b.Manifest.Labels); err != nil {
 		return nil, err
 	}
 	if a.logits, err = Logits(ctx, b, ds, e, o); err != nil {

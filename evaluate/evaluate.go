@@ -42,6 +42,11 @@ type Options struct {
 	Training data.Dataset // what the model was trained on, for suites that ask for it; nil = not given
 	ByPlace  bool         // class k of the data is output k, whatever the two are called; without it names are matched (data.Match)
 
+	// SkipUnmatched leaves out the examples of classes that the model lacks, and notes how many they are; see data.Matching. SkipFlag is the
+	// flag that says so, for errors; "" = there is none.
+	SkipUnmatched bool
+	SkipFlag      string
+
 	// Assumed is what the subject was taken for where it does not say so itself; answers that look wrong are then noted, with Try, the flags that
 	// would take it otherwise. nil = nothing was assumed.
 	Assumed []report.Assumption
@@ -49,6 +54,11 @@ type Options struct {
 
 	// Progress, if not nil, is told how many examples of how many were run through the model.
 	Progress func(done, total int)
+}
+
+// matching is how the classes of the data and the outputs of a model are matched.
+func (o Options) matching() data.Matching {
+	return data.Matching{ByPlace: o.ByPlace, SkipUnmatched: o.SkipUnmatched, Offer: o.SkipFlag}
 }
 
 // batch is the number of examples in one run, of so many.
@@ -83,6 +93,9 @@ func Run(ctx context.Context, s Subject, ds data.Dataset, o Options) (report.Rep
 	}
 	if a.Data != nil {
 		r.DataChecksum = a.Data.Info().Checksum
+		for _, n := range data.NotesOf(a.Data) {
+			r.DataAssumed = append(r.DataAssumed, report.Assumption{What: n.What, Is: n.Is})
+		}
 	}
 	for _, suite := range suites {
 		section, err := suite.Run(ctx, a)
@@ -120,11 +133,11 @@ func newAudit(s Subject, ds data.Dataset, o Options) (*Audit, error) {
 		return a, nil
 	}
 	var err error
-	if a.Data, a.notes, err = data.Match("evaluate", ds, s.Name(), s.Labels(), o.ByPlace); err != nil {
+	if a.Data, a.notes, err = o.matching().Match("evaluate", ds, s.Name(), s.Labels()); err != nil {
 		return nil, err
 	}
 	if o.Training != nil { // what is noted of it says nothing of the audit
-		if a.Training, _, err = data.Match("evaluate", o.Training, s.Name(), s.Labels(), o.ByPlace); err != nil {
+		if a.Training, _, err = o.matching().Match("evaluate", o.Training, s.Name(), s.Labels()); err != nil {
 			return nil, err
 		}
 	}

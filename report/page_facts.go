@@ -31,6 +31,14 @@ func (v view) facts() []fact {
 		facts = append(facts, fact{Name: "Checksum of the data", Code: true, Text: []string{first.DataChecksum}})
 	}
 
+	var data []string
+	for _, a := range first.DataAssumed {
+		data = append(data, a.What+": "+a.Text())
+	}
+	if len(data) > 0 {
+		facts = append(facts, fact{Name: "Data taken for", Text: data})
+	}
+
 	var taken []string
 	for i, r := range v.reports {
 		for _, a := range r.Assumed {

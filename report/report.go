@@ -33,13 +33,16 @@ type Report struct {
 	DataChecksum string `json:"data_checksum,omitempty"` // of the examples and their labels
 	Next         []Next `json:"next,omitempty"`          // what may be done about it
 
-	Assumed  []Assumption `json:"assumed,omitempty"` // what the model was taken for, where it does not say so itself
-	LeftOut  []LeftOut    `json:"left_out,omitempty"`
-	Notes    []string     `json:"notes,omitempty"` // how the model's answers and the data were understood, where that may surprise
-	Sections []Section    `json:"-"`               // of the suites that were run, in the order of the list of suites
+	Assumed     []Assumption `json:"assumed,omitempty"`      // what the model was taken for, where it does not say so itself
+	DataAssumed []Assumption `json:"data_assumed,omitempty"` // what data of a user's own were taken for, and what was left out of them
+
+	LeftOut  []LeftOut `json:"left_out,omitempty"`
+	Notes    []string  `json:"notes,omitempty"` // how the model's answers and the data were understood, where that may surprise
+	Sections []Section `json:"-"`               // of the suites that were run, in the order of the list of suites
 }
 
-// Assumption is something that a model was taken for: its input, layout, outputs, preprocessing or labels.
+// Assumption is something that a model was taken for: its input, layout, outputs, preprocessing or labels; or data: their format, layout,
+// pictures, classes, and what was skipped.
 type Assumption struct {
 	What    string `json:"what"`              // input, layout, outputs, preprocessing, labels
 	Is      string `json:"is"`                // what it was taken for

@@ -25,6 +25,7 @@ type adaptFlags struct {
 	data, part string
 	shift      string
 	method     string
+	taken      dataFlags
 	set        []string
 	batch      int
 	byPlace    bool
@@ -39,6 +40,7 @@ type adaptReport struct {
 	Model    string         `json:"model"`
 	Method   adapt.Choice   `json:"method"`
 	Data     string         `json:"data"`
+	Taken    []data.Note    `json:"data_assumed,omitempty"` // what data of a user's own were taken for
 	Batch    int            `json:"batch"`
 	Rest     int            `json:"rest,omitempty"` // examples of the last step, where it is smaller
 	Engine   string         `json:"engine"`
@@ -69,7 +71,7 @@ evaluate and run take like a model. A run that was cut short, by a signal or a c
 
 Methods, each with options for --set:
 ` + adaptTable(),
-		Example: `  ballast adapt runs/cnn/model --data dir:photos --method alpha-bn --set source_weight=0.5
+		Example: `  ballast adapt runs/cnn/model --data photos --method alpha-bn --set source_weight=0.5
   ballast adapt runs/cnn/model --data mnist --shift contrast:3 --method tent --out adapted
   ballast evaluate adapted --data mnist`,
 		Args: usageArgs(cobra.ExactArgs(1)),
@@ -81,6 +83,7 @@ Methods, each with options for --set:
 	flags.StringVar(&f.method, "method", "alpha-bn", "method: "+strings.Join(adapt.Names(), ", "))
 	flags.StringArrayVar(&f.set, "set", nil, "option of the method, such as source_weight=0.5; may be repeated")
 	flags.IntVar(&f.batch, "batch", 64, "examples of a step")
+	f.taken.add(cmd)
 	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
 	flags.StringVar(&f.out, "out", "", "folder for the adapter")
 	flags.IntVar(&f.every, "save-every", 50, "with --out: steps between two saves")
@@ -137,6 +140,9 @@ func (f adaptFlags) check(c *cobra.Command) (adapt.Method, error) {
 	if err := knownData(f.data, f.part); err != nil {
 		return nil, err
 	}
+	if err := f.taken.check(c); err != nil {
+		return nil, err
+	}
 	if f.shift != "" {
 		if _, _, err := (showFlags{shift: f.shift}).shiftOf(); err != nil {
 			return nil, err
@@ -189,8 +195,8 @@ func (f adaptFlags) chosen() (adapt.Method, error) {
 }
 
 // openStream opens the data that a model goes through.
-func (f adaptFlags) openStream(b *bundle.Bundle, seed uint64) (ds data.Dataset, notes []string, err error) {
-	if ds, err = data.Open(f.data, f.part); err != nil {
+func (a *app) openStream(b *bundle.Bundle, f adaptFlags) (ds data.Dataset, notes []string, err error) {
+	if ds, err = a.openData(f.data, f.part, f.taken); err != nil {
 		return nil, nil, err
 	}
 	if shape := ds.Info().Shape; !slices.Equal(shape, b.Manifest.InputShape) {
@@ -202,11 +208,12 @@ func (f adaptFlags) openStream(b *bundle.Bundle, seed uint64) (ds data.Dataset, 
 		if err != nil {
 			return nil, nil, err
 		}
-		if ds, err = corrupt.Wrap(ds, shift, severity, seed); err != nil {
+		if ds, err = corrupt.Wrap(ds, shift, severity, a.seed); err != nil {
 			return nil, nil, &fault.Usage{Err: err}
 		}
 	}
-	return data.Match("adapt", ds, b.Manifest.Name, b.Manifest.Labels, f.byPlace)
+	match := data.Matching{ByPlace: f.byPlace, SkipUnmatched: f.taken.skipUnmatched, Offer: skipUnmatchedFlag}
+	return match.Match("adapt", ds, b.Manifest.Name, b.Manifest.Labels)
 }
 
 // adapt opens the model and the data, goes through them and shows what came of it. begin is nil without a folder.
@@ -222,7 +229,7 @@ func (a *app) adapt(ctx context.Context, model string, method adapt.Method, f ad
 	if err != nil {
 		return err
 	}
-	ds, notes, err := f.openStream(b, a.seed)
+	ds, notes, err := a.openStream(b, f)
 	if err != nil {
 		return err
 	}
@@ -233,7 +240,7 @@ func (a *app) adapt(ctx context.Context, model string, method adapt.Method, f ad
 	defer e.Close()
 
 	r := adaptReport{
-		Model: b.Manifest.Name, Method: adapt.Choice{Method: method}, Data: ds.Info().Name, Batch: f.batch, Rest: ds.Len() % f.batch,
+		Taken: data.NotesOf(ds), Model: b.Manifest.Name, Method: adapt.Choice{Method: method}, Data: ds.Info().Name, Batch: f.batch, Rest: ds.Len() % f.batch,
 		Engine: e.Kind, Seed: a.seed, Notes: notes, Out: f.out,
 	}
 	if ds.Info().Part != "" {

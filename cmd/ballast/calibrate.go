@@ -23,6 +23,7 @@ import (
 type calibrateFlags struct {
 	data, part  string
 	on, onPart  string
+	taken       dataFlags
 	saved       savedFlags
 	subject     subjectFlags
 	byPlace     bool
@@ -39,7 +40,8 @@ type calibrateFlags struct {
 // calibrated is what "ballast calibrate --json" prints.
 type calibrated struct {
 	evaluate.Calibrated
-	Comparison *report.Comparison `json:"comparison,omitempty"` // of the audits before and after, with --html
+	Comparison *report.Comparison `json:"comparison,omitempty"`   // of the audits before and after, with --html
+	Taken      []data.Note        `json:"data_assumed,omitempty"` // what data of a user's own were taken for
 }
 
 // savedFlags are the flags of saved outputs, of which several verbs take.
@@ -120,6 +122,7 @@ shows what became better and what became worse.`,
 	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all, or val of a folder that has it")
 	flags.StringVar(&f.on, "on", "", "data set to measure on; with --logits two files, LOGITS.npy,LABELS.npy (default: the same, in five parts)")
 	flags.StringVar(&f.onPart, "on-part", "test", "part of that data set")
+	f.taken.add(cmd)
 	f.saved.add(cmd)
 	f.subject.add(cmd)
 	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
@@ -175,7 +178,10 @@ func (f *calibrateFlags) check(cmd *cobra.Command, args []string) error {
 	if err := f.checkMethods(cmd); err != nil {
 		return err
 	}
-	if err := f.saved.check(cmd, args, "data", "part", "on-part", "exec", "preprocess"); err != nil {
+	if err := f.saved.check(cmd, args, append([]string{"data", "part", "on-part", "exec", "preprocess"}, dataFlagNames...)...); err != nil {
+		return err
+	}
+	if err := f.taken.check(cmd); err != nil {
 		return err
 	}
 	f.subject.outputs = f.saved.outputs
@@ -373,16 +379,17 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 		return found, errNoOut()
 	}
 	b := m.Bundle
-	ds, err := data.Open(f.data, f.part)
+	ds, err := a.openData(f.data, f.part, f.taken)
 	if err != nil {
 		return found, err
 	}
 	var on data.Dataset
 	if f.on != "" {
-		if on, err = data.Open(f.on, f.onPart); err != nil {
+		if on, err = a.openData(f.on, f.onPart, f.taken); err != nil {
 			return found, err
 		}
 	}
+	found.Taken = data.NotesOf(ds)
 	if ds, err = fitted(m, ds); err != nil {
 		return found, err
 	}
@@ -404,14 +411,18 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 		defer e.Close()
 	}
 	if b == nil {
-		return a.calibrateSubject(ctx, method, m, ds, on, e, f)
+		taken := found.Taken
+		found, err = a.calibrateSubject(ctx, method, m, ds, on, e, f)
+		found.Taken = taken
+		return found, err
 	}
 
 	a.sayAssumed(m)
 	batch := batchFor(m, ds)
 	uncalibrated := *b // its manifest is its own, and its weights are not changed
 	progress, done := a.counter("calibrate")
-	found.Calibrated, err = evaluate.CalibrateJudged(ctx, b, ds, on, e, method, evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed, Batch: batch})
+	found.Calibrated, err = evaluate.CalibrateJudged(ctx, b, ds, on, e, method,
+		f.taken.into(evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed, Batch: batch}))
 	done()
 	switch {
 	case err != nil:
@@ -434,7 +445,7 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 		return found, err
 	}
 	found.Comparison = compared(found.T, before, after)
-	if next, ok := (evaluateFlags{data: f.on, part: f.onPart, byPlace: f.byPlace}).nextRequire(after, f.out); ok {
+	if next, ok := (evaluateFlags{data: f.on, part: f.onPart, taken: f.taken, byPlace: f.byPlace}).nextRequire(after, f.out); ok {
 		found.Comparison.Next = []report.Next{next}
 	}
 	return found, writeCompared(f.html, found.Comparison)
@@ -445,6 +456,7 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 func (a *app) calibrateSubject(ctx context.Context, method calibrate.TemperatureScaling, m *subject.Model, ds, on data.Dataset, e *engine.Engine, f calibrateFlags) (found calibrated, err error) {
 	err = a.askedOf(ctx, m, ds, e, func(s evaluate.Subject, o evaluate.Options) error {
 		progress, done := a.counter("calibrate")
+		o = f.taken.into(o)
 		o.Progress, o.ByPlace = progress, f.byPlace
 		found.Calibrated, err = evaluate.CalibrateSubject(ctx, s, ds, on, method, o)
 		done()
@@ -484,7 +496,7 @@ func (a *app) calibrateSubject(ctx context.Context, method calibrate.Temperature
 // auditOn audits a model on the examples that a temperature is judged on. signed writes into the report which files the model is made of.
 func (a *app) auditOn(ctx context.Context, b *bundle.Bundle, on data.Dataset, e *engine.Engine, f calibrateFlags, signed func(r *report.Report) error) (report.Report, error) {
 	progress, done := a.counter("audit")
-	r, err := evaluate.Bundle(ctx, b, on, e, evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed})
+	r, err := evaluate.Bundle(ctx, b, on, e, f.taken.into(evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed}))
 	done()
 	if err != nil {
 		return r, err

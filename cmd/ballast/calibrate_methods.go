@@ -146,7 +146,7 @@ func (f calibrateFlags) savedPair() (saved, on *evaluate.Saved, done func(), err
 }
 
 // modelAndData opens a bundle and what it is fitted to and judged on.
-func (f calibrateFlags) modelAndData(model string) (b *bundle.Bundle, ds, on data.Dataset, err error) {
+func (a *app) modelAndData(model string, f calibrateFlags) (b *bundle.Bundle, ds, on data.Dataset, err error) {
 	path, err := data.ModelPath(model)
 	if err != nil {
 		return nil, nil, nil, err
@@ -154,18 +154,18 @@ func (f calibrateFlags) modelAndData(model string) (b *bundle.Bundle, ds, on dat
 	if b, err = bundle.Open(path); err != nil {
 		return nil, nil, nil, err
 	}
-	if ds, err = data.Open(f.data, f.part); err != nil {
+	if ds, err = a.openData(f.data, f.part, f.taken); err != nil {
 		return nil, nil, nil, err
 	}
 	if f.on != "" {
-		on, err = data.Open(f.on, f.onPart)
+		on, err = a.openData(f.on, f.onPart, f.taken)
 	}
 	return b, ds, on, err
 }
 
 // withModel runs f on a model with an engine and progress.
 func (a *app) withModel(model string, f calibrateFlags, run func(b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, o evaluate.Options) error) error {
-	b, ds, on, err := f.modelAndData(model)
+	b, ds, on, err := a.modelAndData(model, f)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (a *app) withModel(model string, f calibrateFlags, run func(b *bundle.Bundl
 	defer e.Close()
 	progress, done := a.counter("calibrate")
 	defer done()
-	return run(b, ds, on, e, evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed})
+	return run(b, ds, on, e, f.taken.into(evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed}))
 }
 
 // compareMethods prints the table of all methods.

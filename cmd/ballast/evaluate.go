@@ -25,6 +25,7 @@ import (
 // evaluateFlags are the flags of "ballast evaluate".
 type evaluateFlags struct {
 	data, part   string
+	taken        dataFlags
 	saved        savedFlags
 	subject      subjectFlags
 	byPlace      bool
@@ -58,8 +59,8 @@ Suites, each a set of questions:
 		Example: `  ballast evaluate runs/model/model --data mnist --html audit.html
   ballast evaluate runs/model/model --data mnist --require 'acc>=0.98,ece<=0.02,shift.contrast.3.acc>=0.5'
   ballast evaluate digit-nets/mnist digit-nets/usps digit-nets/svhn --data mnist --html digits.html
-  ballast evaluate model.onnx --data dir:photos --preprocess imagenet --html audit.html
-  ballast evaluate --exec 'python serve.py' --data dir:photos
+  ballast evaluate model.onnx --data photos --preprocess imagenet --html audit.html
+  ballast evaluate --exec 'python serve.py' --data photos
   ballast evaluate runs/model/model --data optdigits --suite clean,shots --set shots.few=10
   ballast evaluate runs/model/model --data mnist --shifts cifar-c --require 'shift.fog.3.acc>=0.5'
   ballast evaluate --logits logits.npy --labels labels.npy --json | jq .calibration.ece`,
@@ -68,6 +69,7 @@ Suites, each a set of questions:
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "", `data set (see "ballast data list")`)
 	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all, or val of a folder that has it")
+	f.taken.add(cmd)
 	f.saved.add(cmd)
 	f.subject.add(cmd)
 	flags.BoolVar(&f.byPlace, "by-place", false, "match class k of the data with output k of the model, whatever their names")
@@ -106,7 +108,7 @@ func (f evaluateFlags) asked() (suites []evaluate.Suite, requirements []evaluate
 
 // check refuses what does not go together, before anything is read.
 func (f *evaluateFlags) check(cmd *cobra.Command, args []string) error {
-	if err := f.saved.check(cmd, args, "data", "part", "training-part", "exec", "preprocess"); err != nil {
+	if err := f.saved.check(cmd, args, append([]string{"data", "part", "training-part", "exec", "preprocess"}, dataFlagNames...)...); err != nil {
 		return err
 	}
 	f.subject.outputs = f.saved.outputs
@@ -117,6 +119,9 @@ func (f *evaluateFlags) check(cmd *cobra.Command, args []string) error {
 		return &fault.Usage{Err: fmt.Errorf("give MODEL and --data, or --logits and --labels")}
 	}
 	if err := knownData(f.data, f.part); err != nil {
+		return err
+	}
+	if err := f.taken.check(cmd); err != nil {
 		return err
 	}
 	if err := knownData(f.training, f.trainingPart); err != nil {
@@ -324,7 +329,7 @@ func requireAll(reports []report.Report, requirements []evaluate.Requirement) er
 func (a *app) audits(ctx context.Context, args []string, f evaluateFlags, suites []evaluate.Suite) ([]report.Report, error) {
 	progress, done := a.counter("evaluate")
 	defer done()
-	o := evaluate.Options{Suites: suites, LeaveOut: f.suites == nil, Seed: a.seed, ByPlace: f.byPlace, Progress: progress}
+	o := f.taken.into(evaluate.Options{Suites: suites, LeaveOut: f.suites == nil, Seed: a.seed, ByPlace: f.byPlace, Progress: progress})
 	if f.training != "" {
 		var err error
 		if o.Training, err = data.Open(f.training, f.trainingPart); err != nil {
@@ -369,7 +374,7 @@ func (a *app) auditModels(ctx context.Context, args []string, f evaluateFlags, o
 			return nil, err
 		}
 	}
-	ds, err := data.Open(f.data, f.part)
+	ds, err := a.openData(f.data, f.part, f.taken)
 	if err != nil {
 		return nil, err
 	}

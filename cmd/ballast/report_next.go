@@ -54,6 +54,7 @@ func (f evaluateFlags) nextCalibrate(r report.Report, model string) (next report
 	if f.part != "test" && f.part != "train" { // examples that the model was trained on say nothing of its confidences
 		args = append(args, "--part", f.part)
 	}
+	args = append(args, f.taken.words()...)
 	if f.byPlace {
 		args = append(args, "--by-place")
 	}
@@ -75,6 +76,7 @@ func (f evaluateFlags) nextShift(r report.Report, model string) (next report.Nex
 	if f.part != "test" {
 		args = append(args, "--part", f.part)
 	}
+	args = append(args, f.taken.words()...)
 	if f.byPlace {
 		args = append(args, "--by-place")
 	}
@@ -105,6 +107,7 @@ func (f evaluateFlags) nextRequire(r report.Report, model string) (next report.N
 		if f.part != "test" {
 			args = append(args, "--part", f.part)
 		}
+		args = append(args, f.taken.words()...)
 		if f.byPlace {
 			args = append(args, "--by-place")
 		}
