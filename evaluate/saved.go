@@ -58,7 +58,7 @@ func Forms() []string {
 //	labels    whole numbers of any type, [examples] or [examples, 1], or rows of one 1 and zeros, [examples, classes]
 //
 // Each is an .npy file, or an array of an .npz file, FILE.npz:NAME. Without a name it is the only array of the file, else the one that is
-// called "logits", or "labels".
+// called "logits", "outputs", "probabilities", "probs" or "scores"; or "labels", "label", "y", "y_true" or "targets".
 //
 // What is understood otherwise than as logits [examples, classes] and labels [examples] is noted in Remarks.
 type SavedOptions struct {
@@ -85,7 +85,7 @@ func (o SavedOptions) Open(logitsPath, labelsPath string) (*Saved, error) {
 		return nil, err
 	}
 	s := &Saved{LogitsPath: logitsPath, LabelsPath: labelsPath, outputs: o.Outputs}
-	z, err := s.array(logitsPath, "outputs", "logits")
+	z, err := s.array(logitsPath, "outputs", "logits", "outputs", "probabilities", "probs", "scores")
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +122,8 @@ func (s *Saved) load(o SavedOptions) error {
 }
 
 // array opens what holds the outputs or the labels, and notes which array of several it takes.
-func (s *Saved) array(path, what, name string) (*npy.Array, error) {
-	a, found, of, err := npy.OpenOne(path, name)
+func (s *Saved) array(path, what string, names ...string) (*npy.Array, error) {
+	a, found, of, err := npy.OpenOne(path, names...)
 	if err == nil && of > 1 && !strings.HasSuffix(path, ":"+found) {
 		s.note("%s are the array %q of %s", what, found, path)
 	}

@@ -29,7 +29,7 @@ func unknownForm(f Form) error {
 
 // readLabels reads the labels of all rows of the file of outputs.
 func (s *Saved) readLabels() (labels []int64, err error) {
-	y, err := s.array(s.LabelsPath, "labels", "labels")
+	y, err := s.array(s.LabelsPath, "labels", "labels", "label", "y", "y_true", "targets")
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +167,12 @@ func asLogits[F metric.Float](s *Saved, x []F) ([]F, error) {
 
 // fits refuses outputs that cannot be what they are said to be.
 func (s *Saved) fits(found Form) error {
+	if s.outputs == FormLogits && found == FormProbabilities && !s.binary {
+		return &fault.Input{
+			File: s.LogitsPath, Err: fmt.Errorf("the outputs are no logits: all %d rows are numbers in [0,1] that sum to 1, as probabilities are", s.rows),
+			Fix: "leave out that they are logits, and their logarithms are taken, or save what goes into the softmax",
+		}
+	}
 	if s.outputs == FormLogits || found == s.outputs {
 		return nil
 	}

@@ -294,14 +294,15 @@ func TestSavedRefuses(t *testing.T) {
 		"it is [40 4], the logits are [40 5]":                                                    {z: z, y: savedFile(t, "y.npy", "<i8", "(40, 4)", make([]int64, 160))},
 		"it is int16; save logits as float16, float32 or float64":                                {z: savedFile(t, "z.npy", "<i2", "(40, 5)", make([]int16, 200)), y: y},
 		"it is [2 20 5]": {z: savedFile(t, "z.npy", "<f8", "(2, 20, 5)", flat(logits, nil)), y: y},
-		"the logit of class 0 of example 1 is NaN":                   {z: odd(math.NaN(), 5), y: y},
-		"the logit of class 0 of example 1 is +Inf":                  {z: odd(math.Inf(1), 5), y: y},
-		"the logit of class 0 of example 0 is -Inf":                  {z: odd(math.Inf(-1), 0), y: y},
-		"save logits: a probability of 0 has lost what a logit says": {z: savedFile(t, "z.npy", "<f8", "(40, 5)", zeros), y: y},
-		"no example is left":                                         {z: z, y: y, o: evaluate.SavedOptions{Ignore: []int64{0, 1, 2, 3, 4}}},
-		`outputs are no "logit"; did you mean "logits"?`:             {z: z, y: y, o: evaluate.SavedOptions{Outputs: "logit"}},
-		"the outputs are no probabilities":                           {z: z, y: y, o: evaluate.SavedOptions{Outputs: evaluate.FormProbabilities}},
-		"the outputs are no log-probabilities":                       {z: z, y: y, o: evaluate.SavedOptions{Outputs: evaluate.FormLogProbabilities}},
+		"the logit of class 0 of example 1 is NaN":                                  {z: odd(math.NaN(), 5), y: y},
+		"the logit of class 0 of example 1 is +Inf":                                 {z: odd(math.Inf(1), 5), y: y},
+		"the logit of class 0 of example 0 is -Inf":                                 {z: odd(math.Inf(-1), 0), y: y},
+		"the outputs are no logits: all 40 rows are numbers in [0,1] that sum to 1": {z: savedFile(t, "z.npy", "<f8", "(40, 5)", flat(logits, softmaxOf)), y: y, o: evaluate.SavedOptions{Outputs: evaluate.FormLogits}},
+		"save logits: a probability of 0 has lost what a logit says":                {z: savedFile(t, "z.npy", "<f8", "(40, 5)", zeros), y: y},
+		"no example is left":                             {z: z, y: y, o: evaluate.SavedOptions{Ignore: []int64{0, 1, 2, 3, 4}}},
+		`outputs are no "logit"; did you mean "logits"?`: {z: z, y: y, o: evaluate.SavedOptions{Outputs: "logit"}},
+		"the outputs are no probabilities":               {z: z, y: y, o: evaluate.SavedOptions{Outputs: evaluate.FormProbabilities}},
+		"the outputs are no log-probabilities":           {z: z, y: y, o: evaluate.SavedOptions{Outputs: evaluate.FormLogProbabilities}},
 	} {
 		s, err := c.o.Open(c.z, c.y)
 		if err == nil {

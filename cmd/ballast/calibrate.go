@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/format/npy"
 	"github.com/ballast-ml/ballast/report"
 	"github.com/ballast-ml/ballast/subject"
 )
@@ -48,6 +49,7 @@ type calibrated struct {
 type savedFlags struct {
 	logits, labels string
 	outputs        string
+	probabilities  bool
 	ignore         []int64
 }
 
@@ -55,8 +57,9 @@ type savedFlags struct {
 func (f *savedFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.logits, "logits", "", ".npy or .npz file of logits or probabilities, in place of MODEL; FILE.npz:NAME names one of several arrays")
-	flags.StringVar(&f.labels, "labels", "", ".npy or .npz file of labels, with --logits")
+	flags.StringVar(&f.labels, "labels", "", ".npy or .npz file of labels, with --logits (default: the labels in its .npz file)")
 	flags.StringVar(&f.outputs, "outputs", "", "what --logits holds, or the model gives: "+strings.Join(evaluate.Forms(), ", ")+" (default: detected)")
+	flags.BoolVar(&f.probabilities, "probabilities", false, "the same as --outputs probabilities")
 	flags.Int64SliceVar(&f.ignore, "ignore-label", nil, "with --labels: leave out examples with this label, such as -100; may be repeated")
 }
 
@@ -69,7 +72,16 @@ func (f savedFlags) options() evaluate.SavedOptions {
 }
 
 // check refuses half of a pair, a model beside it, and flags that are not for what was named.
-func (f savedFlags) check(cmd *cobra.Command, args []string, ofModels ...string) error {
+func (f *savedFlags) check(cmd *cobra.Command, args []string, ofModels ...string) error {
+	if f.probabilities {
+		if f.outputs != "" && f.outputs != string(evaluate.FormProbabilities) {
+			return usagef("give --probabilities or --outputs %s, not both", f.outputs)
+		}
+		f.outputs = string(evaluate.FormProbabilities)
+	}
+	if file, _ := npy.SplitName(f.logits); f.labels == "" && strings.EqualFold(filepath.Ext(file), ".npz") {
+		f.labels = file // one file with both
+	}
 	if !f.given() {
 		if err := noteOutputs(f.outputs); err != nil {
 			return err
