@@ -92,6 +92,7 @@ fuzz: ## every reader, FUZZTIME each
 	go test ./format/wordpiece -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
 	go test ./data -run '^$$' -fuzz '^FuzzIDX$$' -fuzztime $(FUZZTIME)
 	go test ./data -run '^$$' -fuzz '^FuzzShards$$' -fuzztime $(FUZZTIME)
+	go test ./data -run '^$$' -fuzz '^FuzzParquet$$' -fuzztime $(FUZZTIME)
 	go test ./internal/picture -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME)
 	go test ./merge/signature -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
 	go test ./format/onnx -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)

@@ -151,6 +151,8 @@ func (o Opening) open(r recognized, part string) (Dataset, error) {
 		return openNPZ(r.rest, part)
 	case formShards:
 		return o.shards(r.rest, part)
+	case formParquet:
+		return o.parquet(r.rest, part)
 	}
 	return nil, fmt.Errorf("data: no reader of the form %s", r.form)
 }

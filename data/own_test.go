@@ -369,7 +369,7 @@ func TestForms(t *testing.T) {
 	for name, want := range map[string]string{
 		"photos": "", "./photos": "", filepath.Join(dir, "photos"): "", "photos/": "", "optdigits": "", "photo": "there are optdigits", "fotos/x": "fotos/x: no such file or directory; correct the path",
 		"set.zip": "it is packed; unpack it", "set.h5": "it is not a file of data that is read; give a folder", "x.npy": "name their labels too: x.npy,LABELS.npy", "none.csv": "none.csv: no such file",
-		"none.npz": "none.npz", "none-{0..3}.tar": "none-0.tar", "opdigits": `did you mean "optdigits"?`,
+		"none.npz": "none.npz", "none.parquet": "none.parquet", "none-{0..3}.tar": "none-0.tar", "opdigits": `did you mean "optdigits"?`,
 	} {
 		_, err := data.Open(name, "all")
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
