@@ -96,6 +96,7 @@ fuzz: ## every reader, FUZZTIME each
 	go test ./internal/picture -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME)
 	go test ./merge/signature -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
 	go test ./format/onnx -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
+	go test ./format/onnx -run '^$$' -fuzz '^FuzzEdit$$' -fuzztime $(FUZZTIME)
 	go test ./format/safetensors -run '^$$' -fuzz '^FuzzIndex$$' -fuzztime $(FUZZTIME)
 	go test ./internal/zipread -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime $(FUZZTIME)
 	go test ./internal/strict -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME)

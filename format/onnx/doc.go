@@ -9,5 +9,12 @@
 //
 // Elements are little endian. Types that Go lacks (float16, bfloat16, the float8 family) are kept as bytes, and Float32s converts them.
 //
+// It writes changed copies of models that it has read: an Edit names what changes, and every byte of the rest stays as it was, in its order,
+// with fields that are not known here. Model.Rewrite makes a copy with its external data, to be run beside the original before it is written.
+//
+//	m, err := onnx.Open("model.onnx")
+//	c, err := m.Rewrite("mended.onnx", onnx.Edit{Metadata: map[string]string{"author": "us"}})
+//	err = c.WriteFile()
+//
 // Source: the ONNX specification, onnx/onnx.proto.
 package onnx

@@ -20,6 +20,7 @@ var (
 	ErrLimit     = onnx.Kind("limit exceeded")
 	ErrNoTensor  = onnx.Misuse("no such tensor")
 	ErrRange     = onnx.Misuse("outside the tensor")
+	ErrEdit      = onnx.Misuse("change does not fit the model")
 )
 
 // Error says what is wrong with a file, where, and what to do about it.

@@ -21,6 +21,9 @@ type Model struct {
 	Graph     *Graph
 	Metadata  map[string]string
 	Functions []string // names of functions the model defines, as domain.name
+
+	data     []byte    // the file
+	external []*Tensor // whose elements lie in other files, in nodes and their subgraphs too
 }
 
 // Graph is a graph or a subgraph.
@@ -119,7 +122,7 @@ func Open(file string) (*Model, error) {
 	if err != nil {
 		return nil, in(file, err)
 	}
-	m.Path = file
+	m.Path, m.data, m.external = file, data, external
 	if err := locate(file, external); err != nil {
 		return nil, in(file, err)
 	}
@@ -135,6 +138,7 @@ func Parse(data []byte) (*Model, error) {
 	if len(external) > 0 {
 		return nil, &Error{Field: "tensor " + printable.Quote(external[0].Name), Kind: ErrExternal, Text: "there is no folder to look in", Fix: "open the model from its file"}
 	}
+	m.data = data
 	return m, nil
 }
 
