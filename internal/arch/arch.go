@@ -36,6 +36,7 @@ var levels = []level{
 	{"zoo", 3},
 	{"onnxrun", 3},
 	{"zoo/zootest", 5}, // opens bundles
+	{"repair", 4},
 	{"bundle", 4},
 	{"subject", 5},
 	{"adapt/...", 5},
