@@ -32,6 +32,7 @@ type Graph struct {
 
 	graph *onnxrun.Graph // of what leads to the scores, from float32 to float32
 	put   preprocess.Preprocess
+	last  *onnx.Node // that makes the output, but for those that only move or convert it
 	m     *Model
 }
 

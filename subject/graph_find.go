@@ -166,7 +166,7 @@ func (g *Graph) findForm(o Options) error {
 	}
 	op := ""
 	if n != nil && len(n.Inputs) > 0 {
-		op = n.Op
+		op, g.last = n.Op, n
 	}
 	switch {
 	case o.Outputs == Logits:
@@ -195,13 +195,26 @@ func (g *Graph) cut() *onnx.Model {
 	if g.Scores != "" {
 		wanted = g.Scores
 	}
-	const float, integer = 1, 2 // FLOAT, and an attribute that is a whole number
-	cast := func(name, from, into string, to onnx.DataType) *onnx.Node {
-		return &onnx.Node{Name: name, Op: "Cast", Inputs: []string{from}, Outputs: []string{into}, Attributes: []onnx.Attribute{{Name: "to", Type: integer, Int: int64(to)}}}
+	m := g.leading(g.File, wanted)
+	const scores = "ballast: scores"
+	m.Graph.Nodes = append(m.Graph.Nodes, cast(scores, wanted, scores, onnx.Float))
+	m.Graph.Outputs = []onnx.Value{{Name: scores, Type: onnx.Float, Rank: -1}}
+	return m
+}
+
+// cast is a node that changes the type of a value.
+func cast(name, from, into string, to onnx.DataType) *onnx.Node {
+	return &onnx.Node{Name: name, Op: "Cast", Inputs: []string{from}, Outputs: []string{into}, Attributes: []onnx.Attribute{onnx.IntAttribute("to", int64(to))}}
+}
+
+// leading is the graph of what leads to some values of a model with the same input, from a float32 input. Other inputs that they need stay.
+func (g *Graph) leading(file *onnx.Model, wanted ...string) *onnx.Model {
+	used := map[string]bool{}
+	for _, name := range wanted {
+		used[name] = true
 	}
-	used := map[string]bool{wanted: true}
 	var nodes []*onnx.Node
-	for _, n := range slices.Backward(g.File.Graph.Nodes) {
+	for _, n := range slices.Backward(file.Graph.Nodes) {
 		if slices.ContainsFunc(n.Outputs, func(name string) bool { return name != "" && used[name] }) {
 			uses(n, used)
 			nodes = append(nodes, n)
@@ -209,21 +222,27 @@ func (g *Graph) cut() *onnx.Model {
 	}
 	slices.Reverse(nodes)
 
-	whole := *g.File.Graph
+	whole := *file.Graph
 	input := g.Input
 	if input.Type != onnx.Float {
 		input.Name, input.Type = "ballast: "+g.Input.Name, onnx.Float
 		nodes = append([]*onnx.Node{cast("ballast: input", input.Name, g.Input.Name, g.Input.Type)}, nodes...)
 	}
-	const scores = "ballast: scores"
-	whole.Nodes = append(nodes, cast(scores, wanted, scores, float))
-	whole.Inputs, whole.Outputs, whole.Initializers = []onnx.Value{input}, []onnx.Value{{Name: scores, Type: onnx.Float, Rank: -1}}, nil
-	for _, t := range g.File.Graph.Initializers {
+	whole.Nodes, whole.Inputs, whole.Outputs, whole.Initializers = nodes, []onnx.Value{input}, nil, nil
+	for _, v := range file.Graph.Inputs {
+		if v.Name != g.Input.Name && used[v.Name] {
+			whole.Inputs = append(whole.Inputs, v)
+		}
+	}
+	for _, name := range wanted {
+		whole.Outputs = append(whole.Outputs, onnx.Value{Name: name, Rank: -1})
+	}
+	for _, t := range file.Graph.Initializers {
 		if used[t.Name] {
 			whole.Initializers = append(whole.Initializers, t)
 		}
 	}
-	m := *g.File
+	m := *file
 	m.Graph = &whole
 	return &m
 }

@@ -37,6 +37,19 @@ var _ Answers = (*graphOn)(nil)
 
 // onEngine runs the graph once on examples of the set, which tells the number of classes and whether scores are probabilities.
 func (m *Model) onEngine(ctx context.Context, e *engine.Engine, ds data.Dataset, batch int) (Answers, error) {
+	on, err := m.newOn(e, ds, batch)
+	if err != nil {
+		return nil, err
+	}
+	on.free <- on.g.graph
+	for range e.Calls() - 1 {
+		on.free <- on.g.graph.Twin()
+	}
+	return on, on.look(ctx, ds)
+}
+
+// newOn finds out how many examples go through the graph at a time, and in which shape.
+func (m *Model) newOn(e *engine.Engine, ds data.Dataset, batch int) (*graphOn, error) {
 	g := m.Graph
 	if err := g.fits(ds); err != nil {
 		return nil, err
@@ -60,11 +73,7 @@ func (m *Model) onEngine(ctx context.Context, e *engine.Engine, ds data.Dataset,
 	if _, err := untrusted.Bytes("a batch of inputs", 4, append([]int{on.piece}, on.dims...)...); err != nil {
 		return nil, fmt.Errorf("subject: %s: %w", m.Name, err)
 	}
-	on.free <- g.graph
-	for range e.Calls() - 1 {
-		on.free <- g.graph.Twin()
-	}
-	return on, on.look(ctx, ds)
+	return on, nil
 }
 
 // look asks about the first examples.
