@@ -93,6 +93,7 @@ func (s settings) recipe(seed uint64) train.Recipe {
 	sgd.LR, sgd.Momentum, sgd.WeightDecay, sgd.Decay, clip.Most = s.LR, s.Momentum, s.WeightDecay, []string{"all"}, s.Clip
 	r := paper.TuneRecipe("optdigits", mlp, sgd, s.Batch)
 	r.Seed, r.Steps, r.Epochs, r.Objective = seed, 0, s.Epochs, s.Objective
+	r.Init.Kernels = "pytorch" // as the paper's networks begin
 	r.Rules = []optim.RuleChoice{{Rule: clip}}
 	return r
 }

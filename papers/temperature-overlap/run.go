@@ -175,6 +175,7 @@ func (s settings) network(ctx context.Context, at paper.Place, set data.Dataset)
 	mlp.Hidden, mlp.Classes, mlp.Norm = s.Hidden, s.Classes, norm.Choice{Layer: norm.Identity{}}
 	r := paper.TuneRecipe("drawn", mlp, paper.PlainAdamW(s.LR, 0), s.Batch)
 	r.Seed, r.Steps, r.Epochs = at.Seed, 0, s.Epochs
+	r.Init.Kernels = "pytorch" // as the paper's networks begin; larger first weights leave a network trained on mixtures less sure
 	if s.Parts > 1 {
 		o, mixup := objective.NewSupervised(), augment.NewMixup()
 		mixup.Parts = s.Parts
