@@ -7,8 +7,14 @@
 //	fashion-mnist      70,000 pieces of clothing, 28x28 grey                      "ballast data get fashion-mnist"
 //	long-tail-optdigits, canvas-digits   made of optdigits                        in the binary
 //	glyphs             4,464 characters of the Go fonts, 16x16 grey               in the binary
-//	dir:PATH           PNG and JPEG images, one folder per class                  yours
+//	dir:PATH           pictures, one folder per class                             yours
+//	csv:FILE           pictures by a table of paths and labels                    yours
 //	npy:X.npy,Y.npy    arrays of examples and labels                              yours
+//	npz:FILE           the same in one file                                       yours
+//	parquet:FILE       a table with pictures, or of numbers                       yours
+//	wds:SHARDS         pictures and labels in tar files, as WebDataset has them   yours
+//
+// A path alone is taken for what it is (Open); what it was taken for, NotesOf says.
 //
 // An example keeps its index in the data set through shuffling, splitting and batching. Shifts are in data/corrupt.
 package data

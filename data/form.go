@@ -24,9 +24,27 @@ const (
 	formShards  = "wds" // WebDataset's tar files
 )
 
-// forms are all of them.
-func forms() []string {
-	return []string{formFolder, formCSV, formPair, formNPZ, formParquet, formShards}
+// Form is a form that data of a user's own come in.
+type Form struct {
+	Prefix string // of a name, with its colon
+	Name   string // what is written: the prefix and what follows it
+	What   string // in a few words
+}
+
+// Forms are all of them.
+func Forms() []Form {
+	var list []Form
+	for _, f := range [][3]string{
+		{formFolder, "PATH", "pictures, one sub-folder per class"},
+		{formCSV, "FILE", "pictures by a table of paths and labels"},
+		{formPair, "X.npy,Y.npy", "examples and labels as arrays"},
+		{formNPZ, "FILE", "both in one file"},
+		{formParquet, "FILE", "a table with pictures, or of numbers"},
+		{formShards, "SHARDS", "pictures in tar files of WebDataset"},
+	} {
+		list = append(list, Form{Prefix: f[0] + ":", Name: f[0] + ":" + f[1], What: f[2]})
+	}
+	return list
 }
 
 // ownForms is what an error about an unknown name offers.
@@ -44,9 +62,9 @@ type recognized struct {
 // recognize finds the form of a set: a prefix says it, else the ending of a path, or what lies in a folder. The names of sets that Ballast
 // has come first. ok is false where a name is no path either.
 func recognize(name string) (r recognized, ok bool, err error) {
-	for _, form := range forms() {
-		if rest, ok := strings.CutPrefix(name, form+":"); ok {
-			return recognized{form, rest}, true, nil
+	for _, f := range Forms() {
+		if rest, ok := strings.CutPrefix(name, f.Prefix); ok {
+			return recognized{strings.TrimSuffix(f.Prefix, ":"), rest}, true, nil
 		}
 	}
 	if IsNamed(name) || name == "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/ballast-ml/ballast/data"
@@ -192,10 +193,10 @@ func splitTop(text string) ([]string, error) {
 // isSet reports whether a value is the name of a data set of files, which may hold commas.
 func isSet(value string) bool {
 	value = strings.TrimLeft(value, " ")
-	return strings.HasPrefix(value, "npy:") || strings.HasPrefix(value, "dir:")
+	return slices.ContainsFunc(data.Forms(), func(f data.Form) bool { return strings.HasPrefix(value, f.Prefix) })
 }
 
-// whole puts the names of data sets together again that were cut at their commas. npy: has two files; after dir: and the files of npy:
+// whole puts the names of data sets together again that were cut at their commas. npy: has two files; after the other prefixes and the files of npy:
 // comes what is neither such a name nor that of a set.
 func whole(parts []string) []string {
 	var out []string

@@ -34,7 +34,7 @@ pq.write_table(numbers, f"{out}/test-00000-of-00001.parquet", row_group_size=5, 
 # Every codec and both versions of pages; names as labels, pictures as plain bytes.
 names = pa.table({"jpg": pa.array([i["bytes"] for i in images]), "class": pa.array([["cat", "dog", "owl"][i % 3] for i in range(12)])})
 for codec in ["none", "snappy", "gzip", "zstd", "lz4"]:
-    for version in ["1.0", "2.0"]:
+    for version in ["1.0"] if codec == "lz4" else ["1.0", "2.0"]:
         pq.write_table(names, f"{out}/{codec}-{version[0]}.parquet", compression=codec, data_page_version=version, row_group_size=8, data_page_size=200, write_batch_size=2)
 
 # Numbers of every width, among them nulls in a column that is not a feature.

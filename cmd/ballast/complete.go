@@ -152,16 +152,21 @@ func severalOf(names func() []string) completer {
 
 // dataSets completes data sets that go by a name, and the prefixes of those that do not.
 func dataSets(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-	for _, prefix := range []string{"dir:", "npy:"} {
-		if path, ok := strings.CutPrefix(word, prefix); ok {
-			return under(prefix, path, prefix == "npy:"), goesOn
+	var prefixes []string
+	for _, form := range data.Forms() {
+		if path, ok := strings.CutPrefix(word, form.Prefix); ok {
+			return under(form.Prefix, path, form.Prefix != "dir:"), goesOn
 		}
+		prefixes = append(prefixes, form.Prefix)
 	}
 	list := data.Names()
 	if word != "" && !slices.ContainsFunc(list, func(name string) bool { return strings.HasPrefix(name, word) }) {
-		return []string{"dir:", "npy:"}, goesOn
+		if found := under("", word, true); len(found) > 0 {
+			return found, goesOn
+		}
+		return prefixes, goesOn
 	}
-	return append(list, "dir:", "npy:"), noFiles
+	return append(list, prefixes...), noFiles
 }
 
 // under lists what stands in the folder of a path that is being typed, behind a prefix.

@@ -58,8 +58,9 @@ func newDataList(a *app) *cobra.Command {
 				}
 				fmt.Fprintf(w, "%s\tdata\t%d\t%s\t%d\t%s\t%s\t%s\n", s.Name, s.Examples, times(s.Shape), len(s.Classes), here, disk, s.Licence)
 			}
-			fmt.Fprintln(w, "dir:PATH\tdata\t\t\t\t\t\tPNG and JPEG images, one sub-folder per class")
-			fmt.Fprintln(w, "npy:X.npy,Y.npy\tdata\t\t\t\t\t\texamples and labels as arrays")
+			for _, form := range data.Forms() {
+				fmt.Fprintf(w, "%s\tdata\t\t\t\t\t\t%s\n", form.Name, form.What)
+			}
 			if err := w.Flush(); err != nil {
 				return err
 			}

@@ -76,7 +76,7 @@ func (r *Reader) group(g, first int) error {
 	}
 	chunk := columns[r.c.index].MetaData
 	switch chunk.Codec {
-	case format.Uncompressed, format.Snappy, format.Gzip, format.Zstd, format.Lz4Raw:
+	case format.Uncompressed, format.Snappy, format.Gzip, format.Zstd: // the library's LZ4 takes memory without end for what is damaged
 	default:
 		return fmt.Errorf("it is compressed by %v; write it with snappy, gzip, zstd, or none", chunk.Codec)
 	}
@@ -319,11 +319,6 @@ func (r *Reader) checkSize(p page, body []byte) error {
 			return fmt.Errorf("it decompresses to %d bytes, and says %d", n, want)
 		}
 		got = int64(n)
-	case format.Lz4Raw: // at most 255 to 1
-		if want > 255*int64(len(body))+16 {
-			return fmt.Errorf("it says that its %d bytes become %d", len(body), want)
-		}
-		return nil
 	case format.Gzip:
 		unpacked, err := gzip.NewReader(bytes.NewReader(body))
 		if err != nil {
