@@ -91,8 +91,8 @@ fuzz: ## every reader, FUZZTIME each
 	go test ./format/hf -run '^$$' -fuzz '^FuzzCard$$' -fuzztime $(FUZZTIME)
 	go test ./format/wordpiece -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
 	go test ./data -run '^$$' -fuzz '^FuzzIDX$$' -fuzztime $(FUZZTIME)
-	go test ./data -run '^$$' -fuzz '^FuzzShards$$' -fuzztime $(FUZZTIME)
-	go test ./data -run '^$$' -fuzz '^FuzzParquet$$' -fuzztime $(FUZZTIME)
+	go test ./data -run '^$$' -fuzz '^FuzzShards$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 5x
+	go test ./data -run '^$$' -fuzz '^FuzzParquet$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 5x
 	go test ./internal/picture -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME)
 	go test ./merge/signature -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)
 	go test ./format/onnx -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME)

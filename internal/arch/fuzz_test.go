@@ -12,7 +12,7 @@ import (
 
 var (
 	fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(\w+ \*testing\.F\)`)
-	fuzzLine   = regexp.MustCompile(`(?m)^\tgo test (\S+) -run '\^\$\$' -fuzz '\^(Fuzz\w+)\$\$' -fuzztime \$\(FUZZTIME\)$`)
+	fuzzLine   = regexp.MustCompile(`(?m)^\tgo test (\S+) -run '\^\$\$' -fuzz '\^(Fuzz\w+)\$\$' -fuzztime \$\(FUZZTIME\)( -fuzzminimizetime 5x)?$`)
 )
 
 // Every fuzz target stands in the Makefile's list once, and the list names no other.
