@@ -2,6 +2,7 @@ package data
 
 import (
 	"image"
+	"slices"
 
 	"golang.org/x/image/draw"
 
@@ -50,12 +51,17 @@ func shallowValues(dst []byte, img image.Image, channels int) []byte {
 	for y := 0; y < b.Dy(); y += rows {
 		n := min(rows, b.Dy()-y)
 		draw.Draw(strip, image.Rect(0, 0, b.Dx(), n), img, b.Min.Add(image.Pt(0, y)), draw.Src)
-		for p := strip.Pix[:4*n*b.Dx()]; len(p) > 0; p = p[4:] {
-			if channels == 1 { // as color.GrayModel
-				dst = append(dst, byte((19595*uint32(p[0])+38470*uint32(p[1])+7471*uint32(p[2])+1<<15)>>16))
-				continue
+		p, size := strip.Pix[:4*n*b.Dx()], n*b.Dx()
+		to := len(dst)
+		dst = slices.Grow(dst, size*channels)[:to+size*channels]
+		if channels == 1 { // as color.GrayModel
+			for q := dst[to:]; len(q) > 0; p, q = p[4:], q[1:] {
+				q[0] = byte((19595*uint32(p[0]) + 38470*uint32(p[1]) + 7471*uint32(p[2]) + 1<<15) >> 16)
 			}
-			dst = append(dst, p[0], p[1], p[2])
+			continue
+		}
+		for q := dst[to:]; len(q) >= 3 && len(p) >= 4; p, q = p[4:], q[3:] {
+			q[0], q[1], q[2] = p[0], p[1], p[2]
 		}
 	}
 	return dst

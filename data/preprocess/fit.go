@@ -168,10 +168,19 @@ func (f *fitted) named(i int, err error) error {
 
 // spread makes numbers in [0,1] of bytes.
 func spread(dst []float32, pixels []byte) {
+	dst = dst[:len(pixels)]
 	for k, b := range pixels {
-		dst[k] = float32(b) / 255
+		dst[k] = brightness[b]
 	}
 }
+
+// brightness is b/255 of each byte.
+var brightness = func() (list [256]float32) {
+	for b := range list {
+		list[b] = float32(b) / 255
+	}
+	return list
+}()
 
 // pixels are an example as it is in the set that is fitted.
 func (f *fitted) pixels(i int) (data.Pixels, error) {
