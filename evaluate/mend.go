@@ -44,32 +44,51 @@ func (a *answersOf) asExamples() (calibrate.Examples, error) {
 func Mend(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, m calibrate.Method, o Options) (found Mended, err error) {
 	notes, done := uncalibrated(b)
 	defer func() { done(err == nil && !found.Saturated) }()
-	x, others, also, err := examplesOf(ctx, b, ds, on, e, o)
-	if err != nil {
+	if found, err = mendAsked(ctx, ofBundle(b, e), ds, on, m, o); err != nil {
 		return found, err
 	}
-	found, err = mend(m, x, others, o.Seed)
-	if err != nil {
-		return found, err
-	}
-	found.Notes, found.FittedTo = append(notes, also...), datasetName(ds.Info())
-	if on != nil {
-		found.JudgedOn = datasetName(on.Info())
-	}
+	found.Notes = append(notes, found.Notes...)
 	found.into(b)
 	return found, nil
 }
 
+// asked are the answers of something that classifies to a data set.
+type asked func(ctx context.Context, ds data.Dataset, o Options) (*answersOf, error)
+
+// ofBundle asks a bundle.
+func ofBundle(b *bundle.Bundle, e *engine.Engine) asked {
+	return func(ctx context.Context, ds data.Dataset, o Options) (*answersOf, error) {
+		return answered(ctx, b, ds, e, o)
+	}
+}
+
+// mendAsked is Mend without a bundle.
+func mendAsked(ctx context.Context, ask asked, ds, on data.Dataset, m calibrate.Method, o Options) (Mended, error) {
+	x, others, notes, err := examplesOf(ctx, ask, ds, on, o)
+	if err != nil {
+		return Mended{}, err
+	}
+	found, err := mend(m, x, others, o.Seed)
+	if err != nil {
+		return found, err
+	}
+	found.Notes, found.FittedTo = notes, datasetName(ds.Info())
+	if on != nil {
+		found.JudgedOn = datasetName(on.Info())
+	}
+	return found, nil
+}
+
 // examplesOf are a model's answers to a data set, and to another one that may be nil.
-func examplesOf(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, o Options) (x calibrate.Examples, others *calibrate.Examples, notes []string, err error) {
-	answers, err := answered(ctx, b, ds, e, o)
+func examplesOf(ctx context.Context, ask asked, ds, on data.Dataset, o Options) (x calibrate.Examples, others *calibrate.Examples, notes []string, err error) {
+	answers, err := ask(ctx, ds, o)
 	if err != nil {
 		return x, nil, nil, err
 	}
 	if x, err = answers.asExamples(); err != nil || on == nil {
 		return x, nil, answers.notes, err
 	}
-	more, err := answered(ctx, b, on, e, o)
+	more, err := ask(ctx, on, o)
 	if err != nil {
 		return x, nil, nil, err
 	}
@@ -194,15 +213,24 @@ func beside(methods []calibrate.Method, x calibrate.Examples, others *calibrate.
 func CompareMethods(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, methods []calibrate.Method, o Options) (Beside, error) {
 	notes, done := uncalibrated(b)
 	defer done(false)
-	x, others, also, err := examplesOf(ctx, b, ds, on, e, o)
+	found, err := compareAsked(ctx, ofBundle(b, e), ds, on, methods, o)
+	if err != nil {
+		return found, err
+	}
+	if len(notes) > 0 {
+		found.Notes = append(found.Notes, "the methods are fitted to the network's own outputs, without the calibration that the model has")
+	}
+	return found, nil
+}
+
+// compareAsked is CompareMethods without a bundle.
+func compareAsked(ctx context.Context, ask asked, ds, on data.Dataset, methods []calibrate.Method, o Options) (Beside, error) {
+	x, others, notes, err := examplesOf(ctx, ask, ds, on, o)
 	if err != nil {
 		return Beside{}, err
 	}
 	found, err := beside(methods, x, others, o.Seed)
-	found.FittedTo, found.Notes = datasetName(ds.Info()), also
-	if len(notes) > 0 {
-		found.Notes = append(found.Notes, "the methods are fitted to the network's own outputs, without the calibration that the model has")
-	}
+	found.FittedTo, found.Notes = datasetName(ds.Info()), notes
 	if on != nil {
 		found.JudgedOn = datasetName(on.Info())
 	}
@@ -256,7 +284,7 @@ func enough(coverage float64) int {
 // FitSets fits conformal sets to a model's calibrated outputs on ds and puts them into the bundle. They are measured on on, or, where that is
 // nil, on ds in five parts.
 func FitSets(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, c calibrate.Conformal, o Options) (Sets, error) {
-	x, others, notes, err := examplesOf(ctx, b, ds, on, e, o)
+	x, others, notes, err := examplesOf(ctx, ofBundle(b, e), ds, on, o)
 	if err != nil {
 		return Sets{}, err
 	}

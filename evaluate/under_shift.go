@@ -49,7 +49,7 @@ type shiftedAnswers struct {
 }
 
 // answersUnderShift asks a model.
-func answersUnderShift(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.Engine, o Options) (all shiftedAnswers, err error) {
+func answersUnderShift(ctx context.Context, from asked, ds data.Dataset, o Options) (all shiftedAnswers, err error) {
 	if !ds.Info().Images {
 		return all, &fault.Usage{Err: fmt.Errorf("evaluate: %s has no images to shift; leave --on-shifted out", ds.Info().Name)}
 	}
@@ -60,7 +60,7 @@ func answersUnderShift(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e
 		if tell != nil {
 			o.Progress = func(n, _ int) { tell(done+n, total) }
 		}
-		answers, err := answered(ctx, b, ds, e, o)
+		answers, err := from(ctx, ds, o)
 		if err != nil {
 			return x, nil, err
 		}
@@ -212,7 +212,17 @@ func (t three) table(shifts []string) (*UnderShift, error) {
 func MendShifted(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, m calibrate.Method, o Options) (found Mended, err error) {
 	notes, done := uncalibrated(b)
 	defer func() { done(err == nil && !found.Saturated) }()
-	answers, err := answersUnderShift(ctx, b, ds, e, o)
+	if found, err = mendShifted(ctx, ofBundle(b, e), ds, on, m, o); err != nil {
+		return found, err
+	}
+	found.Notes = append(notes, found.Notes...)
+	found.into(b)
+	return found, nil
+}
+
+// mendShifted is MendShifted without a bundle.
+func mendShifted(ctx context.Context, ask asked, ds, on data.Dataset, m calibrate.Method, o Options) (found Mended, err error) {
+	answers, err := answersUnderShift(ctx, ask, ds, o)
 	if err != nil {
 		return found, err
 	}
@@ -231,12 +241,12 @@ func MendShifted(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *
 	found = Mended{
 		Method: calibrate.Name(m), Options: calibrate.Choice{Method: m}, Fitted: f.mixed.Fitted, Saturated: f.mixed.Saturated, Why: f.mixed.Why,
 		Iterations: f.mixed.Iterations, FittedOn: 2 * n, FittedTo: datasetName(ds.Info()) + ", half of them shifted",
-		JudgedOn: inParts, JudgedAt: n, Notes: append(notes, answers.notes...),
+		JudgedOn: inParts, JudgedAt: n, Notes: answers.notes,
 	}
 
 	var judged three
 	if on != nil {
-		others, err := answersUnderShift(ctx, b, on, e, o)
+		others, err := answersUnderShift(ctx, ask, on, o)
 		if err != nil {
 			return found, err
 		}
@@ -247,11 +257,7 @@ func MendShifted(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *
 	} else if judged, err = answers.crossed(m, o.Seed); err != nil {
 		return found, err
 	}
-	if err := found.judge(judged, answers.shifts); err != nil {
-		return found, err
-	}
-	found.into(b)
-	return found, nil
+	return found, found.judge(judged, answers.shifts)
 }
 
 // judge fills in the numbers.

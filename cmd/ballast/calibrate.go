@@ -36,13 +36,15 @@ type calibrateFlags struct {
 	overwrite   bool
 
 	maxIterations int
+	foreign       bool // MODEL is an ONNX file, or a command
 }
 
 // calibrated is what "ballast calibrate --json" prints.
 type calibrated struct {
 	evaluate.Calibrated
-	Comparison *report.Comparison `json:"comparison,omitempty"`   // of the audits before and after, with --html
-	Taken      []data.Note        `json:"data_assumed,omitempty"` // what data of a user's own were taken for
+	Comparison *report.Comparison  `json:"comparison,omitempty"`   // of the audits before and after, with --html
+	Graph      *subject.Calibrated `json:"graph,omitempty"`        // of an ONNX file that was written
+	Taken      []data.Note         `json:"data_assumed,omitempty"` // what data of a user's own were taken for
 }
 
 // savedFlags are the flags of saved outputs, of which several verbs take.
@@ -115,14 +117,15 @@ The numbers shown are measured on examples that the temperature was not fitted t
 parts, each measured with a fit to the other four. Where nothing is best, for example no temperature because every answer is right,
 calibrate says so and writes nothing.
 
-A MODEL is what "ballast evaluate" takes. The temperature of an ONNX file or of --exec is shown; it is written for the others.
+A MODEL is what "ballast evaluate" takes. Of an ONNX file, --out FILE.onnx is a copy with the calibration in its graph, which was run
+beside the original: names of inputs and outputs stay. What is fitted to --exec is shown.
 
 With --html, the examples of --on are audited before and after, shifted inputs among them where they are images, and a page
 shows what became better and what became worse.`,
 		Example: `  ballast calibrate runs/model/model --data mnist --part test --out runs/model/calibrated
   ballast calibrate runs/model/model --data dir:aside --on dir:more --out runs/model/calibrated
   ballast calibrate runs/model/model --data dir:aside --on dir:more --out mended --html mended.html
-  ballast calibrate model.onnx --data dir:aside --preprocess imagenet
+  ballast calibrate model.onnx --data dir:aside --preprocess imagenet --out mended.onnx
   ballast calibrate runs/model/model --data mnist --method conformal --set coverage=0.95 --out sets
   ballast calibrate --logits logits.npy --labels labels.npy --compare
   ballast calibrate --logits logits.npy --labels labels.npy --method matrix --set lambda=0.01 --out corrected.npy
@@ -142,7 +145,7 @@ shows what became better and what became worse.`,
 	flags.StringArrayVar(&f.set, "set", nil, "setting of the method, such as bins=20; may be repeated")
 	flags.BoolVar(&f.compare, "compare", false, "show all methods beside each other, and write nothing")
 	flags.BoolVar(&f.onShifted, "on-shifted", false, "fit to shifted inputs too, and compare with a fit to inputs as they are")
-	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder), the corrected logits (a .npy or .npz file) or what was fitted (a .json file, with --logits)")
+	flags.StringVar(&f.out, "out", "", "where to write the mended model (a folder, or of an ONNX file a .onnx file), the corrected logits (a .npy or .npz file) or what was fitted (a .json file, with --logits)")
 	flags.StringVar(&f.html, "html", "", "also write audits of --on, before and after, as one HTML page")
 	overwriteFlag(cmd, &f.overwrite)
 	flags.IntVar(&f.maxIterations, "max-iterations", calibrate.NewTemperatureScaling().MaxIterations, "most Newton steps, of methods that take any")
@@ -151,8 +154,12 @@ shows what became better and what became worse.`,
 		if err != nil {
 			return err
 		}
+		f.foreign = f.ofGraph(args)
 		if err := f.check(c, args); err != nil {
 			return err
+		}
+		if f.foreign {
+			return a.calibrateGraph(c.Context(), chosen, args, f)
 		}
 		method, ok := chosen.(calibrate.TemperatureScaling)
 		if !ok || f.compare || f.onShifted || f.saved.given() && filepath.Ext(f.out) == ".json" {
@@ -252,6 +259,7 @@ func (a *app) printCalibrated(c calibrated, f calibrateFlags) error {
 	if f.html != "" {
 		a.remark("report: %s", f.html)
 	}
+	a.sayChecked(c.Graph)
 	for _, note := range c.Notes {
 		a.remark("note: %s", note)
 	}
@@ -385,9 +393,7 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 	case m.Adapter != nil: // its bundle alone would be fitted
 		_, err = bundle.Open(m.Path)
 		return found, err
-	case m.Bundle == nil && f.out != "":
-		return found, outOf(m, f.out)
-	case m.Bundle != nil && f.out == "":
+	case f.out == "":
 		return found, errNoOut()
 	}
 	b := m.Bundle
@@ -419,15 +425,7 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 	if err != nil {
 		return found, err
 	}
-	if e != nil {
-		defer e.Close()
-	}
-	if b == nil {
-		taken := found.Taken
-		found, err = a.calibrateSubject(ctx, method, m, ds, on, e, f)
-		found.Taken = taken
-		return found, err
-	}
+	defer e.Close()
 
 	a.sayAssumed(m)
 	batch := batchFor(m, ds)
@@ -459,48 +457,6 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 	found.Comparison = compared(found.T, before, after)
 	if next, ok := (evaluateFlags{data: f.on, part: f.onPart, taken: f.taken, byPlace: f.byPlace}).nextRequire(after, f.out); ok {
 		found.Comparison.Next = []report.Next{next}
-	}
-	return found, writeCompared(f.html, found.Comparison)
-}
-
-// calibrateSubject fits a temperature to the answers of an ONNX file or a command. With --html the examples of --on are audited before it and
-// behind it.
-func (a *app) calibrateSubject(ctx context.Context, method calibrate.TemperatureScaling, m *subject.Model, ds, on data.Dataset, e *engine.Engine, f calibrateFlags) (found calibrated, err error) {
-	err = a.askedOf(ctx, m, ds, e, func(s evaluate.Subject, o evaluate.Options) error {
-		progress, done := a.counter("calibrate")
-		o = f.taken.into(o)
-		o.Progress, o.ByPlace = progress, f.byPlace
-		found.Calibrated, err = evaluate.CalibrateSubject(ctx, s, ds, on, method, o)
-		done()
-		if err != nil || f.html == "" || found.Saturated {
-			return err
-		}
-		audit := func(s evaluate.Subject) (report.Report, error) {
-			o.Progress, done = a.counter("audit")
-			r, err := evaluate.Run(ctx, s, on, o)
-			done()
-			return r, err
-		}
-		before, err := audit(s)
-		if err != nil {
-			return err
-		}
-		after, err := audit(evaluate.Scaled(s, found.T))
-		if err != nil {
-			return err
-		}
-		if err := a.signSubject(ctx, &before, m); err != nil {
-			return err
-		}
-		sign(&after, nil) // it is in no file
-		found.Comparison = compared(found.T, before, after)
-		return nil
-	})
-	if err != nil {
-		return found, err
-	}
-	if found.Saturated && f.html != "" {
-		return found, noOptimum(m.Name, found.Calibrated)
 	}
 	return found, writeCompared(f.html, found.Comparison)
 }

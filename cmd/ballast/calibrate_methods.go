@@ -21,6 +21,7 @@ import (
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/report"
+	"github.com/ballast-ml/ballast/subject"
 )
 
 // The methods of calibrate that are named in this package. The others are those of calibrate.All.
@@ -102,7 +103,10 @@ func (f calibrateFlags) checkMethods(cmd *cobra.Command) error {
 	case f.onShifted && f.method == methodConformal:
 		return usagef("--on-shifted is for methods that correct confidences; conformal sets promise nothing for inputs that are mixed")
 	}
-	if !f.saved.given() && !f.compare && f.out == "" && (f.method != methodTemperature || f.onShifted) {
+	if f.foreign && f.method == methodConformal {
+		return usagef("--method conformal: an ONNX file has no place for sets of classes; give their saved outputs by --logits and --labels, and --out FILE.json")
+	}
+	if !f.foreign && !f.saved.given() && !f.compare && f.out == "" && (f.method != methodTemperature || f.onShifted) {
 		return errNoOut()
 	}
 	if f.html != "" && f.method == methodConformal {
@@ -207,6 +211,11 @@ func (a *app) compareMethods(ctx context.Context, args []string, f calibrateFlag
 			return err
 		}
 	}
+	return a.printBeside(found)
+}
+
+// printBeside shows the table of all methods.
+func (a *app) printBeside(found evaluate.Beside) error {
 	for _, note := range found.Notes {
 		a.remark("note: %s", note)
 	}
@@ -234,7 +243,8 @@ func printRows(a *app, rows []calibrate.Row) {
 // mendedBy is what is printed of a method.
 type mendedBy struct {
 	evaluate.Mended
-	Comparison *report.Comparison `json:"comparison,omitempty"` // of the audits before and after, with --html
+	Comparison *report.Comparison  `json:"comparison,omitempty"` // of the audits before and after, with --html
+	Graph      *subject.Calibrated `json:"graph,omitempty"`      // of an ONNX file that was written
 }
 
 // mendSaved fits a method to saved outputs and writes what it makes of them.
@@ -340,6 +350,7 @@ func (a *app) printMended(m mendedBy, f calibrateFlags) error {
 	if f.html != "" {
 		a.remark("report: %s", f.html)
 	}
+	a.sayChecked(m.Graph)
 	for _, note := range m.Notes {
 		a.remark("note: %s", note)
 	}

@@ -212,15 +212,6 @@ func noteOutputs(outputs string) error {
 	return nil
 }
 
-// outOf is what verbs say of a file that they cannot write.
-func outOf(m *subject.Model, out string) error {
-	what := "an ONNX file"
-	if m.Command != nil {
-		what = "a command"
-	}
-	return usagef("--out %s: %s is %s, into which no temperature is written here; leave --out out to see the temperature", out, m.Name, what)
-}
-
 // fitted is a set as a model takes it; nil stays nil.
 func fitted(m *subject.Model, ds data.Dataset) (data.Dataset, error) {
 	if ds == nil {

@@ -41,7 +41,7 @@ const leastOutside = 1024
 // the copy by WriteFile. External data go with it, under names of the copy's own: NAME.data, or NAME-2.data where that is taken or there are
 // several files. A path that is one of the model's files is a *fault.Usage.
 func (m *Model) Rewrite(path string, e Edit) (*Copy, error) {
-	if err := m.apart(path); err != nil {
+	if err := m.Apart(path); err != nil {
 		return nil, err
 	}
 	c := &Copy{from: m, path: path}
@@ -71,8 +71,8 @@ func (m *Model) Rewrite(path string, e Edit) (*Copy, error) {
 	return c, c.resolve(m, renamed)
 }
 
-// apart refuses an output that is a file of the model.
-func (m *Model) apart(path string) error {
+// Apart refuses an output that is a file of the model, by a *fault.Usage. Rewrite asks it; callers may want to know before they compute.
+func (m *Model) Apart(path string) error {
 	out, err := os.Stat(path)
 	if err != nil { // nothing is there, or nothing that could be one of them
 		return nil //nolint:nilerr // what is wrong with the path its writing says
