@@ -75,3 +75,16 @@ func (c *corrected) Answer(ctx context.Context, x []float32, n int) ([]float32, 
 	}
 	return out, nil
 }
+
+// AccuracyOf is the share of right answers of any subject that classifies, and how its classes were matched with those of the data.
+func AccuracyOf(ctx context.Context, s Subject, ds data.Dataset, o Options) (accuracy float64, notes []string, err error) {
+	a, err := answeredBy(ctx, s, ds, o)
+	if err != nil {
+		return 0, nil, err
+	}
+	scores, err := metric.Score(a.logits, a.labels, a.classes)
+	if err != nil {
+		return 0, nil, err
+	}
+	return scores.Accuracy(), a.notes, nil
+}

@@ -45,6 +45,9 @@ func (m *Model) Feed(e *engine.Engine, ds data.Dataset, batch, most int) (*Feed,
 // Len is the number of examples.
 func (f *Feed) Len() int { return f.most }
 
+// Head is the first examples of the feed, at most so many.
+func (f *Feed) Head(most int) *Feed { return &Feed{on: f.on, ds: f.ds, most: min(most, f.most)} }
+
 // Prepare makes a model with the input of this one ready to give some of its values.
 func (f *Feed) Prepare(m *onnx.Model, values ...string) (*onnxrun.Graph, error) {
 	return onnxrun.New(f.on.g.leading(m, values...))

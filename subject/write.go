@@ -39,7 +39,7 @@ func (m *Model) WriteCalibrated(ctx context.Context, a Answers, feed *Feed, f ca
 		return w, err
 	}
 	w = Calibrated{Out: out, Method: calibrate.FittedName(f), Output: site.Output, Scores: site.Value}
-	if w.Check, err = c.Check(ctx, feed, file, copied.Model); err != nil {
+	if w.Check, err = c.Check(ctx, feed.Head(mostBeside), file, copied.Model); err != nil {
 		return w, err
 	}
 	if w.Method != "temperature" {

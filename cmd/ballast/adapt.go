@@ -15,9 +15,11 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
+	"github.com/ballast-ml/ballast/data/preprocess"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/lab"
+	"github.com/ballast-ml/ballast/subject"
 )
 
 // adaptFlags are the flags of "ballast adapt".
@@ -33,6 +35,8 @@ type adaptFlags struct {
 	every      int
 	resume     bool
 	overwrite  bool
+	export     string
+	preprocess string
 }
 
 // adaptReport is what "ballast adapt --json" prints.
@@ -69,11 +73,16 @@ Examples go in steps of --batch, in the order of the data; what is left is a sma
 statistics of its own examples alone. With --out the adapter and its state are kept in a folder, which
 evaluate and run take like a model. A run that was cut short, by a signal or a crash, goes on with --resume, to the bit.
 
+An ONNX file is adapted by new statistics of its batch norms: --export FILE.onnx is a copy with those of the data, by the
+methods batch, alpha-bn and prior. They are statistics of all examples together, of each norm behind the new ones of the
+norms before it. Exporters usually fold norms away: export the network with them.
+
 Methods, each with options for --set:
 ` + adaptTable(),
 		Example: `  ballast adapt runs/cnn/model --data photos --method alpha-bn --set source_weight=0.5
   ballast adapt runs/cnn/model --data mnist --shift contrast:3 --method tent --out adapted
-  ballast evaluate adapted --data mnist`,
+  ballast evaluate adapted --data mnist
+  ballast adapt model.onnx --data dir:photos --method batch --export mended.onnx`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
 	flags := cmd.Flags()
@@ -88,11 +97,16 @@ Methods, each with options for --set:
 	flags.StringVar(&f.out, "out", "", "folder for the adapter")
 	flags.IntVar(&f.every, "save-every", 50, "with --out: steps between two saves")
 	flags.BoolVar(&f.resume, "resume", false, "with --out: go on where an earlier call with the same settings was cut short")
+	flags.StringVar(&f.export, "export", "", "of an ONNX file: where to write the copy with new statistics, a .onnx file")
+	flags.StringVar(&f.preprocess, "preprocess", "", "of an ONNX file: what images go through: "+strings.Join(preprocess.Presets(), ", ")+", settings in YAML, or a file")
 	overwriteRunFlag(cmd, &f.overwrite)
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		method, err := f.check(c)
 		if err != nil {
 			return err
+		}
+		if f.export != "" {
+			return a.adaptExported(c.Context(), args[0], method, f)
 		}
 		if f.out == "" {
 			return a.adapt(c.Context(), args[0], method, f, nil)
@@ -154,8 +168,19 @@ func (f adaptFlags) check(c *cobra.Command) (adapt.Method, error) {
 	if f.every < 1 {
 		return nil, usagef("--save-every is %d; use at least 1", f.every)
 	}
+	if f.export == "" {
+		if err := idle(c, "without --export", "preprocess"); err != nil {
+			return nil, err
+		}
+	} else if err := idle(c, "with --export, whose statistics are those of all examples together", "out", "batch"); err != nil {
+		return nil, err
+	}
 	if f.out == "" {
-		if err := idle(c, "without --out", "save-every", "resume", "overwrite"); err != nil {
+		never := []string{"save-every", "resume", "overwrite"}
+		if f.export != "" {
+			never = never[:2]
+		}
+		if err := idle(c, "without --out", never...); err != nil {
 			return nil, err
 		}
 	}
@@ -203,17 +228,26 @@ func (a *app) openStream(b *bundle.Bundle, f adaptFlags) (ds data.Dataset, notes
 		return nil, nil, usagef("%s has examples of shape %v, the model %s takes %v; choose data of the shape that the model was made for",
 			ds.Info().Name, shape, b.Manifest.Name, b.Manifest.InputShape)
 	}
-	if f.shift != "" {
-		shift, severity, err := showFlags{shift: f.shift}.shiftOf()
-		if err != nil {
-			return nil, nil, err
-		}
-		if ds, err = corrupt.Wrap(ds, shift, severity, a.seed); err != nil {
-			return nil, nil, &fault.Usage{Err: err}
-		}
+	if ds, err = f.shifted(ds, a.seed); err != nil {
+		return nil, nil, err
 	}
 	match := data.Matching{ByPlace: f.byPlace, SkipUnmatched: f.taken.skipUnmatched, Offer: skipUnmatchedFlag}
 	return match.Match("adapt", ds, b.Manifest.Name, b.Manifest.Labels)
+}
+
+// shifted is a set whose images are shifted as --shift says.
+func (f adaptFlags) shifted(ds data.Dataset, seed uint64) (data.Dataset, error) {
+	if f.shift == "" {
+		return ds, nil
+	}
+	shift, severity, err := showFlags{shift: f.shift}.shiftOf()
+	if err != nil {
+		return nil, err
+	}
+	if ds, err = corrupt.Wrap(ds, shift, severity, seed); err != nil {
+		return nil, &fault.Usage{Err: err}
+	}
+	return ds, nil
 }
 
 // adapt opens the model and the data, goes through them and shows what came of it. begin is nil without a folder.
@@ -224,6 +258,9 @@ func (a *app) adapt(ctx context.Context, model string, method adapt.Method, f ad
 	}
 	if adapt.Is(path) {
 		return usagef("%s is an adapter; name the model, such as %s/%s", model, model, adapt.ModelFolder)
+	}
+	if kind, _, err := subject.Find(model); err == nil && kind == subject.OfONNX {
+		return usagef("%s is an ONNX file, which is adapted by a copy with new statistics; name it with --export mended.onnx", model)
 	}
 	b, err := bundle.Open(path)
 	if err != nil {

@@ -206,9 +206,6 @@ func (g graphCalibration) mend(ctx context.Context, method calibrate.Method) (fu
 	return func() error { return g.printMended(found, g.f) }, writeCompared(g.f.html, found.Comparison)
 }
 
-// mostChecked is how many examples a copy is run on beside the original.
-const mostChecked = 256
-
 // write writes the copy, and with --html audits both: the copy as it is in its file, where there is one.
 func (g graphCalibration) write(ctx context.Context, f calibrate.Fitted) (written *subject.Calibrated, before, after report.Report, err error) {
 	if g.f.html != "" {
@@ -220,7 +217,7 @@ func (g graphCalibration) write(ctx context.Context, f calibrate.Fitted) (writte
 		}
 	}
 	if g.f.out != "" {
-		feed, err := g.m.Feed(g.e, g.ds, batchFor(g.m, g.ds), mostChecked)
+		feed, err := g.m.Feed(g.e, g.ds, batchFor(g.m, g.ds), 0)
 		if err != nil {
 			return nil, before, after, err
 		}

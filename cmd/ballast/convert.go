@@ -10,6 +10,7 @@ import (
 	"github.com/ballast-ml/ballast/convert"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/subject"
 )
 
 // convertFlags are the flags of "ballast convert".
@@ -36,12 +37,14 @@ small whatever the size of the model. The output appears complete or not at all.
 
 With --fold-norms, normalisation that is a scale and an offset at inference (batch, ghost, estimated, unified, and power without group
 scaling) is folded into the layers before it, and standardised kernels become plain ones. The copy and the model are run on the same
-batch, and the largest difference is reported.`,
+batch, and the largest difference is reported. Of an ONNX file, batch norms are folded into the convolution or the matrix product before
+them; the copy says how many, and how many stay and why.`,
 		Example: `  ballast convert model/ --to gguf --type Q8_0 --out model.gguf --check
   ballast convert checkpoint.pth --to safetensors --type F16 --out checkpoint.safetensors
   ballast convert model.gguf --to sharded --max-shard 2000000000 --out model/
   ballast convert runs/model/model --fold-norms --out runs/model/folded
-  ballast convert runs/model/model --fold-norms --data mnist --out runs/model/folded --json`,
+  ballast convert runs/model/model --fold-norms --data mnist --out runs/model/folded --json
+  ballast convert model.onnx --fold-norms --out folded.onnx`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
 	flags := cmd.Flags()
@@ -80,6 +83,12 @@ batch, and the largest difference is reported.`,
 		}
 		if !f.foldNorms || f.out == "" || f.examples < 1 {
 			return &fault.Usage{Err: fmt.Errorf("give --to and --out; or --fold-norms, --out, and at least 1 of --examples")}
+		}
+		if kind, graph, err := subject.Find(path); err == nil && kind == subject.OfONNX {
+			if err := graphOut("--out", path, f.out); err != nil {
+				return err
+			}
+			return claimed(claimFile(f.out, f.overwrite), func() error { return a.foldGraph(c.Context(), graph, f) })
 		}
 		return claimed(claimBundle(f.out, f.overwrite), func() error { return a.foldNorms(path, f) })
 	}
