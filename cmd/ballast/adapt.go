@@ -100,6 +100,7 @@ Methods, each with options for --set:
 	flags.StringVar(&f.export, "export", "", "of an ONNX file: where to write the copy with new statistics, a .onnx file")
 	flags.StringVar(&f.preprocess, "preprocess", "", "of an ONNX file: what images go through: "+strings.Join(preprocess.Presets(), ", ")+", settings in YAML, or a file")
 	overwriteRunFlag(cmd, &f.overwrite)
+	flags.Lookup("overwrite").Usage += "; or replace the file of --export"
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		method, err := f.check(c)
 		if err != nil {

@@ -49,6 +49,9 @@ func (a *app) adaptExported(ctx context.Context, model string, method adapt.Meth
 	if _, err := statisticsOf(method, 1); err != nil {
 		return err
 	}
+	if err := graphEnding("--export", f.export); err != nil {
+		return err
+	}
 	sub := subjectFlags{preprocess: f.preprocess}
 	if err := sub.parse(); err != nil {
 		return err

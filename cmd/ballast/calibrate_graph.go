@@ -29,8 +29,8 @@ func (f calibrateFlags) ofGraph(args []string) bool {
 
 // graphOut refuses an output that no copy of an ONNX file can have, before the file is read.
 func graphOut(flag, model, out string) error {
-	if !strings.EqualFold(filepath.Ext(out), ".onnx") {
-		return usagef("%s %s: the copy of an ONNX file is one too; name a .onnx file", flag, out)
+	if err := graphEnding(flag, out); err != nil {
+		return err
 	}
 	_, path, err := subject.Find(model)
 	if err != nil {
@@ -40,6 +40,14 @@ func graphOut(flag, model, out string) error {
 	there, err2 := os.Stat(out)
 	if err1 == nil && err2 == nil && os.SameFile(in, there) {
 		return usagef("%s %s is the model that is read; name another file for the copy", flag, out)
+	}
+	return nil
+}
+
+// graphEnding refuses an output that is not named as ONNX files are.
+func graphEnding(flag, out string) error {
+	if !strings.EqualFold(filepath.Ext(out), ".onnx") {
+		return usagef("%s %s: the copy of an ONNX file is one too; name a .onnx file", flag, out)
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 //	model.onnx, ids.npy, mask.npy     a graph with two inputs, ids and mask, and arrays for them
 //	digits.onnx, digit.png            a classifier of 8x8 digits, and a digit
 //	named.onnx, own                   the same with names, and digits as people have their data: see ownData
+//	resnet-norms.onnx, resnet-folded.onnx, vit.onnx   networks exported by torch.onnx, of the same digits
 //	checkpoint.pth                    a PyTorch checkpoint
 //	docs/example                      the saved answers that README.md is about
 func readerFiles(dir string) error {
@@ -46,7 +47,7 @@ func readerFiles(dir string) error {
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
 	return errors.Join(
-		sureLogits(dir), subjectFiles(dir), ownData(dir), os.CopyFS(filepath.Join(dir, "docs", "example"), os.DirFS(filepath.Join("..", "..", "docs", "example"))), npy.WriteFile(file("x.npy"), []int{2, 8, 8, 1}, pixels),
+		sureLogits(dir), subjectFiles(dir), ownData(dir), exportedFiles(dir), os.CopyFS(filepath.Join(dir, "docs", "example"), os.DirFS(filepath.Join("..", "..", "docs", "example"))), npy.WriteFile(file("x.npy"), []int{2, 8, 8, 1}, pixels),
 		smallLlama(file("base"), 0), smallLlama(file("math"), 0.02), smallLlama(file("code"), -0.03), smallAdapter(file("adapter")),
 		os.WriteFile(file("model.onnx"), graph.Bytes(), 0o600), os.WriteFile(file("checkpoint.pth"), checkpoint, 0o600),
 		npy.WriteFile(file("ids.npy"), []int{1, 3}, []int64{7, 8, 9}), npy.WriteFile(file("mask.npy"), []int{1, 3}, []int64{1, 1, 0}),

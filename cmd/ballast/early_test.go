@@ -45,6 +45,8 @@ var early = map[string]string{
 	"adapt --method":                 "adapt none --data dir:none --method tend",
 	"adapt --set":                    "adapt none --data dir:none --set source_wait=1",
 	"adapt --batch":                  "adapt none --data dir:none --batch 0",
+	"adapt --export":                 "adapt none --data dir:none --export o.txt",
+	"adapt --preprocess":             "adapt none --data dir:none --export o.onnx --preprocess imagnet",
 	"adapt --save-every":             "adapt none --data dir:none --out o --save-every 0",
 	"convert --to":                   "convert none --to guf --out o",
 	"convert --type":                 "convert none --to gguf --type Q9 --out o",

@@ -61,7 +61,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("BALLAST_ENGINE", "go")
 			e.Setenv("BALLAST_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("HOME", e.WorkDir)
-			return errors.Join(badFiles(e.WorkDir), savedArchive(e.WorkDir), modelFiles(e.WorkDir), imageFiles(e.WorkDir), mergeFiles(e.WorkDir), graphFiles(e.WorkDir), subjectFiles(e.WorkDir), ownData(e.WorkDir))
+			return errors.Join(badFiles(e.WorkDir), savedArchive(e.WorkDir), modelFiles(e.WorkDir), imageFiles(e.WorkDir), mergeFiles(e.WorkDir), graphFiles(e.WorkDir), subjectFiles(e.WorkDir), ownData(e.WorkDir), exportedFiles(e.WorkDir))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,

@@ -89,6 +89,8 @@ var proofs = []proof{
 	{flag: "adapt --save-every", with: "adapt run/model --data optdigits --save-every 2", without: "adapt run/model --data optdigits", want: "--save-every has no effect without --out"},
 	{flag: "adapt --resume", with: "adapt run/model --data optdigits --out o --resume", without: "adapt run/model --data optdigits --out o", before: "adapt run/model --data optdigits --out o -q", want: "resumed at 517"},
 	{flag: "adapt --overwrite", with: "adapt run/model --data optdigits --method ema --out o --overwrite", without: "adapt run/model --data optdigits --method ema --out o", before: "adapt run/model --data optdigits --out o -q", want: "^exit 0\n"},
+	{flag: "adapt --export", with: "adapt resnet-norms.onnx --data optdigits --export m.onnx", without: "adapt resnet-norms.onnx --data optdigits", want: "FILE m.onnx"},
+	{flag: "adapt --preprocess", with: "adapt resnet-norms.onnx --data optdigits --export m.onnx --preprocess 0-255", without: "adapt resnet-norms.onnx --data optdigits --export m.onnx"},
 	{flag: "adapt --engine", with: "adapt run/model --data optdigits --engine xlaa", without: "adapt run/model --data optdigits", want: "no engine"},
 	{flag: "adapt --seed", with: "adapt run/model --data optdigits --seed 5 --json", without: "adapt run/model --data optdigits --json", want: `"seed": 5`},
 	{flag: "adapt --json", with: "adapt run/model --data optdigits --json", without: "adapt run/model --data optdigits", want: `"accuracy":`},

@@ -65,6 +65,18 @@ var refusals = []refusing{
 		there: []string{"calibrate run/model --data optdigits --out o", "calibrate --logits z.npy --labels y.npy --out o --overwrite"},
 	},
 	{
+		makes: "calibrate resnet-norms.onnx --data optdigits --out o.onnx -q",
+		refused: []string{
+			"calibrate resnet-norms.onnx --data optdigits --part train --out o.onnx --overwrite", "calibrate none.onnx --data optdigits --out o.onnx --overwrite",
+			"calibrate resnet-norms.onnx --data dir:none --out o.onnx --overwrite", "adapt resnet-folded.onnx --data optdigits --export o.onnx --overwrite",
+			"adapt resnet-norms.onnx --data optdigits --method tent --export o.onnx --overwrite", "convert resnet-folded.onnx --fold-norms --out o.onnx --overwrite",
+		},
+		there: []string{
+			"calibrate resnet-norms.onnx --data optdigits --out o.onnx", "adapt resnet-norms.onnx --data optdigits --export o.onnx", "convert resnet-norms.onnx --fold-norms --out o.onnx",
+			"calibrate o.onnx --data optdigits --out o.onnx --overwrite", "convert o.onnx --fold-norms --out o.onnx --overwrite",
+		},
+	},
+	{
 		makes: "adapt run/model --data optdigits --out o -q",
 		refused: []string{
 			"adapt none --data optdigits --out o --overwrite", "adapt run/model --data dir:none --out o --overwrite", "adapt run/model --data optdigits --out o --overwrite --engine xlaa",
@@ -253,7 +265,8 @@ var missing = []string{
 	"evaluate --logits z.npy --labels none.npy", "evaluate run/model --data optdigits --suite pairs --training dir:none",
 	"calibrate none --data optdigits --out o", "calibrate run/model --data dir:none --out o", "calibrate run/model --data optdigits --on dir:none --out o", "calibrate --logits none.npy --labels y.npy",
 	"calibrate --logits z.npy --labels none.npy", "calibrate --logits z.npy --labels y.npy --on none.npy,y.npy", "calibrate --logits z.npy --labels y.npy --on z.npy,none.npy",
-	"adapt none --data optdigits", "adapt run/model --data dir:none",
+	"adapt none --data optdigits", "adapt run/model --data dir:none", "adapt none.onnx --data optdigits --export o.onnx", "adapt resnet-norms.onnx --data dir:none --export o.onnx",
+	"calibrate none.onnx --data optdigits --out o.onnx", "convert none.onnx --fold-norms --out o.onnx",
 	"convert none --to gguf --out o.gguf", "convert none.safetensors --to npz --out o.npz", "convert none --fold-norms --out o", "convert run/model --fold-norms --data dir:none --out o",
 	"merge none.yaml --out o", "merge none a.safetensors --method linear --out o", "merge a.safetensors none --method linear --out o", "merge a.safetensors b.safetensors --method task_arithmetic --base none --out o",
 	"merge a.safetensors --lora none --out o", "merge diff none a.safetensors", "merge diff a.safetensors none", "verify none", "verify merged --inputs-in none",

@@ -52,7 +52,7 @@ var walkFiles = sync.OnceValues(func() (string, error) {
 	}
 	const recipe = "name: small\ndata: optdigits\nnetwork: {name: mlp, hidden: [4]}\nsteps: 20\n"
 	if err := errors.Join(
-		badFiles(dir), modelFiles(dir), imageFiles(dir), mergeFiles(dir), graphFiles(dir), subjectFiles(dir), ownData(dir), moreArrays(dir), walkArrays(dir), photos(filepath.Join(dir, "photos")),
+		badFiles(dir), modelFiles(dir), imageFiles(dir), mergeFiles(dir), graphFiles(dir), subjectFiles(dir), ownData(dir), exportedFiles(dir), moreArrays(dir), walkArrays(dir), photos(filepath.Join(dir, "photos")),
 		text("recipe.yaml", recipe), text("bad.yaml", "network: {name: mlp\n"), text("empty", ""), text("other.yaml", strings.Replace(recipe, "steps: 20", "steps: 10", 1)),
 		text("cnn.yaml", "name: cnn\ndata: optdigits\nnetwork: {name: cnn, filters: [4], dense: 4}\nnorm: batch\nsteps: 5\n"),
 		text("merge.yaml", "merge_method: linear\nmodels: [{model: a.safetensors, parameters: {weight: 1}}, {model: b.safetensors, parameters: {weight: 1}}]\n"),
