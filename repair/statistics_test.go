@@ -115,7 +115,7 @@ func deep(t *testing.T, batch any) *onnx.Model {
 		Nodes: []onnxtest.Node{
 			{Op: "Conv", Inputs: []string{"x", "w1"}, Outputs: []string{"c1"}}, n1, {Op: "Relu", Inputs: []string{"b1"}, Outputs: []string{"r"}},
 			{Op: "Conv", Inputs: []string{"r", "w2", "bias"}, Outputs: []string{"c2"}, Attributes: map[string]any{"pads": []int{1, 1, 1, 1}}}, n2,
-			{Op: "Conv", Inputs: []string{"x", "w3"}, Outputs: []string{"c3"}, Attributes: map[string]any{"pads": []int{0, 0, -2, -2}}}, n3,
+			{Op: "Conv", Inputs: []string{"x", "w3"}, Outputs: []string{"c3"}, Attributes: map[string]any{"strides": []int{2, 2}}}, n3,
 			{Op: "Add", Inputs: []string{"b2", "b3"}, Outputs: []string{"s"}}, {Op: "Flatten", Inputs: []string{"s"}, Outputs: []string{"f"}},
 			{Op: "Gemm", Inputs: []string{"f", "w4", "c"}, Outputs: []string{"d"}, Attributes: map[string]any{"transB": 1, "alpha": float32(0.5), "beta": float32(2)}}, n4,
 		},
@@ -330,10 +330,10 @@ func TestStatisticsRefuse(t *testing.T) {
 			f rows
 		}{
 			"it has no BatchNormalization: exporters fold it": {plain, feed},
-			"the model was exported in training mode":          {model(func(n *onnxtest.Node) { n.Attributes["training_mode"] = 1 }), feed},
-			"its parameters are not constants of the model":    {model(func(n *onnxtest.Node) { n.Inputs[3] = "x" }), feed},
-			"has one value, and one value has no variance":     {model(nil), one},
-			"of what comes to it is not finite":                {model(nil), broken},
+			"the model was exported in training mode":         {model(func(n *onnxtest.Node) { n.Attributes["training_mode"] = 1 }), feed},
+			"its parameters are not constants of the model":   {model(func(n *onnxtest.Node) { n.Inputs[3] = "x" }), feed},
+			"has one value, and one value has no variance":    {model(nil), one},
+			"of what comes to it is not finite":               {model(nil), broken},
 		} {
 			_, err := repair.NewStatistics().Edit(t.Context(), c.m, c.f, nil)
 			var input *fault.Input
