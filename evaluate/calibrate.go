@@ -148,6 +148,7 @@ func answered(ctx context.Context, b *bundle.Bundle, ds data.Dataset, e *engine.
 		return nil, err
 	}
 	a.labels = data.Labels(ds)
+	a.doubt(b.Manifest.Labels, o)
 	return a, nil
 }
 

@@ -47,6 +47,16 @@ func doubts(s *metric.Scores, classes []string, try []string) (notes []string) {
 	return notes
 }
 
+// doubt notes where answers look wrong, of a subject that was taken for something.
+func (a *answersOf) doubt(classes []string, o Options) {
+	if o.Assumed == nil {
+		return
+	}
+	if scores, err := metric.Score(a.logits, a.labels, a.classes); err == nil {
+		a.notes = append(a.notes, doubts(scores, classes, o.Try)...)
+	}
+}
+
 // mostGiven is the class that is answered most often, the share of answers that are it, and of examples.
 func mostGiven(s *metric.Scores) (class int32, share, truly float64) {
 	given, have := make([]int, s.Classes), make([]int, s.Classes)
@@ -104,14 +114,12 @@ func CalibrateSubject(ctx context.Context, s Subject, ds, on data.Dataset, t cal
 			return Calibrated{}, err
 		}
 	}
+	answers.doubt(s.Labels(), o)
 	fit, err := calibrate.FitTemperature(t, answers.logits, answers.labels, answers.classes)
 	if err != nil {
 		return Calibrated{}, err
 	}
 	c := calibrated(fit, len(answers.labels), datasetName(ds.Info()), answers.notes)
-	if scores, err := metric.Score(answers.logits, answers.labels, answers.classes); err == nil && o.Assumed != nil {
-		c.Notes = append(c.Notes, doubts(scores, s.Labels(), o.Try)...)
-	}
 	if others != nil {
 		c.JudgedOn, c.Notes = datasetName(on.Info()), append(c.Notes, others.notes...)
 		c.Judged, err = calibrate.JudgeOn(c.T, others.logits, others.labels, answers.classes)

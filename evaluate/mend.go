@@ -284,7 +284,20 @@ func enough(coverage float64) int {
 // FitSets fits conformal sets to a model's calibrated outputs on ds and puts them into the bundle. They are measured on on, or, where that is
 // nil, on ds in five parts.
 func FitSets(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, c calibrate.Conformal, o Options) (Sets, error) {
-	x, others, notes, err := examplesOf(ctx, ofBundle(b, e), ds, on, o)
+	found, err := fitSets(ctx, ofBundle(b, e), ds, on, c, o)
+	if err != nil {
+		return found, err
+	}
+	found.Names = b.Manifest.Labels
+	b.Manifest.Calibration.Sets = &found.Sets
+	b.Manifest.Provenance.Derived = append(b.Manifest.Provenance.Derived,
+		fmt.Sprintf("calibrate: conformal sets (%s) of coverage %v, fitted to %d examples of %s", c.Score, c.Coverage, found.Sets.Examples, found.FittedTo))
+	return found, nil
+}
+
+// fitSets is FitSets without a bundle.
+func fitSets(ctx context.Context, ask asked, ds, on data.Dataset, c calibrate.Conformal, o Options) (Sets, error) {
+	x, others, notes, err := examplesOf(ctx, ask, ds, on, o)
 	if err != nil {
 		return Sets{}, err
 	}
@@ -292,12 +305,9 @@ func FitSets(ctx context.Context, b *bundle.Bundle, ds, on data.Dataset, e *engi
 	if err != nil {
 		return found, err
 	}
-	found.Notes, found.FittedTo, found.Names = append(notes, found.Notes...), datasetName(ds.Info()), b.Manifest.Labels
+	found.Notes, found.FittedTo = append(notes, found.Notes...), datasetName(ds.Info())
 	if on != nil {
 		found.JudgedOn = datasetName(on.Info())
 	}
-	b.Manifest.Calibration.Sets = &found.Sets
-	b.Manifest.Provenance.Derived = append(b.Manifest.Provenance.Derived,
-		fmt.Sprintf("calibrate: conformal sets (%s) of coverage %v, fitted to %d examples of %s", c.Score, c.Coverage, x.Len(), found.FittedTo))
 	return found, nil
 }

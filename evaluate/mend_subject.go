@@ -15,9 +15,7 @@ func ofSubject(s Subject) asked {
 		if err != nil {
 			return nil, err
 		}
-		if scores, err := metric.Score(a.logits, a.labels, a.classes); err == nil && o.Assumed != nil {
-			a.notes = append(a.notes, doubts(scores, s.Labels(), o.Try)...)
-		}
+		a.doubt(s.Labels(), o)
 		return a, nil
 	}
 }
@@ -30,13 +28,19 @@ func MendSubject(ctx context.Context, s Subject, ds, on data.Dataset, m calibrat
 
 // MendSubjectShifted is MendShifted for any subject that classifies images. The subject stays as it is.
 func MendSubjectShifted(ctx context.Context, s Subject, ds, on data.Dataset, m calibrate.Method, o Options) (Mended, error) {
-	o.Assumed = nil // answers to shifted inputs look wrong for another reason
 	return mendShifted(ctx, ofSubject(s), ds, on, m, o)
 }
 
 // CompareSubject is CompareMethods for any subject that classifies.
 func CompareSubject(ctx context.Context, s Subject, ds, on data.Dataset, methods []calibrate.Method, o Options) (Beside, error) {
 	return compareAsked(ctx, ofSubject(s), ds, on, methods, o)
+}
+
+// FitSubjectSets is FitSets for any subject that classifies. The subject stays as it is.
+func FitSubjectSets(ctx context.Context, s Subject, ds, on data.Dataset, c calibrate.Conformal, o Options) (Sets, error) {
+	found, err := fitSets(ctx, ofSubject(s), ds, on, c, o)
+	found.Names = s.Labels()
+	return found, err
 }
 
 // Corrected is a subject whose logits a fitted method corrects.

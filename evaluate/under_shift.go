@@ -71,6 +71,7 @@ func answersUnderShift(ctx context.Context, from asked, ds data.Dataset, o Optio
 	if all.clean, all.notes, err = ask(ds); err != nil {
 		return all, err
 	}
+	o.Assumed = nil // answers to shifted inputs look wrong for another reason
 	for _, shift := range corrupt.All() {
 		var levels []calibrate.Examples
 		for severity := 1; severity <= corrupt.Severities; severity++ {

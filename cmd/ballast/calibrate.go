@@ -12,7 +12,6 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/data"
-	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/format/npy"
@@ -386,85 +385,49 @@ func writeCompared(path string, c *report.Comparison) error {
 }
 
 func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureScaling, model string, f calibrateFlags) (found calibrated, err error) {
-	m, err := a.openSubject(model, f.subject)
-	switch {
-	case err != nil:
-		return found, err
-	case m.Adapter != nil: // its bundle alone would be fitted
-		_, err = bundle.Open(m.Path)
-		return found, err
-	case f.out == "":
+	if f.out == "" {
 		return found, errNoOut()
 	}
-	b := m.Bundle
-	ds, err := a.openData(f.data, f.part, f.taken)
-	if err != nil {
-		return found, err
-	}
-	var on data.Dataset
-	if f.on != "" {
-		if on, err = a.openData(f.on, f.onPart, f.taken); err != nil {
-			return found, err
+	err = a.withModel(model, f, func(x fitting) error {
+		b := x.model.Bundle
+		uncalibrated := *b // its manifest is its own, and its weights are not changed
+		found.Taken = x.taken
+		found.Calibrated, err = evaluate.CalibrateJudged(ctx, b, x.ds, x.on, x.engine, method, x.o)
+		x.fitted()
+		switch {
+		case err != nil:
+			return err
+		case found.Saturated:
+			return noOptimum(model, found.Calibrated)
 		}
-	}
-	found.Taken = data.NotesOf(ds)
-	if ds, err = fitted(m, ds); err != nil {
-		return found, err
-	}
-	if on, err = fitted(m, on); err != nil {
-		return found, err
-	}
-	examples := ds.Len()
-	if on != nil {
-		examples += on.Len()
-		if f.html != "" { // audited twice, as it is and shifted
-			examples += 2 * on.Len() * (1 + evaluate.NewShift().Needs().Passes)
+		var before report.Report
+		if f.html != "" {
+			if before, err = a.auditOn(ctx, &uncalibrated, x, f, func(r *report.Report) error { return a.signSubject(ctx, r, x.model) }); err != nil {
+				return err
+			}
+			before.Assumed = x.model.Assumed()
 		}
-	}
-	e, err := a.subjectEngine([]*subject.Model{m}, examples)
-	if err != nil {
-		return found, err
-	}
-	defer e.Close()
-
-	a.sayAssumed(m)
-	batch := batchFor(m, ds)
-	uncalibrated := *b // its manifest is its own, and its weights are not changed
-	progress, done := a.counter("calibrate")
-	found.Calibrated, err = evaluate.CalibrateJudged(ctx, b, ds, on, e, method,
-		f.taken.into(evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed, Batch: batch}))
-	done()
-	switch {
-	case err != nil:
-		return found, err
-	case found.Saturated:
-		return found, noOptimum(model, found.Calibrated)
-	}
-	var before report.Report
-	if f.html != "" {
-		if before, err = a.auditOn(ctx, &uncalibrated, on, e, f, func(r *report.Report) error { return a.signSubject(ctx, r, m) }); err != nil {
-			return found, err
+		if err := b.Save(f.out); err != nil || f.html == "" {
+			return err
 		}
-		before.Assumed = m.Assumed()
-	}
-	if err := b.Save(f.out); err != nil || f.html == "" {
-		return found, err
-	}
-	after, err := a.auditOn(ctx, b, on, e, f, func(r *report.Report) error { return signModel(ctx, r, f.out) })
-	if err != nil {
-		return found, err
-	}
-	found.Comparison = compared(found.T, before, after)
-	if next, ok := (evaluateFlags{data: f.on, part: f.onPart, taken: f.taken, byPlace: f.byPlace}).nextRequire(after, f.out); ok {
-		found.Comparison.Next = []report.Next{next}
-	}
-	return found, writeCompared(f.html, found.Comparison)
+		after, err := a.auditOn(ctx, b, x, f, func(r *report.Report) error { return signModel(ctx, r, f.out) })
+		if err != nil {
+			return err
+		}
+		found.Comparison = compared(found.T, before, after)
+		if next, ok := (evaluateFlags{data: f.on, part: f.onPart, taken: f.taken, byPlace: f.byPlace}).nextRequire(after, f.out); ok {
+			found.Comparison.Next = []report.Next{next}
+		}
+		return writeCompared(f.html, found.Comparison)
+	})
+	return found, err
 }
 
-// auditOn audits a model on the examples that a temperature is judged on. signed writes into the report which files the model is made of.
-func (a *app) auditOn(ctx context.Context, b *bundle.Bundle, on data.Dataset, e *engine.Engine, f calibrateFlags, signed func(r *report.Report) error) (report.Report, error) {
-	progress, done := a.counter("audit")
-	r, err := evaluate.Bundle(ctx, b, on, e, f.taken.into(evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed}))
+// auditOn audits a model on the examples that a fit is judged on. signed writes into the report which files the model is made of.
+func (a *app) auditOn(ctx context.Context, b *bundle.Bundle, x fitting, f calibrateFlags, signed func(r *report.Report) error) (report.Report, error) {
+	o, done := x.o, func() {}
+	o.Progress, done = a.counter("audit")
+	r, err := evaluate.Bundle(ctx, b, x.on, x.engine, o)
 	done()
 	if err != nil {
 		return r, err

@@ -55,9 +55,9 @@ func graphEnding(flag, out string) error {
 // calibrateGraph fits a method to the answers of an ONNX file or a command, shows what it does, and writes it into a copy of the file.
 func (a *app) calibrateGraph(ctx context.Context, chosen any, args []string, f calibrateFlags) error {
 	model := f.subject.models(args)[0]
-	if f.out != "" {
+	if f.out != "" && !f.asJSON() {
 		if f.subject.exec != "" {
-			return usagef("--out %s: a command has no file into which a calibration could be written; leave --out out to see what is fitted", f.out)
+			return usagef("--out %s: a command has no file into which a calibration could be written; name a .json file, for what is fitted", f.out)
 		}
 		if err := graphOut("--out", model, f.out); err != nil {
 			return err
@@ -76,9 +76,14 @@ func (a *app) calibrateGraph(ctx context.Context, chosen any, args []string, f c
 	if err := show(); err != nil {
 		return err
 	}
-	a.nextAfterCalibrate(strings.Join(args, ""), f)
+	if !f.asJSON() {
+		a.nextAfterCalibrate(strings.Join(args, ""), f)
+	}
 	return nil
 }
+
+// asJSON reports whether what is fitted is written by itself.
+func (f calibrateFlags) asJSON() bool { return filepath.Ext(f.out) == ".json" }
 
 // calibrateOpened opens the model and the data. show prints what was found.
 func (a *app) calibrateOpened(ctx context.Context, chosen any, model string, f calibrateFlags) (show func() error, err error) {
@@ -86,28 +91,28 @@ func (a *app) calibrateOpened(ctx context.Context, chosen any, model string, f c
 	if err != nil {
 		return nil, err
 	}
-	if f.out != "" {
+	if f.out != "" && !f.asJSON() {
 		if err := m.CheckOut(f.out); err != nil {
 			return nil, err
 		}
 	}
-	var sets [2]data.Dataset
+	var both [2]data.Dataset
 	var taken []data.Note
 	for i, name := range []string{f.data, f.on} {
 		if name == "" {
 			continue
 		}
-		if sets[i], err = a.openData(name, []string{f.part, f.onPart}[i], f.taken); err != nil {
+		if both[i], err = a.openData(name, []string{f.part, f.onPart}[i], f.taken); err != nil {
 			return nil, err
 		}
 		if i == 0 {
-			taken = data.NotesOf(sets[i])
+			taken = data.NotesOf(both[i])
 		}
-		if sets[i], err = fitted(m, sets[i]); err != nil {
+		if both[i], err = fitted(m, both[i]); err != nil {
 			return nil, err
 		}
 	}
-	e, err := a.subjectEngine([]*subject.Model{m}, sets[0].Len())
+	e, err := a.subjectEngine([]*subject.Model{m}, both[0].Len())
 	if err != nil {
 		return nil, err
 	}
@@ -115,15 +120,18 @@ func (a *app) calibrateOpened(ctx context.Context, chosen any, model string, f c
 		defer e.Close()
 	}
 
-	err = a.askedOf(ctx, m, sets[0], e, func(s evaluate.Subject, o evaluate.Options) (err error) {
-		g := graphCalibration{app: a, m: m, s: s, o: o, ds: sets[0], on: sets[1], taken: taken, e: e, f: f}
+	err = a.askedOf(ctx, m, both[0], e, func(s evaluate.Subject, o evaluate.Options) (err error) {
+		g := graphCalibration{app: a, m: m, s: s, o: o, ds: both[0], on: both[1], taken: taken, e: e, f: f}
 		g.o = f.taken.into(g.o)
 		g.o.ByPlace = f.byPlace
 		method, _ := chosen.(calibrate.Method)
+		conformal, sets := chosen.(calibrate.Conformal)
 		scaling, temperature := method.(calibrate.TemperatureScaling)
 		switch {
 		case f.compare:
 			show, err = g.compare(ctx)
+		case sets:
+			show, err = g.sets(ctx, conformal)
 		case temperature && !f.onShifted:
 			show, err = g.temperature(ctx, scaling)
 		default:
@@ -153,6 +161,18 @@ func (g graphCalibration) compare(ctx context.Context) (func() error, error) {
 	found, err := evaluate.CompareSubject(ctx, g.s, g.ds, g.on, allMethods(), g.o)
 	done()
 	return func() error { return g.printBeside(found) }, err
+}
+
+// sets fits conformal sets and writes their threshold.
+func (g graphCalibration) sets(ctx context.Context, c calibrate.Conformal) (func() error, error) {
+	o, done := g.o, func() {}
+	o.Progress, done = g.counter("calibrate")
+	found, err := evaluate.FitSubjectSets(ctx, g.s, g.ds, g.on, c, o)
+	done()
+	if err == nil && g.f.out != "" {
+		err = evaluate.WriteFitted(g.f.out, found.Sets)
+	}
+	return func() error { return g.printSets(found, g.f) }, err
 }
 
 // temperature fits one and writes it.
@@ -224,7 +244,13 @@ func (g graphCalibration) write(ctx context.Context, f calibrate.Fitted) (writte
 			return nil, before, after, err
 		}
 	}
-	if g.f.out != "" {
+	switch {
+	case g.f.out == "":
+	case g.f.asJSON():
+		if err := evaluate.WriteFitted(g.f.out, calibrate.FittedChoice{Fitted: f}); err != nil {
+			return nil, before, after, err
+		}
+	default:
 		feed, err := g.m.Feed(g.e, g.ds, batchFor(g.m, g.ds), 0)
 		if err != nil {
 			return nil, before, after, err
@@ -238,7 +264,7 @@ func (g graphCalibration) write(ctx context.Context, f calibrate.Fitted) (writte
 	}
 	switch {
 	case g.f.html == "":
-	case g.f.out == "":
+	case written == nil:
 		if after, err = g.audit(ctx, evaluate.Corrected(g.s, f)); err == nil {
 			sign(&after, nil) // it is in no file
 		}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -103,8 +104,8 @@ func (f calibrateFlags) checkMethods(cmd *cobra.Command) error {
 	case f.onShifted && f.method == methodConformal:
 		return usagef("--on-shifted is for methods that correct confidences; conformal sets promise nothing for inputs that are mixed")
 	}
-	if f.foreign && f.method == methodConformal {
-		return usagef("--method conformal: an ONNX file has no place for sets of classes; give their saved outputs by --logits and --labels, and --out FILE.json")
+	if ext := filepath.Ext(f.out); f.foreign && f.method == methodConformal && f.out != "" && ext != ".json" {
+		return usagef("--out %s: an ONNX file and a command have no place for sets of classes; name a .json file, for their threshold", f.out)
 	}
 	if !f.foreign && !f.saved.given() && !f.compare && f.out == "" && (f.method != methodTemperature || f.onShifted) {
 		return errNoOut()
@@ -149,45 +150,68 @@ func (f calibrateFlags) savedPair() (saved, on *evaluate.Saved, done func(), err
 	return saved, on, func() { on.Close(); saved.Close() }, nil //nolint:errcheck // the same
 }
 
-// modelAndData opens a bundle and what it is fitted to and judged on.
-func (a *app) modelAndData(model string, f calibrateFlags) (b *bundle.Bundle, ds, on data.Dataset, err error) {
-	path, err := data.ModelPath(model)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if b, err = bundle.Open(path); err != nil {
-		return nil, nil, nil, err
-	}
-	if ds, err = a.openData(f.data, f.part, f.taken); err != nil {
-		return nil, nil, nil, err
-	}
-	if f.on != "" {
-		on, err = a.openData(f.on, f.onPart, f.taken)
-	}
-	return b, ds, on, err
+// fitting is what a method is fitted to and judged on, as a model takes it, and what runs the model.
+type fitting struct {
+	model  *subject.Model // one that is written with what is fitted: its Bundle is set
+	taken  []data.Note    // what ds was taken for
+	ds, on data.Dataset   // on is nil where nothing else is judged on
+	engine *engine.Engine
+	o      evaluate.Options
+	fitted func() // is to be called when it is fitted: it ends the progress
 }
 
-// withModel runs f on a model with an engine and progress.
-func (a *app) withModel(model string, f calibrateFlags, run func(b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, o evaluate.Options) error) error {
-	b, ds, on, err := a.modelAndData(model, f)
+// withModel runs f on a model that Ballast wrote or on weights of another library, with an engine and progress.
+func (a *app) withModel(model string, f calibrateFlags, run func(x fitting) error) error {
+	m, err := a.openSubject(model, f.subject)
+	if err == nil && m.Adapter != nil { // its bundle alone would be fitted
+		_, err = bundle.Open(m.Path)
+	}
 	if err != nil {
 		return err
 	}
-	examples := ds.Len()
-	if on != nil {
-		examples += on.Len()
+	x := fitting{model: m}
+	if x.ds, err = a.openData(f.data, f.part, f.taken); err != nil {
+		return err
+	}
+	x.taken = data.NotesOf(x.ds)
+	if f.on != "" {
+		if x.on, err = a.openData(f.on, f.onPart, f.taken); err != nil {
+			return err
+		}
+	}
+	if x.ds, err = fitted(m, x.ds); err != nil {
+		return err
+	}
+	if x.on, err = fitted(m, x.on); err != nil {
+		return err
+	}
+	if x.engine, err = a.openEngineFor(passesOf(f.examples(x), m.Bundle)); err != nil {
+		return err
+	}
+	defer x.engine.Close()
+	a.sayAssumed(m)
+	progress, done := a.counter("calibrate")
+	x.fitted = sync.OnceFunc(done)
+	defer x.fitted()
+	x.o = f.taken.into(evaluate.Options{
+		Progress: progress, ByPlace: f.byPlace, Seed: a.seed, Batch: batchFor(m, x.ds), Assumed: m.Assumed(), Try: m.Try(),
+	})
+	return run(x)
+}
+
+// examples is how many examples go through the model.
+func (f calibrateFlags) examples(x fitting) int {
+	n := x.ds.Len()
+	if x.on != nil {
+		n += x.on.Len()
 	}
 	if f.onShifted {
-		examples *= 1 + corrupt.Severities*len(corrupt.All())
+		n *= 1 + corrupt.Severities*len(corrupt.All())
 	}
-	e, err := a.openEngineFor(passesOf(examples, b))
-	if err != nil {
-		return err
+	if f.html != "" { // audited twice, as it is and shifted
+		n += 2 * x.on.Len() * (1 + evaluate.NewShift().Needs().Passes)
 	}
-	defer e.Close()
-	progress, done := a.counter("calibrate")
-	defer done()
-	return run(b, ds, on, e, f.taken.into(evaluate.Options{Progress: progress, ByPlace: f.byPlace, Seed: a.seed}))
+	return n
 }
 
 // compareMethods prints the table of all methods.
@@ -203,8 +227,8 @@ func (a *app) compareMethods(ctx context.Context, args []string, f calibrateFlag
 			return err
 		}
 	} else {
-		err = a.withModel(args[0], f, func(b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, o evaluate.Options) (err error) {
-			found, err = evaluate.CompareMethods(ctx, b, ds, on, e, allMethods(), o)
+		err = a.withModel(args[0], f, func(x fitting) (err error) {
+			found, err = evaluate.CompareMethods(ctx, x.model.Bundle, x.ds, x.on, x.engine, allMethods(), x.o)
 			return err
 		})
 		if err != nil {
@@ -285,17 +309,15 @@ func (a *app) mendSaved(ctx context.Context, m calibrate.Method, f calibrateFlag
 
 // mendModel fits a method to a model's outputs and writes the model with it.
 func (a *app) mendModel(ctx context.Context, m calibrate.Method, model string, f calibrateFlags) (found mendedBy, err error) {
-	path, err := data.ModelPath(model)
-	if err != nil {
-		return found, err
-	}
-	err = a.withModel(model, f, func(b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, o evaluate.Options) (err error) {
+	err = a.withModel(model, f, func(x fitting) (err error) {
+		b := x.model.Bundle
 		uncalibrated := *b
+		mend := evaluate.Mend
 		if f.onShifted {
-			found.Mended, err = evaluate.MendShifted(ctx, b, ds, on, e, m, o)
-		} else {
-			found.Mended, err = evaluate.Mend(ctx, b, ds, on, e, m, o)
+			mend = evaluate.MendShifted
 		}
+		found.Mended, err = mend(ctx, b, x.ds, x.on, x.engine, m, x.o)
+		x.fitted()
 		switch {
 		case err != nil:
 			return err
@@ -304,14 +326,15 @@ func (a *app) mendModel(ctx context.Context, m calibrate.Method, model string, f
 		case f.html == "":
 			return b.Save(f.out)
 		}
-		before, err := a.auditOn(ctx, &uncalibrated, on, e, f, func(r *report.Report) error { return signModel(ctx, r, path) })
+		before, err := a.auditOn(ctx, &uncalibrated, x, f, func(r *report.Report) error { return a.signSubject(ctx, r, x.model) })
 		if err != nil {
 			return err
 		}
+		before.Assumed = x.model.Assumed()
 		if err := b.Save(f.out); err != nil {
 			return err
 		}
-		after, err := a.auditOn(ctx, b, on, e, f, func(r *report.Report) error { return signModel(ctx, r, f.out) })
+		after, err := a.auditOn(ctx, b, x, f, func(r *report.Report) error { return signModel(ctx, r, f.out) })
 		if err != nil {
 			return err
 		}
@@ -426,11 +449,11 @@ func (a *app) fitSets(ctx context.Context, c calibrate.Conformal, args []string,
 		}
 		return found, evaluate.WriteFitted(f.out, found.Sets)
 	}
-	err = a.withModel(args[0], f, func(b *bundle.Bundle, ds, on data.Dataset, e *engine.Engine, o evaluate.Options) (err error) {
-		if found, err = evaluate.FitSets(ctx, b, ds, on, e, c, o); err != nil {
+	err = a.withModel(args[0], f, func(x fitting) (err error) {
+		if found, err = evaluate.FitSets(ctx, x.model.Bundle, x.ds, x.on, x.engine, c, x.o); err != nil {
 			return err
 		}
-		return b.Save(f.out)
+		return x.model.Bundle.Save(f.out)
 	})
 	return found, err
 }

@@ -36,6 +36,12 @@ func (a *app) nextAfterCalibrate(model string, f calibrateFlags) {
 	case f.out == "":
 	case f.saved.given():
 		a.sayNext("the confidences now", "ballast", "evaluate", "--logits", f.out, "--labels", f.saved.labels)
+	case f.foreign:
+		words := append([]string{"ballast", "evaluate", model}, f.subject.words(f.out)...)
+		if words = append(words, "--data", f.data); f.part != "test" {
+			words = append(words, "--part", f.part)
+		}
+		a.sayNext(why, words...)
 	case f.subject.preprocess != "": // which the bundle that was written has, so that it would be refused for it
 		a.sayNext("the confidences now, under shift too", "ballast", "evaluate", f.out, "--data", f.data, "--part", f.part)
 	case f.part == "test":

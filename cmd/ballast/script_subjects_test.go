@@ -44,9 +44,13 @@ func digitScores() (kernel, bias []float32, err error) {
 	return kernel, bias, nil
 }
 
+// peerFolder has small networks of other libraries.
+var peerFolder = filepath.Join("..", "..", "zoo", "testdata", "peers")
+
 // subjectFiles writes what scripts of models of other frameworks use: digits.onnx, a classifier of 8x8 grey digits [n, 1, 8, 8] that ends in a
 // Softmax; permuted.onnx, the same with its outputs in another order; dark.onnx, the same for values in [0,255]; named.onnx, with names in
-// its metadata; sequence.onnx, whose input is of rank 3; and three.png, a digit.
+// its metadata; sequence.onnx, whose input is of rank 3; digit.png; and torchvision and timm,
+// folders of these libraries' networks.
 func subjectFiles(dir string) error {
 	kernel, bias, err := digitScores()
 	if err != nil {
@@ -67,6 +71,8 @@ func subjectFiles(dir string) error {
 			Outputs: []onnxtest.Value{{Name: "y", Type: onnxtest.Float, Shape: []any{"n", 16, 40}}},
 		}.Bytes(), 0o644),
 		writePicture(filepath.Join(dir, "digit.png"), set, 3),
+		os.CopyFS(filepath.Join(dir, "torchvision"), os.DirFS(filepath.Join(peerFolder, "resnet-basic-torchvision"))),
+		os.CopyFS(filepath.Join(dir, "timm"), os.DirFS(filepath.Join(peerFolder, "vit-timm"))),
 	)
 }
 

@@ -91,9 +91,10 @@ func (a *app) openSubject(name string, f subjectFlags) (*subject.Model, error) {
 // most numbers of a batch of images, so that a network's intermediate values stay small.
 const batchNumbers = 4 << 20
 
-// batchFor is how many examples of a set a model of another framework is asked about at a time; 0 = as ever.
+// batchFor is how many examples of a set a model of another framework, or a bundle that was made of one, is asked about at a time; 0 = as
+// ever.
 func batchFor(m *subject.Model, ds data.Dataset) int {
-	if !m.Foreign() {
+	if !m.Foreign() && (m.Bundle == nil || m.Bundle.Manifest.Images == nil) {
 		return 0
 	}
 	return max(1, min(batchNumbers/max(ds.Info().Size(), 1), 256, ds.Len()))
