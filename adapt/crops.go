@@ -50,7 +50,7 @@ type Crops struct {
 	Circular    bool    `json:"circular"`    // false
 }
 
-var _ Method = Crops{}
+var _ Outer = Crops{}
 
 // NewCrops returns crops that are the same after nine in ten shifts by a pixel, chosen by the hash of five by five pixels.
 func NewCrops() Crops {
@@ -131,9 +131,22 @@ func (o Crops) Start(m Model) (Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &crops{copied: c}
-	if err := a.build(o); err != nil {
+	a := &crops{who: who, input: c.Bundle.Manifest.InputShape, batch: m.Batch, model: c}
+	if err := a.build(o, c); err != nil {
 		c.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// StartOutside makes the adapter of a model that only answers.
+func (o Crops) StartOutside(m Outside) (Adapter, error) {
+	const who = "crops"
+	if err := o.Validate(); err != nil {
+		return nil, usage(who, "%v", err)
+	}
+	a := &crops{who: who, input: m.Shape, batch: m.Batch, model: outside{who}, answer: m.Answer}
+	if err := a.choose(o, m.Name); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -147,10 +160,18 @@ type Viewer interface {
 
 // crops is the adapter.
 type crops struct {
-	*copied
+	who      string
+	input    []int // shape of an input of the model
 	view     []int // shape of an image that is given
+	batch    int
 	selector Selector
-	answers  *program
+	model    interface { // what holds the model
+		Reset() error
+		SetState(state weights.Set) error
+		Close()
+	}
+	prepare func(n int) error // nil = there is nothing to prepare
+	answer  Answerer          // the model's answers to its inputs
 
 	images, tied, flat int // that were chosen from, and of these those with several best crops, and with nothing but
 }
@@ -161,43 +182,68 @@ var (
 	_ Viewer   = (*crops)(nil)
 )
 
-func (a *crops) build(o Crops) (err error) {
-	shape := a.Bundle.Manifest.InputShape
-	a.view = slices.Clone(shape)
-	if o.View > 0 && len(shape) == 3 {
-		more := o.View - shape[0]
+// choose makes the selector of crops for a model of a name.
+func (a *crops) choose(o Crops, name string) (err error) {
+	a.view = slices.Clone(a.input)
+	if o.View > 0 && len(a.input) == 3 {
+		more := o.View - a.input[0]
 		if more < 0 {
-			return usage(a.who, "view is %d, and the input of %s has %d rows; use a view that is as large or larger", o.View, a.name(), shape[0])
+			return usage(a.who, "view is %d, and the input of %s has %d rows; use a view that is as large or larger", o.View, name, a.input[0])
 		}
-		a.view[0], a.view[1] = shape[0]+more, shape[1]+more
+		a.view[0], a.view[1] = a.input[0]+more, a.input[1]+more
 	}
-	if a.selector, err = o.Selector(a.view, shape); err != nil {
+	a.selector, err = o.Selector(a.view, a.input)
+	return err
+}
+
+// build compiles the answers of a bundle.
+func (a *crops) build(o Crops, c *copied) error {
+	if err := a.choose(o, c.name()); err != nil {
 		return err
 	}
-	a.answers, err = a.program(func(scope *model.Scope, in []*Node) []*Node {
+	answers, err := c.program(func(scope *model.Scope, in []*Node) []*Node {
 		var logits *Node
-		pass.Through(in[0].Graph(), pass.Pass{Mode: pass.Infer}, func() { logits = a.Bundle.Logits(scope, in[0]) })
+		pass.Through(in[0].Graph(), pass.Pass{Mode: pass.Infer}, func() { logits = c.Bundle.Logits(scope, in[0]) })
 		return []*Node{ConvertDType(logits, dtypes.Float32)}
 	})
 	if err != nil {
 		return err
 	}
-	return a.Prepare(a.Batch)
+	a.prepare = func(n int) error { return answers.compile(c.shape(n)) }
+	a.answer = func(_ context.Context, x []float32, n int) ([]float32, error) {
+		out, err := answers.call(input{x, c.shape(n)})
+		if err != nil {
+			return nil, err
+		}
+		return out[0], nil
+	}
+	return a.Prepare(a.batch)
 }
 
 // InputShape is that of an image that is given.
 func (a *crops) InputShape() []int { return slices.Clone(a.view) }
 
 // Prepare compiles the answers to n examples.
-func (a *crops) Prepare(n int) error { return a.answers.compile(a.shape(n)) }
+func (a *crops) Prepare(n int) error {
+	if a.prepare == nil {
+		return nil
+	}
+	return a.prepare(n)
+}
 
 // State is empty.
 func (a *crops) State() (weights.Set, error) { return weights.Set{}, nil }
 
+// SetState refuses a state of something else.
+func (a *crops) SetState(state weights.Set) error { return a.model.SetState(state) }
+
+// Close frees the model's programs.
+func (a *crops) Close() { a.model.Close() }
+
 // Reset forgets how often crops were tied.
 func (a *crops) Reset() error {
 	a.images, a.tied, a.flat = 0, 0, 0
-	return a.copied.Reset()
+	return a.model.Reset()
 }
 
 // Warnings are how often several crops had the highest score, which breaks what the bound promises.
@@ -215,31 +261,21 @@ func (a *crops) Warnings() []string {
 
 // Answer takes the steps one after the other.
 func (a *crops) Answer(ctx context.Context, x []float32, n int) ([]float32, error) {
-	size := a.view[0] * a.view[1] * a.view[2]
-	if n < 0 || len(x) != n*size {
-		return nil, fmt.Errorf("adapt %s: got %d values for %d examples; want %d (%d each, shape %v)", a.who, len(x), n, n*size, size, a.view)
-	}
-	var answers []float32
-	for start := 0; start < n; start += a.Batch {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		count := min(a.Batch, n-start)
-		if err := a.Prepare(count); err != nil {
+	return stepsOf(ctx, a.who, a.view, a.batch, x, n, func(x []float32, n int) ([]float32, error) {
+		if err := a.Prepare(n); err != nil {
 			return nil, err
 		}
-		inputs, chosen, err := a.cut(x[start*size:(start+count)*size], count)
+		inputs, chosen, err := a.cut(x, n)
 		if err != nil {
 			return nil, err
 		}
-		out, err := a.answers.call(input{inputs, a.shape(count)})
+		out, err := a.answer(ctx, inputs, n)
 		if err != nil {
 			return nil, err
 		}
 		a.count(chosen)
-		answers = append(answers, out[0]...)
-	}
-	return answers, nil
+		return out, nil
+	})
 }
 
 // count counts what was chosen.
@@ -257,7 +293,7 @@ func (a *crops) count(chosen []Chosen) {
 
 // cut makes the model's inputs of n images, some at the same time.
 func (a *crops) cut(x []float32, n int) (inputs []float32, chosen []Chosen, err error) {
-	from, to := len(x)/n, a.size()
+	from, to := len(x)/n, a.input[0]*a.input[1]*a.input[2]
 	inputs, chosen = make([]float32, n*to), make([]Chosen, n)
 	errs := make([]error, n)
 	next := make(chan int, n)
@@ -281,7 +317,7 @@ func (a *crops) cut(x []float32, n int) (inputs []float32, chosen []Chosen, err 
 
 // fill writes the crop at a place of an image, in the size of the model's input.
 func (a *crops) fill(dst, image []float32, at Chosen) error {
-	shape, s := a.Bundle.Manifest.InputShape, a.selector
+	shape, s := a.input, a.selector
 	if s.Rows == shape[0] && s.Cols == shape[1] {
 		s.Cut(dst, image, a.view, at)
 		return nil

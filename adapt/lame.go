@@ -1,6 +1,7 @@
 package adapt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +12,15 @@ import (
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive // formulas read as formulas
 	"github.com/gomlx/gomlx/ml/model"
 
+	"github.com/ballast-ml/ballast/format/weights"
 	"github.com/ballast-ml/ballast/internal/strict"
 	"github.com/ballast-ml/ballast/zoo"
+)
+
+// What the affinities of Lame are of.
+const (
+	NearFeatures = "features"
+	NearAnswers  = "answers"
 )
 
 // The affinities of Lame.
@@ -34,33 +42,42 @@ const (
 //	knn      1 for the KNN nearest others, else 0; Symmetric makes of it the mean of both directions
 //	linear   the cosine
 //
+// With Near answers W is of the probabilities in the place of features, for models that give nothing else.
+//
 // The answers are log Y. It works where neighbours in time are of one class (sorted streams), and does harm where batches are of all classes.
 // A batch of one stays as it is up to rounding. Refused are networks without features and answers that are no logits of classes.
 // Source: Boudiaf, Mueller, Ben Ayed, Bertinetto, "Parameter-free Online Test-time Adaptation", arXiv 2201.05718, by its official code.
 type Lame struct {
 	Affinity  string  `json:"affinity"`  // rbf, knn or linear; rbf
+	Near      string  `json:"near"`      // features or answers; features
 	KNN       int     `json:"knn"`       // neighbours, at least 1; 5
 	Symmetric bool    `json:"symmetric"` // false
 	MaxSteps  int     `json:"max_steps"` // at least 1; 100
 	Stop      float64 `json:"stop"`      // relative change of the energy, at least 0; 1e-8
 }
 
-var _ Method = Lame{}
+var _ Outer = Lame{}
 
 // NewLame returns the radial affinity of the five nearest.
-func NewLame() Lame { return Lame{Affinity: LameRBF, KNN: 5, MaxSteps: 100, Stop: 1e-8} }
+func NewLame() Lame {
+	return Lame{Affinity: LameRBF, Near: NearFeatures, KNN: 5, MaxSteps: 100, Stop: 1e-8}
+}
 
 // Validate says what is wrong with the options, and how to fix it.
 func (l Lame) Validate() error {
 	var errs []error
-	known := []string{LameRBF, LameKNN, LameLinear}
-	if !slices.Contains(known, l.Affinity) {
-		text := fmt.Sprintf("affinity is %q; use rbf, knn or linear", strict.Short(l.Affinity))
-		if near, ok := strict.Nearest(l.Affinity, known); ok {
-			text = fmt.Sprintf("affinity is %q; did you mean %q?", strict.Short(l.Affinity), near)
+	oneOf := func(what, is, list string, known ...string) {
+		if slices.Contains(known, is) {
+			return
+		}
+		text := fmt.Sprintf("%s is %q; use %s", what, strict.Short(is), list)
+		if near, ok := strict.Nearest(is, known); ok {
+			text = fmt.Sprintf("%s is %q; did you mean %q?", what, strict.Short(is), near)
 		}
 		errs = append(errs, errors.New(text))
 	}
+	oneOf("affinity", l.Affinity, "rbf, knn or linear", LameRBF, LameKNN, LameLinear)
+	oneOf("near", cmp.Or(l.Near, NearFeatures), "features or answers", NearFeatures, NearAnswers)
 	if l.KNN < 1 {
 		errs = append(errs, fmt.Errorf("knn is %d; use a number of neighbours from 1, for example 5", l.KNN))
 	}
@@ -132,12 +149,72 @@ func (a *lame) Answer(ctx context.Context, x []float32, n int) ([]float32, error
 		if err != nil {
 			return nil, err
 		}
-		logs, _ := a.method.Assign(out[0], a.method.Weights(out[1], n), n)
-		answers := make([]float32, len(logs))
-		for i, v := range logs {
-			answers[i] = float32(v)
+		return a.method.move(out[0], out[1], n), nil
+	})
+}
+
+// move are the answers to n examples, of logits [n, classes] and features [n, d].
+func (l Lame) move(logits, features []float32, n int) []float32 {
+	if l.Near == NearAnswers {
+		features = probabilities(logits, n)
+	}
+	logs, _ := l.Assign(logits, l.Weights(features, n), n)
+	answers := make([]float32, len(logs))
+	for i, v := range logs {
+		answers[i] = float32(v)
+	}
+	return answers
+}
+
+// probabilities are the softmax of logits [n, classes].
+func probabilities(logits []float32, n int) []float32 {
+	wide := make([]float64, len(logits))
+	for i, v := range logits {
+		wide[i] = float64(v)
+	}
+	logSoftmax(wide, max(1, len(logits)/max(1, n)))
+	out := make([]float32, len(logits))
+	for i, v := range wide {
+		out[i] = float32(math.Exp(v))
+	}
+	return out
+}
+
+// StartOutside makes the adapter of a model that only answers.
+func (l Lame) StartOutside(m Outside) (Adapter, error) {
+	const who = "lame"
+	if err := l.Validate(); err != nil {
+		return nil, usage(who, "%v", err)
+	}
+	if m.Look == nil && l.Near != NearAnswers {
+		return nil, usage(who, "%s gives answers alone, and no features that say which examples are near; set near=answers, which takes its probabilities for them", m.Name)
+	}
+	return &lameOutside{outside{who}, l, m}, nil
+}
+
+// lameOutside is the adapter of a model that only answers.
+type lameOutside struct {
+	outside
+	method Lame
+	model  Outside
+}
+
+// State is empty.
+func (a *lameOutside) State() (weights.Set, error) { return weights.Set{}, nil }
+
+// Answer takes the steps one after the other.
+func (a *lameOutside) Answer(ctx context.Context, x []float32, n int) ([]float32, error) {
+	return stepsOf(ctx, a.who, a.model.Shape, a.model.Batch, x, n, func(x []float32, n int) (out []float32, err error) {
+		var logits, features []float32
+		if a.method.Near == NearAnswers {
+			logits, err = a.model.Answer(ctx, x, n)
+		} else {
+			logits, features, err = a.model.Look(ctx, x, n)
 		}
-		return answers, nil
+		if err != nil {
+			return nil, err
+		}
+		return a.method.move(logits, features, n), nil
 	})
 }
 

@@ -79,17 +79,24 @@ func (s *stepper) Answer(ctx context.Context, x []float32, n int) ([]float32, er
 
 // inSteps answers n examples in steps of the model's batch, the last one smaller.
 func inSteps(ctx context.Context, c *copied, x []float32, n int, step func(x []float32, n int) ([]float32, error)) ([]float32, error) {
-	size := c.size()
+	return stepsOf(ctx, c.who, c.Bundle.Manifest.InputShape, c.Batch, x, n, step)
+}
+
+// stepsOf answers n examples of a shape in steps of a batch, the last one smaller.
+func stepsOf(ctx context.Context, who string, shape []int, batch int, x []float32, n int, step func(x []float32, n int) ([]float32, error)) ([]float32, error) {
+	size := 1
+	for _, d := range shape {
+		size *= d
+	}
 	if n < 0 || len(x) != n*size {
-		return nil, fmt.Errorf("adapt %s: got %d values for %d examples; want %d (%d each, shape %v)",
-			c.who, len(x), n, n*size, size, c.Bundle.Manifest.InputShape)
+		return nil, fmt.Errorf("adapt %s: got %d values for %d examples; want %d (%d each, shape %v)", who, len(x), n, n*size, size, shape)
 	}
 	var answers []float32
-	for start := 0; start < n; start += c.Batch {
+	for start := 0; start < n; start += batch {
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
-		count := min(c.Batch, n-start)
+		count := min(batch, n-start)
 		out, err := step(x[start*size:(start+count)*size], count)
 		if err != nil {
 			return nil, err

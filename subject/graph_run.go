@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -31,6 +32,9 @@ type graphOn struct {
 	classes int
 	binary  bool   // one score, of class 1 of two
 	form    string // of the scores
+
+	looking sync.Mutex
+	looker  *onnxrun.Graph // of scores and features; made when it is first asked for
 }
 
 var _ Answers = (*graphOn)(nil)
@@ -161,6 +165,11 @@ func (o *graphOn) Answer(ctx context.Context, x []float32, n int) ([]float32, er
 	if err != nil {
 		return nil, err
 	}
+	return o.logits(scores, classes)
+}
+
+// logits makes them of scores; it may write into these.
+func (o *graphOn) logits(scores []float32, classes int) ([]float32, error) {
 	if o.binary && classes == 1 {
 		return ofOne(scores, o.form), nil
 	}
@@ -198,21 +207,25 @@ func ofOne(scores []float32, form string) []float32 {
 	return out
 }
 
-// scores runs n examples in pieces, the last of them padded, and returns what the graph gives for each.
+// scores runs n examples in pieces and returns what the graph gives for each.
 func (o *graphOn) scores(ctx context.Context, x []float32, n int) (scores []float32, classes int, err error) {
+	select {
+	case graph := <-o.free:
+		defer func() { o.free <- graph }()
+		return o.pieces(ctx, graph, x, n)
+	case <-ctx.Done():
+		return nil, 0, context.Cause(ctx)
+	}
+}
+
+// pieces runs n examples through a graph in pieces, the last of them padded, and returns the rows of its first output.
+func (o *graphOn) pieces(ctx context.Context, graph *onnxrun.Graph, x []float32, n int) (out []float32, width int, err error) {
 	size := 1
 	for _, d := range o.shape {
 		size *= d
 	}
 	if n < 1 || len(x) != n*size {
 		return nil, 0, fmt.Errorf("subject: %s: got %d values for %d examples of shape %v", o.name, len(x), n, o.shape)
-	}
-	var graph *onnxrun.Graph
-	select {
-	case graph = <-o.free:
-		defer func() { o.free <- graph }()
-	case <-ctx.Done():
-		return nil, 0, context.Cause(ctx)
 	}
 	piece := make([]float32, o.piece*size)
 	for first := 0; first < n; first += o.piece {
@@ -223,15 +236,15 @@ func (o *graphOn) scores(ctx context.Context, x []float32, n int) (scores []floa
 		if err != nil {
 			return nil, 0, err
 		}
-		classes = each
-		scores = append(scores, rows[:count*each]...)
+		width = each
+		out = append(out, rows[:count*each]...)
 	}
-	for i, v := range scores {
+	for i, v := range out {
 		if math.IsNaN(float64(v)) {
-			return nil, 0, &fault.Input{File: o.g.File.Path, Field: "output " + o.g.Output, Err: fmt.Errorf("score %d of an example is not a number", i%classes), Fix: "see whether its inputs are on the scale that the model wants: --preprocess"}
+			return nil, 0, &fault.Input{File: o.g.File.Path, Field: "output " + o.g.Output, Err: fmt.Errorf("score %d of an example is not a number", i%width), Fix: "see whether its inputs are on the scale that the model wants: --preprocess"}
 		}
 	}
-	return scores, classes, nil
+	return out, width, nil
 }
 
 // put writes examples as the graph takes them.
