@@ -15,7 +15,6 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
-	"github.com/ballast-ml/ballast/data/preprocess"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/lab"
@@ -36,7 +35,7 @@ type adaptFlags struct {
 	resume     bool
 	overwrite  bool
 	export     string
-	preprocess string
+	subject    subjectFlags
 }
 
 // adaptReport is what "ballast adapt --json" prints.
@@ -64,7 +63,7 @@ type adaptReport struct {
 func newAdapt(a *app) *cobra.Command {
 	f := adaptFlags{}
 	cmd := &cobra.Command{
-		Use:   "adapt MODEL --data DATA",
+		Use:   "adapt [MODEL] --data DATA",
 		Short: "Adapt a model to the inputs it answers",
 		Long: `Adapt takes a model through a data set and changes it by the inputs alone, without labels: what it
 normalises with, or some of its weights. It shows the accuracy before and after, where there are labels, and the cost.
@@ -75,15 +74,19 @@ evaluate and run take like a model. A run that was cut short, by a signal or a c
 
 An ONNX file is adapted by new statistics of its batch norms: --export FILE.onnx is a copy with those of the data, by the
 methods batch, alpha-bn and prior. They are statistics of all examples together, of each norm behind the new ones of the
-norms before it. Exporters usually fold norms away: export the network with them.
+norms before it. Exporters usually fold norms away: export the network with them. Without --export, an ONNX file and --exec
+are adapted by the methods that work on inputs and answers alone: lame and crops, which keep nothing between batches.
+
+A MODEL is what "ballast evaluate" takes; weights of other libraries are adapted as bundles are.
 
 Methods, each with options for --set:
 ` + adaptTable(),
 		Example: `  ballast adapt runs/cnn/model --data photos --method alpha-bn --set source_weight=0.5
   ballast adapt runs/cnn/model --data mnist --shift contrast:3 --method tent --out adapted
   ballast evaluate adapted --data mnist
-  ballast adapt model.onnx --data dir:photos --method batch --export mended.onnx`,
-		Args: usageArgs(cobra.ExactArgs(1)),
+  ballast adapt model.onnx --data photos --method batch --export mended.onnx
+  ballast adapt model.onnx --data photos --method lame --preprocess imagenet`,
+		Args: usageArgs(cobra.MaximumNArgs(1)),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "", `data set to go through (see "ballast data list")`)
@@ -98,25 +101,27 @@ Methods, each with options for --set:
 	flags.IntVar(&f.every, "save-every", 50, "with --out: steps between two saves")
 	flags.BoolVar(&f.resume, "resume", false, "with --out: go on where an earlier call with the same settings was cut short")
 	flags.StringVar(&f.export, "export", "", "of an ONNX file: where to write the copy with new statistics, a .onnx file")
-	flags.StringVar(&f.preprocess, "preprocess", "", "of an ONNX file: what images go through: "+strings.Join(preprocess.Presets(), ", ")+", settings in YAML, or a file")
+	f.subject.add(cmd)
+	flags.StringVar(&f.subject.outputs, "outputs", "", "what an ONNX file or a command gives: logits or probabilities (default: detected)")
 	overwriteRunFlag(cmd, &f.overwrite)
 	flags.Lookup("overwrite").Usage += "; or replace the file of --export"
 	cmd.RunE = func(c *cobra.Command, args []string) error {
-		method, err := f.check(c)
+		method, err := f.check(c, args)
 		if err != nil {
 			return err
 		}
+		model := f.subject.models(args)[0]
 		if f.export != "" {
-			return a.adaptExported(c.Context(), args[0], method, f)
+			return a.adaptExported(c.Context(), model, method, f)
 		}
 		if f.out == "" {
-			return a.adapt(c.Context(), args[0], method, f, nil)
+			return a.adapt(c.Context(), model, method, f, nil)
 		}
 		return claimRun("adapt", f.out, adapt.Is, adapt.Files, f.overwrite, func(begin func() error) error {
 			if adapt.Is(f.out) && !f.resume && !f.overwrite {
 				return usagef("%s holds an adapter; go on with --resume, begin anew with --overwrite, or name another folder", f.out)
 			}
-			return a.adapt(c.Context(), args[0], method, f, begin)
+			return a.adapt(c.Context(), model, method, f, begin)
 		})
 	}
 	return cmd
@@ -148,7 +153,13 @@ func shiftNames() []string {
 }
 
 // check refuses what no model could be adapted with, before anything is opened.
-func (f adaptFlags) check(c *cobra.Command) (adapt.Method, error) {
+func (f *adaptFlags) check(c *cobra.Command, args []string) (adapt.Method, error) {
+	if err := errors.Join(noteOutputs(f.subject.outputs), f.subject.check(args)); err != nil {
+		return nil, err
+	}
+	if len(f.subject.models(args)) == 0 {
+		return nil, usagef("give MODEL, or a command with --exec")
+	}
 	if f.data == "" {
 		return nil, usagef("give --data, the examples that the model is to be adapted to")
 	}
@@ -169,12 +180,10 @@ func (f adaptFlags) check(c *cobra.Command) (adapt.Method, error) {
 	if f.every < 1 {
 		return nil, usagef("--save-every is %d; use at least 1", f.every)
 	}
-	if f.export == "" {
-		if err := idle(c, "without --export", "preprocess"); err != nil {
+	if f.export != "" {
+		if err := idle(c, "with --export, whose statistics are those of all examples together", "out", "batch", "exec"); err != nil {
 			return nil, err
 		}
-	} else if err := idle(c, "with --export, whose statistics are those of all examples together", "out", "batch"); err != nil {
-		return nil, err
 	}
 	if f.out == "" {
 		never := []string{"save-every", "resume", "overwrite"}
@@ -220,20 +229,27 @@ func (f adaptFlags) chosen() (adapt.Method, error) {
 	return chosen.Method, nil
 }
 
-// openStream opens the data that a model goes through.
-func (a *app) openStream(b *bundle.Bundle, f adaptFlags) (ds data.Dataset, notes []string, err error) {
+// openStream opens the data that a model goes through, as it takes them; taken is what they were taken for.
+func (a *app) openStream(m *subject.Model, f adaptFlags) (ds data.Dataset, taken []data.Note, err error) {
 	if ds, err = a.openData(f.data, f.part, f.taken); err != nil {
 		return nil, nil, err
 	}
-	if shape := ds.Info().Shape; !slices.Equal(shape, b.Manifest.InputShape) {
-		return nil, nil, usagef("%s has examples of shape %v, the model %s takes %v; choose data of the shape that the model was made for",
-			ds.Info().Name, shape, b.Manifest.Name, b.Manifest.InputShape)
-	}
-	if ds, err = f.shifted(ds, a.seed); err != nil {
+	taken = data.NotesOf(ds)
+	if ds, err = fitted(m, ds); err != nil {
 		return nil, nil, err
 	}
+	if b := m.Bundle; b != nil && !slices.Equal(ds.Info().Shape, b.Manifest.InputShape) {
+		return nil, nil, usagef("%s has examples of shape %v, the model %s takes %v; choose data of the shape that the model was made for",
+			ds.Info().Name, ds.Info().Shape, b.Manifest.Name, b.Manifest.InputShape)
+	}
+	ds, err = f.shifted(ds, a.seed)
+	return ds, taken, err
+}
+
+// matched are the examples of a set with the classes of a model.
+func (f adaptFlags) matched(ds data.Dataset, model string, labels []string) (data.Dataset, []string, error) {
 	match := data.Matching{ByPlace: f.byPlace, SkipUnmatched: f.taken.skipUnmatched, Offer: skipUnmatchedFlag}
-	return match.Match("adapt", ds, b.Manifest.Name, b.Manifest.Labels)
+	return match.Match("adapt", ds, model, labels)
 }
 
 // shifted is a set whose images are shifted as --shift says.
@@ -253,21 +269,38 @@ func (f adaptFlags) shifted(ds data.Dataset, seed uint64) (data.Dataset, error) 
 
 // adapt opens the model and the data, goes through them and shows what came of it. begin is nil without a folder.
 func (a *app) adapt(ctx context.Context, model string, method adapt.Method, f adaptFlags, begin func() error) error {
-	path, err := data.ModelPath(model)
+	m, err := a.openSubject(model, f.subject)
 	if err != nil {
 		return err
 	}
-	if adapt.Is(path) {
+	if m.Adapter != nil {
 		return usagef("%s is an adapter; name the model, such as %s/%s", model, model, adapt.ModelFolder)
 	}
-	if kind, _, err := subject.Find(model); err == nil && kind == subject.OfONNX {
-		return usagef("%s is an ONNX file, which is adapted by a copy with new statistics; name it with --export mended.onnx", model)
+	if m.Bundle == nil {
+		if err := f.checkOutside(m, method); err != nil {
+			return err
+		}
 	}
-	b, err := bundle.Open(path)
+	ds, taken, err := a.openStream(m, f)
 	if err != nil {
 		return err
 	}
-	ds, notes, err := a.openStream(b, f)
+	r := adaptReport{Taken: taken, Model: m.Name, Method: adapt.Choice{Method: method}, Batch: f.batch, Seed: a.seed, Out: f.out}
+	if m.Bundle == nil {
+		err = a.adaptOutside(ctx, &r, m, ds, f)
+	} else {
+		err = a.adaptBundle(ctx, &r, m, ds, f, begin)
+	}
+	if err != nil {
+		return err
+	}
+	return a.printAdapted(r, f)
+}
+
+// adaptBundle adapts a bundle that Ballast wrote, or one of another library's weights.
+func (a *app) adaptBundle(ctx context.Context, r *adaptReport, m *subject.Model, ds data.Dataset, f adaptFlags, begin func() error) error {
+	b := m.Bundle
+	ds, notes, err := f.matched(ds, b.Manifest.Name, b.Manifest.Labels)
 	if err != nil {
 		return err
 	}
@@ -276,18 +309,17 @@ func (a *app) adapt(ctx context.Context, model string, method adapt.Method, f ad
 		return err
 	}
 	defer e.Close()
+	a.sayAssumed(m)
+	r.into(ds, e.Kind, notes)
+	return a.adaptThrough(ctx, r, adapt.Model{Bundle: b, Engine: e, Batch: f.batch, Seed: a.seed}, ds, f, begin)
+}
 
-	r := adaptReport{
-		Taken: data.NotesOf(ds), Model: b.Manifest.Name, Method: adapt.Choice{Method: method}, Data: ds.Info().Name, Batch: f.batch, Rest: ds.Len() % f.batch,
-		Engine: e.Kind, Seed: a.seed, Notes: notes, Out: f.out,
-	}
+// into notes what a model goes through, and where.
+func (r *adaptReport) into(ds data.Dataset, engine string, notes []string) {
+	r.Data, r.Rest, r.Engine, r.Notes = ds.Info().Name, ds.Len()%r.Batch, engine, notes
 	if ds.Info().Part != "" {
 		r.Data += " " + ds.Info().Part
 	}
-	if err := a.adaptThrough(ctx, &r, adapt.Model{Bundle: b, Engine: e, Batch: f.batch, Seed: a.seed}, ds, f, begin); err != nil {
-		return err
-	}
-	return a.printAdapted(r, f)
 }
 
 // adaptThrough starts the adapter, or takes up the one in the folder, and runs it.
@@ -321,19 +353,23 @@ func (a *app) adaptThrough(ctx context.Context, r *adaptReport, m adapt.Model, d
 			return err
 		}
 	}
-	r.Resumed = o.From.Examples
+	return a.runThrough(ctx, r, adapter, o, m.Bundle.Manifest.Labels)
+}
 
+// runThrough runs an adapter and counts.
+func (a *app) runThrough(ctx context.Context, r *adaptReport, adapter adapt.Adapter, o adapt.RunOptions, labels []string) (err error) {
+	r.Resumed = o.From.Examples
 	progress, done := a.counter("adapt")
 	o.Progress = progress
 	r.Progress, err = adapt.Run(ctx, adapter, o)
 	done()
 	if err != nil {
-		if ctx.Err() != nil && f.out != "" {
+		if ctx.Err() != nil && r.Out != "" {
 			a.remark("cut short behind %d examples; go on with the same command and --resume", r.Progress.Examples)
 		}
 		return err
 	}
-	r.fill(adapter, m.Bundle.Manifest.Labels)
+	r.fill(adapter, labels)
 	return nil
 }
 

@@ -52,10 +52,6 @@ func (a *app) adaptExported(ctx context.Context, model string, method adapt.Meth
 	if err := graphEnding("--export", f.export); err != nil {
 		return err
 	}
-	sub := subjectFlags{preprocess: f.preprocess}
-	if err := sub.parse(); err != nil {
-		return err
-	}
 	kind, _, err := subject.Find(model)
 	switch {
 	case err != nil:
@@ -68,11 +64,11 @@ func (a *app) adaptExported(ctx context.Context, model string, method adapt.Meth
 	}
 	var r exportReport
 	err = claimed(claimFile(f.export, f.overwrite), func() error {
-		m, err := a.openSubject(model, sub)
+		m, err := a.openSubject(model, f.subject)
 		if err != nil {
 			return err
 		}
-		ds, err := data.Open(f.data, f.part)
+		ds, err := a.openData(f.data, f.part, f.taken)
 		if err != nil {
 			return err
 		}
@@ -126,9 +122,9 @@ func (a *app) exported(ctx context.Context, m *subject.Model, ds data.Dataset, e
 		r.Notes = append(r.Notes, fmt.Sprintf("no accuracy: %v", err))
 		return r, nil
 	}
-	written, err := a.openSubject(f.export, subjectFlags{parsed: &m.Preprocess})
+	written, err := a.openSubject(f.export, subjectFlags{parsed: &m.Preprocess, outputs: f.subject.outputs})
 	if m.Graph.Features > 0 {
-		written, err = a.openSubject(f.export, subjectFlags{})
+		written, err = a.openSubject(f.export, subjectFlags{outputs: f.subject.outputs})
 	}
 	if err != nil {
 		return r, err
@@ -174,8 +170,8 @@ func (a *app) printExported(r exportReport, f adaptFlags) error {
 		err = errors.Join(err, err2)
 	}
 	words := []string{"ballast", "evaluate", f.export, "--data", f.data}
-	if f.preprocess != "" {
-		words = append(words, "--preprocess", f.preprocess)
+	if f.subject.preprocess != "" {
+		words = append(words, "--preprocess", f.subject.preprocess)
 	}
 	a.sayNext("the whole audit of the mended file", words...)
 	return err
