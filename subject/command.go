@@ -101,18 +101,25 @@ func (m *Model) start(ctx context.Context, ds data.Dataset, batch int) (Answers,
 		s.Close()
 		return nil, err
 	}
-	s.learn(scores, n, classes)
+	if err := s.learn(scores, n, classes); err != nil {
+		s.Close()
+		return nil, err
+	}
 	return s, nil
 }
 
 // learn sees from the first answers what they are.
-func (s *serving) learn(scores []float32, n, classes int) {
+func (s *serving) learn(scores []float32, n, classes int) error {
 	s.classes, s.binary = classes, classes == 1
 	if s.binary {
 		s.classes = 2
 	}
 	probable := areProbabilities(scores, n, classes)
 	switch {
+	case s.form == Logits && probable && classes > 1:
+		return fmt.Errorf("%s: %w; %s", s.Name(), errNoLogits, fixNoLogits)
+	case s.form == Probabilities && !probable:
+		return fmt.Errorf("%s: its values are not rows of numbers in [0,1] that sum to 1; leave --outputs out, or use --outputs logits", s.Name())
 	case s.form != "":
 		s.m.assume("outputs", "--outputs", false, "%s", s.form)
 	case probable:
@@ -124,6 +131,7 @@ func (s *serving) learn(scores []float32, n, classes int) {
 	}
 	s.m.assumeLabels(nil, s.classes, "")
 	s.labels = numbers(s.classes)
+	return nil
 }
 
 func (s *serving) Name() string     { return printable.Line(s.m.Name) }
@@ -139,6 +147,11 @@ func (s *serving) Answer(ctx context.Context, x []float32, n int) ([]float32, er
 	scores, classes, err := s.ask(ctx, x, n)
 	if err != nil {
 		return nil, err
+	}
+	if s.form == Probabilities {
+		if err := probable(scores); err != nil {
+			return nil, fmt.Errorf("%s: %w; use --outputs logits", s.Name(), err)
+		}
 	}
 	if s.binary && classes == 1 {
 		return ofOne(scores, s.form), nil

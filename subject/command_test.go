@@ -210,6 +210,12 @@ func TestCommandFails(t *testing.T) {
 			}
 		})
 	}
+	for mode, o := range map[string]subject.Options{"probabilities": {Outputs: subject.Logits}, "logits": {Outputs: subject.Probabilities}} {
+		m, _ := command(t, mode, o)
+		if _, err := m.On(t.Context(), nil, set, 16); err == nil || !strings.Contains(err.Error(), "rows are numbers in [0,1]") && !strings.Contains(err.Error(), "not rows of numbers in [0,1]") {
+			t.Errorf("%s said to be %s: got %v", mode, o.Outputs, err)
+		}
+	}
 	m, err := subject.OfCommand("no-such-program-here --port 1", nil, subject.Options{})
 	if err != nil {
 		t.Fatal(err)

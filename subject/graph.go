@@ -30,6 +30,8 @@ type Graph struct {
 	Classes int    // 0 = the graph does not say
 	Names   []string
 
+	insisted bool // that the outputs are logits
+
 	graph *onnxrun.Graph // of what leads to the scores, from float32 to float32
 	put   preprocess.Preprocess
 	last  *onnx.Node // that makes the output, but for those that only move or convert it
@@ -128,7 +130,11 @@ func (g *Graph) findInput() error {
 		}
 		return g.wrong("input "+g.Input.Name, "export the model with the shape of its input", "its shape is not given, and no convolution takes it, so it is unknown whether it is of images")
 	}
-	return g.wrong("input "+g.Input.Name, g.fixRun(), "its shape is %s, of rank %d; images are [batch, channels, height, width] or [batch, height, width, channels], features [batch, features]",
+	fix := g.fixRun()
+	if g.Input.Rank == 3 && (colours(g.dim(0)) || colours(g.dim(2)) && g.dim(0) > 0) {
+		fix = fmt.Sprintf("it looks like one image without a batch: export the model with an input of %s", dimensions(append([]onnx.Dim{{Name: "batch"}}, g.Input.Dims...)))
+	}
+	return g.wrong("input "+g.Input.Name, fix, "its shape is %s, of rank %d; images are [batch, channels, height, width] or [batch, height, width, channels], features [batch, features]",
 		dimensions(g.Input.Dims), g.Input.Rank)
 }
 
@@ -259,6 +265,10 @@ func (g *Graph) preprocessing(path string, channels int, o Options) (p preproces
 
 // findNames finds the names of the classes: in the graph, its metadata, or beside the file.
 func (g *Graph) findNames() error {
+	classes := g.Classes
+	if classes == 1 { // one score, of class 1 of two
+		classes = 2
+	}
 	from := "the graph"
 	names := onnxrun.ClassLabels(g.File)
 	if names == nil {
@@ -273,23 +283,23 @@ func (g *Graph) findNames() error {
 		if err != nil {
 			return err
 		}
-		if config != nil && (g.Classes == 0 || len(config.Labels()) == g.Classes) {
+		if config != nil && (classes == 0 || len(config.Labels()) == classes) {
 			names, from = classNames(config, len(config.Labels())), hf.ConfigFile
 		}
 	}
 	if names == nil {
 		var err error
-		if names, from, err = labelsBeside(g.File.Path, g.Classes); err != nil {
+		if names, from, err = labelsBeside(g.File.Path, classes); err != nil {
 			return err
 		}
 	}
-	if names != nil && g.Classes > 0 && len(names) != g.Classes {
-		g.m.assume("labels", from, true, "%d names for %d outputs, so they are not used: class k of the data is output k", len(names), g.Classes)
+	if names != nil && classes > 0 && len(names) != classes {
+		g.m.assume("labels", from, true, "%d names for %d outputs, so they are not used: class k of the data is output k", len(names), classes)
 		return nil
 	}
 	g.Names = names
-	if g.Classes > 0 || names != nil {
-		g.m.assumeLabels(names, max(g.Classes, len(names)), from)
+	if classes > 0 || names != nil {
+		g.m.assumeLabels(names, max(classes, len(names)), from)
 	}
 	return nil
 }

@@ -68,10 +68,12 @@ func convChannels(n *onnx.Node, constants map[string]*onnx.Tensor) int {
 	return 0
 }
 
+// colours reports whether images have so many channels.
+func colours(n int) bool { return n == 1 || n == 3 || n == 4 }
+
 // findLayout finds whether channels come first or last, and says why; because is empty where it is a guess.
 func (g *Graph) findLayout(o Options) (because string, err error) {
 	first, last := g.dim(1), g.dim(3)
-	colours := func(n int) bool { return n == 1 || n == 3 || n == 4 }
 	if o.Preprocess != nil && o.Preprocess.Layout != "" {
 		g.Layout = o.Preprocess.Layout
 		channels, other := first, preprocess.NHWC
@@ -118,9 +120,16 @@ func (g *Graph) findOutput(o Options) error {
 			}
 		}
 	}
+	if len(fit) > 1 {
+		fit = g.ends(fit)
+	}
 	switch len(fit) {
 	case 0:
-		return g.wrong("", g.fixRun(), "%w, which would be FLOAT [batch, classes]; its outputs are %s", errNoAnswers, listed(names))
+		fix := g.fixRun()
+		if slices.ContainsFunc(g.File.Graph.Outputs, func(v onnx.Value) bool { return v.Type == onnx.Int64 || v.Type == onnx.Int32 }) {
+			fix = "export the model with the scores that its answers are chosen by, in front of argmax"
+		}
+		return g.wrong("", fix, "%w, which would be FLOAT [batch, classes]; its outputs are %s", errNoAnswers, listed(names))
 	case 1:
 	default:
 		return g.wrong("", "export the model with the output of its scores alone", "it has %d outputs that may be scores of classes: %s", len(fit), listed(names))
@@ -130,6 +139,33 @@ func (g *Graph) findOutput(o Options) error {
 		g.Classes = d[1].Size
 	}
 	return g.findForm(o)
+}
+
+// ends are the values among some outputs that none of the others is made of: of an embedding and its scores, the scores. Where that decides
+// nothing, all are.
+func (g *Graph) ends(fit []onnx.Value) []onnx.Value {
+	var last []onnx.Value
+	for _, v := range fit {
+		leads := slices.ContainsFunc(fit, func(w onnx.Value) bool { return w.Name != v.Name && g.leadsTo(v.Name, w.Name) })
+		if !leads {
+			last = append(last, v)
+		}
+	}
+	if len(last) == 0 {
+		return fit
+	}
+	return last
+}
+
+// leadsTo reports whether a value is made of another.
+func (g *Graph) leadsTo(from, to string) bool {
+	used := map[string]bool{to: true}
+	for _, n := range slices.Backward(g.File.Graph.Nodes) {
+		if slices.ContainsFunc(n.Outputs, func(name string) bool { return name != "" && used[name] }) {
+			uses(n, used)
+		}
+	}
+	return used[from]
 }
 
 // scoresOf reports whether a value may be scores of classes: [batch, classes], with sides of 1 behind them or not.
@@ -170,7 +206,7 @@ func (g *Graph) findForm(o Options) error {
 	}
 	switch {
 	case o.Outputs == Logits:
-		g.Form = Logits
+		g.Form, g.insisted = Logits, true
 		g.m.assume("outputs", "--outputs", false, "%s of output %s", Logits, g.Output)
 	case o.Outputs == Probabilities:
 		g.Form = Probabilities

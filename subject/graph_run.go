@@ -2,6 +2,7 @@ package subject
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -82,7 +83,7 @@ func (m *Model) newOn(e *engine.Engine, ds data.Dataset, batch int) (*graphOn, e
 
 // look asks about the first examples.
 func (o *graphOn) look(ctx context.Context, ds data.Dataset) error {
-	n := min(o.piece, ds.Len())
+	n := min(max(o.piece, o.batch), ds.Len()) // of a fixed batch of one, too, more than one tells
 	size := ds.Info().Size()
 	x := make([]float32, n*size)
 	for i := range n {
@@ -98,17 +99,21 @@ func (o *graphOn) look(ctx context.Context, ds data.Dataset) error {
 		o.binary, o.classes = true, 2
 	}
 	m := o.g.m
-	probable := areProbabilities(scores, n, classes)
+	areThey := areProbabilities(scores, n, classes)
 	switch {
-	case o.form == Probabilities && !probable:
+	case o.form == Probabilities && !areThey:
 		return &fault.Input{File: o.g.File.Path, Field: "output " + o.g.Output, Err: fmt.Errorf("its values are not rows of numbers in [0,1] that sum to 1; the first is %v", firstRow(scores, classes)), Fix: "leave --outputs out, or use --outputs logits"}
-	case o.form == "" && probable:
+	case o.form == "" && areThey:
 		o.form = Probabilities
 		m.assume("outputs", "rows are in [0,1] and sum to 1", false, "%s of output %s: their logarithms are the logits", Probabilities, o.g.Output)
 	case o.form == "":
 		o.form = Logits
 		m.assume("outputs", "rows are not in [0,1] with a sum of 1", false, "%s of output %s", Logits, o.g.Output)
-	case o.form == Logits && o.g.Scores == "" && probable && classes > 1:
+	case o.g.insisted && o.form == Logits && areThey && classes > 1:
+		return &fault.Input{
+			File: o.g.File.Path, Field: "output " + o.g.Output, Err: fmt.Errorf("%w; the first is %v", errNoLogits, firstRow(scores, classes)), Fix: fixNoLogits,
+		}
+	case o.form == Logits && o.g.Scores == "" && areThey && classes > 1:
 		m.assume("outputs", "", true, "though all rows are in [0,1] and sum to 1: --outputs probabilities takes them as such")
 	}
 	return o.nameLabels()
@@ -121,7 +126,7 @@ func (o *graphOn) nameLabels() error {
 		o.labels = g.Names
 		return nil
 	}
-	if g.Classes == 0 || o.binary {
+	if g.Classes == 0 {
 		g.m.assumeLabels(nil, o.classes, "")
 	}
 	o.labels = numbers(o.classes)
@@ -170,6 +175,11 @@ func (o *graphOn) Answer(ctx context.Context, x []float32, n int) ([]float32, er
 
 // logits makes them of scores; it may write into these.
 func (o *graphOn) logits(scores []float32, classes int) ([]float32, error) {
+	if o.form == Probabilities {
+		if err := probable(scores); err != nil {
+			return nil, &fault.Input{File: o.g.File.Path, Field: "output " + o.g.Output, Err: err, Fix: "use --outputs logits"}
+		}
+	}
 	if o.binary && classes == 1 {
 		return ofOne(scores, o.form), nil
 	}
@@ -180,6 +190,22 @@ func (o *graphOn) logits(scores []float32, classes int) ([]float32, error) {
 		logarithms(scores)
 	}
 	return scores, nil
+}
+
+// errNoLogits is that logits were said to be given.
+var errNoLogits = errors.New("the outputs are no logits: all rows are numbers in [0,1] that sum to 1, as probabilities are")
+
+// fixNoLogits is what to do about it.
+const fixNoLogits = "leave --outputs out, or use --outputs probabilities"
+
+// probable says which score is no probability, of a model whose first answers were.
+func probable(scores []float32) error {
+	for _, v := range scores {
+		if !(v >= -1e-3 && v <= 1+1e-3) {
+			return fmt.Errorf("a score is %v, and the outputs were taken for probabilities", v)
+		}
+	}
+	return nil
 }
 
 // leastProbability stands in the place of a probability of 0, whose logarithm would make one wrong answer infinitely wrong: the smallest that

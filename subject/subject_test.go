@@ -276,6 +276,8 @@ func TestRefuses(t *testing.T) {
 		{"nothing", filepath.Join(dir, "none"), "there is no model here; name a folder that \"ballast train\" has written, an ONNX file"},
 		{"rank 3", graph([]onnxtest.Value{value("x", onnxtest.Float, "n", 16, 40)}, []onnxtest.Value{value("y", onnxtest.Float, "n", 10)}), "its shape is [n, 16, 40], of rank 3; images are [batch, channels, height, width]"},
 		{"rank 5", graph([]onnxtest.Value{value("x", onnxtest.Float, "n", 3, 4, 8, 8)}, []onnxtest.Value{value("y", onnxtest.Float, "n", 10)}), "of rank 5"},
+		{"one image", graph([]onnxtest.Value{value("x", onnxtest.Float, 3, 16, 40)}, []onnxtest.Value{value("y", onnxtest.Float, 10)}), "export the model with an input of [batch, 3, 16, 40]"},
+		{"chosen classes", graph([]onnxtest.Value{value("x", onnxtest.Float, "n", 3, 8, 8)}, []onnxtest.Value{value("y", onnxtest.Int64, "n")}), "export the model with the scores that its answers are chosen by"},
 		{"two inputs", graph([]onnxtest.Value{value("a", onnxtest.Float, "n", 4), value("b", onnxtest.Float, "n", 4)}, []onnxtest.Value{value("y", onnxtest.Float, "n", 4)}), "it has 2 inputs (a, b)"},
 		{"tokens", graph([]onnxtest.Value{value("ids", onnxtest.Int64, "n", 4)}, []onnxtest.Value{value("y", onnxtest.Float, "n", 4)}), "it takes INT64"},
 		{"a map", graph([]onnxtest.Value{value("x", onnxtest.Float, "n", 3, 8, 8)}, []onnxtest.Value{value("y", onnxtest.Float, "n", 3, 8, 8)}), "it gives no scores of classes"},
