@@ -15,8 +15,5 @@ func (c *copied) featured(network zoo.Featured, scope *model.Scope, x *Node) (fe
 		features = network.Features(at, c.Bundle.Manifest.Preprocess.Apply(x))
 		logits = network.Head(at, features)
 	})
-	if t := c.Bundle.Manifest.Calibration.Temperature; t != 1 {
-		logits = MulScalar(logits, 1/t)
-	}
-	return features, logits
+	return features, c.Bundle.Manifest.Calibration.Apply(logits)
 }

@@ -126,10 +126,7 @@ func (a *heads) heads(network zoo.Branching, scope *model.Scope, x *Node) []*Nod
 	n, m := x.Shape().Dimensions[0], a.method.Passes
 	features := network.Features(at, a.Bundle.Manifest.Preprocess.Apply(x))
 	scaled := func(logits *Node) *Node {
-		if t := a.Bundle.Manifest.Calibration.Temperature; t != 1 {
-			logits = MulScalar(logits, 1/t)
-		}
-		return ConvertDType(logits, dtypes.Float32)
+		return ConvertDType(a.Bundle.Manifest.Calibration.Apply(logits), dtypes.Float32)
 	}
 
 	var plain, drawn []*Node

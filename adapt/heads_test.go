@@ -8,6 +8,8 @@ import (
 
 	"github.com/ballast-ml/ballast/adapt"
 	"github.com/ballast-ml/ballast/adapt/adapttest"
+	"github.com/ballast-ml/ballast/bundle"
+	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/engine/enginetest"
 	"github.com/ballast-ml/ballast/nn/norm"
@@ -91,6 +93,32 @@ func TestHeadsRefuses(t *testing.T) {
 		b := adapttest.NewBundle(t, e, adapttest.Network(norm.NewBatch()), []int{6, 6, 1})
 		if _, err := adapt.NewHeads().Start(adapt.Model{Bundle: b, Engine: e, Batch: 3}); err == nil || !strings.Contains(err.Error(), "distil-heads") {
 			t.Errorf("a network without heads: %v", err)
+		}
+	})
+}
+
+// TestCalibrationsOfAdapters: methods that look behind the last layer give the answers that the model's calibration makes of them.
+func TestCalibrationsOfAdapters(t *testing.T) {
+	halves, none := []float64{0.5, 0.5, 0.5}, []float64{0, 0, 0}
+	double := bundle.Calibration{Temperature: 2}
+	vector := bundle.Calibration{Temperature: 1, Map: &calibrate.FittedChoice{Fitted: calibrate.VectorMap{Weights: halves, Bias: none}}}
+	enginetest.Go(t, func(t *testing.T, e *engine.Engine) {
+		x := adapttest.Inputs(4, 6, 6, 6, 1)
+		for name, method := range map[string]adapt.Method{"lame": adapt.NewLame(), "heads": adapt.NewHeads(), "alpha-bn": adapt.NewAlphaBN()} {
+			var all [][]float32
+			for _, c := range []bundle.Calibration{bundle.Uncalibrated(), double, vector} {
+				b := adapttest.NewBundle(t, e, branched(adapttest.Network(norm.NewBatch())), []int{6, 6, 1})
+				b.Manifest.Calibration = c
+				a, err := method.Start(adapt.Model{Bundle: b, Engine: e, Batch: 6})
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, answer(t, a, x, 6))
+				a.Close()
+			}
+			if !near(all[1], all[2]) || near(all[0], all[1]) {
+				t.Errorf("%s: %v as the network answers, %v with a temperature of 2, and %v with weights of a half", name, all[0][:3], all[1][:3], all[2][:3])
+			}
 		}
 	})
 }
