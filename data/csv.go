@@ -45,7 +45,7 @@ func (o Opening) csv(name string) (Dataset, error) {
 	if err := t.read(options); err != nil {
 		return nil, err
 	}
-	files, err := t.inside(o)
+	files, err := t.inside(o.SkipDamaged || options.skipDamaged)
 	if err != nil {
 		return nil, err
 	}
@@ -189,8 +189,8 @@ func (t *table) filled() error {
 	return nil
 }
 
-// inside are the files of the rows. Each must lie in the folder of the table, its links followed, and be there.
-func (t *table) inside(o Opening) ([]string, error) {
+// inside are the files of the rows. Each must lie in the folder of the table, its links followed, and be there unless some may lack.
+func (t *table) inside(mayLack bool) ([]string, error) {
 	dir := filepath.Dir(t.path)
 	whole, err := filepath.Abs(dir)
 	if err != nil {
@@ -214,7 +214,7 @@ func (t *table) inside(o Opening) ([]string, error) {
 			return refuse(errors.New("it leads out of the file's folder"), "put the pictures beside the file or below it, and write paths relative to its folder")
 		}
 		files[i] = path
-		if _, err := os.Stat(path); err != nil && !o.SkipDamaged {
+		if _, err := os.Stat(path); err != nil && !mayLack {
 			return refuse(untrusted.Reason(err), "correct the path, which is relative to the file's folder, or remove the row")
 		}
 		return nil

@@ -204,6 +204,11 @@ func (f *folder) list() error {
 			Fix: "put the images into one sub-folder per class, at least 2, or name a CSV file of paths and labels",
 		}
 	}
+	beside, err := picture.Beside(f.root)
+	if err != nil {
+		return &fault.Input{File: f.root, Err: untrusted.Reason(err)}
+	}
+	f.found.Add(beside)
 	for label, class := range classes {
 		dir := filepath.Join(f.root, class)
 		found, err := picture.List(dir)

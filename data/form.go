@@ -107,8 +107,12 @@ func unknownForm(path string) error {
 	return &fault.Input{File: path, Err: errors.New(text), Fix: fix}
 }
 
-// folderForm tells a folder of classes from one with tables or shards in it.
+// folderForm tells a folder of classes from one with tables or shards in it. Where there are folders that may be classes, a table or an archive
+// beside them is not what is meant.
 func folderForm(path string) string {
+	if classes, err := subfolders(path); err != nil || len(classes) > 1 {
+		return formFolder
+	}
 	for _, dir := range []string{path, filepath.Join(path, "data")} {
 		for _, form := range []string{formParquet, formShards} {
 			if found := filesWith(dir, form); len(found) > 0 {

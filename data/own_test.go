@@ -74,7 +74,7 @@ func firsts(t *testing.T, ds data.Dataset) string {
 func TestNestedFolder(t *testing.T) {
 	dir := folderOf(t, map[string][]byte{
 		"cat/b.png": shaded(2, 2, 2), "cat/2020/a.png": shaded(3, 2, 2), "cat/10/deep/x.png": shaded(5, 2, 2), "cat/10/c.png": shaded(4, 2, 2),
-		"dog/a.png": shaded(1, 2, 2), "dog/.DS_Store": nil, "dog/Thumbs.db": nil, "dog/notes.txt": nil, ".cache/x.png": nil,
+		"dog/a.png": shaded(1, 2, 2), "dog/.DS_Store": nil, "dog/Thumbs.db": nil, "dog/notes.txt": nil, ".cache/x.png": nil, "readme.md": nil, "loose.png": shaded(9, 2, 2), "backup.tar": nil, "labels.csv": nil,
 	})
 	for _, name := range []string{dir, "dir:" + dir} {
 		ds, err := data.Open(name, "test")
@@ -84,7 +84,7 @@ func TestNestedFolder(t *testing.T) {
 		if got, want := firsts(t, ds), "0:2 0:4 0:5 0:3 1:1"; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		if got, want := noted(ds, "skipped"), "1 hidden file, 2 files that are not pictures"; got != want {
+		if got, want := noted(ds, "skipped"), "2 hidden files, 5 files that are not pictures, 1 picture beside the class folders"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		if info := ds.Info(); info.Name != "dir:"+dir || fmt.Sprint(info.Classes) != "[cat dog]" {
@@ -204,6 +204,18 @@ func TestCSV(t *testing.T) {
 		if got := firsts(t, ds); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
+	}
+}
+
+// TestCSVSkips leaves out rows whose pictures are gone or damaged.
+func TestCSVSkips(t *testing.T) {
+	dir := folderOf(t, map[string][]byte{"1.png": shaded(1, 2, 2), "2.png": []byte("text"), "4.png": shaded(4, 2, 2), "x.csv": []byte("1.png,a\n2.png,a\n3.png,b\n4.png,b\n")})
+	ds, err := data.Open(filepath.Join(dir, "x.csv")+"?damaged=skip", "all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := firsts(t, ds), "0:1 1:4"; got != want || !strings.HasPrefix(noted(ds, "damaged"), "2 of 4 pictures are left out") {
+		t.Errorf("got %s, want %s; %s", got, want, noted(ds, "damaged"))
 	}
 }
 

@@ -27,12 +27,13 @@ type Listing struct {
 	Hidden int      // files and folders whose names begin with a dot
 	Others int      // files that do not have the ending of a picture
 	Linked int      // links to folders, which are not followed
+	Loose  int      // pictures beside the folders of the classes
 }
 
 // Add counts what another folder has.
 func (l *Listing) Add(other Listing) {
 	l.Files = append(l.Files, other.Files...)
-	l.Hidden, l.Others, l.Linked = l.Hidden+other.Hidden, l.Others+other.Others, l.Linked+other.Linked
+	l.Hidden, l.Others, l.Linked, l.Loose = l.Hidden+other.Hidden, l.Others+other.Others, l.Linked+other.Linked, l.Loose+other.Loose
 }
 
 // Skipped says what was left out, for people; "" if nothing was.
@@ -43,7 +44,7 @@ func (l Listing) Skipped() string {
 		one, many string
 	}{
 		{l.Hidden, "hidden file", "hidden files"}, {l.Others, "file that is not a picture", "files that are not pictures"},
-		{l.Linked, "link to a folder", "links to folders"},
+		{l.Linked, "link to a folder", "links to folders"}, {l.Loose, "picture beside the class folders", "pictures beside the class folders"},
 	} {
 		switch {
 		case c.n == 1:
@@ -60,6 +61,23 @@ func (l Listing) Skipped() string {
 // counted. A picture of a format that is not read is refused. The folder itself may be a link, and so may its files.
 func List(dir string) (l Listing, err error) {
 	err = l.below(dir, "", 0)
+	return l, err
+}
+
+// Beside counts what lies in a folder beside its sub-folders, which are classes.
+func Beside(dir string) (l Listing, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+			l.Hidden++
+		case e.IsDir(), leadsToFolder(filepath.Join(dir, e.Name())):
+		case slices.Contains(Endings(), strings.ToLower(filepath.Ext(e.Name()))):
+			l.Loose++
+		default:
+			l.Others++
+		}
+	}
 	return l, err
 }
 
