@@ -208,6 +208,8 @@ func (a *arrays) understand(o arrayOptions) error {
 		a.planes = shape[0]
 		shape = []int{shape[1], shape[2], shape[0]}
 		a.note("layout", "[n, channels, height, width]: images are read as %dx%d with %d channels", shape[0], shape[1], shape[2])
+	case len(a.x.Shape) == 3:
+		a.note("layout", "[n, height, width]: images of one channel")
 	case images && colour(shape[2]):
 		a.note("layout", "[n, height, width, channels]")
 	case len(shape) == 1:

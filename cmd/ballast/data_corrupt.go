@@ -30,7 +30,7 @@ func newDataCorrupt(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "corrupt DIR --out DIR",
 		Short: "Write corrupted copies of a folder of images",
-		Long: `Corrupt writes copies of all PNG and JPEG images below a folder, as CORRUPTION/SEVERITY/PATH.png in --out. The same seed gives the
+		Long: `Corrupt writes copies of all pictures below a folder, as CORRUPTION/SEVERITY/PATH.png in --out. The same seed gives the
 same bytes on every machine. A copy that was stopped resumes when the command is given again, and other corruptions or severities are
 added to a folder by a second command.
 
