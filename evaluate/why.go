@@ -39,20 +39,37 @@ func WhyTemperature(t float64, before, after report.Report) string {
 		shifted.Text(), was.Text(), is.Text(), drift(shifted, was, is))
 }
 
+// ShiftGain is what a mend did under one shift, in means over its severities.
+type ShiftGain struct {
+	Shift                         string
+	AccuracyBefore, AccuracyAfter float64
+	NLLBefore, NLLAfter           float64
+}
+
+// Worse reports whether the confidences became worse, by an NLL that shows in the digits printed.
+func (g ShiftGain) Worse() bool { return g.NLLAfter > g.NLLBefore+5e-5 }
+
+// ShiftGains are those under every shift that both reports have, in the order of the first; nil where they do not have shifts.
+func ShiftGains(before, after report.Report) (gains []ShiftGain) {
+	was, _ := shiftsOf(before)
+	is, _ := shiftsOf(after)
+	for _, b := range was.Rows {
+		for _, a := range is.Rows {
+			if a.Name == b.Name {
+				gains = append(gains, ShiftGain{b.Name, mean(b.Accuracy), mean(a.Accuracy), mean(b.NLL), mean(a.NLL)})
+			}
+		}
+	}
+	return gains
+}
+
 // WorseUnderShift names the shifts under which a mend made the confidences worse, by the NLL over all severities; "" where there are none, or
 // where the reports do not have shifts.
 func WorseUnderShift(before, after report.Report) string {
-	was, ok := shiftsOf(before)
-	is, also := shiftsOf(after)
-	if !ok || !also {
-		return ""
-	}
 	var worse []string
-	for _, b := range was.Rows {
-		for _, a := range is.Rows {
-			if from, to := mean(b.NLL), mean(a.NLL); a.Name == b.Name && to > from+5e-5 {
-				worse = append(worse, fmt.Sprintf("%s (NLL %.4f, before %.4f)", b.Name, to, from))
-			}
+	for _, g := range ShiftGains(before, after) {
+		if g.Worse() {
+			worse = append(worse, fmt.Sprintf("%s (NLL %.4f, before %.4f)", g.Shift, g.NLLAfter, g.NLLBefore))
 		}
 	}
 	if len(worse) == 0 {
