@@ -402,7 +402,7 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 		}
 		var before report.Report
 		if f.html != "" {
-			if before, err = a.auditOn(ctx, &uncalibrated, x, f, func(r *report.Report) error { return a.signSubject(ctx, r, x.model) }); err != nil {
+			if before, err = a.auditOn(ctx, &uncalibrated, x, func(r *report.Report) error { return a.signSubject(ctx, r, x.model) }); err != nil {
 				return err
 			}
 			before.Assumed = x.model.Assumed()
@@ -410,7 +410,7 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 		if err := b.Save(f.out); err != nil || f.html == "" {
 			return err
 		}
-		after, err := a.auditOn(ctx, b, x, f, func(r *report.Report) error { return signModel(ctx, r, f.out) })
+		after, err := a.auditOn(ctx, b, x, func(r *report.Report) error { return signModel(ctx, r, f.out) })
 		if err != nil {
 			return err
 		}
@@ -424,9 +424,10 @@ func (a *app) calibrateModel(ctx context.Context, method calibrate.TemperatureSc
 }
 
 // auditOn audits a model on the examples that a fit is judged on. signed writes into the report which files the model is made of.
-func (a *app) auditOn(ctx context.Context, b *bundle.Bundle, x fitting, f calibrateFlags, signed func(r *report.Report) error) (report.Report, error) {
-	o, done := x.o, func() {}
-	o.Progress, done = a.counter("audit")
+func (a *app) auditOn(ctx context.Context, b *bundle.Bundle, x fitting, signed func(r *report.Report) error) (report.Report, error) {
+	o := x.o
+	progress, done := a.counter("audit")
+	o.Progress = progress
 	r, err := evaluate.Bundle(ctx, b, x.on, x.engine, o)
 	done()
 	if err != nil {

@@ -165,8 +165,9 @@ func (g graphCalibration) compare(ctx context.Context) (func() error, error) {
 
 // sets fits conformal sets and writes their threshold.
 func (g graphCalibration) sets(ctx context.Context, c calibrate.Conformal) (func() error, error) {
-	o, done := g.o, func() {}
-	o.Progress, done = g.counter("calibrate")
+	o := g.o
+	progress, done := g.counter("calibrate")
+	o.Progress = progress
 	found, err := evaluate.FitSubjectSets(ctx, g.s, g.ds, g.on, c, o)
 	done()
 	if err == nil && g.f.out != "" {
@@ -178,8 +179,9 @@ func (g graphCalibration) sets(ctx context.Context, c calibrate.Conformal) (func
 // temperature fits one and writes it.
 func (g graphCalibration) temperature(ctx context.Context, method calibrate.TemperatureScaling) (func() error, error) {
 	found := calibrated{Taken: g.taken}
-	o, done := g.o, func() {}
-	o.Progress, done = g.counter("calibrate")
+	o := g.o
+	progress, done := g.counter("calibrate")
+	o.Progress = progress
 	var err error
 	found.Calibrated, err = evaluate.CalibrateSubject(ctx, g.s, g.ds, g.on, method, o)
 	done()
@@ -204,8 +206,9 @@ func (g graphCalibration) temperature(ctx context.Context, method calibrate.Temp
 // mend fits another method, or to shifted inputs too, and writes it.
 func (g graphCalibration) mend(ctx context.Context, method calibrate.Method) (func() error, error) {
 	var found mendedBy
-	o, done := g.o, func() {}
-	o.Progress, done = g.counter("calibrate")
+	o := g.o
+	progress, done := g.counter("calibrate")
+	o.Progress = progress
 	mend := evaluate.MendSubject
 	if g.f.onShifted {
 		mend = evaluate.MendSubjectShifted
@@ -276,8 +279,9 @@ func (g graphCalibration) write(ctx context.Context, f calibrate.Fitted) (writte
 
 // audit audits something that answers on the examples of --on.
 func (g graphCalibration) audit(ctx context.Context, s evaluate.Subject) (report.Report, error) {
-	o, done := g.o, func() {}
-	o.Progress, done = g.counter("audit")
+	o := g.o
+	progress, done := g.counter("audit")
+	o.Progress = progress
 	defer done()
 	return evaluate.Run(ctx, s, g.on, o)
 }

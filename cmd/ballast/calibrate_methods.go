@@ -326,7 +326,7 @@ func (a *app) mendModel(ctx context.Context, m calibrate.Method, model string, f
 		case f.html == "":
 			return b.Save(f.out)
 		}
-		before, err := a.auditOn(ctx, &uncalibrated, x, f, func(r *report.Report) error { return a.signSubject(ctx, r, x.model) })
+		before, err := a.auditOn(ctx, &uncalibrated, x, func(r *report.Report) error { return a.signSubject(ctx, r, x.model) })
 		if err != nil {
 			return err
 		}
@@ -334,7 +334,7 @@ func (a *app) mendModel(ctx context.Context, m calibrate.Method, model string, f
 		if err := b.Save(f.out); err != nil {
 			return err
 		}
-		after, err := a.auditOn(ctx, b, x, f, func(r *report.Report) error { return signModel(ctx, r, f.out) })
+		after, err := a.auditOn(ctx, b, x, func(r *report.Report) error { return signModel(ctx, r, f.out) })
 		if err != nil {
 			return err
 		}
