@@ -38,6 +38,13 @@ func (s *surgery) odds(z string, classes int) string {
 	return s.op("Min", []string{odds, s.numbers("most_odds", f, nil, calibrate.MaxOdds)})
 }
 
+// sigmoid adds 1 / (1 + exp(-x)). The operator Sigmoid is an approximation in some runtimes, good to 1e-8 and so to a hundredth of a small
+// probability, whose logarithm counts here.
+func (s *surgery) sigmoid(x string) string {
+	one := s.numbers("one", onnx.Float, nil, 1)
+	return s.op("Div", []string{one, s.op("Add", []string{one, s.op("Exp", []string{s.op("Neg", []string{x})})})})
+}
+
 // finish adds the logarithms of probabilities q divided by their sum, none of them below the floor before it. What the logits z rule out, by
 // minus infinity, stays out.
 func (s *surgery) finish(z, q string) string {

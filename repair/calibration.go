@@ -326,7 +326,7 @@ func (c Calibration) mapped(s *surgery, z string, kind onnx.DataType) string {
 		return s.op("Gemm", []string{z, weights, s.numbers("bias", kind, []int{k}, f.Bias...)}, onnx.IntAttribute("transB", 1))
 	case calibrate.PlattMap:
 		x := s.op("Mul", []string{s.odds(z, k), s.numbers("slopes", kind, []int{k}, f.Slopes...)})
-		return s.finish(z, s.op("Sigmoid", []string{s.op("Add", []string{x, s.numbers("offsets", kind, []int{k}, f.Offsets...)})}))
+		return s.finish(z, s.sigmoid(s.op("Add", []string{x, s.numbers("offsets", kind, []int{k}, f.Offsets...)})))
 	case calibrate.IsotonicMap:
 		return s.finish(z, s.line(s.odds(z, k), f))
 	case calibrate.HistogramMap:

@@ -164,6 +164,93 @@ def strip(m):
     del m.graph.metadata_props[:]
 
 
+METHODS = ["temperature", "vector", "matrix", "platt", "isotonic", "histogram"]
+
+
+def softmax(z):
+    e = np.exp(z - z.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def check(ballast, folder):
+    """Mends every network, and compares onnxruntime's answers with Ballast's for each file."""
+    import onnx
+    import onnxruntime
+
+    folder = pathlib.Path(folder)
+    out = pathlib.Path(tempfile.mkdtemp(prefix="ballast-repairs-"))
+    _, (x, y) = digits()
+    np.save(out / "x.npy", x)
+    wrong = 0
+
+    def run(*words):
+        done = subprocess.run([ballast, *map(str, words)], capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{' '.join(map(str, words))}: {done.stderr}")
+        return done.stdout
+
+    def peer(path):
+        onnx.checker.check_model(str(path), full_check=True)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return session.run(None, {session.get_inputs()[0].name: x})[0]
+
+    def ours(path):
+        run("run", path, "--input", out / "x.npy", "--output", out / "y.npz", "-q", "--overwrite")
+        with np.load(out / "y.npz") as z:
+            return z[z.files[0]]
+
+    def line(what, path, want=None, tolerance=1e-5, chances=False):
+        """One file: onnxruntime beside Ballast, and beside what it must give. With chances, logits are compared as probabilities."""
+        nonlocal wrong
+        a, b = peer(path), ours(path)
+        if chances:
+            a, b = softmax(a), softmax(b)
+        scale = max(1.0, float(np.abs(a).max()))
+        apart = float(np.abs(a - b).max()) / scale
+        from_want = float("nan") if want is None else float(np.abs(a - want).max()) / max(1.0, float(np.abs(want).max()))
+        bad = apart > tolerance or (want is not None and from_want > tolerance)
+        wrong += bad
+        accuracy = float((a.argmax(1) == y).mean())
+        print(f"{what:<34} accuracy {accuracy:.4f}  onnxruntime and Ballast {apart:.1e}  expected {from_want:.1e}{'  WRONG' if bad else ''}")
+        return a
+
+    for file in sorted(folder.glob("*.onnx")):
+        name = file.stem
+        before = line(name, file)
+        probable = abs(before.sum(1) - 1).max() < 1e-3
+        logits = np.log(before) if probable else before
+        for method in METHODS:
+            to = out / f"{name}-{method}.onnx"
+            found = json.loads(run("calibrate", file, "--data", "optdigits", "--method", method, "--out", to, "--json", "-q"))
+            want, loose, chances = None, 2e-5, False
+            if method == "temperature":
+                want = logits / found["temperature"]
+                want = softmax(want) if probable else want
+            elif method == "vector":
+                f = found["fitted"]
+                # Logarithms of probabilities and logits differ by a number for each row, which unequal weights do not leave out.
+                want = None if probable else logits * np.array(f["weights"]) + np.array(f["bias"])
+            elif method == "matrix":
+                f = found["fitted"]
+                want = None if probable else logits @ np.array(f["weights"]).T + np.array(f["bias"])
+            else:
+                # A step of an isotonic function may be as narrow as a rounding of float32: there the runtimes see another place on it.
+                loose, chances = 1e-3 if method == "isotonic" else 1e-5, not probable
+            line(f"{name}, {method}", to, want, loose, chances)
+        if "norms" in name:
+            mended = out / f"{name}-adapted.onnx"
+            found = json.loads(run("adapt", file, "--data", "optdigits", "--shift", "contrast:3", "--method", "batch", "--export", mended, "--json", "-q"))
+            print(f"  adapted to contrast:3: accuracy {found['accuracy_before']:.4f}, then {found['accuracy']:.4f}")
+            line(f"{name}, adapted", mended)
+            folded = out / f"{name}-then-folded.onnx"
+            run("convert", file, "--fold-norms", "--out", folded, "-q")
+            line(f"{name}, folded", folded, before)
+            run("convert", mended, "--fold-norms", "--out", out / "both.onnx", "-q")
+            line(f"{name}, adapted and folded", out / "both.onnx", peer(mended))
+    print(f"{wrong} wrong" if wrong else "all agree")
+    sys.exit(1 if wrong else 0)
+
+
 if __name__ == "__main__":
     if len(sys.argv) == 3 and sys.argv[1] == "make":
         make(sys.argv[2])
