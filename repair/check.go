@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/dtypes/bfloat16"
 	"github.com/gomlx/compute/dtypes/float16"
+	"github.com/gomlx/compute/dtypes/gotype"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/ballast-ml/ballast/calibrate"
@@ -199,7 +200,7 @@ func numbers(t *tensors.Tensor) ([]float64, error) {
 	return nil, fmt.Errorf("repair: elements of %s are not read", t.DType())
 }
 
-func converted[T dtypes.Supported](t *tensors.Tensor, f func(T) float64) ([]float64, error) {
+func converted[T gotype.Supported](t *tensors.Tensor, f func(T) float64) ([]float64, error) {
 	flat, err := tensors.CopyFlatData[T](t)
 	if err != nil {
 		return nil, err

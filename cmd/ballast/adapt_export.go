@@ -27,6 +27,8 @@ type exportReport struct {
 	AccuracyBefore *float64 `json:"accuracy_before"` // null where the classes of the data are not those of the model
 	Accuracy       *float64 `json:"accuracy"`
 	Notes          []string `json:"notes,omitempty"`
+
+	Taken []data.Note `json:"data_assumed,omitempty"` // what data of a user's own were taken for
 }
 
 // statisticsOf are the options of a re-estimation by a method, from so many examples.
@@ -72,6 +74,7 @@ func (a *app) adaptExported(ctx context.Context, model string, method adapt.Meth
 		if err != nil {
 			return err
 		}
+		r.Taken = data.NotesOf(ds)
 		if ds, err = fitted(m, ds); err != nil {
 			return err
 		}
@@ -83,7 +86,9 @@ func (a *app) adaptExported(ctx context.Context, model string, method adapt.Meth
 			return err
 		}
 		defer e.Close()
+		taken := r.Taken
 		r, err = a.exported(ctx, m, ds, e, method, f)
+		r.Taken = taken
 		return err
 	})
 	if err != nil {
@@ -146,7 +151,7 @@ func (a *app) accuracyOf(ctx context.Context, m *subject.Model, ds data.Dataset,
 	defer answers.Close()
 	progress, done := a.counter("answer")
 	defer done()
-	return evaluate.AccuracyOf(ctx, answers, ds, evaluate.Options{Batch: batchFor(m, ds), ByPlace: f.byPlace, Progress: progress})
+	return evaluate.AccuracyOf(ctx, answers, ds, f.taken.into(evaluate.Options{Batch: batchFor(m, ds), ByPlace: f.byPlace, Progress: progress}))
 }
 
 // printExported shows what came of it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -334,4 +335,51 @@ func FuzzEdit(f *testing.F) {
 			_, _ = Parse(after) // it may lack a value now
 		}
 	})
+}
+
+// Weights beyond 2 GB beside a model are linked, and read where they are.
+func TestRewriteLargeExternal(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	const size, offset = 3 << 30, 2600 << 20
+	data := filepath.Join(from, "w.bin")
+	file := graphOf(5, tensorOf("w", 1, size-offset, 2, 2, 14, 1, 13, msg(1, "location", 2, "w.bin"), 13, msg(1, "offset", 2, strconv.Itoa(offset))))
+	if err := errors.Join(os.WriteFile(data, nil, 0o600), os.Truncate(data, size), os.WriteFile(filepath.Join(from, "m.onnx"), file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if os.Link(data, filepath.Join(to, "probe")) != nil {
+		t.Skip("this file system does not link, and three gigabytes are not copied here")
+	}
+	m, err := Open(filepath.Join(from, "m.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := m.Rewrite(filepath.Join(to, "c.onnx"), Edit{Metadata: map[string]string{"a": "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.WriteFile(); err != nil {
+		t.Fatal(err)
+	}
+	written, err := Open(filepath.Join(to, "c.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := make([]byte, 1)
+	w := written.Graph.Initializers[0]
+	if err := w.ReadRaw(int64(w.Elements)-1, last); err != nil || w.Elements != size-offset || w.External.Location != "c.onnx.data" {
+		t.Errorf("%+v %v", w, err)
+	}
+}
+
+// BenchmarkEdit renames one node's output in a model of a hundred megabytes: the rest is copied once.
+func BenchmarkEdit(b *testing.B) {
+	weights := tensorOf("w", 1, 25_000_000, 2, 1, 9, make([]byte, 100_000_000))
+	data := graphOf(5, weights, 11, inX, 1, relu, 12, msg(1, "y"))
+	e := Edit{Nodes: map[int]NodeEdit{0: {Outputs: map[int]string{0: "raw"}, Behind: []*Node{{Op: "Identity", Inputs: []string{"raw"}, Outputs: []string{"y"}}}}}}
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if _, err := e.Bytes(data); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
