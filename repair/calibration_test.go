@@ -309,7 +309,7 @@ func TestCalibrationOfOtherShapes(t *testing.T) {
 
 // A temperature of 1 changes no bit, in any type of numbers.
 func TestIdentityIsExact(t *testing.T) {
-	enginetest.Go(t, func(t *testing.T, e *engine.Engine) {
+	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
 		_, logits := fits(t, 5)
 		for _, kind := range []onnx.DataType{onnx.Float, onnx.Float16, onnx.Double} {
 			cast := func(name, from, to string, kind onnx.DataType) onnxtest.Node {

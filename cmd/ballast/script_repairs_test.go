@@ -13,7 +13,7 @@ import (
 )
 
 // exportedFiles copies the networks that torch.onnx exported (bench/peers/onnx_repairs.py), and writes apart.onnx, a classifier of 8x8 digits
-// whose weights are in apart.bin, away.onnx, whose weights are gone, map.onnx, whose output has a score for each position, and few.npy
+// whose weights are in apart.bin, apart-norms.onnx, the same with a norm, away.onnx, whose weights are gone, map.onnx, whose output has a score for each position, and few.npy
 // and few_labels.npy, every third digit of the test part.
 func exportedFiles(dir string) error {
 	kernel, bias, err := digitScores()
@@ -24,14 +24,20 @@ func exportedFiles(dir string) error {
 	for _, v := range kernel {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}
-	model := func(file string, positions bool) []byte {
+	model := func(file, behind string) []byte {
 		m := onnxtest.Model{
 			Opset:  17,
 			Nodes:  []onnxtest.Node{{Op: "Conv", Inputs: []string{"x", "w", "b"}, Outputs: []string{"map"}}, {Op: "Flatten", Inputs: []string{"map"}, Outputs: []string{"y"}}},
 			Inputs: []onnxtest.Value{{Name: "x", Type: onnxtest.Float, Shape: []any{"n", 1, 8, 8}}}, Outputs: []onnxtest.Value{{Name: "y", Type: onnxtest.Float, Shape: []any{"n", 10}}},
 			Tensors: []onnxtest.Tensor{{Name: "w", Type: onnxtest.Float, Shape: []int{10, 1, 8, 8}, Location: file}, onnxtest.Floats("b", []int{10}, bias...)},
 		}
-		if positions {
+		switch behind {
+		case "norm":
+			m.Nodes = append(m.Nodes, onnxtest.Node{Op: "BatchNormalization", Inputs: []string{"map", "b", "b", "b", "one"}, Outputs: []string{"n"}})
+			m.Nodes[1], m.Nodes[2] = m.Nodes[2], m.Nodes[1]
+			m.Nodes[2].Inputs = []string{"n"}
+			m.Tensors = append(m.Tensors, onnxtest.Floats("one", []int{10}, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2))
+		case "positions":
 			m.Nodes = []onnxtest.Node{{Op: "Relu", Inputs: []string{"x"}, Outputs: []string{"y"}}}
 			m.Tensors, m.Outputs[0].Shape = nil, []any{"n", 1, 8, 8}
 		}
@@ -40,8 +46,9 @@ func exportedFiles(dir string) error {
 	return errors.Join(
 		fewDigits(dir),
 		os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "onnx"))),
-		os.WriteFile(filepath.Join(dir, "apart.onnx"), model("apart.bin", false), 0o644), os.WriteFile(filepath.Join(dir, "apart.bin"), raw, 0o644),
-		os.WriteFile(filepath.Join(dir, "away.onnx"), model("away.bin", false), 0o644), os.WriteFile(filepath.Join(dir, "map.onnx"), model("", true), 0o644),
+		os.WriteFile(filepath.Join(dir, "apart.onnx"), model("apart.bin", ""), 0o644), os.WriteFile(filepath.Join(dir, "apart.bin"), raw, 0o644),
+		os.WriteFile(filepath.Join(dir, "apart-norms.onnx"), model("apart.bin", "norm"), 0o644),
+		os.WriteFile(filepath.Join(dir, "away.onnx"), model("away.bin", ""), 0o644), os.WriteFile(filepath.Join(dir, "map.onnx"), model("", "positions"), 0o644),
 	)
 }
 

@@ -39,6 +39,9 @@ var writers = []writer{
 	{name: "adapt", args: words("adapt base/model --data optdigits --method tent --batch 32 --save-every 1 --out out/a"),
 		more:   words("adapt base/model --data optdigits --method tent --batch 32 --save-every 1 --out out/a --resume"),
 		varies: `ballast\.json|README\.md`, resumes: true},
+	{name: "calibrate-graph", args: words("calibrate apart.onnx --data optdigits --out out/m.onnx")},
+	{name: "adapt-graph", args: words("adapt resnet-norms.onnx --data optdigits --shift contrast:3 --method batch --export out/m.onnx")},
+	{name: "convert-graph", args: words("convert apart-norms.onnx --fold-norms --out out/m.onnx")},
 	{name: "calibrate-saved", args: words("calibrate --logits logits.npy --labels labels.npy --out out/scaled.npy")},
 	{name: "convert-file", args: words("convert a.safetensors --to gguf --out out/a.gguf")},
 	{name: "convert-npz", args: words("convert a.safetensors --to npz --compress --out out/a.npz")},
@@ -101,7 +104,7 @@ var writerFiles = sync.OnceValues(func() (string, error) {
 		npy.WriteFile(filepath.Join(dir, "logits.npy"), []int{len(labels), 10}, logits),
 		npy.WriteFile(filepath.Join(dir, "labels.npy"), []int{len(labels)}, labels),
 		npy.WriteFile(filepath.Join(dir, "digits.npy"), []int{200, 8, 8, 1}, digits),
-		photos(filepath.Join(dir, "photos")),
+		photos(filepath.Join(dir, "photos")), exportedFiles(dir),
 	)
 	if err != nil {
 		return "", err

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -45,11 +46,11 @@ func (m *Model) Rewrite(path string, e Edit) (*Copy, error) {
 		return nil, err
 	}
 	c := &Copy{from: m, path: path}
-	renamed, err := c.name(m, e)
+	places := c.lay(m, e)
+	renamed, err := c.name(m, e, places)
 	if err != nil {
 		return nil, err
 	}
-	places := c.lay(m, e)
 	data, err := e.bytes(m.data, m, places, renamed)
 	if err != nil {
 		return nil, in(m.Path, err)
@@ -89,7 +90,7 @@ func (m *Model) Apart(path string) error {
 }
 
 // name chooses the names of the copy's files of external data, and says the new location of each old one that the copy needs.
-func (c *Copy) name(m *Model, e Edit) (renamed map[string]string, err error) {
+func (c *Copy) name(m *Model, e Edit, places map[string]place) (renamed map[string]string, err error) {
 	gone := map[string]bool{}
 	for _, name := range e.Without {
 		gone[name] = true
@@ -112,18 +113,22 @@ func (c *Copy) name(m *Model, e Edit) (renamed map[string]string, err error) {
 		if err != nil {
 			return nil, &Error{File: m.Path, Field: "tensor " + printable.Quote(t.Name), Kind: ErrExternal, Text: printable.Quote(t.External.Location), Err: err, Fix: "keep model and data of one version together in a folder"}
 		}
-		l := link{from, c.free(from, taken)}
+		l := link{from, c.free(taken, func(there string) bool { return sameFile(there, from) || sameContent(there, from) })}
 		c.links = append(c.links, l)
 		renamed[t.External.Location] = l.name
 	}
-	if slices.ContainsFunc(e.Tensors, func(t *Tensor) bool { return c.outside(m, t) }) {
-		c.fresh = c.free("", taken)
+	if len(c.parts) > 0 {
+		c.fresh = c.free(taken, c.holdsParts)
+		for name, p := range places {
+			p.location = c.fresh
+			places[name] = p
+		}
 	}
 	return renamed, nil
 }
 
-// free is a name beside the copy that no file has but a link to from, which a killed writer may have left.
-func (c *Copy) free(from string, taken map[string]bool) string {
+// free is a name beside the copy that no file has, but one that is what would be written: a killed writer may have left it.
+func (c *Copy) free(taken map[string]bool, same func(path string) bool) string {
 	base := filepath.Base(c.path)
 	for n := 1; ; n++ {
 		name := base + ".data"
@@ -133,8 +138,8 @@ func (c *Copy) free(from string, taken map[string]bool) string {
 		if taken[name] {
 			continue
 		}
-		there, err := os.Lstat(filepath.Join(filepath.Dir(c.path), name))
-		if err == nil && (from == "" || !sameFile(there, from)) {
+		path := filepath.Join(filepath.Dir(c.path), name)
+		if stat, err := os.Lstat(path); err == nil && (!stat.Mode().IsRegular() || !same(path)) {
 			continue
 		}
 		taken[name] = true
@@ -142,9 +147,62 @@ func (c *Copy) free(from string, taken map[string]bool) string {
 	}
 }
 
-func sameFile(a fs.FileInfo, path string) bool {
-	b, err := os.Stat(path)
-	return err == nil && os.SameFile(a, b)
+// sameFile reports whether two paths are one file.
+func sameFile(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// sameContent reports whether two files hold the same bytes.
+func sameContent(a, b string) bool {
+	f, err1 := untrusted.Open(a)
+	if err1 != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	g, err2 := untrusted.Open(b)
+	if err2 != nil {
+		return false
+	}
+	defer g.Close() //nolint:errcheck // the same
+	x, err1 := f.Stat()
+	y, err2 := g.Stat()
+	if err1 != nil || err2 != nil || x.Size() != y.Size() {
+		return false
+	}
+	_, err := io.Copy(&comparing{f}, g)
+	return err == nil
+}
+
+// holdsParts reports whether a file holds the elements that changed, and nothing else.
+func (c *Copy) holdsParts(path string) bool {
+	f, err := untrusted.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	w := &comparing{f}
+	if c.writeParts(w) != nil {
+		return false
+	}
+	n, err := f.Read(make([]byte, 1))
+	return n == 0 && errors.Is(err, io.EOF)
+}
+
+// comparing is a writer that refuses what a reader does not give.
+type comparing struct{ r io.Reader }
+
+// Write compares.
+func (c *comparing) Write(p []byte) (int, error) {
+	there := make([]byte, len(p))
+	if _, err := io.ReadFull(c.r, there); err != nil {
+		return 0, err
+	}
+	if !bytes.Equal(there, p) {
+		return 0, fs.ErrExist
+	}
+	return len(p), nil
 }
 
 // outside reports whether the new elements of a tensor go outside the file, as the old ones did.
@@ -164,7 +222,7 @@ func (c *Copy) lay(m *Model, e Edit) map[string]place {
 			continue
 		}
 		end = (end + alignment - 1) / alignment * alignment
-		places[t.Name] = place{c.fresh, end, int64(len(t.Raw))}
+		places[t.Name] = place{"", end, int64(len(t.Raw))}
 		end += int64(len(t.Raw))
 		c.parts = append(c.parts, t)
 	}
@@ -209,7 +267,7 @@ func (c *Copy) WriteFile() error {
 			return err
 		}
 	}
-	if c.fresh != "" {
+	if c.fresh != "" && !c.holdsParts(filepath.Join(dir, c.fresh)) {
 		if err := durable.WriteFile(filepath.Join(dir, c.fresh), c.writeParts); err != nil {
 			return err
 		}
@@ -246,8 +304,7 @@ func (c *Copy) writeParts(w io.Writer) error {
 
 // bring links a file under another name, or copies it where it cannot be linked.
 func bring(from, to string) error {
-	stat, err := os.Lstat(to)
-	if err == nil && sameFile(stat, from) {
+	if sameFile(to, from) || sameContent(to, from) {
 		return nil
 	}
 	if err := os.Link(from, to); err == nil {
@@ -282,9 +339,8 @@ func (c *Copy) clear(names []string, written *Model) error {
 	var errs []error
 	for _, name := range names {
 		path := filepath.Join(filepath.Dir(c.path), name)
-		stat, err := os.Lstat(path)
-		if err != nil || slices.ContainsFunc(written.external, func(t *Tensor) bool { return t.External.Location == name }) ||
-			slices.ContainsFunc(c.from.external, func(t *Tensor) bool { return sameFile(stat, t.External.path) }) {
+		if slices.ContainsFunc(written.external, func(t *Tensor) bool { return t.External.Location == name }) ||
+			slices.ContainsFunc(c.from.external, func(t *Tensor) bool { return sameFile(path, t.External.path) }) {
 			continue
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
