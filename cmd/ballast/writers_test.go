@@ -40,7 +40,7 @@ var writers = []writer{
 		more:   words("adapt base/model --data optdigits --method tent --batch 32 --save-every 1 --out out/a --resume"),
 		varies: `ballast\.json|README\.md`, resumes: true},
 	{name: "calibrate-graph", args: words("calibrate apart.onnx --data optdigits --out out/m.onnx")},
-	{name: "adapt-graph", args: words("adapt resnet-norms.onnx --data optdigits --shift contrast:3 --method batch --export out/m.onnx")},
+	{name: "adapt-graph", args: words("adapt resnet-norms.onnx --data npy:few.npy,few_labels.npy --method batch --export out/m.onnx")},
 	{name: "convert-graph", args: words("convert apart-norms.onnx --fold-norms --out out/m.onnx")},
 	{name: "calibrate-saved", args: words("calibrate --logits logits.npy --labels labels.npy --out out/scaled.npy")},
 	{name: "convert-file", args: words("convert a.safetensors --to gguf --out out/a.gguf")},
