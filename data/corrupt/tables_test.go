@@ -412,25 +412,6 @@ func TestFrostTextures(t *testing.T) {
 	}
 }
 
-func BenchmarkApply(b *testing.B) {
-	shape := []int{224, 224, 3}
-	src := photo(shape)
-	dst := make([]float32, len(src))
-	table, err := corrupt.FindTable(corrupt.ImageNetC)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, s := range table.All() {
-		for severity := 1; severity <= corrupt.Severities; severity++ {
-			b.Run(fmt.Sprintf("%s/%d", s.Name(), severity), func(b *testing.B) {
-				for i := 0; b.Loop(); i++ {
-					s.Apply(dst, src, shape, severity, 1, i)
-				}
-			})
-		}
-	}
-}
-
 func ExampleTable_Find() {
 	table, err := corrupt.FindTable("cifar-c")
 	if err != nil {
