@@ -1,10 +1,8 @@
 package metric
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 )
 
 // Bin is a group of examples of similar confidence.
@@ -247,16 +245,6 @@ func reliability(confidence []float64, right []bool, binning Binning, bins int) 
 		}
 	}
 	return curve, nil
-}
-
-// ascending is the order of values from the smallest on, equal ones as they stand.
-func ascending(values []float64) []int32 {
-	order := make([]int32, len(values))
-	for i := range order {
-		order[i] = int32(i)
-	}
-	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(values[a], values[b]) })
-	return order
 }
 
 // quantiles fills bins (edge, next edge], whose edges are the sorted confidences at places 0, n/bins, 2n/bins ... n of 0 to n-1, on the line

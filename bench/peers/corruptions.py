@@ -4,8 +4,8 @@
     pip install imagecorruptions scikit-image==0.21.0 'numpy<2' scipy albumentations==2.0.8 torch torchvision setuptools
     python corruptions.py --out corruptions.json [--clock cpu] [--only REGEXP]
 
-imagecorruptions calls scikit-image by names that newer versions have dropped, so that one is pinned. Ballast never needs any of these: the
-script is here so that anybody can repeat the comparison.
+imagecorruptions calls scikit-image and numpy by names that newer versions have dropped, so these are pinned, and one argument is translated.
+Ballast never needs any of them: the script is here so that anybody can repeat the comparison.
 
 One run of a line is one image of 224 x 224 bytes at severities 1 to 5, on one core: every library here spreads whole images over cores. Times
 are medians of at least 7 runs after one that does not count. --clock cpu takes the least processor time instead, for a machine that does
@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import torch
 import torchvision
-from imagecorruptions import corrupt
+from imagecorruptions import corrupt, corruptions
 from torchvision.transforms.v2 import functional as F
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -37,6 +37,9 @@ cv2.setNumThreads(1)
 clock = time.perf_counter if args.clock == "wall" else time.process_time
 pick = statistics.median if args.clock == "wall" else min
 lines = []
+
+gaussian = corruptions.gaussian
+corruptions.gaussian = lambda *given, multichannel=False, **more: gaussian(*given, channel_axis=-1 if multichannel else None, **more)
 
 
 def picture(side=224):
