@@ -15,7 +15,7 @@ import (
 )
 
 // Suites are the names of the suites, in the order in which they run; limits come first, since the others are printed beside them.
-var Suites = []string{"limits", "ops", "norm", "train", "data", "merge"}
+var Suites = []string{"limits", "ops", "norm", "train", "data", "corrupt", "merge"}
 
 // Line is one thing to measure.
 type Line struct {
@@ -73,7 +73,7 @@ type Options struct {
 
 // Lines is every line, in order.
 func Lines() []Line {
-	return slices.Concat(limits(), operations(), norms(), training(), dataLines(), mergeLines())
+	return slices.Concat(limits(), operations(), norms(), training(), dataLines(), corruptions(), mergeLines())
 }
 
 // Run measures the chosen lines. The limits and the bases that chosen lines need are measured too.

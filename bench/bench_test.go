@@ -28,7 +28,7 @@ func TestSummary(t *testing.T) {
 // TestChecks opens small lines of every suite, checks them and runs them.
 func TestChecks(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, e *engine.Engine) {
-		only := regexp.MustCompile(`4 kB|call of|3x3x64, |softmax of|identity of \[4096.*forward$|AdamW|optdigits`)
+		only := regexp.MustCompile(`4 kB|call of|3x3x64, |softmax of|identity of \[4096.*forward$|AdamW|optdigits|corrupt (jpeg|fog)`)
 		if e.Kind == engine.KindGo {
 			only = regexp.MustCompile(`4 kB|call of|1x1x64, forward|optdigits with contrast`)
 		}

@@ -28,7 +28,7 @@ func newBench(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [SUITE...]",
 		Short: "Measure the limits of this machine and engine, and how close Ballast comes",
-		Long: `Bench measures suites of lines: limits (memory, matrix product, disk, calls), ops, norm, train, data, merge; all of them if none is
+		Long: `Bench measures suites of lines: limits (memory, matrix product, disk, calls), ops, norm, train, data, corrupt, merge; all of them if none is
 named. Each line is checked first and timed afterwards, for at least two seconds and 20 runs, and compared with a limit of the
 machine measured in the same run: 1.00 x is the best possible. Times are medians; run it on an idle machine.
 

@@ -34,18 +34,27 @@ func (f Fog) Apply(dst, src []float32, shape []int, severity int, seed uint64, i
 // With adds a given cloud: size x size values in [0,1], of which the top left corner is used.
 func (c Cloud) With(dst, src []float32, shape []int, plasma []float64, size int) {
 	height, width, channels := shape[0], shape[1], shape[2]
-	largest := 0.0
+	brightest := float32(0)
 	for _, v := range src {
-		largest = max(largest, exact(v))
+		brightest = max(brightest, v)
 	}
+	largest := exact(brightest) // exact keeps the order of values
 	share := largest / (largest + c.Amount)
 	for y := range height {
-		for x := range width {
-			added := float64(c.Amount * plasma[y*size+x])
-			i := (y*width + x) * channels
-			for ch := i; ch < i+channels; ch++ {
-				dst[ch] = clip(float64((exact(src[ch]) + added) * share))
+		row, to := src[y*width*channels:(y+1)*width*channels], dst[y*width*channels:(y+1)*width*channels]
+		cloud := plasma[y*size : y*size+width]
+		if channels == 3 {
+			for x, p := range cloud {
+				added := float64(c.Amount * p)
+				from, into := row[3*x:3*x+3:3*x+3], to[3*x:3*x+3:3*x+3]
+				into[0] = clip(float64((exact(from[0]) + added) * share))
+				into[1] = clip(float64((exact(from[1]) + added) * share))
+				into[2] = clip(float64((exact(from[2]) + added) * share))
 			}
+			continue
+		}
+		for i, v := range row {
+			to[i] = clip(float64((exact(v) + float64(c.Amount*cloud[i/channels])) * share))
 		}
 	}
 }

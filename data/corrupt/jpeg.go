@@ -177,8 +177,12 @@ func (s samples) compress(table *[64]int32) {
 				}
 			}
 			forward(&block)
-			for i, c := range block {
-				block[i] = rounded(c, table[i])
+			for i, c := range &block {
+				if whole := table[i] << 3; c <= -whole/2 || c >= whole/2 {
+					block[i] = rounded(c, table[i])
+				} else {
+					block[i] = 0
+				}
 			}
 			inverse(&block)
 			for i := range 8 {

@@ -61,24 +61,26 @@ func descale(v int32, bits uint) int32 { return (v + 1<<(bits-1)) >> bits }
 // forward is the transform of a block, 8 times too large.
 func forward(b *[64]int32) {
 	for y := 0; y < 64; y += 8 {
-		d := b[y : y+8 : y+8]
-		e, o := butterfly(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7])
-		d[0], d[4] = (e[0]+e[1])<<passBits, (e[0]-e[1])<<passBits
-		d[2], d[6] = descale(e[2], constBits-passBits), descale(e[3], constBits-passBits)
-		d[1], d[3] = descale(o[0], constBits-passBits), descale(o[1], constBits-passBits)
-		d[5], d[7] = descale(o[2], constBits-passBits), descale(o[3], constBits-passBits)
+		d := (*[8]int32)(b[y : y+8])
+		e0, e1, e2, e3, o0, o1, o2, o3 := butterfly(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7])
+		d[0], d[4] = (e0+e1)<<passBits, (e0-e1)<<passBits
+		d[2], d[6] = descale(e2, constBits-passBits), descale(e3, constBits-passBits)
+		d[1], d[3] = descale(o0, constBits-passBits), descale(o1, constBits-passBits)
+		d[5], d[7] = descale(o2, constBits-passBits), descale(o3, constBits-passBits)
 	}
 	for x := range 8 {
-		e, o := butterfly(b[x], b[8+x], b[16+x], b[24+x], b[32+x], b[40+x], b[48+x], b[56+x])
-		b[x], b[32+x] = descale(e[0]+e[1], passBits), descale(e[0]-e[1], passBits)
-		b[16+x], b[48+x] = descale(e[2], constBits+passBits), descale(e[3], constBits+passBits)
-		b[8+x], b[24+x] = descale(o[0], constBits+passBits), descale(o[1], constBits+passBits)
-		b[40+x], b[56+x] = descale(o[2], constBits+passBits), descale(o[3], constBits+passBits)
+		d := (*[57]int32)(b[x : x+57])
+		e0, e1, e2, e3, o0, o1, o2, o3 := butterfly(d[0], d[8], d[16], d[24], d[32], d[40], d[48], d[56])
+		d[0], d[32] = descale(e0+e1, passBits), descale(e0-e1, passBits)
+		d[16], d[48] = descale(e2, constBits+passBits), descale(e3, constBits+passBits)
+		d[8], d[24] = descale(o0, constBits+passBits), descale(o1, constBits+passBits)
+		d[40], d[56] = descale(o2, constBits+passBits), descale(o3, constBits+passBits)
 	}
 }
 
-// butterfly is one pass over eight values: two sums that make the coefficients 0 and 4, then 2 and 6; and 1, 3, 5 and 7.
-func butterfly(d0, d1, d2, d3, d4, d5, d6, d7 int32) (even, odd [4]int32) {
+// butterfly is one pass over eight values: two sums that make the coefficients 0 and 4, then 2 and 6; and 1, 3, 5 and 7. Its results are in
+// registers, which an array of them is not.
+func butterfly(d0, d1, d2, d3, d4, d5, d6, d7 int32) (e0, e1, e2, e3, o0, o1, o2, o3 int32) {
 	t0, t7 := d0+d7, d0-d7
 	t1, t6 := d1+d6, d1-d6
 	t2, t5 := d2+d5, d2-d5
@@ -86,49 +88,56 @@ func butterfly(d0, d1, d2, d3, d4, d5, d6, d7 int32) (even, odd [4]int32) {
 	t10, t13 := t0+t3, t0-t3
 	t11, t12 := t1+t2, t1-t2
 	z := (t12 + t13) * fix0541
-	even = [4]int32{t10, t11, z + t13*fix0765, z - t12*fix1847}
+	e0, e1, e2, e3 = t10, t11, z+t13*fix0765, z-t12*fix1847
 
 	z5 := (t4 + t6 + t5 + t7) * fix1175
 	z1, z2 := -(t4+t7)*fix0899, -(t5+t6)*fix2562
 	z3, z4 := z5-(t4+t6)*fix1961, z5-(t5+t7)*fix0390
-	odd = [4]int32{t7*fix1501 + z1 + z4, t6*fix3072 + z2 + z3, t5*fix2053 + z2 + z4, t4*fix0298 + z1 + z3}
-	return even, odd
+	return e0, e1, e2, e3, t7*fix1501 + z1 + z4, t6*fix3072 + z2 + z3, t5*fix2053 + z2 + z4, t4*fix0298 + z1 + z3
 }
 
-// inverse is the way back from coefficients to values around 0.
+// inverse is the way back from coefficients to values around 0. Columns and rows of a single coefficient, which are many at a low quality, are
+// flat.
 func inverse(b *[64]int32) {
 	for x := range 8 {
-		if b[8+x]|b[16+x]|b[24+x]|b[32+x]|b[40+x]|b[48+x]|b[56+x] == 0 {
-			flat := b[x] << passBits
-			b[x], b[8+x], b[16+x], b[24+x], b[32+x], b[40+x], b[48+x], b[56+x] = flat, flat, flat, flat, flat, flat, flat, flat
+		d := (*[57]int32)(b[x : x+57])
+		if d[8]|d[16]|d[24]|d[32]|d[40]|d[48]|d[56] == 0 {
+			flat := d[0] << passBits
+			d[0], d[8], d[16], d[24], d[32], d[40], d[48], d[56] = flat, flat, flat, flat, flat, flat, flat, flat
 			continue
 		}
-		e, o := unfold(b[x], b[8+x], b[16+x], b[24+x], b[32+x], b[40+x], b[48+x], b[56+x])
-		for k := range 4 {
-			b[8*k+x] = descale(e[k]+o[k], constBits-passBits)
-			b[8*(7-k)+x] = descale(e[k]-o[k], constBits-passBits)
-		}
+		const bits = constBits - passBits
+		e0, e1, e2, e3, o0, o1, o2, o3 := unfold(d[0], d[8], d[16], d[24], d[32], d[40], d[48], d[56])
+		d[0], d[56] = descale(e0+o0, bits), descale(e0-o0, bits)
+		d[8], d[48] = descale(e1+o1, bits), descale(e1-o1, bits)
+		d[16], d[40] = descale(e2+o2, bits), descale(e2-o2, bits)
+		d[24], d[32] = descale(e3+o3, bits), descale(e3-o3, bits)
 	}
 	for y := 0; y < 64; y += 8 {
-		d := b[y : y+8 : y+8]
-		e, o := unfold(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7])
-		for k := range 4 {
-			d[k] = descale(e[k]+o[k], constBits+passBits+3)
-			d[7-k] = descale(e[k]-o[k], constBits+passBits+3)
+		const bits = constBits + passBits + 3
+		d := (*[8]int32)(b[y : y+8])
+		if d[1]|d[2]|d[3]|d[4]|d[5]|d[6]|d[7] == 0 {
+			flat := descale(d[0]<<constBits, bits)
+			*d = [8]int32{flat, flat, flat, flat, flat, flat, flat, flat}
+			continue
 		}
+		e0, e1, e2, e3, o0, o1, o2, o3 := unfold(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7])
+		d[0], d[7] = descale(e0+o0, bits), descale(e0-o0, bits)
+		d[1], d[6] = descale(e1+o1, bits), descale(e1-o1, bits)
+		d[2], d[5] = descale(e2+o2, bits), descale(e2-o2, bits)
+		d[3], d[4] = descale(e3+o3, bits), descale(e3-o3, bits)
 	}
 }
 
-// unfold is one pass over eight coefficients: value k is even[k] + odd[k], value 7-k their difference.
-func unfold(c0, c1, c2, c3, c4, c5, c6, c7 int32) (even, odd [4]int32) {
+// unfold is one pass over eight coefficients: value k is e + o of k, value 7-k their difference.
+func unfold(c0, c1, c2, c3, c4, c5, c6, c7 int32) (e0, e1, e2, e3, o0, o1, o2, o3 int32) {
 	z := (c2 + c6) * fix0541
 	t2, t3 := z-c6*fix1847, z+c2*fix0765
 	t0, t1 := (c0+c4)<<constBits, (c0-c4)<<constBits
-	even = [4]int32{t0 + t3, t1 + t2, t1 - t2, t0 - t3}
+	e0, e1, e2, e3 = t0+t3, t1+t2, t1-t2, t0-t3
 
 	z5 := (c7 + c3 + c5 + c1) * fix1175
 	z1, z2 := -(c7+c1)*fix0899, -(c5+c3)*fix2562
 	z3, z4 := z5-(c7+c3)*fix1961, z5-(c5+c1)*fix0390
-	odd = [4]int32{c1*fix1501 + z1 + z4, c3*fix3072 + z2 + z3, c5*fix2053 + z2 + z4, c7*fix0298 + z1 + z3}
-	return even, odd
+	return e0, e1, e2, e3, c1*fix1501 + z1 + z4, c3*fix3072 + z2 + z3, c5*fix2053 + z2 + z4, c7*fix0298 + z1 + z3
 }

@@ -46,15 +46,21 @@ const boxBits = 22
 func boxed(src []uint8, shape []int, height, width int) []uint8 {
 	rows, columns, channels := shape[0], shape[1], shape[2]
 	across := make([]uint8, rows*width*channels)
-	for x, b := range boxes(columns, width) {
-		for y := range rows {
-			from := src[(y*columns+b.from)*channels:]
+	along := boxes(columns, width)
+	for y := range rows {
+		line, to := src[y*columns*channels:(y+1)*columns*channels], across[y*width*channels:(y+1)*width*channels]
+		if channels == 3 {
+			boxedColours(to, line, along)
+			continue
+		}
+		for x, b := range along {
+			from := line[b.from*channels:]
 			for c := range channels {
 				total := int64(1 << (boxBits - 1))
 				for k, w := range b.weights {
 					total += int64(from[k*channels+c]) * w
 				}
-				across[(y*width+x)*channels+c] = fixedByte(total)
+				to[x*channels+c] = fixedByte(total)
 			}
 		}
 	}
@@ -81,6 +87,24 @@ func boxed(src []uint8, shape []int, height, width int) []uint8 {
 		}
 	}
 	return out
+}
+
+// boxedColours is one row of boxed in three channels.
+func boxedColours(to, line []uint8, along []box) {
+	for x, b := range along {
+		out := to[3*x : 3*x+3 : 3*x+3]
+		if len(b.weights) == 1 && b.weights[0] == 1<<boxBits {
+			copy(out, line[3*b.from:3*b.from+3])
+			continue
+		}
+		red, green, blue := int64(1<<(boxBits-1)), int64(1<<(boxBits-1)), int64(1<<(boxBits-1))
+		from := line[3*b.from : 3*(b.from+len(b.weights))]
+		for _, w := range b.weights {
+			red, green, blue = red+int64(from[0])*w, green+int64(from[1])*w, blue+int64(from[2])*w
+			from = from[3:]
+		}
+		out[0], out[1], out[2] = fixedByte(red), fixedByte(green), fixedByte(blue)
+	}
 }
 
 func fixedByte(v int64) uint8 { return uint8(min(max(v>>boxBits, 0), 255)) }

@@ -63,7 +63,10 @@ func byteOf(v float32) (k int, ok bool) {
 
 // nearestByte is the byte closest to a value of [0,1].
 func nearestByte(v float32) uint8 {
-	return uint8(min(max(float64(v)*255, 0), 255) + 0.5)
+	if v >= 0 && v <= 1 {
+		return uint8(float64(float64(v)*255) + 0.5)
+	}
+	return uint8(min(max(float64(float64(v)*255), 0), 255) + 0.5)
 }
 
 // cutByte is the byte of a value of [0,1] on the scale to 255, cut towards zero as uint8() does.

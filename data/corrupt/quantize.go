@@ -21,6 +21,10 @@ const byteSlack = 255.0 / (1 << 23)
 // Apply shifts the image and cuts its values to bytes.
 func (q Quantized) Apply(dst, src []float32, shape []int, severity int, seed uint64, index int) {
 	q.Shift.Apply(dst, src, shape, severity, seed, index)
+	switch q.Shift.(type) {
+	case JPEG, Pixelate: // their values are bytes already
+		return
+	}
 	for i, v := range dst {
 		dst[i] = bytes32[uint8(min(float64(float64(v)*255)+byteSlack, 255))]
 	}
