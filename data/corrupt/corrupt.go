@@ -163,5 +163,13 @@ func derivedChecksum(checksum, how string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// clip keeps a value in [0,1].
-func clip(v float64) float32 { return float32(min(max(v, 0), 1)) }
+// clip keeps a value in [0,1]. Comparing is faster than min and max, which have to tell apart the two zeros.
+func clip(v float64) float32 {
+	switch {
+	case v >= 1:
+		return 1
+	case v <= 0:
+		return 0
+	}
+	return float32(v) // NaN too
+}

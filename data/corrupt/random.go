@@ -39,13 +39,13 @@ func quantile(p float64) float64 {
 	switch {
 	case p < low:
 		q := math.Sqrt(-2 * logarithm(p))
-		return horner(q, tailTop[:]) / horner(q, tailBottom[:])
+		return horner(q, &tailTop) / horner(q, &tailBottom)
 	case p > 1-low:
 		return -quantile(1 - p)
 	}
 	q := p - 0.5
 	r := float64(q * q)
-	return float64(horner(r, centreTop[:])*q) / horner(r, centreBottom[:])
+	return float64(horner(r, &centreTop)*q) / horner(r, &centreBottom)
 }
 
 // Coefficients of P. J. Acklam's approximation (2003), highest power first.
@@ -62,17 +62,18 @@ var (
 		-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00,
 		-2.549732539343734e+00, 4.374664141464968e+00, 2.938163982698783e+00,
 	}
-	tailBottom = [5]float64{
-		7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00, 3.754408661907416e+00, 1,
+	tailBottom = [6]float64{
+		0, 7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00, 3.754408661907416e+00, 1,
 	}
 )
 
-func horner(x float64, coefficients []float64) float64 {
-	y := 0.0
-	for _, c := range coefficients {
-		y = float64(y*x) + c
-	}
-	return y
+// horner is a polynomial of the fifth degree.
+func horner(x float64, c *[6]float64) float64 {
+	y := float64(c[0]*x) + c[1]
+	y = float64(y*x) + c[2]
+	y = float64(y*x) + c[3]
+	y = float64(y*x) + c[4]
+	return float64(y*x) + c[5]
 }
 
 // logarithm is ln(x) for x > 0: the exponent times ln 2, and the series 2 (s + s^3/3 + s^5/5 + ...) with s = (m-1)/(m+1) for
@@ -86,8 +87,11 @@ func logarithm(x float64) float64 {
 	s := (m - 1) / (m + 1)
 	square := float64(s * s)
 	sum := 0.0
-	for k := 21; k >= 1; k -= 2 {
-		sum = float64(sum*square) + 1/float64(k)
+	for k := len(oddShares) - 1; k >= 0; k-- {
+		sum = float64(sum*square) + oddShares[k]
 	}
 	return float64(float64(e)*math.Ln2) + float64(2*s*sum)
 }
+
+// oddShares are 1, 1/3, 1/5 ... 1/21.
+var oddShares = [11]float64{1, 1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13, 1.0 / 15, 1.0 / 17, 1.0 / 19, 1.0 / 21}

@@ -59,7 +59,7 @@ func (f Flakes) With(dst, src []float32, shape []int, normal []float64, degrees 
 	for i, n := range normal {
 		noise.v[i] = f.Mean + float64(f.Deviation*n)
 	}
-	noise.zoomed(layer, f.Zoom)
+	noise.zoomed(layer, newPlanes(height, width, 1), f.Zoom)
 	for i, v := range layer.v {
 		if v < f.Threshold {
 			v = 0

@@ -48,8 +48,9 @@ func (z ZoomBlur) Apply(dst, src []float32, shape []int, severity int, _ uint64,
 	total := newPlanes(p.height, p.width, p.channels)
 	copy(total.v, p.v)
 	step := (1 + level.Step) - 1 // what is left of it beside 1: the ranges are made so
+	spare := newPlanes(p.height, p.width, p.channels)
 	for i := range level.Number {
-		p.zoomed(total, 1+float64(float64(i)*step))
+		p.zoomed(total, spare, 1+float64(float64(i)*step))
 	}
 	for i := range total.v {
 		total.v[i] /= float64(level.Number + 1)
@@ -58,13 +59,17 @@ func (z ZoomBlur) Apply(dst, src []float32, shape []int, severity int, _ uint64,
 }
 
 // zoomed adds the middle of an image, zoomed to its size: the middle ceil(n/z) of n pixels each way are stretched to z times as many,
-// the first and the last onto the first and the last, and the middle n of these are kept.
-func (p planes) zoomed(total planes, z float64) {
+// the first and the last onto the first and the last, and the middle n of these are kept. spare is another image of the size, to work in.
+func (p planes) zoomed(total, spare planes, z float64) {
 	down, across := stretch(p.height, z), stretch(p.width, z)
 	top, bottom := down[0].from, down[len(down)-1].from+1
-	middle := newPlanes(bottom-top+1, p.width, p.channels) // stretched along rows alone
+	middle := spare // the rows from top on, stretched along rows alone
 	for y := top; y <= min(bottom, p.height-1); y++ {
 		row, out := p.row(y), middle.row(y-top)
+		if p.channels == 3 {
+			stretchedColours(out, row, across)
+			continue
+		}
 		for x, s := range across {
 			a := s.from * p.channels
 			b := min(s.from+1, p.width-1) * p.channels
@@ -77,6 +82,18 @@ func (p planes) zoomed(total planes, z float64) {
 		above := middle.row(s.from - top)
 		below := middle.row(min(s.from+1, p.height-1) - top)
 		mixed(total.row(y), above, below, s.share)
+	}
+}
+
+// stretchedColours is one row of zoomed in three channels.
+func stretchedColours(out, row []float64, across []place) {
+	for x, s := range across {
+		a := (*[3]float64)(row[3*s.from:])
+		b := (*[3]float64)(row[min(3*s.from+3, len(row)-3):])
+		to, rest := (*[3]float64)(out[3*x:]), 1-s.share
+		to[0] = float64(a[0]*rest) + float64(b[0]*s.share)
+		to[1] = float64(a[1]*rest) + float64(b[1]*s.share)
+		to[2] = float64(a[2]*rest) + float64(b[2]*s.share)
 	}
 }
 
