@@ -319,7 +319,7 @@ func (p *Peers) of(l Line, ours float64) (list []PeerResult) {
 	}
 	for _, peer := range p.Lines {
 		if peer.Suite == l.Suite && peer.Name == l.Name {
-			list = append(list, PeerResult{Variant: p.Name + " " + peer.Variant, Seconds: peer.Seconds, Ratio: ours / peer.Seconds})
+			list = append(list, PeerResult{Variant: strings.TrimSpace(p.Name + " " + peer.Variant), Seconds: peer.Seconds, Ratio: ours / peer.Seconds})
 		}
 	}
 	return list

@@ -73,10 +73,6 @@ func packed(src []float32) (words []uint64, ok bool) {
 
 // unpack makes a row of three channels of its sums by weight.
 func unpack(dst []float32, groups [][]uint64, weights []float64) {
-	if len(groups) == 3 { // of a disk that does not touch the edge of its kernel
-		unpackThree(dst, (*[3][]uint64)(groups), (*[3]float64)(weights))
-		return
-	}
 	for x := range len(dst) / 3 {
 		var r, g, b float64
 		for k, group := range groups {
@@ -86,21 +82,6 @@ func unpack(dst []float32, groups [][]uint64, weights []float64) {
 			b += float64(float64(word>>(2*laneBits)) * w)
 		}
 		dst[3*x], dst[3*x+1], dst[3*x+2] = clip(r/255), clip(g/255), clip(b/255)
-	}
-}
-
-func unpackThree(dst []float32, groups *[3][]uint64, w *[3]float64) {
-	n := len(dst) / 3
-	first, second, third := groups[0][:n], groups[1][:n], groups[2][:n]
-	for x, a := range first {
-		b, c := second[x], third[x]
-		to := (*[3]float32)(dst[3*x:])
-		red := float64(float64(a&laneMask)*w[0]) + float64(float64(b&laneMask)*w[1]) + float64(float64(c&laneMask)*w[2])
-		a, b, c = a>>laneBits, b>>laneBits, c>>laneBits
-		green := float64(float64(a&laneMask)*w[0]) + float64(float64(b&laneMask)*w[1]) + float64(float64(c&laneMask)*w[2])
-		a, b, c = a>>laneBits, b>>laneBits, c>>laneBits
-		blue := float64(float64(a)*w[0]) + float64(float64(b)*w[1]) + float64(float64(c)*w[2])
-		to[0], to[1], to[2] = clip(red/255), clip(green/255), clip(blue/255)
 	}
 }
 
