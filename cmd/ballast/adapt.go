@@ -15,6 +15,7 @@ import (
 	"github.com/ballast-ml/ballast/bundle"
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
+	"github.com/ballast-ml/ballast/data/stream"
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/internal/printable"
 	"github.com/ballast-ml/ballast/lab"
@@ -26,6 +27,8 @@ type adaptFlags struct {
 	data, part string
 	shift      string
 	method     string
+	compare    bool
+	streams    []string
 	taken      dataFlags
 	set        []string
 	batch      int
@@ -68,7 +71,7 @@ func newAdapt(a *app) *cobra.Command {
 		Long: `Adapt takes a model through a data set and changes it by the inputs alone, without labels: what it
 normalises with, or some of its weights. It shows the accuracy before and after, where there are labels, and the cost.
 
-Examples go in steps of --batch, in the order of the data; what is left is a smaller step of its own, with
+Examples go in steps of --batch, in the order of the data or of a --stream; what is left is a smaller step of its own, with
 statistics of its own examples alone. With --out the adapter and its state are kept in a folder, which
 evaluate and run take like a model. A run that was cut short, by a signal or a crash, goes on with --resume, to the bit.
 
@@ -77,13 +80,20 @@ methods batch, alpha-bn and prior. They are statistics of all examples together,
 norms before it. Exporters usually fold norms away: export the network with them. Without --export, an ONNX file and --exec
 are adapted by the methods that work on inputs and answers alone: lame and crops, which keep nothing between batches.
 
+Several methods, or --compare for all of them, and several streams give a table: each method on each stream, begun anew, beside
+the model as it is. Nothing is written. A method that the model cannot be adapted by is a row with the reason.
+
+Streams, each with options behind a colon, such as dirichlet:delta=0.01,slots=5:
+` + streamTable() + `
+
 A MODEL is what "ballast evaluate" takes; weights of other libraries are adapted as bundles are.
 
 Methods, each with options for --set:
-` + adaptTable(),
+` + adaptMethods(),
 		Example: `  ballast adapt runs/cnn/model --data photos --method alpha-bn --set source_weight=0.5
   ballast adapt runs/cnn/model --data mnist --shift contrast:3 --method tent --out adapted
   ballast evaluate adapted --data mnist
+  ballast adapt runs/cnn/model --data mnist --compare --stream iid --stream sorted
   ballast adapt model.onnx --data photos --method batch --export mended.onnx
   ballast adapt model.onnx --data photos --method lame --preprocess imagenet`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
@@ -93,6 +103,9 @@ Methods, each with options for --set:
 	flags.StringVar(&f.part, "part", "test", "part of the data set: train, test or all, or val of a folder that has it")
 	flags.StringVar(&f.shift, "shift", "", "shift the images, such as contrast:3: "+strings.Join(shiftNames(), ", ")+"; severities 1 to 5")
 	flags.StringVar(&f.method, "method", "alpha-bn", "method: "+strings.Join(adapt.Names(), ", "))
+	flags.Lookup("method").Usage += "; several with commas"
+	flags.BoolVar(&f.compare, "compare", false, "show all methods beside each other, and write nothing")
+	flags.StringArrayVar(&f.streams, "stream", nil, "order of the examples: "+strings.Join(stream.Names(), ", ")+"; may be repeated")
 	flags.StringArrayVar(&f.set, "set", nil, "option of the method, such as source_weight=0.5; may be repeated")
 	flags.IntVar(&f.batch, "batch", 64, "examples of a step")
 	f.taken.add(cmd)
@@ -106,6 +119,13 @@ Methods, each with options for --set:
 	overwriteRunFlag(cmd, &f.overwrite)
 	flags.Lookup("overwrite").Usage += "; or replace the file of --export"
 	cmd.RunE = func(c *cobra.Command, args []string) error {
+		if f.table() {
+			t, err := f.checkTable(c, args)
+			if err != nil {
+				return err
+			}
+			return a.adaptTable(c.Context(), f.subject.models(args)[0], t, f)
+		}
 		method, err := f.check(c, args)
 		if err != nil {
 			return err
@@ -127,8 +147,8 @@ Methods, each with options for --set:
 	return cmd
 }
 
-// adaptTable is what help says of each method.
-func adaptTable() string {
+// adaptMethods is what help says of each method.
+func adaptMethods() string {
 	var b strings.Builder
 	for _, k := range adapt.All() {
 		var options []string
@@ -181,7 +201,7 @@ func (f *adaptFlags) check(c *cobra.Command, args []string) (adapt.Method, error
 		return nil, usagef("--save-every is %d; use at least 1", f.every)
 	}
 	if f.export != "" {
-		if err := idle(c, "with --export, whose statistics are those of all examples together", "out", "batch", "exec"); err != nil {
+		if err := idle(c, "with --export, whose statistics are those of all examples together", "out", "batch", "exec", "stream"); err != nil {
 			return nil, err
 		}
 	}
@@ -196,6 +216,9 @@ func (f *adaptFlags) check(c *cobra.Command, args []string) (adapt.Method, error
 	}
 	if f.resume && f.overwrite {
 		return nil, usagef("give --resume or --overwrite, not both")
+	}
+	if _, err := f.orders(); err != nil {
+		return nil, err
 	}
 	return f.chosen()
 }
@@ -302,6 +325,9 @@ func (a *app) adaptBundle(ctx context.Context, r *adaptReport, m *subject.Model,
 	b := m.Bundle
 	ds, notes, err := f.matched(ds, b.Manifest.Name, b.Manifest.Labels)
 	if err != nil {
+		return err
+	}
+	if ds, err = f.ordered(ds, a.seed); err != nil {
 		return err
 	}
 	e, err := a.openEngineFor(passesOf(2*ds.Len(), b))

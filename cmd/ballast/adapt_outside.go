@@ -48,6 +48,9 @@ func (a *app) adaptOutside(ctx context.Context, r *adaptReport, m *subject.Model
 	if err != nil {
 		return err
 	}
+	if fit, err = f.ordered(fit, a.seed); err != nil {
+		return err
+	}
 	r.into(fit, kind, notes)
 	look := subject.LookOf(answers)
 	if err := lookOnce(ctx, r.Method.Method, look, fit, f.batch); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/corrupt"
 	"github.com/ballast-ml/ballast/data/preprocess"
+	"github.com/ballast-ml/ballast/data/stream"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/internal/console"
@@ -52,7 +53,7 @@ func ofFlags() map[string]completer {
 		"evaluate training-part": parts, "evaluate require": requirements, "evaluate html": filesOf("html"), "calibrate html": filesOf("html"),
 		"calibrate data": dataSets, "calibrate part": parts, "calibrate on": dataSets, "calibrate on-part": parts, "calibrate logits": filesOf("npy", "npz"),
 		"calibrate labels": filesOf("npy", "npz"), "calibrate outputs": oneOf(evaluate.Forms()...), "calibrate method": oneOf(calibrateMethods()...), "calibrate out": anyFile, "calibrate set": methodSettings,
-		"adapt data": dataSets, "adapt part": parts, "adapt shift": shifts, "adapt method": oneOf(adapt.Names()...), "adapt set": adaptOptions, "adapt out": folders, "adapt export": filesOf("onnx"), "adapt preprocess": presets,
+		"adapt data": dataSets, "adapt part": parts, "adapt shift": shifts, "adapt method": oneOf(adapt.Names()...), "adapt set": adaptOptions, "adapt stream": oneOf(stream.Names()...), "adapt out": folders, "adapt export": filesOf("onnx"), "adapt preprocess": presets,
 		"convert data": dataSets, "convert part": parts, "convert out": anyFile, "convert to": oneOf(formats...), "convert type": oneOf(weightTypes...),
 		"merge out": anyFile, "merge dtype": oneOf("float64", "float32", "float16", "bfloat16"), "merge allow-missing": oneOf("union", "intersection"),
 		"merge method": methods, "merge base": models, "merge lora": folders, "merge gguf-type": oneOf(weightTypes...), "merge intermediate": folders,

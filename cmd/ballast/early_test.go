@@ -43,6 +43,7 @@ var early = map[string]string{
 	"adapt --part":                   "adapt none --data dir:none --part tset",
 	"adapt --shift":                  "adapt none --data dir:none --shift contrst:3",
 	"adapt --method":                 "adapt none --data dir:none --method tend",
+	"adapt --stream":                 "adapt none --data dir:none --stream sortd",
 	"adapt --set":                    "adapt none --data dir:none --set source_wait=1",
 	"adapt --batch":                  "adapt none --data dir:none --batch 0",
 	"adapt --export":                 "adapt none --data dir:none --export o.txt",

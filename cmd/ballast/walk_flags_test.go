@@ -79,6 +79,8 @@ var proofs = []proof{
 	{flag: "adapt --part", with: "adapt run/model --data optdigits --part train", without: "adapt run/model --data optdigits", want: "1280 examples"},
 	{flag: "adapt --shift", with: "adapt run/model --data optdigits --shift contrast:3", without: "adapt run/model --data optdigits", want: "contrast:3"},
 	{flag: "adapt --method", with: "adapt run/model --data optdigits --method tent", without: "adapt run/model --data optdigits", want: "method       tent"},
+	{flag: "adapt --compare", with: "adapt run/model --data optdigits --sample 100 --compare", without: "adapt run/model --data optdigits --sample 100", want: "rotta"},
+	{flag: "adapt --stream", with: "adapt run/model --data optdigits --stream sorted", without: "adapt run/model --data optdigits", want: "optdigits sorted"},
 	{flag: "adapt --set", with: "adapt run/model --data optdigits --set source_weight=0.5", without: "adapt run/model --data optdigits", want: "source_weight=0.5"},
 	{flag: "adapt --batch", with: "adapt run/model --data optdigits --batch 100", without: "adapt run/model --data optdigits", want: "steps of 100"},
 	{flag: "adapt --by-place", with: "adapt run/model --data dir:pics --by-place", without: "adapt run/model --data dir:pics", want: "by their place"},
