@@ -24,6 +24,7 @@ import (
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/signature"
+	"github.com/ballast-ml/ballast/subject"
 	"github.com/ballast-ml/ballast/merge/soup"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/metric"
@@ -53,7 +54,7 @@ func ofFlags() map[string]completer {
 		"evaluate training-part": parts, "evaluate require": requirements, "evaluate html": filesOf("html"), "calibrate html": filesOf("html"),
 		"calibrate data": dataSets, "calibrate part": parts, "calibrate on": dataSets, "calibrate on-part": parts, "calibrate logits": filesOf("npy", "npz"),
 		"calibrate labels": filesOf("npy", "npz"), "calibrate outputs": oneOf(evaluate.Forms()...), "calibrate method": oneOf(calibrateMethods()...), "calibrate out": anyFile, "calibrate set": methodSettings,
-		"adapt data": dataSets, "adapt part": parts, "adapt shift": shifts, "adapt method": oneOf(adapt.Names()...), "adapt set": adaptOptions, "adapt stream": oneOf(stream.Names()...), "adapt out": folders, "adapt export": filesOf("onnx"), "adapt preprocess": presets,
+		"adapt data": dataSets, "adapt part": parts, "adapt shift": shifts, "adapt method": oneOf(adapt.Names()...), "adapt set": adaptOptions, "adapt stream": oneOf(stream.Names()...), "adapt out": folders, "adapt export": filesOf("onnx"), "adapt exec": anyFile, "adapt outputs": oneOf(subject.Logits, subject.Probabilities), "adapt preprocess": presets,
 		"convert data": dataSets, "convert part": parts, "convert out": anyFile, "convert to": oneOf(formats...), "convert type": oneOf(weightTypes...),
 		"merge out": anyFile, "merge dtype": oneOf("float64", "float32", "float16", "bfloat16"), "merge allow-missing": oneOf("union", "intersection"),
 		"merge method": methods, "merge base": models, "merge lora": folders, "merge gguf-type": oneOf(weightTypes...), "merge intermediate": folders,

@@ -48,6 +48,7 @@ var early = map[string]string{
 	"adapt --batch":                  "adapt none --data dir:none --batch 0",
 	"adapt --export":                 "adapt none --data dir:none --export o.txt",
 	"adapt --preprocess":             "adapt none --data dir:none --export o.onnx --preprocess imagnet",
+	"adapt --outputs":                "adapt none --data dir:none --method lame --outputs logit",
 	"adapt --save-every":             "adapt none --data dir:none --out o --save-every 0",
 	"convert --to":                   "convert none --to guf --out o",
 	"convert --type":                 "convert none --to gguf --type Q9 --out o",
@@ -107,7 +108,7 @@ var early = map[string]string{
 
 // late are flags whose value can only be wrong beside what is in the files, or which take any.
 var late = []string{
-	"evaluate --exec", "calibrate --exec", "run --exec", "evaluate --logits", "evaluate --labels", "evaluate --ignore-label", "evaluate --html", "calibrate --html", "calibrate --logits", "calibrate --labels", "calibrate --ignore-label", "calibrate --out",
+	"evaluate --exec", "calibrate --exec", "adapt --exec", "run --exec", "evaluate --logits", "evaluate --labels", "evaluate --ignore-label", "evaluate --html", "calibrate --html", "calibrate --logits", "calibrate --labels", "calibrate --ignore-label", "calibrate --out",
 	"convert --out", "merge --out", "merge --base", "merge --t", "merge --lora", "merge --intermediate", "verify --inputs-in", "soup --out", "soup --trace", "soup --max-ingredients", "soup --batch",
 	"signature extract --pre", "signature extract --clean", "signature extract --robust", "signature extract --name", "signature extract --out", "signature apply --out", "signature remove --out",
 	"inspect --tensors", "run --input", "compare --recipe", "compare --out", "train --out", "inpaint --out", "reproduce --out", "reproduce --ledger", "papers --figures", "data get --from", "data get --mirror",

@@ -93,6 +93,8 @@ var proofs = []proof{
 	{flag: "adapt --overwrite", with: "adapt run/model --data optdigits --method ema --out o --overwrite", without: "adapt run/model --data optdigits --method ema --out o", before: "adapt run/model --data optdigits --out o -q", want: "^exit 0\n"},
 	{flag: "adapt --export", with: "adapt resnet-norms.onnx --data optdigits --export m.onnx", without: "adapt resnet-norms.onnx --data optdigits", want: "FILE m.onnx"},
 	{flag: "adapt --preprocess", with: "adapt resnet-norms.onnx --data optdigits --export m.onnx --preprocess 0-255", without: "adapt resnet-norms.onnx --data optdigits --export m.onnx"},
+	{flag: "adapt --exec", with: "adapt --exec true --data optdigits --method lame", without: "adapt --data optdigits --method lame", want: "it ended without an answer"},
+	{flag: "adapt --outputs", with: "adapt digits.onnx --data optdigits --method lame --outputs logits", without: "adapt digits.onnx --data optdigits --method lame"},
 	{flag: "adapt --engine", with: "adapt run/model --data optdigits --engine xlaa", without: "adapt run/model --data optdigits", want: "no engine"},
 	{flag: "adapt --seed", with: "adapt run/model --data optdigits --seed 5 --json", without: "adapt run/model --data optdigits --json", want: `"seed": 5`},
 	{flag: "adapt --json", with: "adapt run/model --data optdigits --json", without: "adapt run/model --data optdigits", want: `"accuracy":`},
