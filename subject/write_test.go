@@ -74,7 +74,7 @@ func TestWriteCalibrated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := d.write(t, filepath.Join(dir, "m.onnx"), c.form)
-			var ds data.Dataset = set
+			ds := data.Dataset(set)
 			if c.flat {
 				ds = flat{set}
 			}

@@ -24,10 +24,10 @@ import (
 	"github.com/ballast-ml/ballast/lab"
 	"github.com/ballast-ml/ballast/merge"
 	"github.com/ballast-ml/ballast/merge/signature"
-	"github.com/ballast-ml/ballast/subject"
 	"github.com/ballast-ml/ballast/merge/soup"
 	"github.com/ballast-ml/ballast/merge/tuned"
 	"github.com/ballast-ml/ballast/metric"
+	"github.com/ballast-ml/ballast/subject"
 	"github.com/ballast-ml/ballast/train"
 	"github.com/ballast-ml/ballast/train/inpaint"
 )

@@ -66,7 +66,8 @@ so it sees no digit that the calibration was fitted to. A training that was cut 
 
 // demoFiles are the files of a demo's folder.
 var demoFiles = slices.Concat([]string{"report.html", "report.json"},
-	durable.Within("training", lab.RunFiles), durable.Within("model", bundle.Files), durable.Within("mended", adapt.Files))
+	durable.Within("training", lab.RunFiles), durable.Within("model", bundle.Files), durable.Within("mended", adapt.Files),
+	durable.Within("mended", bundle.Files)) // of earlier versions
 
 // isDemo recognises a demo's folder.
 func isDemo(dir string) bool {

@@ -10,7 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ballast-ml/ballast/adapt"
+	"github.com/ballast-ml/ballast/calibrate"
 	"github.com/ballast-ml/ballast/engine"
+	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/papers/paper"
 )
 
@@ -430,7 +433,12 @@ func TestJSONOfWhatTakesLong(t *testing.T) {
 		"reproduce": func(a *app) error {
 			return a.printReproduced(paper.Paper{}, paper.Entry{Slug: "grokking"}, paper.Evidence{})
 		},
-		"demo": func(a *app) error { return a.printDemo(demoResult{Accuracy: 0.5}, "there", 10, "go") },
+		"demo": func(a *app) error {
+			return a.printDemo(demoResult{
+				Accuracy: 0.5, Method: adapt.Choice{Method: demoMethod()},
+				Mended: evaluate.Mended{Options: calibrate.Choice{Method: calibrate.NewTemperatureScaling()}, Fitted: calibrate.FittedChoice{Fitted: calibrate.TemperatureMap{T: 1}}},
+			}, "there", 10, "go")
+		},
 	} {
 		for _, asked := range []bool{true, false} {
 			var out bytes.Buffer
