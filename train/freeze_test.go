@@ -39,6 +39,9 @@ func TestFreeze(t *testing.T) {
 			"random weights": {RandomPerChannel: 2},
 			"random and bn":  {Train: []string{"bn"}, RandomPerChannel: 1},
 		} {
+			if e.Kind != engine.KindGo && name != "bn and output" && name != "random and bn" {
+				continue // what is frozen is decided before an engine compiles it: one policy of each kind is left to see
+			}
 			after := weights(t, run(t, frozen(policy, 3), train.Options{Engine: e}).Bundle)
 			for path, old := range before {
 				moved := after[path] != old
