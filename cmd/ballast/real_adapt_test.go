@@ -2,17 +2,16 @@ package main
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
+	"math"
 	"strings"
 	"testing"
 
 	"github.com/ballast-ml/ballast/engine"
 )
 
-// TestRealDigitNetsAdapt: the network for USPS digits, shown MNIST's, is 87.9 % right as it is; with the statistics of the batches it is given it
-// rises, and TENT raises it further. That for SVHN is 73.6 % right. That for MNIST has no norms, and is refused.
-func TestRealDigitNetsAdapt(t *testing.T) {
+// TestRealDigitNetsAdapted: statistics of MNIST's digits raise the network for USPS from 87.88 % to 89.31 % (alpha-BN, half and half) and 89.72 %
+// (TENT), and do not help that for SVHN, whose digits are in colour; the network for MNIST has no norms. Of SVHN 1,000 digits are answered.
+func TestRealDigitNetsAdapted(t *testing.T) {
 	fetched(t, "mnist", "digit-nets")
 	e, err := engine.Open("")
 	if err != nil {
@@ -25,38 +24,28 @@ func TestRealDigitNetsAdapt(t *testing.T) {
 	}
 
 	for _, c := range []struct {
-		args   []string
-		before float64
-		least  float64
+		args          []string
+		before, after float64
 	}{
-		{[]string{"digit-nets/usps", "--method", "alpha-bn", "--set", "source_weight=0.5"}, 0.8788, 0},
-		{[]string{"digit-nets/usps", "--method", "tent"}, 0.8788, 0},
-		{[]string{"digit-nets/svhn", "--method", "alpha-bn", "--set", "source_weight=0.5"}, 0.7360, 0},
-		{[]string{"digit-nets/svhn", "--method", "tent"}, 0.7360, 0},
+		{[]string{"digit-nets/usps", "--method", "alpha-bn", "--set", "source_weight=0.5"}, 0.8788, 0.8931},
+		{[]string{"digit-nets/usps", "--method", "tent"}, 0.8788, 0.8972},
+		{[]string{"digit-nets/svhn", "--method", "alpha-bn", "--set", "source_weight=0.5", "--sample", "1000"}, 0.7300, 0.7020},
 	} {
-		var r adaptReport
-		out := command(t, append(append([]string{"adapt"}, c.args...), "--data", "mnist", "--json", "--quiet")...)
-		if err := json.Unmarshal([]byte(out), &r); err != nil {
+		var found adaptReport
+		text := command(t, append(append([]string{"adapt"}, c.args...), "--data", "mnist", "--json", "--quiet")...)
+		if err := json.Unmarshal([]byte(text), &found); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%s: %.4f before, %.4f after, %.4f and %.4f ms for each image", strings.Join(c.args, " "), *r.AccuracyBefore, *r.Accuracy, r.MillisBefore, r.Millis)
-		// Two digits of 10,000 may fall otherwise on another engine.
-		if diff := *r.AccuracyBefore - c.before; diff > 2.5e-4 || diff < -2.5e-4 {
-			t.Errorf("%v: %.4f before; want %.4f", c.args, *r.AccuracyBefore, c.before)
-		}
-		if *r.Accuracy < c.least {
-			t.Errorf("%v: %.4f after; want at least %.4f", c.args, *r.Accuracy, c.least)
+		// A few digits fall otherwise on another engine, the more where weights move.
+		if n := float64(found.Progress.Examples); math.Abs(*found.AccuracyBefore-c.before) > 2.1/n || math.Abs(*found.Accuracy-c.after) > 0.003 {
+			t.Errorf("%s: from %.4f to %.4f, want %.4f to %.4f", strings.Join(c.args, " "), *found.AccuracyBefore, *found.Accuracy, c.before, c.after)
 		}
 	}
 
-	said, err := os.Create(filepath.Join(t.TempDir(), "err"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer said.Close() //nolint:errcheck // read below
-	code := run([]string{"adapt", "digit-nets/mnist", "--data", "mnist"}, said, said)
-	text, err := os.ReadFile(said.Name())
-	if err != nil || code != 2 || !strings.Contains(string(text), "has no norm that collects statistics") {
-		t.Errorf("the network without norms: exit code %d, %v\n%s", code, err, text)
+	for method, want := range map[string]string{"alpha-bn": "no norm that collects statistics", "tent": "no norm with a scale or an offset"} {
+		code, _, errs := commandCode(t, "adapt", "digit-nets/mnist", "--data", "mnist", "--method", method)
+		if code != 2 || !strings.Contains(errs, want) {
+			t.Errorf("%s on a network without norms: exit code %d, %s", method, code, errs)
+		}
 	}
 }
