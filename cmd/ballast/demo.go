@@ -144,7 +144,7 @@ func (a *app) demo(ctx context.Context, f demoFlags, begin func() error) error {
 	result.Why = whyDemo(found, before, after)
 	result.Next = []report.Next{{
 		Why:     "hold the methods of adaptation beside each other",
-		Command: shellLine("ballast", "adapt", filepath.Join(f.out, "model"), "--data", recipe.Data.String(), "--shift", "contrast:3", "--method", "tent"),
+		Command: shellLine("ballast", "adapt", filepath.Join(f.out, "model"), "--data", recipe.Data.String(), "--compare", "--sample", "1000"),
 	}}
 	if err := report.WriteHTML(page, result.Comparison); err != nil {
 		return err
