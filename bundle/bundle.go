@@ -118,6 +118,7 @@ func (m Manifest) Validate() error {
 	if err := m.Calibration.validate(m.Network.Outputs()); err != nil {
 		return err
 	}
+
 	switch {
 	case m.Answers() != m.Network.Task():
 		return fmt.Errorf("task is %q, the network's is %q; correct task, or leave it out for classify", m.Answers(), m.Network.Task())
@@ -129,15 +130,18 @@ func (m Manifest) Validate() error {
 	case len(m.Labels) != m.Network.Outputs():
 		return fmt.Errorf("labels has %d names, the network has %d outputs; give one name per output", len(m.Labels), m.Network.Outputs())
 	}
+
 	if _, err := untrusted.Bytes("input_shape", 4, m.InputShape...); err != nil {
 		return err
 	}
 	if err := m.Network.Validate(); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
+
 	if m.Answers() == zoo.Language {
 		return m.validateText()
 	}
+
 	if m.Images != nil {
 		if err := m.Images.Validate(); err != nil {
 			return fmt.Errorf("images: %w", err)

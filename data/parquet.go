@@ -199,6 +199,7 @@ func (t *parquetTable) readLabels() (labels []int32, classes []string, err error
 			return nil, nil, err
 		}
 	}
+
 	if names := t.classNames(); whole && names != nil {
 		labels = make([]int32, len(texts))
 		for i, text := range texts {
@@ -210,6 +211,7 @@ func (t *parquetTable) readLabels() (labels []int32, classes []string, err error
 		}
 		return labels, names, nil
 	}
+
 	labels, classes = classesOf(texts)
 	return labels, classes, nil
 }
@@ -301,12 +303,14 @@ func (t *parquetTable) features(set, part, said string, labels []int32, classes 
 	if options.resize || options.channels > 0 || options.skipDamaged {
 		return nil, usage("data: %s has no pictures, which size=, channels= and damaged= are for; name their column: ?image=COLUMN", set)
 	}
+
 	var names []string
 	for _, c := range t.files[0].Columns {
 		if c.Name != t.label && (c.Kind == parquetfile.Whole || c.Kind == parquetfile.Real) {
 			names = append(names, c.Name)
 		}
 	}
+
 	if len(names) == 0 {
 		lists := ""
 		if len(t.files[0].Lists) > 0 {
@@ -314,10 +318,12 @@ func (t *parquetTable) features(set, part, said string, labels []int32, classes 
 		}
 		return nil, &fault.Input{File: t.paths[0], Err: fmt.Errorf("it has neither pictures nor columns of numbers beside %s%s", t.label, lists), Fix: "name the column of the pictures: ?image=COLUMN"}
 	}
+
 	d := len(names)
 	if err := limits.Need("the rows of "+set, 4*int64(len(labels))*int64(d)); err != nil {
 		return nil, err
 	}
+
 	values := make([]float32, len(labels)*d)
 	for i, f := range t.files {
 		for k, name := range names {
@@ -326,6 +332,7 @@ func (t *parquetTable) features(set, part, said string, labels []int32, classes 
 			}
 		}
 	}
+
 	sum := sha256.New()
 	for _, path := range t.paths {
 		var one string
@@ -334,11 +341,13 @@ func (t *parquetTable) features(set, part, said string, labels []int32, classes 
 		}
 		fmt.Fprintln(sum, one, t.label)
 	}
+
 	m := features{values: values, labels: labels}
 	m.info = Info{
 		Name: set, Part: part, Examples: len(labels), Shape: []int{d}, Classes: classes, Origin: filepath.Dir(t.paths[0]),
 		Checksum: fmt.Sprintf("%x", sum.Sum(nil)),
 	}
+
 	m.notes = []Note{{"format", said}, {"layout", fmt.Sprintf("%d features: %s", d, few(names))}, {"classes", fmt.Sprintf("%d: %s", len(classes), few(classes))}}
 	return m, nil
 }

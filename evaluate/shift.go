@@ -140,10 +140,12 @@ func (s Shift) Run(ctx context.Context, a *Audit) (report.Section, error) {
 	if err != nil {
 		return report.Section{}, err
 	}
+
 	found := report.Shift{Notes: notes}
 	if s.benchmark() {
 		found.Table = s.Table
 	}
+
 	severities := s.severities()
 	for _, shift := range shifts {
 		row := report.ShiftRow{Name: shift.Name(), Drawn: !corrupt.Comparable(shift)}
@@ -166,6 +168,7 @@ func (s Shift) Run(ctx context.Context, a *Audit) (report.Section, error) {
 		}
 		found.Rows = append(found.Rows, row)
 	}
+
 	if s.benchmark() {
 		if err := s.errors(ctx, a, &found); err != nil {
 			return report.Section{}, err
@@ -179,6 +182,7 @@ func (s Shift) fitting(a *Audit) (shifts []corrupt.Shift, notes []string, err er
 	if shifts, err = s.chosen(); err != nil {
 		return nil, nil, err
 	}
+
 	if s.Frost != "" {
 		textures, err := corrupt.ReadTextures(s.Frost)
 		if err != nil {
@@ -186,6 +190,7 @@ func (s Shift) fitting(a *Audit) (shifts []corrupt.Shift, notes []string, err er
 		}
 		shifts = corrupt.Table{Shifts: shifts}.WithFrost(textures).Shifts
 	}
+
 	shape := a.Data.Info().Shape
 	var fit []corrupt.Shift
 	for _, shift := range shifts {
@@ -199,6 +204,7 @@ func (s Shift) fitting(a *Audit) (shifts []corrupt.Shift, notes []string, err er
 		}
 		fit = append(fit, shift)
 	}
+
 	if len(fit) == 0 {
 		return nil, nil, &fault.Usage{Err: fmt.Errorf("evaluate: no shift of the table %s fits images of %v", s.Table, shape)}
 	}

@@ -53,6 +53,7 @@ func answersUnderShift(ctx context.Context, from asked, ds data.Dataset, o Optio
 	if !ds.Info().Images {
 		return all, &fault.Usage{Err: fmt.Errorf("evaluate: %s has no images to shift; leave --on-shifted out", ds.Info().Name)}
 	}
+
 	passes := 1 + corrupt.Severities*len(corrupt.All())
 	done, total := 0, passes*ds.Len()
 	tell := o.Progress
@@ -68,9 +69,11 @@ func answersUnderShift(ctx context.Context, from asked, ds data.Dataset, o Optio
 		x, err = answers.asExamples()
 		return x, answers.notes, err
 	}
+
 	if all.clean, all.notes, err = ask(ds); err != nil {
 		return all, err
 	}
+
 	o.Assumed = nil // answers to shifted inputs look wrong for another reason
 	for _, shift := range corrupt.All() {
 		var levels []calibrate.Examples
@@ -227,18 +230,22 @@ func mendShifted(ctx context.Context, ask asked, ds, on data.Dataset, m calibrat
 	if err != nil {
 		return found, err
 	}
+
 	n := answers.clean.Len()
 	if on == nil && n < calibrate.Folds {
 		return found, &fault.Usage{Err: fmt.Errorf("evaluate: %d examples are too few to judge on; give others with --on", n)}
 	}
+
 	all := make([]int, n)
 	for i := range all {
 		all[i] = i
 	}
+
 	f, err := answers.fit(m, all, o.Seed)
 	if err != nil {
 		return found, err
 	}
+
 	found = Mended{
 		Method: calibrate.Name(m), Options: calibrate.Choice{Method: m}, Fitted: f.mixed.Fitted, Saturated: f.mixed.Saturated, Why: f.mixed.Why,
 		Iterations: f.mixed.Iterations, FittedOn: 2 * n, FittedTo: datasetName(ds.Info()) + ", half of them shifted",

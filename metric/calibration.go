@@ -131,9 +131,11 @@ func ClasswiseECE[F Float, L Label](logits []F, labels []L, classes, bins int) (
 	if err := check(len(logits), len(labels), classes); err != nil {
 		return 0, err
 	}
+
 	if bins < 1 {
 		return 0, fmt.Errorf("metric: %d bins; use at least 1, commonly %d", bins, DefaultBins)
 	}
+
 	// For each block, class and bin: the number of examples, the sum of probabilities, the number of labels. Only
 	// the difference of the last two is needed.
 	blocks := (len(labels) + BlockRows - 1) / BlockRows
@@ -165,12 +167,14 @@ func ClasswiseECE[F Float, L Label](logits []F, labels []L, classes, bins int) (
 	if err != nil {
 		return 0, err
 	}
+
 	total := make([]float64, classes*bins)
 	for _, gap := range gaps {
 		for j, g := range gap {
 			total[j] += g
 		}
 	}
+
 	sum := 0.0
 	for _, g := range total {
 		sum += math.Abs(g)
@@ -200,14 +204,17 @@ func reliability(confidence []float64, right []bool, binning Binning, bins int) 
 	if n == 0 || n != len(right) {
 		return nil, fmt.Errorf("metric: %d confidences for %d predictions; want as many, and at least 1", n, len(right))
 	}
+
 	if bins < 1 {
 		return nil, fmt.Errorf("metric: %d bins; use at least 1, commonly %d", bins, DefaultBins)
 	}
+
 	for i, c := range confidence {
 		if !(c >= 0 && c <= 1) {
 			return nil, fmt.Errorf("metric: confidence of example %d is %v; it must be in [0,1]", i, c)
 		}
 	}
+
 	curve := make([]Bin, bins)
 	switch binning {
 	case EqualWidth:
@@ -238,6 +245,7 @@ func reliability(confidence []float64, right []bool, binning Binning, bins int) 
 	default:
 		return nil, fmt.Errorf("metric: no binning %q; use %s or %s", binning, EqualWidth, EqualMass)
 	}
+
 	for b := range curve {
 		if count := float64(curve[b].Count); count > 0 {
 			curve[b].Confidence /= count

@@ -57,9 +57,11 @@ func (s Shift) Section() Section {
 		Main:  []Main{{"shift.acc", "accuracy under shift"}, {"shift.ece", "ECE under shift"}, {"shift.nll", "NLL under shift"}},
 		Notes: s.Notes,
 	}
+
 	if len(s.Rows) == 0 {
 		return section
 	}
+
 	section.Numbers = append(section.Numbers,
 		metric.Number{
 			Name: "shift.nll", Title: "NLL, mean of shifts", Value: s.mean(func(r ShiftRow) []float64 { return r.NLL }), Better: metric.Lower, Unit: metric.Nats,
@@ -76,6 +78,7 @@ func (s Shift) Section() Section {
 			Means: "The mean probability that the model gives its own answers to changed inputs. Above the accuracy there, it is too sure.",
 		})
 	}
+
 	section.Pictures = []Picture{{
 		Title: "How right is it, by shift and severity?",
 		Draw:  func(r Report) (*Figure, error) { return s.heat(r), nil },
@@ -85,6 +88,7 @@ func (s Shift) Section() Section {
 		s.table("NLL by severity", "nll", Column{Better: metric.Lower}, PageOnly, func(r ShiftRow) []float64 { return r.NLL }),
 		s.table("ECE by severity", "ece", Column{Better: metric.Lower}, Compared, func(r ShiftRow) []float64 { return r.ECE }),
 	}
+
 	s.addErrors(&section)
 	return section
 }

@@ -248,6 +248,7 @@ func (m *Model) preprocessOf(dir string, r zoo.Recognized, o Options) error {
 			return err
 		}
 	}
+
 	m.Target = preprocess.Target{Height: r.Side, Width: r.Side, Channels: r.Channels}
 	if r.Side == 0 {
 		m.Target.Height, m.Target.Width = side, side
@@ -260,12 +261,14 @@ func (m *Model) preprocessOf(dir string, r zoo.Recognized, o Options) error {
 			m.Target.Height, m.Target.Width = p.Resize[0], p.Resize[1]
 		}
 	}
+
 	if p.Order == preprocess.BGR {
 		return &fault.Usage{Err: errors.New("--preprocess: order bgr is for ONNX files and commands; the networks that are known here take rgb")}
 	}
 	if err := p.CheckChannels(r.Channels); err != nil {
 		return &fault.Usage{Err: err}
 	}
+
 	m.Preprocess = p
 	m.assume("input", "", false, "images of %dx%d with %d channels", m.Target.Height, m.Target.Width, m.Target.Channels)
 	m.assume("outputs", "the last layer is dense", false, "%s", Logits)
@@ -273,6 +276,7 @@ func (m *Model) preprocessOf(dir string, r zoo.Recognized, o Options) error {
 	if guess {
 		because = "no preprocessor_config.json or timm's config.json beside it; " + p.Source
 	}
+
 	m.assume("preprocessing", because, guess, "%s", p.Says(m.Target.Height, m.Target.Width, m.Target.Channels))
 	return nil
 }

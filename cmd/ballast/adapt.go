@@ -177,9 +177,11 @@ func (f *adaptFlags) check(c *cobra.Command, args []string) (adapt.Method, error
 	if err := errors.Join(noteOutputs(f.subject.outputs), f.subject.check(args)); err != nil {
 		return nil, err
 	}
+
 	if len(f.subject.models(args)) == 0 {
 		return nil, usagef("give MODEL, or a command with --exec")
 	}
+
 	if f.data == "" {
 		return nil, usagef("give --data, the examples that the model is to be adapted to")
 	}
@@ -189,22 +191,27 @@ func (f *adaptFlags) check(c *cobra.Command, args []string) (adapt.Method, error
 	if err := f.taken.check(c); err != nil {
 		return nil, err
 	}
+
 	if f.shift != "" {
 		if _, _, err := (showFlags{shift: f.shift}).shiftOf(); err != nil {
 			return nil, err
 		}
 	}
+
 	if f.batch < 1 {
 		return nil, usagef("--batch is %d; use at least 1", f.batch)
 	}
+
 	if f.every < 1 {
 		return nil, usagef("--save-every is %d; use at least 1", f.every)
 	}
+
 	if f.export != "" {
 		if err := idle(c, "with --export, whose statistics are those of all examples together", "out", "batch", "exec", "stream"); err != nil {
 			return nil, err
 		}
 	}
+
 	if f.out == "" {
 		never := []string{"save-every", "resume", "overwrite"}
 		if f.export != "" {
@@ -214,9 +221,11 @@ func (f *adaptFlags) check(c *cobra.Command, args []string) (adapt.Method, error
 			return nil, err
 		}
 	}
+
 	if f.resume && f.overwrite {
 		return nil, usagef("give --resume or --overwrite, not both")
 	}
+
 	if _, err := f.orders(); err != nil {
 		return nil, err
 	}

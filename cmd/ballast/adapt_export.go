@@ -54,6 +54,7 @@ func (a *app) adaptExported(ctx context.Context, model string, method adapt.Meth
 	if err := graphEnding("--export", f.export); err != nil {
 		return err
 	}
+
 	kind, _, err := subject.Find(model)
 	switch {
 	case err != nil:
@@ -64,6 +65,7 @@ func (a *app) adaptExported(ctx context.Context, model string, method adapt.Meth
 	if err := graphOut("--export", model, f.export); err != nil {
 		return err
 	}
+
 	var r exportReport
 	err = claimed(claimFile(f.export, f.overwrite), func() error {
 		m, err := a.openSubject(model, f.subject)

@@ -202,27 +202,33 @@ func (f *calibrateFlags) check(cmd *cobra.Command, args []string) error {
 	if err := f.taken.check(cmd); err != nil {
 		return err
 	}
+
 	f.subject.outputs = f.saved.outputs
 	if err := f.subject.check(args); err != nil {
 		return err
 	}
+
 	if !f.saved.given() && (len(f.subject.models(args)) == 0 || f.data == "") {
 		return errNoOut()
 	}
+
 	if f.out == "" && f.html == "" {
 		if err := idle(cmd, "without --out and --html", "overwrite"); err != nil {
 			return err
 		}
 	}
+
 	if f.html != "" && f.on == "" {
 		return &fault.Usage{Err: errors.New("--html shows audits of examples that the temperature was not fitted to; name them with --on")}
 	}
+
 	if f.on == "" {
 		if err := idle(cmd, "without --on", "on-part"); err != nil {
 			return err
 		}
 		return knownData(f.data, f.part)
 	}
+
 	if f.saved.given() {
 		_, _, err := f.judged()
 		return err
@@ -230,6 +236,7 @@ func (f *calibrateFlags) check(cmd *cobra.Command, args []string) error {
 	if err := errors.Join(knownData(f.data, f.part), knownData(f.on, f.onPart)); err != nil {
 		return err
 	}
+
 	if f.on == f.data && f.onPart == f.part {
 		return &fault.Usage{Err: errors.New("--on names the examples that the temperature is fitted to; name others, or leave it out")}
 	}

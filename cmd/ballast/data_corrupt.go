@@ -73,22 +73,27 @@ func (f corruptFlags) copy(seed uint64) (c corrupt.Copy, err error) {
 	if f.out == "" {
 		return c, usagef("give --out, a folder for the copies")
 	}
+
 	c.Seed, c.Anew = seed, f.overwrite
 	if c.Table, err = corrupt.FindTable(f.table); err != nil {
 		return c, err
 	}
+
 	if !slices.Contains(formatsOfCopies, f.format) {
 		return c, usagef("--format is %q; use %s", f.format, strings.Join(formatsOfCopies, " or "))
 	}
+
 	c.JPEG = f.format == "jpeg"
 	if c.Severities, err = severities(f.severity); err != nil {
 		return c, err
 	}
+
 	if f.size != "" {
 		if c.Height, c.Width, err = sizeOf(f.size); err != nil {
 			return c, err
 		}
 	}
+
 	if f.frost != "" {
 		if !slices.Contains(c.Table.Names(), "frost") {
 			return c, usagef("--frost has no effect with --table %s, which has no frost; leave it out", f.table)
@@ -99,6 +104,7 @@ func (f corruptFlags) copy(seed uint64) (c corrupt.Copy, err error) {
 		}
 		c.Table = c.Table.WithFrost(textures)
 	}
+
 	for _, name := range f.corruptions {
 		if name == "all" {
 			c.Shifts = c.Table.All()
@@ -112,6 +118,7 @@ func (f corruptFlags) copy(seed uint64) (c corrupt.Copy, err error) {
 			c.Shifts = append(c.Shifts, s)
 		}
 	}
+
 	if f.frost != "" && !slices.ContainsFunc(c.Shifts, func(s corrupt.Shift) bool { return s.Name() == "frost" }) {
 		return c, usagef("--frost has no effect without --corruption frost or all; leave it out")
 	}

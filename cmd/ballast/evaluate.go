@@ -111,10 +111,12 @@ func (f *evaluateFlags) check(cmd *cobra.Command, args []string) error {
 	if err := f.saved.check(cmd, args, append([]string{"data", "part", "training-part", "exec", "preprocess"}, dataFlagNames...)...); err != nil {
 		return err
 	}
+
 	f.subject.outputs = f.saved.outputs
 	if err := f.subject.check(args); err != nil {
 		return err
 	}
+
 	if !f.saved.given() && (len(f.subject.models(args)) == 0 || f.data == "") {
 		return &fault.Usage{Err: fmt.Errorf("give MODEL and --data, or --logits and --labels")}
 	}
@@ -127,29 +129,35 @@ func (f *evaluateFlags) check(cmd *cobra.Command, args []string) error {
 	if err := knownData(f.training, f.trainingPart); err != nil {
 		return err
 	}
+
 	if f.html == "" {
 		if err := idle(cmd, "without --html", "overwrite"); err != nil {
 			return err
 		}
 	}
+
 	if f.training == "" {
 		if err := idle(cmd, "without --training", "training-part"); err != nil {
 			return err
 		}
 	}
+
 	if f.suites == nil {
 		return nil
 	}
+
 	if !slices.Contains(f.suites, "shift") {
 		if err := idle(cmd, "without the suite shift", "shifts"); err != nil {
 			return err
 		}
 	}
+
 	if !slices.Contains(f.suites, "calibration") && !slices.Contains(f.suites, "shift") {
 		if err := idle(cmd, "without the suites calibration and shift", "bins"); err != nil {
 			return err
 		}
 	}
+
 	if !slices.Contains(f.suites, "shots") && !slices.Contains(f.suites, "pairs") {
 		return idle(cmd, "without the suites shots and pairs", "training", "training-part")
 	}

@@ -265,6 +265,7 @@ func (g *graphRewriting) nodeMessage(data []byte, e NodeEdit) (message, error) {
 	if len(e.Inputs)+len(e.Outputs)+len(g.renamed) == 0 || e.Remove {
 		return nil, nil
 	}
+
 	all, err := list("node", data)
 	if err != nil {
 		return nil, err
@@ -279,6 +280,7 @@ func (g *graphRewriting) nodeMessage(data []byte, e NodeEdit) (message, error) {
 			count++
 		}
 	}
+
 	for i := range len(all) + 1 {
 		if i == last {
 			for at := count; at <= largest(e.Inputs); at++ {
@@ -314,6 +316,7 @@ func (g *graphRewriting) nodeMessage(data []byte, e NodeEdit) (message, error) {
 		}
 		out = append(out, x.whole...)
 	}
+
 	if !changed {
 		return nil, nil
 	}
