@@ -95,15 +95,7 @@ const (
 
 // mixing measures accuracies at every weight: clean, and the mean of the mild shifts, in random order and sorted.
 func mixing(ctx context.Context, at paper.Place, trained *train.Result) (map[string]float64, error) {
-	set, err := data.Open("mnist", "test")
-	if err != nil {
-		return nil, err
-	}
-	pooled, err := data.NewPool().Prepare(data.Prepared{Set: set}, 0)
-	if err != nil {
-		return nil, err
-	}
-	images, err := paper.NewImages(pooled.Set, test)
+	images, err := paper.PooledDigits(test)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,19 @@ type Images struct {
 
 var _ data.Dataset = Images{}
 
+// PooledDigits are the first n test digits of MNIST, means over 2 x 2 pixels: 14 x 14.
+func PooledDigits(n int) (Images, error) {
+	set, err := data.Open("mnist", "test")
+	if err != nil {
+		return Images{}, err
+	}
+	pooled, err := data.NewPool().Prepare(data.Prepared{Set: set}, 0)
+	if err != nil {
+		return Images{}, err
+	}
+	return NewImages(pooled.Set, n)
+}
+
 // NewImages reads the first n images of a set.
 func NewImages(set data.Dataset, n int) (Images, error) {
 	if n < 1 || n > set.Len() {

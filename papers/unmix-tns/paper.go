@@ -6,7 +6,6 @@ import (
 	_ "embed"
 
 	"github.com/ballast-ml/ballast/adapt"
-	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/papers/paper"
 	"github.com/ballast-ml/ballast/train"
 )
@@ -64,15 +63,7 @@ const (
 // streams measures the accuracies of the model as it is, with the batch's statistics and with un-mixed ones: clean, and the mean of the
 // shifts, in random order and sorted.
 func streams(ctx context.Context, at paper.Place, trained *train.Result) (map[string]float64, error) {
-	set, err := data.Open("mnist", "test")
-	if err != nil {
-		return nil, err
-	}
-	pooled, err := data.NewPool().Prepare(data.Prepared{Set: set}, 0)
-	if err != nil {
-		return nil, err
-	}
-	images, err := paper.NewImages(pooled.Set, test)
+	images, err := paper.PooledDigits(test)
 	if err != nil {
 		return nil, err
 	}
