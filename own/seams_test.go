@@ -22,6 +22,7 @@ import (
 	"github.com/ballast-ml/ballast/data"
 	"github.com/ballast-ml/ballast/data/augment"
 	"github.com/ballast-ml/ballast/data/sample"
+	"github.com/ballast-ml/ballast/data/stream"
 	"github.com/ballast-ml/ballast/evaluate"
 	"github.com/ballast-ml/ballast/internal/choice"
 	"github.com/ballast-ml/ballast/internal/strict"
@@ -118,6 +119,9 @@ type (
 	}
 	itsSuite struct {
 		evaluate.Suite `json:"-"`
+	}
+	itsStream struct {
+		stream.Stream `json:"-"`
 	}
 	itsMethod struct {
 		calibrate.Method `json:"-"`
@@ -229,6 +233,12 @@ type (
 		itsStatistics
 		options
 	}
+	hiddenStream struct{ itsStream }
+	ownStream    struct {
+		unable
+		hiddenStream
+		options
+	}
 )
 
 // chosen is a choice of one seam, with what it holds.
@@ -262,6 +272,7 @@ func seams() map[chosen]own.Named {
 		&data.Step{Preparation: ownPrepare{options: o}}:                 ownPrepare{},
 		&evaluate.Choice{Suite: ownSuite{options: o}}:                   ownSuite{},
 		&adapt.Choice{Method: ownAdapt{options: o}}:                     ownAdapt{},
+		&stream.Choice{Stream: ownStream{options: o}}:                   ownStream{},
 		&norm.SourceChoice{Source: ownStatistics{options: o}}:           ownStatistics{},
 		&calibrate.Choice{Method: ownMethod{options: o}}:                ownMethod{},
 		&calibrate.FittedChoice{Fitted: ownFitted{options: o}}:          ownFitted{},

@@ -120,11 +120,11 @@ func Open(name string, o Options) (*Model, error) {
 	}
 	m := &Model{Path: path}
 	if kind == OfAdapter {
-		if m.Adapter, err = adapt.Open(path); err != nil {
+		if m.Adapter, err = adapt.Open(path, o.Registry); err != nil {
 			return nil, err
 		}
 		m.Bundle = m.Adapter.Bundle
-	} else if m.Bundle, err = bundle.Open(path); err != nil {
+	} else if m.Bundle, err = bundle.Open(path, o.Registry); err != nil {
 		return nil, err
 	}
 	for flag, given := range map[string]bool{"--preprocess": o.Preprocess != nil, "--outputs": o.Outputs != ""} {
@@ -158,7 +158,7 @@ func openWeights(path string, o Options) (m *Model, err error) {
 	}
 	r, err := zoo.Recognize(file, config)
 	if errors.Is(err, zoo.ErrUnrecognized) { // what it is instead, and what is missing for running it
-		if _, err := bundle.Open(path); err != nil {
+		if _, err := bundle.Open(path, o.Registry); err != nil {
 			return nil, err
 		}
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/ballast-ml/ballast/data/preprocess"
 	"github.com/ballast-ml/ballast/engine"
 	"github.com/ballast-ml/ballast/fault"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/report"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -44,6 +45,7 @@ const (
 type Options struct {
 	Preprocess *preprocess.Preprocess // nil = what stands beside the model, else assumed
 	Outputs    string                 // Logits or Probabilities; "" = detected
+	Registry   own.Registry           // what the program brings itself, for bundles and adapters
 }
 
 // Assumption is something that a model was taken for.

@@ -291,6 +291,7 @@ func (l *Loop) build() error {
 	l.objective = update.Plan{
 		Network: l.trained.Network.Network, Streams: map[string]update.Stream{}, Standardized: len(l.trained.Preprocess.Mean) > 0,
 		Updates: l.plan.steps, PerPass: l.plan.stepsPerEpoch, Accumulate: l.recipe.Accumulate, Devices: l.options.Devices,
+		Registry: l.options.Registry,
 	}
 	for _, s := range l.material.streams {
 		l.objective.Streams[s.name] = s.told()

@@ -16,6 +16,7 @@ import (
 	"github.com/ballast-ml/ballast/nn/linear"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/pass"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/train/update"
 	"github.com/ballast-ml/ballast/zoo"
 )
@@ -94,7 +95,7 @@ func (o DistilHeads) Validate(p update.Plan) error {
 
 // checkTeacher refuses a model that answers other classes, or other inputs.
 func (o DistilHeads) checkTeacher(p update.Plan) error {
-	m, err := bundle.OpenManifest(o.Teacher)
+	m, err := bundle.OpenManifest(o.Teacher, p.Registry)
 	if err != nil {
 		return fmt.Errorf("recipe: objective.teacher: %w", err)
 	}
@@ -115,11 +116,11 @@ func (o DistilHeads) checkTeacher(p update.Plan) error {
 func (o DistilHeads) Phases(p update.Plan) []update.Phase {
 	network, _ := p.Network.(zoo.Branching)
 	return []update.Phase{{Name: "train", Turns: []update.Turn{{Build: func(s *update.Step) []update.Goal {
-		return []update.Goal{{Name: "train", Terms: o.terms(s, network), Moves: "/model/branches"}}
+		return []update.Goal{{Name: "train", Terms: o.terms(s, network, p.Registry), Moves: "/model/branches"}}
 	}}}}}
 }
 
-func (o DistilHeads) terms(s *update.Step, network zoo.Branching) []update.Term {
+func (o DistilHeads) terms(s *update.Step, network zoo.Branching, mine own.Registry) []update.Term {
 	b := s.Batch(update.Train)
 	n := b.X.Shape().Dimensions[0]
 	changed := b.Views[0]
@@ -127,7 +128,7 @@ func (o DistilHeads) terms(s *update.Step, network zoo.Branching) []update.Term 
 	still := pass.Pass{Mode: pass.Infer} // norms in front of the branches stay as they are
 	features := StopGradient(s.Features("/model", network, still, Concatenate([]*Node{b.X, changed}, 0)))
 	own := StopGradient(s.Head("/model", network, still, rows(features, 0, n)))
-	teacher := o.teach(s, changed)
+	teacher := o.teach(s, changed, mine)
 
 	robust := o.branch(s, network, robustBranch, rows(features, n, n))
 	combined := o.branch(s, network, combinedBranch, features)
@@ -173,11 +174,11 @@ func (o DistilHeads) distil(s *update.Step, b update.Batch, logits, teacher *Nod
 const teacherScope = update.Own + "/teacher"
 
 // teach are the teacher's logits for x as the set has it; nil without one.
-func (o DistilHeads) teach(s *update.Step, x *Node) (logits *Node) {
+func (o DistilHeads) teach(s *update.Step, x *Node, mine own.Registry) (logits *Node) {
 	if o.Teacher == "" {
 		return nil
 	}
-	b, err := bundle.Open(o.Teacher)
+	b, err := bundle.Open(o.Teacher, mine)
 	if err != nil {
 		panic(fmt.Errorf("recipe: objective.teacher: %w", err))
 	}

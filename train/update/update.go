@@ -22,6 +22,7 @@ import (
 	"github.com/ballast-ml/ballast/fault"
 	"github.com/ballast-ml/ballast/nn/loss"
 	"github.com/ballast-ml/ballast/nn/optim"
+	"github.com/ballast-ml/ballast/own"
 	"github.com/ballast-ml/ballast/zoo"
 )
 
@@ -76,6 +77,7 @@ type Plan struct {
 	PerPass      int               // updates of a pass over Train
 	Accumulate   int               // micro-batches of an update
 	Devices      int               // that share each of them
+	Registry     own.Registry      // what the program brings itself, for models that an objective opens
 }
 
 // Train is the stream that every run has; its passes are the run's.
