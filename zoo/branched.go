@@ -165,7 +165,7 @@ func (n Branched) Head(scope *model.Scope, features *Node) *Node {
 			n.Last(scope, name, n.Inner(scope, name, still))
 		}
 	})
-	return n.Last(scope, "", n.Inner(scope, "", features))
+	return n.Last(scope, "", pass.See(scope, pass.Features, n.Inner(scope, "", features)))
 }
 
 // Names are those of the branches.
